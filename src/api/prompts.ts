@@ -1,0 +1,124 @@
+import { isObject, type JsonObject, type PromptSink } from './prompt-sink.ts';
+
+/** Reads the prompt of one request body, in the order in which a chat template would render it. */
+export type PromptReader = (body: JsonObject, sink: PromptSink) => void;
+
+/** OpenAI chat completions. Tools come first because templates render them into the system part. */
+export const chatPrompt: PromptReader = (body, sink) => {
+  readTools(body['tools'], sink);
+  readMessages(body['messages'], sink);
+};
+
+/** OpenAI completions: a string, strings, token ids, or lists of token ids. */
+export const completionPrompt: PromptReader = (body, sink) => {
+  readInput(body['prompt'], sink);
+};
+
+/** Embeddings, pooling, classify: `input`, or `messages` where vLLM takes a chat. */
+export const inputPrompt: PromptReader = (body, sink) => {
+  readInput(body['input'], sink);
+  readMessages(body['messages'], sink);
+};
+
+/** Rerank and score: the query before the documents. */
+export const pairPrompt: PromptReader = (body, sink) => {
+  for (const field of ['query', 'text_1', 'queries', 'documents', 'text_2', 'items']) readInput(body[field], sink);
+};
+
+/** OpenAI responses: instructions, then the input items. */
+export const responsesPrompt: PromptReader = (body, sink) => {
+  readTools(body['tools'], sink);
+  if (typeof body['instructions'] === 'string') {
+    sink.role('system');
+    sink.text(body['instructions']);
+  }
+  const input = body['input'];
+  if (typeof input === 'string') {
+    sink.role('user');
+    sink.text(input);
+  } else {
+    readMessages(input, sink);
+  }
+};
+
+/** Anthropic messages. */
+export const messagesPrompt: PromptReader = (body, sink) => {
+  readTools(body['tools'], sink);
+  if (body['system'] !== undefined) {
+    sink.role('system');
+    readContent(body['system'], sink);
+  }
+  readMessages(body['messages'], sink);
+};
+
+/** `/generate` (`text`, `prompt` or `input_ids`) and `/inference/v1/generate` (`token_ids`). */
+export const generatePrompt: PromptReader = (body, sink) => {
+  for (const field of ['text', 'prompt', 'input_ids', 'token_ids']) readInput(body[field], sink);
+};
+
+/** `/tokenize`: a prompt or a chat. */
+export const tokenizePrompt: PromptReader = (body, sink) => {
+  readInput(body['prompt'], sink);
+  readMessages(body['messages'], sink);
+};
+
+function readTools(tools: unknown, sink: PromptSink): void {
+  if (!Array.isArray(tools) || tools.length === 0) return;
+  sink.role('tools');
+  sink.text(JSON.stringify(tools));
+}
+
+function readMessages(messages: unknown, sink: PromptSink): void {
+  if (!Array.isArray(messages)) return;
+  for (const message of messages as unknown[]) {
+    if (!isObject(message)) continue;
+    sink.role(typeof message['role'] === 'string' ? message['role'] : String(message['type'] ?? 'item'));
+    readContent(message['content'], sink);
+    for (const field of ['tool_calls', 'function_call', 'arguments', 'output']) {
+      const value = message[field];
+      if (value !== undefined && value !== null) sink.text(typeof value === 'string' ? value : JSON.stringify(value));
+    }
+  }
+}
+
+function readContent(content: unknown, sink: PromptSink): void {
+  if (typeof content === 'string') sink.text(content);
+  else if (Array.isArray(content)) for (const part of content as unknown[]) readPart(part, sink);
+}
+
+/** A content part. Images and the like count by their bytes: the same picture is the same prefix. */
+function readPart(part: unknown, sink: PromptSink): void {
+  if (typeof part === 'string') sink.text(part);
+  else if (isObject(part)) sink.text(typeof part['text'] === 'string' ? part['text'] : JSON.stringify(part));
+}
+
+function readInput(input: unknown, sink: PromptSink): void {
+  if (typeof input === 'string') {
+    sink.role('prompt');
+    sink.text(input);
+  } else if (Array.isArray(input)) {
+    readInputList(input, sink);
+  } else if (isObject(input)) {
+    sink.role('prompt');
+    readPart(input, sink);
+  }
+}
+
+function readInputList(input: readonly unknown[], sink: PromptSink): void {
+  if (isTokenIds(input)) {
+    sink.role('prompt');
+    sink.tokens(input);
+    return;
+  }
+  for (const entry of input) {
+    if (typeof entry === 'string' || isObject(entry)) readInput(entry, sink);
+    else if (Array.isArray(entry) && isTokenIds(entry)) {
+      sink.role('prompt');
+      sink.tokens(entry);
+    }
+  }
+}
+
+function isTokenIds(list: readonly unknown[]): list is readonly number[] {
+  return list.length > 0 && list.every((entry) => typeof entry === 'number');
+}

@@ -1,0 +1,34 @@
+/** Time is handed in, never read: the same code runs in the server, in tests and in virtual time. */
+export interface Timer {
+  cancel(): void;
+  /** Starts the same delay again from now. */
+  refresh(): void;
+}
+
+export interface Clock {
+  /** Monotonic, in ms with fractions; only differences mean anything. */
+  now(): number;
+  /** Wall clock, ms since the Unix epoch. */
+  wall(): number;
+  /** Calls `callback` once after `delayMs`. Does not keep the process alive. */
+  after(delayMs: number, callback: () => void): Timer;
+}
+
+const LONGEST_DELAY_MS = 2 ** 31 - 1;
+
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  wall: () => Date.now(),
+  after(delayMs, callback) {
+    const handle = setTimeout(callback, Math.min(delayMs, LONGEST_DELAY_MS));
+    handle.unref();
+    return {
+      cancel: () => {
+        clearTimeout(handle);
+      },
+      refresh: () => {
+        handle.refresh();
+      },
+    };
+  },
+};

@@ -1,0 +1,328 @@
+import type { Clock } from '../base/clock.ts';
+import type { PromptBlocks } from '../routing/blocks.ts';
+import type { CacheMatch, CacheView } from '../routing/policy.ts';
+
+/** Knows nothing about any cache. */
+export const noCache: CacheView = { match: () => UNKNOWN };
+
+const UNKNOWN: CacheMatch = { tokens: 0, source: 'none' };
+const NOT_HELD: CacheMatch = { tokens: 0, source: 'predicted' };
+
+/** Layout of one entry in 32-bit words. Entries are numbered from 1; 0 means none. */
+const WORDS = 9;
+const LOW = 0;
+const HIGH = 1;
+const ROW = 2;
+/** Next entry of the same bucket; of a free entry, the next free one. */
+const CHAIN = 3;
+/** Neighbours by last use, over all workers: towards the newer, towards the older. */
+const NEWER = 4;
+const OLDER = 5;
+/** The same among one worker's entries. */
+const ROW_NEWER = 6;
+const ROW_OLDER = 7;
+/** Seconds of the clock at last use. */
+const USED_AT = 8;
+
+const ENTRY_BYTES = 4 * WORDS;
+const MAX_ENTRIES = Math.floor((2 ** 31 - 1) / WORDS) - 1;
+const SWEEP_LIMIT = 20_000;
+
+/** One worker's stay in a slot. When it leaves, the row is unlinked from the slot and its entries wait to be reused. */
+interface Row {
+  readonly number: number;
+  slot: number;
+  entries: number;
+  newest: number;
+  oldest: number;
+}
+
+export interface PredictedIndexOptions {
+  /** Hard limit for table and entries together, bytes; at least 1,024. */
+  readonly maxBytes: number;
+  readonly maxBlocksPerWorker: number;
+  readonly clock: Clock;
+  /** `sweep` drops entries unused for longer; never when absent. */
+  readonly idleMs?: number;
+}
+
+/**
+ * What each worker's prefix cache is expected to hold, predicted from what was routed to it: a set of (block hash,
+ * worker) with least-recently-used eviction, as vLLM evicts.
+ *
+ * The blocks of a prompt are touched tail first, so a block is always at least as recent as its extensions, and
+ * eviction takes extensions first. Hence the blocks held for a worker are closed under prefixes, and the length of a
+ * match is found with a few probes (O(log blocks)) instead of a walk.
+ *
+ * Everything lies in two typed arrays whose address space is reserved at once; pages become resident as they are
+ * first used. There is no growth step, so no request ever pays for a rehash.
+ */
+export class PredictedIndex implements CacheView {
+  readonly #clock: Clock;
+  readonly #idleMs: number;
+  readonly #maxEntries: number;
+  readonly #maxPerWorker: number;
+  readonly #buckets: Int32Array;
+  readonly #bucketMask: number;
+  readonly #words: Int32Array;
+
+  readonly #rows: Row[] = [];
+  readonly #freeRows: Row[] = [];
+  /** Rows whose worker left, with entries still to be reused. */
+  readonly #leftRows: Row[] = [];
+  readonly #rowOfSlot: (Row | undefined)[] = [];
+
+  #newest = 0;
+  #oldest = 0;
+  #free = 0;
+  /** Entries 1..used have been handed out at least once. */
+  #used = 0;
+  #entries = 0;
+
+  constructor({ maxBytes, maxBlocksPerWorker, clock, idleMs = Infinity }: PredictedIndexOptions) {
+    if (!(maxBytes >= 1024)) throw new RangeError(`maxBytes must be at least 1024, not ${String(maxBytes)}`);
+    const buckets = 2 ** Math.round(Math.log2(Math.min(maxBytes / (ENTRY_BYTES + 4), MAX_ENTRIES)));
+    this.#maxEntries = Math.min(MAX_ENTRIES, Math.floor((maxBytes - 4 * buckets) / ENTRY_BYTES) - 1);
+    this.#maxPerWorker = Math.max(0, Math.min(this.#maxEntries, Math.floor(maxBlocksPerWorker)));
+    this.#buckets = new Int32Array(buckets);
+    this.#bucketMask = buckets - 1;
+    this.#words = new Int32Array(WORDS * (this.#maxEntries + 1));
+    this.#clock = clock;
+    this.#idleMs = idleMs;
+  }
+
+  /** Entries of present workers. */
+  get entries(): number {
+    return this.#entries;
+  }
+
+  /** Memory in use, bytes; never above `maxBytes`. */
+  get bytes(): number {
+    return this.#buckets.byteLength + ENTRY_BYTES * (this.#used + 1);
+  }
+
+  entriesOf(slot: number): number {
+    return this.#rowOfSlot[slot]?.entries ?? 0;
+  }
+
+  match(blocks: PromptBlocks, slot: number): CacheMatch {
+    const row = this.#rowOfSlot[slot];
+    if (row === undefined || blocks.count === 0) return NOT_HELD;
+    const held = this.#heldBlocks(blocks, row.number);
+    if (held === 0) return NOT_HELD;
+    return {
+      tokens: Math.min(blocks.totalTokens, Math.floor(held * blocks.tokensPerBlock)),
+      source: 'predicted',
+    };
+  }
+
+  /** Notes that the prompt goes to the worker in `slot`, whose cache will then hold its blocks. */
+  record(blocks: PromptBlocks, slot: number): void {
+    const count = Math.min(blocks.count, this.#maxPerWorker);
+    if (count === 0) return;
+    const row = this.#rowOfSlot[slot] ?? this.#newRow(slot);
+    const usedAt = Math.floor(this.#clock.now() / 1000);
+    const hashes = blocks.hashes;
+    for (let i = count - 1; i >= 0; i--) {
+      const low = hashes[2 * i]! | 0;
+      const high = hashes[2 * i + 1]! | 0;
+      let entry = this.#find(low, high, row.number);
+      if (entry === 0) entry = this.#insert(low, high, row);
+      else this.#unlink(entry, row);
+      this.#linkNewest(entry, row);
+      this.#words[entry * WORDS + USED_AT] = usedAt;
+    }
+  }
+
+  /** The worker in `slot` left or lost its cache: nothing of it matches any more. Its memory is reused first. */
+  forget(slot: number): void {
+    const row = this.#rowOfSlot[slot];
+    if (row === undefined) return;
+    this.#rowOfSlot[slot] = undefined;
+    this.#entries -= row.entries;
+    row.slot = -1;
+    (row.entries === 0 ? this.#freeRows : this.#leftRows).push(row);
+  }
+
+  /**
+   * Frees entries of workers that left, then drops idle ones; about 20,000 at a time so that the event loop is not
+   * held up.
+   *
+   * @returns whether there is more to do.
+   */
+  sweep(): boolean {
+    let budget = SWEEP_LIMIT;
+    for (; budget > 0; budget--) {
+      const entry = this.#takeLeft();
+      if (entry === 0) break;
+      this.#release(entry);
+    }
+    const usedSince = Math.floor((this.#clock.now() - this.#idleMs) / 1000);
+    for (; budget > 0; budget--) {
+      if (this.#oldest === 0 || this.#word(this.#oldest, USED_AT) >= usedSince) return false;
+      this.#release(this.#drop(this.#oldest));
+    }
+    return true;
+  }
+
+  #heldBlocks(blocks: PromptBlocks, row: number): number {
+    if (!this.#holds(blocks, 0, row)) return 0;
+    // Held blocks are closed under prefixes: gallop to a block that is not held, then search between.
+    let held = 0;
+    let notHeld = 1;
+    while (notHeld < blocks.count && this.#holds(blocks, notHeld, row)) {
+      held = notHeld;
+      notHeld = 2 * notHeld + 1;
+    }
+    notHeld = Math.min(notHeld, blocks.count);
+    while (notHeld - held > 1) {
+      const middle = (held + notHeld) >> 1;
+      if (this.#holds(blocks, middle, row)) held = middle;
+      else notHeld = middle;
+    }
+    return notHeld;
+  }
+
+  #holds(blocks: PromptBlocks, index: number, row: number): boolean {
+    const hashes = blocks.hashes;
+    return this.#find(hashes[2 * index]! | 0, hashes[2 * index + 1]! | 0, row) !== 0;
+  }
+
+  #find(low: number, high: number, row: number): number {
+    const words = this.#words;
+    let entry = this.#buckets[this.#bucketOf(low, row)]!;
+    while (entry !== 0) {
+      const at = entry * WORDS;
+      if (words[at] === low && words[at + HIGH] === high && words[at + ROW] === row) return entry;
+      entry = words[at + CHAIN]!;
+    }
+    return 0;
+  }
+
+  #insert(low: number, high: number, row: Row): number {
+    if (row.entries >= this.#maxPerWorker) this.#release(this.#drop(row.oldest));
+    const entry = this.#allocate();
+    const at = entry * WORDS;
+    const bucket = this.#bucketOf(low, row.number);
+    this.#words[at + LOW] = low;
+    this.#words[at + HIGH] = high;
+    this.#words[at + ROW] = row.number;
+    this.#words[at + CHAIN] = this.#buckets[bucket]!;
+    this.#buckets[bucket] = entry;
+    row.entries++;
+    this.#entries++;
+    return entry;
+  }
+
+  /** An entry to write to: freed, left behind, never used, and only then the least recently used one. */
+  #allocate(): number {
+    if (this.#free !== 0) {
+      const entry = this.#free;
+      this.#free = this.#word(entry, CHAIN);
+      return entry;
+    }
+    const left = this.#takeLeft();
+    if (left !== 0) return left;
+    if (this.#used < this.#maxEntries) return ++this.#used;
+    return this.#drop(this.#oldest);
+  }
+
+  #takeLeft(): number {
+    const row = this.#leftRows.at(-1);
+    return row === undefined ? 0 : this.#drop(row.oldest);
+  }
+
+  #release(entry: number): void {
+    this.#words[entry * WORDS + CHAIN] = this.#free;
+    this.#free = entry;
+  }
+
+  /** Takes an entry out of its bucket and both lists. */
+  #drop(entry: number): number {
+    const row = this.#rowAt(this.#word(entry, ROW));
+    this.#unlink(entry, row);
+    this.#unchain(entry);
+    row.entries--;
+    if (row.slot >= 0) {
+      this.#entries--;
+    } else if (row.entries === 0) {
+      const at = this.#leftRows.lastIndexOf(row);
+      if (at >= 0) this.#leftRows.splice(at, 1);
+      this.#freeRows.push(row);
+    }
+    return entry;
+  }
+
+  #unchain(entry: number): void {
+    const words = this.#words;
+    const after = this.#word(entry, CHAIN);
+    const bucket = this.#bucketOf(this.#word(entry, LOW), this.#word(entry, ROW));
+    let before = this.#buckets[bucket]!;
+    if (before === entry) {
+      this.#buckets[bucket] = after;
+      return;
+    }
+    while (this.#word(before, CHAIN) !== entry) before = this.#word(before, CHAIN);
+    words[before * WORDS + CHAIN] = after;
+  }
+
+  #unlink(entry: number, row: Row): void {
+    const words = this.#words;
+    const newer = this.#word(entry, NEWER);
+    const older = this.#word(entry, OLDER);
+    if (newer === 0) this.#newest = older;
+    else words[newer * WORDS + OLDER] = older;
+    if (older === 0) this.#oldest = newer;
+    else words[older * WORDS + NEWER] = newer;
+    const rowNewer = this.#word(entry, ROW_NEWER);
+    const rowOlder = this.#word(entry, ROW_OLDER);
+    if (rowNewer === 0) row.newest = rowOlder;
+    else words[rowNewer * WORDS + ROW_OLDER] = rowOlder;
+    if (rowOlder === 0) row.oldest = rowNewer;
+    else words[rowOlder * WORDS + ROW_NEWER] = rowNewer;
+  }
+
+  #linkNewest(entry: number, row: Row): void {
+    const words = this.#words;
+    const at = entry * WORDS;
+    words[at + NEWER] = 0;
+    words[at + OLDER] = this.#newest;
+    if (this.#newest === 0) this.#oldest = entry;
+    else words[this.#newest * WORDS + NEWER] = entry;
+    this.#newest = entry;
+    words[at + ROW_NEWER] = 0;
+    words[at + ROW_OLDER] = row.newest;
+    if (row.newest === 0) row.oldest = entry;
+    else words[row.newest * WORDS + ROW_NEWER] = entry;
+    row.newest = entry;
+  }
+
+  #newRow(slot: number): Row {
+    const row = this.#freeRows.pop() ?? {
+      number: this.#rows.length,
+      slot,
+      entries: 0,
+      newest: 0,
+      oldest: 0,
+    };
+    row.slot = slot;
+    this.#rows[row.number] = row;
+    while (this.#rowOfSlot.length <= slot) this.#rowOfSlot.push(undefined);
+    this.#rowOfSlot[slot] = row;
+    return row;
+  }
+
+  #rowAt(number: number): Row {
+    const row = this.#rows[number];
+    if (row === undefined) throw new Error(`predicted index: entry of unknown row ${String(number)}`);
+    return row;
+  }
+
+  #word(entry: number, field: number): number {
+    return this.#words[entry * WORDS + field]!;
+  }
+
+  #bucketOf(low: number, row: number): number {
+    return (low ^ Math.imul(row + 1, 0x9e3779b1)) & this.#bucketMask;
+  }
+}

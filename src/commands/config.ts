@@ -1,0 +1,88 @@
+import { configJsonSchema } from '../config/json-schema.ts';
+import { problemLine } from '../config/layer.ts';
+import { loadConfig, type LoadResult } from '../config/load.ts';
+import { printConfig } from '../config/print.ts';
+import { SUB_COMMANDS } from '../config/sub-commands.ts';
+import { didYouMean, nearest } from '../config/suggest.ts';
+import { printHelp, printVersion } from './help.ts';
+
+const USAGE = `${SUB_COMMANDS.filter(({ name }) => name === 'config')
+  .map(({ usage, about }) => `${`vllm-router ${usage}`.padEnd(34)} ${about}`)
+  .join('\n')}\n`;
+
+/** `vllm-router config ...`. Resolves to the exit code: 2 for what is not valid. */
+export async function config(argv: readonly string[]): Promise<number> {
+  const [action, ...rest] = argv;
+  switch (action) {
+    case 'check':
+      return check(rest);
+    case 'print':
+      return print(rest);
+    case 'schema':
+      return rest.length > 0 ? refuse('config schema takes no arguments') : schema();
+    case undefined:
+      process.stderr.write(USAGE);
+      return 2;
+    case '--help':
+    case '-h':
+      process.stdout.write(USAGE);
+      return 0;
+    default:
+      return refuse(
+        `unknown command: config ${action}${didYouMean(nearest(action, ['check', 'print', 'schema']))}`,
+      );
+  }
+}
+
+/** The file alone counts: what the environment would add is not its doing. */
+function check(args: readonly string[]): number {
+  const [file] = args;
+  if (file === '--help' || file === '-h') {
+    process.stdout.write(USAGE);
+    return 0;
+  }
+  if (file === undefined || args.length > 1)
+    return refuse('expected one file: vllm-router config check FILE');
+  const loaded = loadConfig({
+    argv: [`--config-file=${file}`],
+    env: {},
+    cwd: process.cwd(),
+    needsWorkers: false,
+  });
+  return report(loaded, () => process.stdout.write(`${file}: valid\n`));
+}
+
+function print(args: readonly string[]): number {
+  const loaded = loadConfig({ argv: args, env: process.env, cwd: process.cwd(), needsWorkers: false });
+  return report(loaded, ({ config: effective, origins }) =>
+    process.stdout.write(printConfig(effective, origins)),
+  );
+}
+
+function schema(): number {
+  process.stdout.write(`${JSON.stringify(configJsonSchema(), null, 2)}\n`);
+  return 0;
+}
+
+function report(loaded: LoadResult, good: (loaded: LoadResult & { kind: 'ok' }) => void): number {
+  switch (loaded.kind) {
+    case 'help':
+      printHelp();
+      return 0;
+    case 'version':
+      printVersion();
+      return 0;
+    case 'error':
+      for (const problem of loaded.problems) process.stderr.write(`${problemLine(problem)}\n`);
+      return 2;
+    case 'ok':
+      for (const notice of loaded.notices) process.stderr.write(`note: ${notice}\n`);
+      good(loaded);
+      return 0;
+  }
+}
+
+function refuse(message: string): number {
+  process.stderr.write(`vllm-router: ${message}\n`);
+  return 2;
+}

@@ -1,0 +1,75 @@
+import { App } from '../app.ts';
+import { problemLine } from '../config/layer.ts';
+import { loadConfig } from '../config/load.ts';
+import type { Settings } from '../config/settings.ts';
+import { VERSION } from '../config/version.ts';
+import { createLog, type Log } from '../observe/log.ts';
+import { httpUrl } from '../router.ts';
+import { untilSignal } from './until-signal.ts';
+
+/** The server. Resolves to the exit code: 2 for a bad configuration, 1 when it cannot listen or finds no worker. */
+export async function serve(argv: readonly string[]): Promise<number> {
+  const loaded = loadConfig({ argv, env: process.env, cwd: process.cwd() });
+  if (loaded.kind === 'error') {
+    for (const problem of loaded.problems) process.stderr.write(`vllm-router: ${problemLine(problem)}\n`);
+    return 2;
+  }
+  if (loaded.kind !== 'ok') return 0;
+  const { settings, notices } = loaded;
+  const opened = openLog(settings);
+  if (!opened) return 1;
+  const { log, close, dropped } = opened;
+  for (const notice of notices) log.warn({}, notice);
+  const app = new App(settings, { log, droppedLogLines: dropped });
+  try {
+    return await run(app, settings, log);
+  } finally {
+    await close();
+  }
+}
+
+function openLog(settings: Settings): ReturnType<typeof createLog> | undefined {
+  try {
+    return createLog(settings.log);
+  } catch (error) {
+    process.stderr.write(`vllm-router: cannot write logs to ${settings.log.dir ?? ''}: ${messageOf(error)}\n`);
+    return undefined;
+  }
+}
+
+async function run(app: App, settings: Settings, log: Log): Promise<number> {
+  // Asked for before listening, so that a signal during start-up is not lost.
+  const signal = untilSignal();
+  try {
+    const { port, metricsPort } = await app.start();
+    log.info(
+      {
+        url: httpUrl(settings.listen.host, port),
+        metrics: metricsPort === undefined ? 'off' : `${httpUrl(settings.metrics.host, metricsPort)}/metrics`,
+        policy: settings.policy.type,
+        workers: settings.workers.length,
+        version: VERSION,
+      },
+      'vllm-router listens',
+    );
+  } catch (error) {
+    process.stderr.write(`vllm-router: cannot listen: ${messageOf(error)}\n`);
+    return 1;
+  }
+  const noWorker = app.firstWorker().then((found) => (found ? new Promise<never>(() => undefined) : 'no_worker' as const));
+  const end = await Promise.race([signal, noWorker]);
+  if (end === 'no_worker') {
+    log.error({ timeout_secs: settings.workerStartupTimeoutMs / 1000 }, 'no worker became healthy in time');
+    await app.stop({ immediately: true });
+    return 1;
+  }
+  log.info({ signal: end }, 'stopping: open responses are finished first; a second signal cuts them');
+  const second = untilSignal().then(() => app.cut());
+  await Promise.race([app.stop(), second]);
+  log.info({}, 'stopped');
+  return 0;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,187 @@
+import { policySchema, type PolicyConfig } from './policy-schema.ts';
+import { configSchema, type Config } from './schema.ts';
+import type {
+  AdmissionSettings,
+  CacheIndexSettings,
+  LogSettings,
+  PolicySettings,
+  RetrySettings,
+  Settings,
+  TimeoutSettings,
+  WorkerSpec,
+} from './settings.ts';
+import { parseWorkerUrl, workerId } from './worker-url.ts';
+
+/** Longer than the 60 s that common load balancers in front keep idle connections, so that they close first. */
+const KEEP_ALIVE_MS = 75_000;
+
+/** At least 1 ms for what is not 0: 0 means off or never to some settings. */
+const ms = (seconds: number): number => (seconds === 0 ? 0 : Math.max(1, Math.round(seconds * 1000)));
+
+/** Compiles a validated configuration. */
+export function settingsFromConfig(config: Config): Settings {
+  return {
+    listen: {
+      host: config.host,
+      port: config.port,
+      maxHeaderSize: config.max_header_size,
+      headerTimeoutMs: ms(config.header_timeout_secs),
+      bodyIdleTimeoutMs: ms(config.body_idle_timeout_secs),
+      keepAliveMs: KEEP_ALIVE_MS,
+      maxPayloadSize: config.max_payload_size,
+      maxInflightBodyBytes: config.max_inflight_body_bytes,
+      corsAllowedOrigins: config.cors_allowed_origins.map((origin) => origin.toLowerCase()),
+    },
+    metrics: config.metrics,
+    log: logSettings(config),
+    workers: config.worker_urls.flatMap((url) => expandWorkers(url, config)),
+    policy: policySettings(config.policy, config.load_check_interval_secs),
+    hashKey: config.hash_key,
+    cacheIndex: indexSettings(config),
+    retry: retrySettings(config),
+    breaker: {
+      enabled: !config.disable_circuit_breaker,
+      failureThreshold: config.circuit_breaker.failure_threshold,
+      successThreshold: config.circuit_breaker.success_threshold,
+      openMs: ms(config.circuit_breaker.timeout_duration_secs),
+      windowMs: ms(config.circuit_breaker.window_duration_secs),
+      halfOpenTrials: config.circuit_breaker.half_open_max_requests,
+    },
+    health: {
+      path: config.health_check.endpoint,
+      intervalMs: ms(config.health_check.check_interval_secs),
+      timeoutMs: ms(config.health_check.timeout_secs),
+      failureThreshold: config.health_check.failure_threshold,
+      successThreshold: config.health_check.success_threshold,
+    },
+    admission: admissionSettings(config),
+    timeouts: timeoutSettings(config),
+    slowStartMs: ms(config.slow_start_secs),
+    workerStartupTimeoutMs: ms(config.worker_startup_timeout_secs),
+    workerStartupCheckIntervalMs: ms(config.worker_startup_check_interval_secs),
+    loadCheckIntervalMs: ms(config.load_check_interval_secs),
+    shutdownDelayMs: ms(config.shutdown_delay_secs),
+    shutdownTimeoutMs: ms(config.shutdown_timeout_secs),
+    unknownModel: config.unknown_model,
+    requestIdHeaders: requestIdHeaders(config),
+    exposeRoutingHeaders: config.expose_routing_headers,
+    proxyOperatorRoutes: config.proxy_operator_routes,
+    adminApiKey: config.admin_api_key,
+    decisionRing: {
+      maxRecords: config.decision_ring.max_records,
+      maxBytes: config.decision_ring.max_bytes,
+    },
+  };
+}
+
+/** The workers that one entry of `worker_urls` stands for: itself, or one per data-parallel rank. */
+export function expandWorkers(
+  url: string,
+  config: Pick<Config, 'intra_node_data_parallel_size' | 'worker_api_keys' | 'api_key'>,
+): WorkerSpec[] {
+  const parsed = parseWorkerUrl(url);
+  if (parsed.kind === 'bad') return [];
+  const { baseUrl, rank } = parsed.address;
+  const apiKey = keyOf(baseUrl, config.worker_api_keys) ?? config.api_key;
+  const size = config.intra_node_data_parallel_size;
+  const ranks = size > 1 ? Array.from({ length: size }, (_, index) => index) : [rank];
+  return ranks.map((one) => ({ baseUrl, rank: one, id: workerId({ baseUrl, rank: one }), apiKey }));
+}
+
+function keyOf(baseUrl: string, keys: Config['worker_api_keys']): string | undefined {
+  const found = Object.entries(keys).find(([url]) => {
+    const parsed = parseWorkerUrl(url);
+    return parsed.kind === 'ok' && parsed.address.baseUrl === baseUrl;
+  });
+  return found?.[1];
+}
+
+function policySettings(policy: PolicyConfig, loadCheckIntervalSecs: number): PolicySettings {
+  switch (policy.type) {
+    case 'random':
+    case 'round_robin':
+      return { type: policy.type };
+    case 'power_of_two':
+      return { type: policy.type, loadCheckIntervalMs: ms(loadCheckIntervalSecs) };
+    case 'consistent_hash':
+      return {
+        type: policy.type,
+        virtualNodes: policy.virtual_nodes,
+        loadBound: policy.load_bound,
+        stickyTtlMs: ms(policy.sticky_ttl_secs),
+      };
+    case 'rendezvous_hash':
+      // It has neither ring nor pins.
+      return { type: policy.type, virtualNodes: 1, loadBound: policy.load_bound, stickyTtlMs: 0 };
+    case 'cache_aware':
+      return {
+        type: policy.type,
+        cacheThreshold: policy.cache_threshold,
+        balanceAbsThreshold: policy.balance_abs_threshold,
+        balanceRelThreshold: policy.balance_rel_threshold,
+      };
+    case 'least_work':
+      return { type: policy.type, theta: policy.theta };
+  }
+}
+
+const INDEX_DEFAULTS = policySchema.parse({ type: 'least_work' });
+
+function indexSettings({ policy, cache_index: index }: Config): CacheIndexSettings {
+  const limits = 'max_tree_size' in policy ? policy : INDEX_DEFAULTS;
+  if (!('max_tree_size' in limits)) throw new Error('least_work has lost the parameters of the index');
+  return {
+    maxBytes: index.max_bytes,
+    maxCharsPerWorker: limits.max_tree_size,
+    idleTtlMs: ms(index.idle_ttl_secs),
+    evictionIntervalMs: ms(limits.eviction_interval_secs),
+  };
+}
+
+function retrySettings({ retry, disable_retries: disabled }: Config): RetrySettings {
+  return {
+    maxAttempts: disabled ? 1 : retry.max_retries,
+    initialBackoffMs: retry.initial_backoff_ms,
+    maxBackoffMs: retry.max_backoff_ms,
+    multiplier: retry.backoff_multiplier,
+    jitter: retry.jitter_factor,
+    budgetRatio: retry.budget_ratio,
+    budgetFloor: retry.budget_floor,
+  };
+}
+
+function admissionSettings(config: Config): AdmissionSettings {
+  return {
+    maxConcurrent: config.max_concurrent_requests,
+    queueSize: config.queue_size,
+    queueTimeoutMs: ms(config.queue_timeout_secs),
+    ratePerSecond: config.rate_limit_tokens_per_second,
+  };
+}
+
+function timeoutSettings(config: Config): TimeoutSettings {
+  return {
+    connectMs: ms(config.connect_timeout_secs),
+    firstTokenMs: ms(config.first_token_timeout_secs),
+    streamIdleMs: ms(config.stream_idle_timeout_secs),
+    requestMs: ms(config.request_timeout_secs),
+    tunnelIdleMs: ms(config.tunnel_idle_timeout_secs),
+  };
+}
+
+function logSettings(config: Config): LogSettings {
+  const aliases = { warning: 'warn', critical: 'error' } as const;
+  const level = config.log_level;
+  return {
+    level: level === 'warning' || level === 'critical' ? aliases[level] : level,
+    format: config.log_format,
+    dir: config.log_dir,
+    accessLog: config.access_log,
+  };
+}
+
+const DEFAULT_REQUEST_ID_HEADERS = configSchema.shape.request_id_headers.parse(undefined);
+
+function requestIdHeaders({ request_id_headers: names }: Config): readonly string[] {
+  return names.length === 0 ? DEFAULT_REQUEST_ID_HEADERS : names.map((name) => name.toLowerCase());
+}

@@ -1,0 +1,16 @@
+/** What may stand first on the command line. Without any of these the program is the server. */
+export const SUB_COMMANDS = [
+  { name: 'sim', usage: 'sim [flags]', about: 'Runs simulated vLLM workers, without a GPU.' },
+  { name: 'demo', usage: 'demo', about: 'Runs a simulated fleet with the router in front of it.' },
+  { name: 'config', usage: 'config check FILE', about: 'Says whether a configuration file is valid.' },
+  {
+    name: 'config',
+    usage: 'config print [flags]',
+    about: 'Shows the effective configuration and where each value came from.',
+  },
+  { name: 'config', usage: 'config schema', about: 'Shows the JSON schema of the configuration file.' },
+] as const;
+
+export type SubCommand = (typeof SUB_COMMANDS)[number]['name'];
+
+export const SUB_COMMAND_NAMES: readonly SubCommand[] = [...new Set(SUB_COMMANDS.map(({ name }) => name))];

@@ -1,0 +1,60 @@
+import type { Clock } from '../base/clock.ts';
+import type { TransportFailure, WorkerClient, WorkerRequest } from './client.ts';
+
+export type Collected =
+  | { readonly kind: 'response'; readonly status: number; readonly headers: readonly string[]; readonly body: Buffer }
+  | { readonly kind: 'failed'; readonly code: string; readonly message: string };
+
+export interface CollectLimits {
+  readonly timeoutMs: number;
+  readonly maxBytes: number;
+}
+
+/** Sends one small request of the router's own and reads the whole answer, within limits. Never rejects. */
+export function collect(client: WorkerClient, request: WorkerRequest, clock: Clock, limits: CollectLimits): Promise<Collected> {
+  return new Promise((resolve) => {
+    let status = 0;
+    let head: readonly string[] = [];
+    let size = 0;
+    const chunks: Buffer[] = [];
+    const timer = clock.after(limits.timeoutMs, () => {
+      exchange.abort();
+      resolve({ kind: 'failed', code: 'timeout', message: `no answer within ${limits.timeoutMs} ms` });
+    });
+    const settle = (result: Collected): void => {
+      timer.cancel();
+      resolve(result);
+    };
+    const exchange = client.send(request, {
+      onConnected() {
+        /* the one timeout covers every phase */
+      },
+      onHead(headStatus, _text, headers) {
+        status = headStatus;
+        head = headers;
+      },
+      onData(chunk) {
+        size += chunk.length;
+        if (size > limits.maxBytes) {
+          exchange.abort();
+          settle({ kind: 'failed', code: 'too_large', message: `more than ${limits.maxBytes} bytes` });
+        } else {
+          chunks.push(chunk);
+        }
+      },
+      onEnd() {
+        settle({ kind: 'response', status, headers: head, body: Buffer.concat(chunks) });
+      },
+      onFailure(failure: TransportFailure) {
+        settle({ kind: 'failed', code: failure.code, message: failure.message });
+      },
+      onUpgrade(_status, _text, _headers, socket) {
+        socket.destroy();
+        settle({ kind: 'failed', code: 'worker_bad_response', message: 'unexpected upgrade' });
+      },
+      onResent() {
+        /* nothing to count for the router's own requests */
+      },
+    });
+  });
+}

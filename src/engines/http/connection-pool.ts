@@ -1,0 +1,65 @@
+import { Client, Pool, type Dispatcher } from 'undici';
+
+/** undici's handler plus the connection it was given to: how a dead kept-alive connection is told from a fresh one. */
+export interface ConnectionAwareHandler extends Dispatcher.DispatchHandler {
+  connection?: TrackedClient;
+}
+
+/** One connection (pipelining is off) that knows how many requests its present socket has carried. */
+export class TrackedClient extends Client {
+  carried = 0;
+
+  constructor(origin: URL, options: object) {
+    super(origin, options);
+    this.on('connect', () => {
+      this.carried = 0;
+    });
+  }
+
+  override dispatch(options: Dispatcher.DispatchOptions, handler: ConnectionAwareHandler): boolean {
+    handler.connection = this;
+    return super.dispatch(options, handler);
+  }
+}
+
+export interface PoolSettings {
+  readonly connectMs: number;
+  readonly maxHeaderSize: number;
+}
+
+/** uvicorn closes idle connections after 5 s; a longer idle life here would race with it. */
+const IDLE_SOCKET_MS = 4_000;
+
+function options(socketPath: string | undefined, settings: PoolSettings): Client.Options {
+  return {
+    pipelining: 1,
+    allowH2: false,
+    keepAliveTimeout: IDLE_SOCKET_MS,
+    keepAliveMaxTimeout: 600_000,
+    keepAliveTimeoutThreshold: 1_000,
+    // Phase timeouts are the router's own: undici's may fire up to a second late.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    maxHeaderSize: settings.maxHeaderSize,
+    connect: {
+      timeout: settings.connectMs,
+      keepAlive: true,
+      keepAliveInitialDelay: 30_000,
+      ...(socketPath === undefined ? {} : { socketPath }),
+    },
+  };
+}
+
+/** Connections to one worker, opened as needed: as many as it has requests running. */
+export function openPool(origin: string, socketPath: string | undefined, settings: PoolSettings): Pool {
+  return new Pool(origin, {
+    ...options(socketPath, settings),
+    connections: null,
+    factory: (url: URL, clientOptions: object) => new TrackedClient(url, clientOptions),
+  });
+}
+
+/** A single connection of its own, for a request that must not meet a kept-alive one. */
+export function openFresh(origin: string, socketPath: string | undefined, settings: PoolSettings): TrackedClient {
+  return new TrackedClient(new URL(origin), options(socketPath, settings));
+}

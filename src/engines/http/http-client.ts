@@ -1,0 +1,185 @@
+import type { Duplex } from 'node:stream';
+import type { Dispatcher, Pool } from 'undici';
+import type { WorkerSpec } from '../../config/settings.ts';
+import type { Exchange, ResponseSink, WorkerClient, WorkerRequest } from '../client.ts';
+import { openFresh, openPool, type ConnectionAwareHandler, type PoolSettings, type TrackedClient } from './connection-pool.ts';
+import { toFailure } from './transport-failure.ts';
+
+const ABORTED = new Error('aborted by the router');
+
+/** HTTP/1.1 over TCP, TLS or a Unix socket. */
+export class HttpWorkerClient implements WorkerClient {
+  readonly #origin: string;
+  readonly #prefix: string;
+  readonly #socketPath: string | undefined;
+  readonly #settings: PoolSettings;
+  readonly #pool: Pool;
+
+  constructor(spec: WorkerSpec, settings: PoolSettings) {
+    const address = parseBaseUrl(spec.baseUrl);
+    this.#origin = address.origin;
+    this.#prefix = address.prefix;
+    this.#socketPath = address.socketPath;
+    this.#settings = settings;
+    this.#pool = openPool(this.#origin, this.#socketPath, settings);
+  }
+
+  send(request: WorkerRequest, sink: ResponseSink): Exchange {
+    const exchange = new HttpExchange(request, this.#prefix + request.path, sink, () =>
+      openFresh(this.#origin, this.#socketPath, this.#settings),
+    );
+    exchange.dispatchOn(this.#pool);
+    return exchange;
+  }
+
+  close(): void {
+    void this.#pool.close();
+  }
+}
+
+function parseBaseUrl(baseUrl: string): { origin: string; prefix: string; socketPath: string | undefined } {
+  if (baseUrl.startsWith('unix://')) {
+    return { origin: 'http://localhost', prefix: '', socketPath: baseUrl.slice('unix://'.length) };
+  }
+  const url = new URL(baseUrl);
+  return { origin: url.origin, prefix: url.pathname === '/' ? '' : url.pathname, socketPath: undefined };
+}
+
+/** One request and its response, as an undici handler. */
+class HttpExchange implements Exchange, ConnectionAwareHandler {
+  connection?: TrackedClient;
+  readonly #request: WorkerRequest;
+  readonly #path: string;
+  readonly #sink: ResponseSink;
+  readonly #openFresh: () => TrackedClient;
+  #controller: Dispatcher.DispatchController | undefined;
+  #aborted = false;
+  #done = false;
+  #sent = false;
+  #responding = false;
+  #onReusedSocket = false;
+  #fresh: TrackedClient | undefined;
+
+  constructor(request: WorkerRequest, path: string, sink: ResponseSink, fresh: () => TrackedClient) {
+    this.#request = request;
+    this.#path = path;
+    this.#sink = sink;
+    this.#openFresh = fresh;
+  }
+
+  dispatchOn(dispatcher: Dispatcher): void {
+    const { method, headers, body, upgrade } = this.#request;
+    const options: Dispatcher.DispatchOptions = {
+      method: upgrade ? 'GET' : method,
+      path: this.#path,
+      // undici reads a flat list of names and values; its type asks for a mutable one.
+      headers: headers as string[],
+      body: body ?? null,
+      // undici sends whatever may be queued on one connection only if told that it is safe; pipelining is off anyway.
+      idempotent: false,
+      blocking: false,
+      ...(upgrade ? { upgrade } : {}),
+    };
+    try {
+      dispatcher.dispatch(options, this);
+    } catch (error) {
+      this.onResponseError(undefined, error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+
+  pause(): void {
+    this.#controller?.pause();
+  }
+
+  resume(): void {
+    this.#controller?.resume();
+  }
+
+  abort(): void {
+    if (this.#done) return;
+    this.#aborted = true;
+    this.#controller?.abort(ABORTED);
+    this.#finish();
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    if (this.#aborted) {
+      controller.abort(ABORTED);
+      return;
+    }
+    this.#sent = true;
+    if (this.connection) {
+      this.#onReusedSocket = this.connection.carried > 0;
+      this.connection.carried += 1;
+    }
+    this.#sink.onConnected();
+  }
+
+  onResponseStarted(): void {
+    this.#responding = true;
+  }
+
+  onResponseStart(controller: Dispatcher.DispatchController, status: number, _headers: unknown, statusText = ''): void {
+    if (this.#done || status < 200) return;
+    this.#sink.onHead(status, statusText, flatten(controller.rawHeaders));
+  }
+
+  onResponseData(_controller: unknown, chunk: Buffer): void {
+    if (!this.#done) this.#sink.onData(chunk);
+  }
+
+  onResponseEnd(controller: Dispatcher.DispatchController): void {
+    if (this.#done) return;
+    this.#finish();
+    this.#sink.onEnd(flatten(controller.rawTrailers));
+  }
+
+  onRequestUpgrade(controller: Dispatcher.DispatchController, status: number, _headers: unknown, socket: Duplex): void {
+    if (this.#done) {
+      socket.destroy();
+      return;
+    }
+    this.#finish();
+    this.#sink.onUpgrade(status, '', flatten(controller.rawHeaders), socket);
+  }
+
+  onResponseError(_controller: unknown, error: Error): void {
+    if (this.#done) return;
+    if (this.#mayResend()) {
+      this.#resend();
+      return;
+    }
+    this.#finish();
+    this.#sink.onFailure(toFailure(error, this.#sent));
+  }
+
+  /** A kept-alive socket that dies before any byte of the response: the worker closed it while it was idle. */
+  #mayResend(): boolean {
+    return this.#onReusedSocket && !this.#responding && !this.#fresh && !isStream(this.#request.body);
+  }
+
+  #resend(): void {
+    this.#sink.onResent();
+    this.#controller = undefined;
+    this.#sent = false;
+    this.#onReusedSocket = false;
+    this.#fresh = this.#openFresh();
+    this.dispatchOn(this.#fresh);
+  }
+
+  #finish(): void {
+    this.#done = true;
+    if (this.#fresh) void this.#fresh.close();
+  }
+}
+
+function isStream(body: WorkerRequest['body']): boolean {
+  return body !== undefined && !Buffer.isBuffer(body);
+}
+
+/** undici hands raw headers over as buffers: header bytes are Latin-1. */
+function flatten(raw: Dispatcher.DispatchController['rawHeaders']): string[] {
+  if (!Array.isArray(raw)) return [];
+  return raw.map((part) => (typeof part === 'string' ? part : part.toString('latin1')));
+}

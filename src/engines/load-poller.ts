@@ -1,0 +1,101 @@
+import type { Clock, Timer } from '../base/clock.ts';
+import type { LoadLedger } from '../workers/ledger.ts';
+import type { WorkerRegistry } from '../workers/registry.ts';
+import type { Worker } from '../workers/worker.ts';
+import type { WorkerClient } from './client.ts';
+import { collect } from './collect.ts';
+
+const MAX_METRICS_BYTES = 4 * 1024 * 1024;
+
+export interface LoadPollerDeps {
+  readonly registry: WorkerRegistry;
+  readonly ledger: LoadLedger;
+  readonly clock: Clock;
+  readonly clientOf: (worker: Worker) => WorkerClient;
+  /** 0 = never. */
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+}
+
+/**
+ * Reads vLLM's `/metrics` now and then, to see the requests that others send to the same workers. The ledger keeps its
+ * own exact counts and adds only what goes beyond them.
+ */
+export class LoadPoller {
+  readonly #deps: LoadPollerDeps;
+  #timer: Timer | undefined;
+  #stopped = false;
+
+  constructor(deps: LoadPollerDeps) {
+    this.#deps = deps;
+    deps.ledger.setExternalTtl(3 * deps.intervalMs);
+  }
+
+  start(): void {
+    if (this.#deps.intervalMs > 0) this.#schedule();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#timer?.cancel();
+  }
+
+  #schedule(): void {
+    this.#timer = this.#deps.clock.after(this.#deps.intervalMs, () => {
+      void this.#poll().finally(() => {
+        if (!this.#stopped) this.#schedule();
+      });
+    });
+  }
+
+  async #poll(): Promise<void> {
+    const servers = Map.groupBy(
+      this.#deps.registry.workers.filter((worker) => worker.health.healthy),
+      (worker) => worker.spec.baseUrl,
+    );
+    await Promise.all([...servers.values()].map((ranks) => this.#ask(ranks)));
+  }
+
+  /** The ranks of one server share one answer. */
+  async #ask(ranks: readonly Worker[]): Promise<void> {
+    const [first] = ranks;
+    if (!first) return;
+    const { clientOf, clock, timeoutMs, ledger } = this.#deps;
+    const headers = first.spec.apiKey === undefined ? [] : ['authorization', `Bearer ${first.spec.apiKey}`];
+    // What the engine reports was true when it answered; requests sent since then are in the ledger only.
+    const ownBefore = new Map(ranks.map((worker) => [worker, ledger.own(worker.slot)]));
+    const request = { method: 'GET', path: '/metrics', headers, body: undefined, upgrade: undefined };
+    const answer = await collect(clientOf(first), request, clock, { timeoutMs, maxBytes: MAX_METRICS_BYTES });
+    if (answer.kind !== 'response' || answer.status !== 200) return;
+    const byEngine = requestsByEngine(answer.body.toString('utf8'));
+    for (const worker of ranks) {
+      const reported = reportedFor(byEngine, worker.spec.rank);
+      if (reported === undefined || this.#deps.registry.get(worker.id) !== worker) continue;
+      const own = Math.max(ownBefore.get(worker) ?? 0, ledger.own(worker.slot));
+      ledger.setExternal(worker.slot, Math.max(0, reported - own) + ledger.own(worker.slot), clock.now());
+    }
+  }
+}
+
+const SERIES = /^vllm:num_requests_(?:running|waiting)(?:\{([^}]*)\})?\s+([0-9.eE+-]+)/;
+const ENGINE_LABEL = /(?:^|,)\s*engine="(\d+)"/;
+
+/** Running and waiting requests of each engine (data-parallel rank), by vLLM's `engine` label. */
+export function requestsByEngine(exposition: string): Map<number, number> {
+  const counts = new Map<number, number>();
+  for (const line of exposition.split('\n')) {
+    const match = SERIES.exec(line);
+    if (!match) continue;
+    const engine = Number(ENGINE_LABEL.exec(match[1] ?? '')?.[1] ?? 0);
+    const value = Number(match[2]);
+    if (Number.isFinite(value)) counts.set(engine, (counts.get(engine) ?? 0) + value);
+  }
+  return counts;
+}
+
+/** A worker without a rank is the whole server, whose engines add up. */
+function reportedFor(byEngine: ReadonlyMap<number, number>, rank: number | undefined): number | undefined {
+  if (byEngine.size === 0) return undefined;
+  if (rank !== undefined) return byEngine.get(rank);
+  return [...byEngine.values()].reduce((sum, count) => sum + count, 0);
+}

@@ -1,0 +1,54 @@
+/** Flat header lists: `[name, value, name, value, ...]`, as `rawHeaders` has them. */
+export type FlatHeaders = readonly string[];
+
+/** RFC 9110 7.6.1, plus the two that only ever concern one connection. */
+const HOP_BY_HOP = new Set([
+  'connection', 'keep-alive', 'proxy-connection', 'proxy-authenticate', 'proxy-authorization', 'te', 'trailer', 'trailers', 'transfer-encoding', 'upgrade',
+]);
+
+/** First value of a header, by lower-case name. */
+export function headerOf(headers: FlatHeaders, name: string): string | undefined {
+  for (let i = 0; i < headers.length; i += 2) {
+    const candidate = headers[i];
+    if (candidate !== undefined && candidate.length === name.length && candidate.toLowerCase() === name) return headers[i + 1];
+  }
+  return undefined;
+}
+
+/** The end-to-end headers: without the hop-by-hop ones, those that `Connection` names, and those for which `drop` says so. */
+export function endToEnd(headers: FlatHeaders, drop: (lowerName: string) => boolean): string[] {
+  const named = connectionTokens(headers);
+  const kept: string[] = [];
+  for (let i = 0; i + 1 < headers.length; i += 2) {
+    const name = headers[i] ?? '';
+    const lower = name.toLowerCase();
+    if (HOP_BY_HOP.has(lower) || named?.has(lower) === true || drop(lower)) continue;
+    kept.push(name, headers[i + 1] ?? '');
+  }
+  return kept;
+}
+
+/** Names listed in `Connection`, or undefined for the usual `keep-alive` and `close`. */
+function connectionTokens(headers: FlatHeaders): Set<string> | undefined {
+  let tokens: Set<string> | undefined;
+  for (let i = 0; i + 1 < headers.length; i += 2) {
+    const name = headers[i];
+    if (name?.length !== 10 || name.toLowerCase() !== 'connection') continue;
+    const value = (headers[i + 1] ?? '').toLowerCase();
+    if (value === 'keep-alive' || value === 'close') continue;
+    tokens ??= new Set();
+    for (const token of value.split(',')) tokens.add(token.trim());
+  }
+  return tokens;
+}
+
+const VISIBLE_ASCII = /^[\x20-\x7e]*$/;
+
+/** A value safe to put into a header: percent-encoded outside visible ASCII, at most 256 bytes. */
+export function headerValue(value: string): string {
+  let safe = value;
+  if (!VISIBLE_ASCII.test(value)) {
+    safe = Array.from(value, (char) => (VISIBLE_ASCII.test(char) ? char : encodeURIComponent(char.toWellFormed()))).join('');
+  }
+  return safe.length > 256 ? safe.slice(0, 256) : safe;
+}

@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const folder = mkdtempSync(join(tmpdir(), 'vllm-router-main-'));
+after(() => {
+  rmSync(folder, { recursive: true });
+});
+writeFileSync(join(folder, 'good.yaml'), 'port: 1\nworker_urls: [http://a]\n');
+writeFileSync(join(folder, 'bad.yaml'), 'prot: 1\n');
+
+interface Run {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+function run(...argv: string[]): Promise<Run> {
+  const main = fileURLToPath(new URL('main.ts', import.meta.url));
+  const env = { PATH: process.env['PATH'], VLLM_ROUTER_QUEUE_SIZE: '3', VLLM_ROUTER_API_KEY: 'sk-hidden' };
+  return new Promise((resolve) => {
+    execFile(process.execPath, [main, ...argv], { cwd: folder, env }, (error, out, err) => {
+      resolve({ code: typeof error?.code === 'number' ? error.code : 0, out, err });
+    });
+  });
+}
+
+describe('vllm-router', { concurrency: 2 }, () => {
+  it('refuses an unknown command in one line', async () => {
+    assert.deepEqual(await run('confg'), {
+      code: 2,
+      out: '',
+      err: 'vllm-router: unknown command "confg"; did you mean config?\n',
+    });
+  });
+
+  it('shows its version', async () => {
+    const { code, out } = await run('--version');
+    assert.equal(code, 0);
+    assert.match(out, /^vllm-router \d+\.\d+\.\d+\n$/);
+  });
+
+  it('shows its help, wherever the flag stands', async () => {
+    const { code, out } = await run('--port', '1', '-h');
+    assert.equal(code, 0);
+    assert.match(out, /^Workers\n {2}--worker-urls URL\.\.\./m);
+  });
+
+  it('config check finds a bad file with the place', async () => {
+    const { code, out, err } = await run('config', 'check', 'bad.yaml');
+    assert.deepEqual([code, out, err], [2, '', 'bad.yaml:1:1: prot: unknown key; did you mean port?\n']);
+  });
+
+  it('config check passes a good file', async () => {
+    assert.deepEqual(await run('config', 'check', 'good.yaml'), {
+      code: 0,
+      out: 'good.yaml: valid\n',
+      err: '',
+    });
+  });
+
+  it('config print shows origins and no secrets', async () => {
+    const { code, out } = await run('config', 'print', '--config-file', 'good.yaml', '--host', 'h');
+    assert.equal(code, 0);
+    assert.match(out, /^port: 1 +# good\.yaml:1$/m);
+    assert.match(out, /^host: "h" +# flag --host$/m);
+    assert.match(out, /^queue_size: 3 +# env VLLM_ROUTER_QUEUE_SIZE$/m);
+    assert.match(out, /^api_key: "\*\*\*" +# env VLLM_ROUTER_API_KEY$/m);
+    assert.doesNotMatch(out, /sk-hidden/);
+  });
+
+  it('config schema is JSON', async () => {
+    const { code, out } = await run('config', 'schema');
+    assert.equal(code, 0);
+    assert.equal(JSON.parse(out).title, 'vllm-router configuration');
+  });
+
+  it('config without a known action says what there is', async () => {
+    assert.match((await run('config')).err, /config check FILE/);
+    const { code, err } = await run('config', 'chek');
+    assert.deepEqual([code, err], [2, 'vllm-router: unknown command: config chek; did you mean check?\n']);
+  });
+});

@@ -1,0 +1,37 @@
+/** The program: finds the command that the arguments name and runs it. Importing this module runs it. */
+import { SUB_COMMAND_NAMES, type SubCommand } from './config/sub-commands.ts';
+import { didYouMean, nearest } from './config/suggest.ts';
+
+/** Commands are loaded when they are run: `--version` should not wait for the server's modules. */
+const COMMANDS: Readonly<Record<SubCommand, (argv: readonly string[]) => Promise<number>>> = {
+  sim: async (argv) => (await import('./commands/sim.ts')).sim([...argv]),
+  demo: async (argv) => (await import('./commands/demo.ts')).demo([...argv]),
+  config: async (argv) => (await import('./commands/config.ts')).config(argv),
+};
+
+async function main(argv: readonly string[]): Promise<number> {
+  const [first, ...rest] = argv;
+  const command = SUB_COMMAND_NAMES.find((name) => name === first);
+  if (command) return COMMANDS[command](rest);
+  if (first !== undefined && !first.startsWith('-')) {
+    process.stderr.write(
+      `vllm-router: unknown command ${JSON.stringify(first)}${didYouMean(nearest(first, SUB_COMMAND_NAMES))}\n`,
+    );
+    return 2;
+  }
+  const { parseFlags } = await import('./config/flags.ts');
+  const { kind } = parseFlags(argv);
+  if (kind !== 'flags') {
+    const { printHelp, printVersion } = await import('./commands/help.ts');
+    (kind === 'help' ? printHelp : printVersion)();
+    return 0;
+  }
+  return (await import('./commands/serve.ts')).serve([...argv]);
+}
+
+// `vllm-router --help | head`: a reader that has read enough is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+});
+// The code is set rather than the process ended, so that output still on its way arrives.
+process.exitCode = await main(process.argv.slice(2));

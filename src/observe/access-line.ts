@@ -1,0 +1,61 @@
+import type { FinishedRequest } from './record-decision.ts';
+
+export interface AccessLine {
+  readonly level: 'info' | 'warn' | 'error';
+  readonly message: string;
+  /** Flat, JSON-ready; nothing of the prompt, no header but the request id. */
+  readonly fields: Readonly<Record<string, string | number | boolean | undefined>>;
+}
+
+/** Names that clients choose are cut to this many characters. */
+const MAX_NAME = 256;
+
+/** The one log line of a finished request. Absent values are undefined and do not appear in the log. */
+export function accessLine(request: FinishedRequest): AccessLine {
+  const attempts = request.attempts.length;
+  return {
+    level: levelOf(request),
+    // Only words the router chose itself: what clients choose is in the fields, where the log quotes it.
+    message: `${request.route} ${String(request.status)} ${request.outcome}`,
+    fields: {
+      request_id: cut(request.request_id),
+      http_method: request.http_method,
+      route: request.route,
+      status: request.status,
+      outcome: request.outcome,
+      error: request.error,
+      model: cut(request.model ?? request.requested_model),
+      worker: request.worker,
+      method: request.method,
+      policy: request.policy,
+      reason: request.reason,
+      attempts: attempts > 1 ? attempts : undefined,
+      stream: request.stream,
+      duration_ms: tenths(request.duration_ms),
+      total_ms: tenths(request.total_ms),
+      ttft_ms: tenths(request.ttft_ms),
+      queue_ms: request.queue_ms > 0 ? tenths(request.queue_ms) : undefined,
+      prompt_tokens: request.prompt_tokens,
+      completion_tokens: request.completion_tokens,
+      tokens_estimated: request.tokens_estimated,
+      predicted_cached_tokens: request.predicted_cached_tokens,
+      actual_cached_tokens: request.actual_cached_tokens,
+      request_bytes: request.request_bytes,
+      response_bytes: request.response_bytes,
+    },
+  };
+}
+
+/** An answer that a worker broke after a good head is an error too, although its status says 200. */
+function levelOf(request: FinishedRequest): AccessLine['level'] {
+  if (request.status >= 500 || request.outcome === 'worker_broken') return 'error';
+  return request.status >= 400 ? 'warn' : 'info';
+}
+
+function cut(name: string | undefined): string | undefined {
+  return name !== undefined && name.length > MAX_NAME ? name.slice(0, MAX_NAME) + '...' : name;
+}
+
+function tenths(ms: number | undefined): number | undefined {
+  return ms === undefined ? undefined : Math.round(ms * 10) / 10;
+}

@@ -1,0 +1,53 @@
+/** Turns a JSON log line into the line for people: `2026-11-03 09:21:07.123 INFO  message key=value ...`, times in UTC. */
+export function prettyLine(json: string, colours: boolean): string {
+  let record: Record<string, unknown>;
+  try {
+    // Our own serialisation of an object: always one.
+    record = JSON.parse(json) as Record<string, unknown>;
+  } catch {
+    return json;
+  }
+  const { time, level, msg, ...fields } = record;
+  const word = typeof level === 'string' ? level : 'info';
+  const paint = (code: string, text: string): string => (colours ? `\u001b[${code}m${text}\u001b[0m` : text);
+
+  const stamp = typeof time === 'string' ? time.replace('T', ' ').replace('Z', '') : '';
+  let line = `${paint('2', stamp)} ${paint(COLOURS[word] ?? '0', word.toUpperCase().padEnd(5))} ${printable(msg)}`;
+  let stacks = '';
+  for (const [key, value] of Object.entries(fields)) {
+    const stack = stackOf(value);
+    if (stack === undefined) line += ` ${paint('2', key + '=')}${plain(value)}`;
+    else stacks += `\n    ${key}: ${stack.split('\n').map(printable).join('\n    ')}`;
+  }
+  return line + stacks + '\n';
+}
+
+const COLOURS: Readonly<Record<string, string>> = {
+  trace: '90',
+  debug: '36',
+  info: '32',
+  warn: '33',
+  error: '31',
+};
+
+/** Values that read well bare stay bare; all others are quoted, so that no value can look like another field or line. */
+function plain(value: unknown): string {
+  if (typeof value === 'string' && /^[\w./:@%+-]+$/.test(value)) return value;
+  return escapeControls(JSON.stringify(value) ?? '');
+}
+
+function stackOf(value: unknown): string | undefined {
+  if (typeof value !== 'object' || value === null || !('stack' in value)) return undefined;
+  if (typeof value.stack !== 'string') return undefined;
+  const cause = 'cause' in value ? stackOf(value.cause) : undefined;
+  return cause === undefined ? value.stack : `${value.stack}\ncaused by: ${cause}`;
+}
+
+function printable(text: unknown): string {
+  return typeof text === 'string' ? escapeControls(text) : '';
+}
+
+/** A terminal obeys control characters: text that came from outside must not move the cursor or fake a line. */
+function escapeControls(text: string): string {
+  return text.replace(/[\p{Cc}\p{Zl}\p{Zp}]/gu, (c) => '\\u' + c.charCodeAt(0).toString(16).padStart(4, '0'));
+}

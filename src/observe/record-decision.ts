@@ -1,0 +1,145 @@
+import { boundedMethod, type Metrics } from './metrics.ts';
+
+/**
+ * What metrics and the access line read of a finished request. The decision record satisfies it; this is the lower
+ * layer's own view, so that observing does not depend on the request path. Durations in ms, sizes in bytes.
+ */
+export interface FinishedRequest {
+  readonly request_id: string;
+  readonly http_method: string;
+  readonly route: string;
+  readonly status: number;
+  readonly outcome: 'ok' | 'client_abort' | 'worker_broken' | 'rejected' | 'router_error';
+  readonly error?: string;
+  readonly stream: boolean;
+  readonly requested_model?: string;
+  readonly model?: string;
+  readonly method?: string;
+  readonly policy?: string;
+  readonly worker?: string;
+  readonly reason?: string;
+  readonly hash_key_source?: string;
+  readonly attempts: readonly FinishedAttempt[];
+  readonly predicted_cached_tokens?: number;
+  readonly actual_cached_tokens?: number;
+  readonly ttft_ms?: number;
+  readonly prompt_tokens?: number;
+  readonly completion_tokens?: number;
+  readonly tokens_estimated?: boolean;
+  readonly queue_ms: number;
+  readonly duration_ms: number;
+  readonly total_ms: number;
+  /** The router's own time, where it was measured. */
+  readonly overhead_ms?: number;
+  readonly request_bytes: number;
+  readonly response_bytes: number;
+}
+
+export interface FinishedAttempt {
+  readonly worker: string;
+  readonly reason: string;
+  readonly duration_ms: number;
+  readonly resent?: true;
+}
+
+/** Errors that are admission's own refusals, and the word for them in `reason`. */
+const ADMISSION_REJECTIONS: ReadonlySet<string> = new Set([
+  'queue_full',
+  'queue_timeout',
+  'inflight_bytes_exceeded',
+  'shutting_down',
+]);
+
+/**
+ * Feeds every series that is counted per request. Called once, when the request has ended. `model` is the bounded label
+ * value (`boundedModel`).
+ */
+export function recordDecision(metrics: Metrics, request: FinishedRequest, model: string): void {
+  recordHttp(metrics, request);
+  recordOutcome(metrics, request);
+  for (const attempt of request.attempts) recordAttempt(metrics, request, attempt);
+  if (request.attempts.length > 0) recordTokens(metrics, request, model);
+  if (request.hash_key_source !== undefined) metrics.hashKeyTotal.with(request.hash_key_source).inc();
+  if (request.overhead_ms !== undefined) metrics.overheadSeconds.with().observe(request.overhead_ms / 1000);
+}
+
+function recordHttp(metrics: Metrics, request: FinishedRequest): void {
+  const method = boundedMethod(request.http_method);
+  const statusClass = statusClassOf(request.status);
+  metrics.httpRequestsTotal.with(request.route, method, String(request.status), statusClass).inc();
+  metrics.httpRequestDurationSeconds
+    .with(request.route, method, statusClass)
+    .observe(request.total_ms / 1000);
+}
+
+function recordOutcome(metrics: Metrics, request: FinishedRequest): void {
+  const { route, status, outcome, error } = request;
+  const routed = request.attempts.length > 0;
+  if (routed) metrics.requestDurationSeconds.with(route).observe(request.total_ms / 1000);
+  if (routed && outcome === 'ok' && status >= 200 && status < 300) {
+    metrics.requestsTotal.with(route).inc();
+    metrics.generateDurationSeconds.with().observe(request.duration_ms / 1000);
+  }
+  const waited = error === 'queue_timeout' || request.queue_ms > 0;
+  if (routed || waited) metrics.queueDurationSeconds.with().observe(request.queue_ms / 1000);
+  if (error !== undefined && ADMISSION_REJECTIONS.has(error))
+    metrics.admissionRejectionsTotal.with(error).inc();
+
+  if (outcome === 'client_abort') metrics.clientAbortsTotal.with(route).inc();
+  else if (status >= 400 || outcome === 'worker_broken') {
+    metrics.requestErrorsTotal.with(route, errorType(error)).inc();
+  }
+  if (outcome === 'worker_broken' && status < 400 && request.worker !== undefined) {
+    metrics.brokenStreamsTotal.with(request.worker).inc();
+  }
+}
+
+function recordAttempt(metrics: Metrics, request: FinishedRequest, attempt: FinishedAttempt): void {
+  const { worker } = attempt;
+  const { route, method = 'policy', policy } = request;
+  // The label's words have underscores where the header's have hyphens (`lmcache_prefix`).
+  const routing = method.includes('-') ? method.replaceAll('-', '_') : method;
+  metrics.workerRequestsTotal.with(route, worker, routing).inc();
+  metrics.workerRequestDurationSeconds
+    .with(metrics.perWorkerRoute(route), worker)
+    .observe(attempt.duration_ms / 1000);
+  if (method === 'policy' && policy !== undefined) {
+    metrics.processedRequestsTotal.with(worker).inc();
+    metrics.policyDecisionsTotal.with(policy, worker).inc();
+  }
+  if (attempt.reason === 'rebalanced') metrics.loadBalancingEventsTotal.with().inc();
+  if (attempt.resent) metrics.connectionResendsTotal.with(worker).inc();
+}
+
+function recordTokens(metrics: Metrics, request: FinishedRequest, model: string): void {
+  const { ttft_ms: ttftMs, prompt_tokens: prompt, completion_tokens: completion } = request;
+  if (prompt !== undefined) metrics.promptTokensTotal.with(model).inc(prompt);
+  if (completion !== undefined) metrics.completionTokensTotal.with(model).inc(completion);
+  if (request.stream && ttftMs !== undefined) {
+    metrics.timeToFirstTokenSeconds.with(model).observe(ttftMs / 1000);
+    if (completion !== undefined && completion > 1 && request.outcome === 'ok') {
+      const perToken = (request.total_ms - ttftMs) / (completion - 1);
+      metrics.timePerOutputTokenSeconds.with(model).observe(perToken / 1000);
+    }
+  }
+
+  const { predicted_cached_tokens: predicted, actual_cached_tokens: actual, worker } = request;
+  if (actual === undefined || prompt === undefined || prompt <= 0) return;
+  metrics.cachedTokenRatio.with(model).observe(actual / prompt);
+  if (predicted === undefined || worker === undefined) return;
+  metrics.predictedCachedTokensTotal.with(worker).inc(predicted);
+  metrics.actualCachedTokensTotal.with(worker).inc(actual);
+  metrics.cachePredictionErrorRatio.with(worker).observe(Math.abs(predicted - actual) / prompt);
+}
+
+/** The two words of the reference routers where they fit, else the code of the router's own error. */
+function errorType(error: string | undefined): string {
+  if (error === undefined) return 'non_retryable_error';
+  return error === 'no_worker_available' ? 'no_available_workers' : error;
+}
+
+const STATUS_CLASSES = ['', '1xx', '2xx', '3xx', '4xx', '5xx'];
+
+function statusClassOf(status: number): string {
+  return STATUS_CLASSES[Math.floor(status / 100)] ?? 'other';
+}

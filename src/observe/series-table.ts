@@ -1,0 +1,318 @@
+/**
+ * Every series the router exposes, in one table: `metrics.ts` builds the families from it, the reference page is
+ * generated from it. Names, labels and duration buckets of the reference routers are kept, so that their dashboards and alerts
+ * go on working.
+ *
+ * Longer than 300 lines would be fine here: it is data.
+ */
+import type { FamilyType } from './registry.ts';
+
+export interface SeriesSpec {
+  readonly name: string;
+  readonly type: FamilyType;
+  readonly labels: readonly string[];
+  readonly meaning: string;
+  /** Upper bounds of a histogram, without +Inf. */
+  readonly buckets?: readonly number[];
+}
+
+/** Seconds. The bounds of the reference routers for every name that ends in `duration_seconds`. */
+const DURATION = [
+  0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 45, 60, 90, 120, 180, 240,
+];
+/** Seconds between tokens: a decode step is 5 to 50 ms on healthy engines, the rest is trouble. */
+const TOKEN_TIME = [0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5];
+/** Seconds of the router's own work. */
+const OVERHEAD = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1];
+/** Fractions; the first bucket holds the exact zeros. */
+const RATIO = [0, 0.1, 0.25, 0.5, 0.75, 0.9, 1];
+const ERROR_RATIO = [0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1];
+
+type Spec<T extends FamilyType, L extends readonly string[]> = SeriesSpec & {
+  readonly type: T;
+  readonly labels: L;
+};
+
+function counter<const L extends readonly string[]>(
+  name: string,
+  labels: L,
+  meaning: string,
+): Spec<'counter', L> {
+  return { name, type: 'counter', labels, meaning };
+}
+
+function gauge<const L extends readonly string[]>(
+  name: string,
+  labels: L,
+  meaning: string,
+): Spec<'gauge', L> {
+  return { name, type: 'gauge', labels, meaning };
+}
+
+function histogram<const L extends readonly string[]>(
+  name: string,
+  labels: L,
+  buckets: readonly number[],
+  meaning: string,
+): Spec<'histogram', L> {
+  return { name, type: 'histogram', labels, meaning, buckets };
+}
+
+/** Fed by `recordDecision`, once per request, when it has ended. */
+const REQUEST_SERIES = {
+  requestsTotal: counter(
+    'vllm_router_requests_total',
+    ['route'],
+    'Routed requests that ended well with a 2xx.',
+  ),
+  requestDurationSeconds: histogram(
+    'vllm_router_request_duration_seconds',
+    ['route'],
+    DURATION,
+    'Routed requests from arrival to the last byte, whatever their end.',
+  ),
+  generateDurationSeconds: histogram(
+    'vllm_router_generate_duration_seconds',
+    [],
+    DURATION,
+    'Routed requests that ended well with a 2xx: to the response head for streams, else to the end.',
+  ),
+  requestErrorsTotal: counter(
+    'vllm_router_request_errors_total',
+    ['route', 'error_type'],
+    'Failed requests. error_type: no_available_workers; non_retryable_error (an error status of a worker, passed on); else the error code the router answered with. Clients that left are not errors.',
+  ),
+  httpRequestsTotal: counter(
+    'vllm_router_http_requests_total',
+    ['route', 'method', 'status_code', 'status_class'],
+    'All requests, by the status sent (499: the client left before the head).',
+  ),
+  httpRequestDurationSeconds: histogram(
+    'vllm_router_http_request_duration_seconds',
+    ['route', 'method', 'status_class'],
+    DURATION,
+    'All requests from arrival to the last byte.',
+  ),
+  timeToFirstTokenSeconds: histogram(
+    'vllm_router_time_to_first_token_seconds',
+    ['model'],
+    DURATION,
+    'Streams: from arrival to the first byte of the body sent to the client, queueing and retries included.',
+  ),
+  timePerOutputTokenSeconds: histogram(
+    'vllm_router_time_per_output_token_seconds',
+    ['model'],
+    TOKEN_TIME,
+    'Streams: mean time per token after the first, one observation per stream.',
+  ),
+  promptTokensTotal: counter(
+    'vllm_router_prompt_tokens_total',
+    ['model'],
+    "Prompt tokens, from the workers' usage where it is given, else estimated.",
+  ),
+  completionTokensTotal: counter(
+    'vllm_router_completion_tokens_total',
+    ['model'],
+    "Generated tokens, from the workers' usage where it is given, else estimated.",
+  ),
+  cachedTokenRatio: histogram(
+    'vllm_router_cached_token_ratio',
+    ['model'],
+    RATIO,
+    'Share of the prompt that the worker took from its prefix cache, by its own usage.',
+  ),
+  predictedCachedTokensTotal: counter(
+    'vllm_router_predicted_cached_tokens_total',
+    ['worker'],
+    'Cached prompt tokens expected of the worker, over answers that also say how many there were.',
+  ),
+  actualCachedTokensTotal: counter(
+    'vllm_router_actual_cached_tokens_total',
+    ['worker'],
+    'Cached prompt tokens the worker reported, over the same answers. Predicted above actual: the worker forgets sooner than thought; below: affinity the router does not see.',
+  ),
+  cachePredictionErrorRatio: histogram(
+    'vllm_router_cache_prediction_error_ratio',
+    ['worker'],
+    ERROR_RATIO,
+    'Distance of predicted from actual cached tokens, as a share of the prompt.',
+  ),
+  queueDurationSeconds: histogram(
+    'vllm_router_queue_duration_seconds',
+    [],
+    DURATION,
+    'Wait for admission, of every request that asked for it.',
+  ),
+  admissionRejectionsTotal: counter(
+    'vllm_router_admission_rejections_total',
+    ['reason'],
+    'Requests refused by admission: queue_full (429), queue_timeout (408), inflight_bytes_exceeded (503), shutting_down (503).',
+  ),
+  overheadSeconds: histogram(
+    'vllm_router_overhead_seconds',
+    [],
+    OVERHEAD,
+    "The router's own time per request: not waiting for the client, the queue or a worker.",
+  ),
+  clientAbortsTotal: counter(
+    'vllm_router_client_aborts_total',
+    ['route'],
+    'Requests whose client left before the end.',
+  ),
+  brokenStreamsTotal: counter(
+    'vllm_router_broken_streams_total',
+    ['worker'],
+    'Answers that a worker broke after the client had received the head.',
+  ),
+  hashKeyTotal: counter(
+    'vllm_router_hash_key_total',
+    ['source'],
+    'Requests by the source of their hash key; source prompt means that no configured header or field was there.',
+  ),
+  workerRequestsTotal: counter(
+    'vllm_router_worker_requests_total',
+    ['route', 'worker', 'routing'],
+    'Attempts sent to a worker, by who chose it (policy, owner).',
+  ),
+  workerRequestDurationSeconds: histogram(
+    'vllm_router_worker_request_duration_seconds',
+    ['route', 'worker'],
+    DURATION,
+    'Attempts from dispatch to their end. Above 64 workers without the route label.',
+  ),
+  processedRequestsTotal: counter(
+    'vllm_router_processed_requests_total',
+    ['worker'],
+    'Times a policy chose the worker and the attempt was sent.',
+  ),
+  policyDecisionsTotal: counter(
+    'vllm_router_policy_decisions_total',
+    ['policy', 'worker'],
+    'Times this policy chose the worker and the attempt was sent.',
+  ),
+  loadBalancingEventsTotal: counter(
+    'vllm_router_load_balancing_events_total',
+    [],
+    'Attempts for which cache_aware put balance before affinity because the loads were too far apart.',
+  ),
+  connectionResendsTotal: counter(
+    'vllm_router_connection_resends_total',
+    ['worker'],
+    'Requests sent again on a fresh connection because a kept-alive one had died.',
+  ),
+} as const;
+
+/** Fed where the thing happens. */
+const EVENT_SERIES = {
+  retriesTotal: counter('vllm_router_retries_total', ['route'], 'Backoffs taken before another attempt.'),
+  retryBackoffDurationSeconds: histogram(
+    'vllm_router_retry_backoff_duration_seconds',
+    ['attempt'],
+    DURATION,
+    'Delay before attempt n; the first retry is 1.',
+  ),
+  retriesExhaustedTotal: counter(
+    'vllm_router_retries_exhausted_total',
+    ['route'],
+    'Requests that failed after all their attempts.',
+  ),
+  retryBudgetRefusalsTotal: counter(
+    'vllm_router_retry_budget_refusals_total',
+    ['route'],
+    'Retries not taken because too many requests were being retried.',
+  ),
+  interTokenLatencySeconds: histogram(
+    'vllm_router_inter_token_latency_seconds',
+    ['model'],
+    TOKEN_TIME,
+    'Streams: time between two events of the worker, as the relay sees them.',
+  ),
+  workerHealth: gauge('vllm_router_worker_health', ['worker'], '1 healthy, 0 not (yet).'),
+  cbState: gauge('vllm_router_cb_state', ['worker'], 'Circuit breaker: 0 closed, 1 open, 2 half-open.'),
+  cbStateTransitionsTotal: counter(
+    'vllm_router_cb_state_transitions_total',
+    ['worker', 'from', 'to'],
+    'Circuit breaker transitions between closed, open and half_open.',
+  ),
+  cbOutcomesTotal: counter(
+    'vllm_router_cb_outcomes_total',
+    ['worker', 'outcome'],
+    'Attempts as the circuit breaker counted them: success or failure.',
+  ),
+  cbFailOpenTotal: counter(
+    'vllm_router_cb_fail_open_total',
+    [],
+    'Choices made although breakers excluded every healthy worker.',
+  ),
+  maxLoad: gauge('vllm_router_max_load', [], 'Highest worker load at the last load balancing event.'),
+  minLoad: gauge('vllm_router_min_load', [], 'Lowest worker load at the last load balancing event.'),
+} as const;
+
+/** Read at each scrape. */
+const STATE_SERIES = {
+  activeWorkers: gauge('vllm_router_active_workers', [], 'Registered workers, healthy or not.'),
+  workerLoad: gauge(
+    'vllm_router_worker_load',
+    ['worker'],
+    'Requests in flight on the worker, seen by the router and its peers.',
+  ),
+  runningRequests: gauge(
+    'vllm_router_running_requests',
+    ['worker'],
+    'Requests this router has in flight on the worker.',
+  ),
+  treeSize: gauge(
+    'vllm_router_tree_size',
+    ['worker'],
+    'Entries of the predicted prefix index for the worker.',
+  ),
+  inflightRequests: gauge('vllm_router_inflight_requests', [], 'Requests admitted and not yet ended.'),
+  queuedRequests: gauge('vllm_router_queued_requests', [], 'Requests waiting for admission.'),
+  inflightBodyBytes: gauge('vllm_router_inflight_body_bytes', [], 'Request bodies held in memory.'),
+  decisionRingRecords: gauge(
+    'vllm_router_decision_ring_records',
+    [],
+    'Decision records kept for inspection.',
+  ),
+  decisionRingBytes: gauge(
+    'vllm_router_decision_ring_bytes',
+    [],
+    'Memory of the kept decision records, estimated.',
+  ),
+  logLinesDroppedTotal: counter(
+    'vllm_router_log_lines_dropped_total',
+    [],
+    'Log lines given up because the log could not be written fast enough.',
+  ),
+  metricSeriesDroppedTotal: counter(
+    'vllm_router_metric_series_dropped_total',
+    ['family'],
+    'Updates without a series because the family has reached its limit of series.',
+  ),
+  buildInfo: gauge('vllm_router_build_info', ['version'], 'Always 1; the version is in the label.'),
+  processCpuSecondsTotal: counter(
+    'process_cpu_seconds_total',
+    [],
+    'User and system CPU time of the process.',
+  ),
+  processResidentMemoryBytes: gauge('process_resident_memory_bytes', [], 'Resident memory of the process.'),
+  processHeapBytes: gauge('process_heap_bytes', [], 'JavaScript heap reserved by the process.'),
+  processStartTimeSeconds: gauge(
+    'process_start_time_seconds',
+    [],
+    'Start of the process, seconds since 1970.',
+  ),
+  nodejsEventloopLagP99Seconds: gauge(
+    'nodejs_eventloop_lag_p99_seconds',
+    [],
+    'Delay of the event loop since the last scrape, 99th percentile.',
+  ),
+} as const;
+
+/** Field of `Metrics` -> series. The field is the name without `vllm_router_`, in camel case. */
+export const SERIES_TABLE = { ...REQUEST_SERIES, ...EVENT_SERIES, ...STATE_SERIES } as const;
+
+export type SeriesTable = typeof SERIES_TABLE;
+
+/** The same as a list, for the reference page. */
+export const SERIES: readonly SeriesSpec[] = Object.values(SERIES_TABLE);

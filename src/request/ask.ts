@@ -1,0 +1,111 @@
+import type { JsonObject, PromptSink } from '../api/prompt-sink.ts';
+import type { PromptReader } from '../api/prompts.ts';
+import { isObject } from '../api/prompt-sink.ts';
+import { headerOf } from '../http/headers.ts';
+import { NO_BLOCKS, type PromptBlocks } from '../routing/blocks.ts';
+import { readHashKey } from '../routing/hash-key.ts';
+import type { Ask, HashKey } from '../routing/policy.ts';
+import { PromptHasher } from '../routing/prompt-hash.ts';
+import type { Arrival } from './arrival.ts';
+import type { Runtime } from './runtime.ts';
+
+interface AskInput {
+  readonly model: string;
+  readonly stream: boolean;
+  readonly fields: JsonObject;
+  readonly prompt: PromptReader | undefined;
+  /** Instead of readable fields: the beginning of a prompt too large to parse. */
+  readonly rawPrompt: string | undefined;
+  /** Size of the body. */
+  readonly bytes: number;
+}
+
+/** What the policy may ask about a request; nothing is computed that no policy looks at. */
+export class RequestAsk implements Ask {
+  readonly model: string;
+  readonly stream: boolean;
+  readonly #rt: Runtime;
+  readonly #arrival: Arrival;
+  readonly #input: AskInput;
+  #blocks: PromptBlocks | undefined;
+  #chars = 0;
+  #hashKey: HashKey | undefined;
+
+  constructor(rt: Runtime, arrival: Arrival, input: AskInput) {
+    this.model = input.model;
+    this.stream = input.stream;
+    this.#rt = rt;
+    this.#arrival = arrival;
+    this.#input = input;
+  }
+
+  blocks(): PromptBlocks {
+    this.#blocks ??= this.#readPrompt();
+    return this.#blocks;
+  }
+
+  hashKey(): HashKey {
+    this.#hashKey ??= readHashKey(
+      this.#rt.hashKeySources,
+      (name) => headerOf(this.#arrival.req.rawHeaders, name),
+      (path) => memberAt(this.#input.fields, path),
+      () => this.#fingerprint(),
+    );
+    return this.#hashKey;
+  }
+
+  /** The key, if a policy asked for it. */
+  get usedHashKey(): HashKey | undefined {
+    return this.#hashKey;
+  }
+
+  /** Tokens of the prompt: counted with the blocks where a policy reads them, else from the body's size. */
+  promptTokens(): number {
+    if (this.#input.prompt === undefined) return 0;
+    if (this.#blocks) return this.#blocks.totalTokens;
+    return Math.ceil(this.#input.bytes / this.#rt.tokenRatio.charsPerToken(this.model));
+  }
+
+  /** Characters of the prompt, for learning the ratio; 0 when the prompt was not read as text. */
+  get promptChars(): number {
+    return this.#chars;
+  }
+
+  #readPrompt(): PromptBlocks {
+    const { prompt, rawPrompt, fields, bytes } = this.#input;
+    if (!prompt) return NO_BLOCKS;
+    const hasher = new PromptHasher(saltOf(this.model, fields));
+    if (rawPrompt) {
+      const charsPerToken = this.#rt.tokenRatio.charsPerToken(this.model);
+      hasher.role('raw');
+      hasher.text(rawPrompt);
+      return { ...hasher.finish({ charsPerToken }), totalTokens: Math.ceil(bytes / charsPerToken) };
+    }
+    prompt(fields, hasher satisfies PromptSink);
+    const blocks = hasher.finish({ charsPerToken: this.#rt.tokenRatio.charsPerToken(this.model) });
+    if (blocks.estimated) this.#chars = hasher.units;
+    return blocks;
+  }
+
+  /** Stands for requests without any id: the same prompt, or the same path, goes to the same worker. */
+  #fingerprint(): string {
+    const { count, hashes } = this.blocks();
+    if (count === 0) return `${this.#arrival.target}:${this.#input.bytes}`;
+    return `${hashes[2 * count - 2]}:${hashes[2 * count - 1]}`;
+  }
+}
+
+function memberAt(fields: JsonObject, path: readonly string[]): unknown {
+  let value: unknown = fields;
+  for (const name of path) {
+    if (!isObject(value)) return undefined;
+    value = value[name];
+  }
+  return value;
+}
+
+/** What engines key their prefix caches on beside the tokens: an adapter's name, and vLLM's `cache_salt`. */
+function saltOf(model: string, fields: JsonObject): string {
+  const salt = fields['cache_salt'];
+  return typeof salt === 'string' ? `${model}\n${salt}` : model;
+}

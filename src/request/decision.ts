@@ -1,0 +1,89 @@
+/** The record of one request: what was asked, what was known, what was chosen, why, and what came of it. */
+
+/** Who chose: the words of `x-vllm-router-method` (DECIDED 19). */
+export type DecisionMethod = 'policy' | 'owner';
+
+export type Outcome = 'ok' | 'client_abort' | 'worker_broken' | 'rejected' | 'router_error';
+
+export interface CandidateRecord {
+  readonly worker: string;
+  /** `eligible` or why not. */
+  readonly state: string;
+  /** Lower is better; absent where the policy computed none. */
+  readonly score?: number;
+  readonly running: number;
+  readonly prefill_tokens: number;
+  readonly matched_tokens?: number;
+}
+
+/** The candidates that are not listed in full. */
+export interface CandidateRest {
+  readonly count: number;
+  readonly score_min?: number;
+  readonly score_median?: number;
+  readonly score_max?: number;
+  /** Members by exclusion, e.g. `{unhealthy: 2}`; the eligible are not counted here. */
+  readonly excluded: Readonly<Record<string, number>>;
+}
+
+export interface AttemptRecord {
+  readonly worker: string;
+  readonly reason: string;
+  /** Status of the worker's response head, if one came. */
+  status?: number;
+  /** Error code of the catalogue, if the attempt failed without one or after it. */
+  error?: string;
+  /** From dispatch to the end of the attempt, ms. */
+  duration_ms: number;
+  /** Whether a dead kept-alive connection was replaced and the request sent again (DECIDED 10). */
+  resent?: true;
+}
+
+/**
+ * Field names are those of the decision log, schema version 4: every version 3 field keeps its name and meaning.
+ * Durations in ms, sizes in bytes.
+ */
+export interface Decision {
+  readonly schema_version: 4;
+  /** RFC 3339, UTC, ms. */
+  readonly timestamp: string;
+  readonly request_id: string;
+  readonly http_method: string;
+  /** The endpoint's path template, or `unmatched`. */
+  route: string;
+  /** What was sent; 499 if the client left before the head. */
+  status: number;
+  outcome: Outcome;
+  /** Error code of the catalogue when the router made the answer or cut it. */
+  error?: string;
+  stream: boolean;
+  /** The model asked for. */
+  requested_model?: string;
+  /** The model after resolution. */
+  model?: string;
+  method?: DecisionMethod;
+  policy?: string;
+  worker?: string;
+  reason?: string;
+  /** Score of the best other candidate minus the winner's. */
+  margin?: number;
+  cache_source?: string;
+  hash_key_source?: string;
+  candidates?: readonly CandidateRecord[];
+  candidates_rest?: CandidateRest;
+  attempts: AttemptRecord[];
+  predicted_cached_tokens?: number;
+  actual_cached_tokens?: number;
+  predicted_ttft_ms?: number;
+  ttft_ms?: number;
+  prompt_tokens?: number;
+  completion_tokens?: number;
+  /** True where the token counts are the router's estimates rather than the worker's `usage`. */
+  tokens_estimated?: boolean;
+  queue_ms: number;
+  /** Time to the head for streams, else to the end: the meaning of version 3. */
+  duration_ms: number;
+  total_ms: number;
+  request_bytes: number;
+  response_bytes: number;
+}

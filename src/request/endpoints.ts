@@ -1,0 +1,181 @@
+import type { Dialect } from '../api/error-body.ts';
+import {
+  chatPrompt, completionPrompt, generatePrompt, inputPrompt, messagesPrompt, pairPrompt, responsesPrompt, tokenizePrompt, type PromptReader,
+} from '../api/prompts.ts';
+
+/**
+ * Every endpoint, as data. `inference` is admitted, placed by the policy and explained; `info` is cheap and skips
+ * admission; `operator` changes or reveals a worker and is hidden from clients; `local` is answered by the router.
+ */
+export type EndpointClass = 'inference' | 'info' | 'operator' | 'local';
+
+export type LocalName =
+  | 'health' | 'liveness' | 'readiness' | 'health_generate' | 'models' | 'version' | 'server_info' | 'model_info';
+
+export interface Endpoint {
+  /** The path template: the `route` of metrics, logs and records. */
+  readonly route: string;
+  readonly class: EndpointClass;
+  readonly dialect: Dialect;
+  /** `full`: on failures and retryable statuses; `connect`: only while the request cannot have reached a worker. */
+  readonly retry: 'full' | 'connect';
+  /** `json`: held and read for model, stream and prompt; `opaque`: passed on as it arrives. */
+  readonly body: 'json' | 'opaque';
+  readonly prompt?: PromptReader;
+  /** Creates or names a stored resource that only the worker which made it knows. */
+  readonly resource?: 'create' | 'by_id';
+  readonly local?: LocalName;
+}
+
+interface Row extends Endpoint {
+  readonly methods: readonly string[];
+  /** Exact path, or a template with one `{id}` segment. */
+  readonly paths: readonly string[];
+}
+
+function inference(path: string, prompt: PromptReader, more: Partial<Row> = {}): Row {
+  return { methods: ['POST'], paths: [path], route: path, class: 'inference', dialect: 'openai', retry: 'full', body: 'json', prompt, ...more };
+}
+
+function opaque(path: string): Row {
+  return { methods: ['POST'], paths: [path], route: path, class: 'inference', dialect: 'openai', retry: 'connect', body: 'opaque' };
+}
+
+function local(path: string, name: LocalName): Row {
+  return { methods: ['GET', 'HEAD'], paths: [path], route: path, class: 'local', dialect: 'openai', retry: 'full', body: 'opaque', local: name };
+}
+
+function stored(methods: readonly string[], path: string): Row {
+  return {
+    methods, paths: [path], route: path, class: 'inference', dialect: 'openai', body: 'opaque', resource: 'by_id',
+    retry: methods.includes('GET') ? 'full' : 'connect',
+  };
+}
+
+const ROWS: readonly Row[] = [
+  inference('/v1/chat/completions', chatPrompt),
+  inference('/v1/completions', completionPrompt),
+  inference('/v1/embeddings', inputPrompt),
+  inference('/v1/responses', responsesPrompt, { resource: 'create' }),
+  stored(['GET'], '/v1/responses/{id}'),
+  stored(['DELETE'], '/v1/responses/{id}'),
+  stored(['POST'], '/v1/responses/{id}/cancel'),
+  stored(['GET'], '/v1/responses/{id}/input_items'),
+  stored(['GET'], '/v1/responses/{id}/input'),
+  inference('/v1/messages', messagesPrompt, { dialect: 'anthropic' }),
+  inference('/v1/messages/count_tokens', messagesPrompt, { dialect: 'anthropic' }),
+  inference('/v1/rerank', pairPrompt, { paths: ['/v1/rerank', '/rerank', '/v2/rerank'] }),
+  inference('/v1/score', pairPrompt, { paths: ['/v1/score', '/score'] }),
+  inference('/classify', inputPrompt),
+  inference('/pooling', inputPrompt),
+  inference('/tokenize', tokenizePrompt),
+  inference('/detokenize', tokenizePrompt),
+  inference('/generate', generatePrompt),
+  inference('/inference/v1/generate', generatePrompt),
+  opaque('/v1/audio/transcriptions'),
+  opaque('/v1/audio/translations'),
+  local('/v1/models', 'models'),
+  local('/health', 'health'),
+  local('/liveness', 'liveness'),
+  local('/readiness', 'readiness'),
+  local('/health_generate', 'health_generate'),
+  local('/version', 'version'),
+  local('/get_server_info', 'server_info'),
+  local('/get_model_info', 'model_info'),
+];
+
+/** What is in no row: proxied by the same path, whatever its method and body. */
+const UNMATCHED: Endpoint = { route: 'unmatched', class: 'inference', dialect: 'openai', retry: 'connect', body: 'opaque' };
+/** GET and HEAD change nothing on a worker, so they may be tried again in full. */
+const UNMATCHED_SAFE: Endpoint = { ...UNMATCHED, retry: 'full' };
+/** What changes, stops or reveals a worker; vLLM serves `/metrics` and `/docs` for everything below them too. */
+const OPERATOR: readonly Endpoint[] = [
+  '/sleep', '/wake_up', '/pause', '/resume', '/collective_rpc', '/update_weights', '/init_weight_transfer_engine', '/server_info',
+  '/scale_elastic_ep', '/abort_requests', '/start_profile', '/stop_profile', '/v1/load_lora_adapter', '/v1/unload_lora_adapter',
+  '/metrics', '/docs', '/openapi.json',
+].map((path) => ({ ...UNMATCHED, route: path, class: 'operator' }));
+/** vLLM's dev routes that empty a cache (`/reset_prefix_cache`, `/reset_mm_cache`, ...). */
+const RESET: Endpoint = { ...UNMATCHED, route: '/reset_*', class: 'operator' };
+/** Never proxied to a worker: these names are the router's own. */
+const RESERVED: Endpoint = { ...UNMATCHED, route: 'reserved', class: 'operator' };
+
+const exact = new Map<string, Row[]>();
+const templates: { readonly prefix: string; readonly suffix: string; readonly row: Row }[] = [];
+for (const row of ROWS) {
+  for (const path of row.paths) {
+    const brace = path.indexOf('{id}');
+    if (brace < 0) exact.set(path, [...(exact.get(path) ?? []), row]);
+    else templates.push({ prefix: path.slice(0, brace), suffix: path.slice(brace + 4), row });
+  }
+}
+
+export type Match =
+  | { readonly kind: 'endpoint'; readonly endpoint: Endpoint; readonly id?: string }
+  | { readonly kind: 'reserved'; readonly endpoint: Endpoint }
+  | { readonly kind: 'wrong_method'; readonly endpoint: Endpoint };
+
+/** Every route template, for bounded metric labels. */
+export const ROUTES: readonly string[] = [
+  ...new Set([...ROWS, ...OPERATOR, UNMATCHED, RESET, RESERVED].map((endpoint) => endpoint.route)),
+];
+
+/** `path` is the normalised path: see `normalisePath`. */
+export function matchEndpoint(method: string, path: string): Match {
+  const rows = exact.get(path);
+  if (rows) return matchRow(rows, method);
+  for (const { prefix, suffix, row } of templates) {
+    if (path.length <= prefix.length + suffix.length || !path.startsWith(prefix) || !path.endsWith(suffix)) continue;
+    const id = path.slice(prefix.length, path.length - suffix.length);
+    if (!id.includes('/') && row.methods.includes(method)) return { kind: 'endpoint', endpoint: row, id };
+  }
+  if (path.startsWith('/reset_')) return { kind: 'endpoint', endpoint: RESET };
+  if (isUnder(path, '/workers') || isUnder(path, '/admin')) return { kind: 'reserved', endpoint: RESERVED };
+  const operator = OPERATOR.find((endpoint) => isUnder(path, endpoint.route));
+  if (operator) return { kind: 'endpoint', endpoint: operator };
+  return { kind: 'endpoint', endpoint: method === 'GET' || method === 'HEAD' ? UNMATCHED_SAFE : UNMATCHED };
+}
+
+function matchRow(rows: readonly Row[], method: string): Match {
+  const row = rows.find((candidate) => candidate.methods.length === 0 || candidate.methods.includes(method));
+  if (row) return { kind: 'endpoint', endpoint: row };
+  const first = rows[0];
+  if (first?.class === 'local') return { kind: 'wrong_method', endpoint: first };
+  return { kind: 'endpoint', endpoint: method === 'GET' || method === 'HEAD' ? UNMATCHED_SAFE : UNMATCHED };
+}
+
+function isUnder(path: string, root: string): boolean {
+  return path === root || path.startsWith(`${root}/`);
+}
+
+/**
+ * The path that guards and matching look at: percent-decoded where that reveals a plain character, dot segments and
+ * doubled or trailing slashes resolved, so that `/%73leep`, `//sleep` and `/x/../sleep/` are all `/sleep`.
+ */
+export function normalisePath(path: string): string {
+  if (PLAIN.test(path)) return path;
+  const decoded = decodeRepeatedly(path).replaceAll('\\', '/');
+  const segments: string[] = [];
+  for (const segment of decoded.split('/')) {
+    if (segment === '' || segment === '.') continue;
+    if (segment === '..') segments.pop();
+    else segments.push(segment);
+  }
+  return `/${segments.join('/')}`;
+}
+
+const PLAIN = /^(?:\/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+$/;
+
+/** A worker, or a proxy before it, may decode more than once. */
+function decodeRepeatedly(path: string): string {
+  let current = path;
+  for (let round = 0; round < 3; round += 1) {
+    const next = decodeOnce(current);
+    if (next === current) break;
+    current = next;
+  }
+  return current;
+}
+
+function decodeOnce(path: string): string {
+  return path.replace(/%[0-7][0-9A-Fa-f]/g, (escape) => String.fromCharCode(Number.parseInt(escape.slice(1), 16)));
+}

@@ -1,0 +1,31 @@
+import { accessLine } from '../observe/access-line.ts';
+import { recordDecision } from '../observe/record-decision.ts';
+import type { Arrival } from './arrival.ts';
+import { routerMs } from './response-headers.ts';
+import type { Runtime } from './runtime.ts';
+
+/** The one exit of every request: gives everything back, completes the record, and shows it to whoever looks. */
+export function finish(rt: Runtime, arrival: Arrival): void {
+  for (const release of arrival.releases) release();
+  const { decision, times, startedAt, endpoint } = arrival;
+  const now = rt.clock.now();
+  decision.total_ms = now - startedAt;
+  decision.duration_ms = decision.stream && times.head > 0 ? times.head - startedAt : decision.total_ms;
+  decision.queue_ms = times.queueMs;
+  if (decision.status === 0) decision.status = arrival.client.gone ? 499 : 500;
+  const quiet = endpoint.class === 'local';
+  const overhead = times.dispatched > 0 ? { ...decision, overhead_ms: routerMs(arrival, now) } : decision;
+  recordDecision(rt.metrics, overhead, boundedModel(rt, decision.model));
+  if (!quiet) rt.decisions.push(decision);
+  if (rt.settings.log.accessLog && !(quiet && decision.status < 400)) {
+    const line = accessLine(decision);
+    rt.log[line.level](line.fields, line.message);
+  }
+  if (!quiet && rt.log.isLevelEnabled('debug')) rt.log.debug({ decision }, 'decision');
+}
+
+/** Clients choose model names; labels only know those that a worker lists. */
+export function boundedModel(rt: Runtime, model: string | undefined): string {
+  if (model === undefined) return '';
+  return rt.registry.membersFor(model).listed ? model : 'other';
+}

@@ -1,0 +1,107 @@
+import type { Arrival } from './arrival.ts';
+import type { Attempt, Failure } from './attempt.ts';
+import type { AttemptRecord } from './decision.ts';
+import type { Plan } from './plan.ts';
+import type { Call } from './read-call.ts';
+import type { RelayEnd } from './relay.ts';
+import type { ResponseTap } from './response-tap.ts';
+import type { Runtime } from './runtime.ts';
+
+/** Statuses by which a worker fails its breaker; a 500 counts once per request (a poison prompt must not open the fleet). */
+const FAILING_STATUS = new Set([502, 503, 504]);
+
+/** Books what one attempt did: its lease, its breaker permit and its line in the record, each closed exactly once. */
+export class LegOutcome {
+  readonly #rt: Runtime;
+  readonly #arrival: Arrival;
+  readonly #call: Call;
+  readonly #plan: Plan;
+  readonly #record: AttemptRecord;
+  readonly #startedAt: number;
+  #attempt: Attempt | undefined;
+
+  constructor(rt: Runtime, arrival: Arrival, call: Call, plan: Plan) {
+    this.#rt = rt;
+    this.#arrival = arrival;
+    this.#call = call;
+    this.#plan = plan;
+    this.#startedAt = rt.clock.now();
+    this.#record = { worker: plan.legs[0].worker.id, reason: plan.reason, duration_ms: 0 };
+    arrival.decision.attempts.push(this.#record);
+  }
+
+  started(attempt: Attempt): void {
+    this.#attempt = attempt;
+  }
+
+  failed(failure: Failure): void {
+    const { permit, worker } = this.#plan.legs[0];
+    this.#record.error = failure.code;
+    if (failure.code === 'deadline_exceeded' || this.#clientsFault()) return;
+    if (permit.failure()) this.#count('failure');
+    if (failure.code === 'connect_failed') this.#rt.registry.reportUnreachable(worker);
+  }
+
+  /** The head is here, and with it the first byte or the decision to pass an error on. */
+  answered(status: number): void {
+    this.#record.status = status;
+    const { permit } = this.#plan.legs[0];
+    const isFirst = this.#arrival.decision.attempts[0] === this.#record;
+    if (FAILING_STATUS.has(status) || (status === 500 && isFirst)) {
+      if (permit.failure()) this.#count('failure');
+    } else if (status < 400) {
+      if (permit.success()) this.#count('success');
+    }
+  }
+
+  firstToken(now: number): void {
+    const leg = this.#plan.legs[0];
+    this.#arrival.decision.ttft_ms = now - this.#arrival.startedAt;
+    leg.lease.firstToken(leg.uncachedTokens);
+  }
+
+  relayed(end: RelayEnd, tap: ResponseTap): void {
+    const { decision } = this.#arrival;
+    this.#readUsage(tap);
+    if (end.kind === 'client_left') decision.outcome = 'client_abort';
+    if (end.kind !== 'broken') return;
+    decision.outcome = end.code === 'deadline_exceeded' ? 'router_error' : 'worker_broken';
+    decision.error = end.code;
+    this.#record.error = end.code;
+    if (end.code === 'deadline_exceeded') return;
+    // The permit was settled with the first byte: the break is a verdict of its own.
+    const { worker } = this.#plan.legs[0];
+    if (worker.breaker.permit(this.#rt.clock.now()).failure()) this.#count('failure');
+  }
+
+  /** Idempotent end of the attempt, whatever came before. */
+  close(): void {
+    const leg = this.#plan.legs[0];
+    leg.permit.cancel();
+    leg.lease.release();
+    this.#record.duration_ms = this.#rt.clock.now() - this.#startedAt;
+    if (this.#attempt?.resent) this.#record.resent = true;
+  }
+
+  #clientsFault(): boolean {
+    const { body } = this.#call;
+    return body !== undefined && !Buffer.isBuffer(body) && body.failure !== undefined;
+  }
+
+  #readUsage(tap: ResponseTap): void {
+    const usage = tap.usage();
+    const { decision } = this.#arrival;
+    const { ask, model } = this.#call;
+    if (usage?.promptTokens !== undefined && ask.promptChars > 0) this.#rt.tokenRatio.learn(model, ask.promptChars, usage.promptTokens);
+    const prompt = usage?.promptTokens ?? ask.promptTokens();
+    const completion = usage?.completionTokens ?? tap.events;
+    if (prompt > 0) decision.prompt_tokens = prompt;
+    if (usage?.completionTokens !== undefined || completion > 0) decision.completion_tokens = completion;
+    if (decision.prompt_tokens !== undefined && usage?.promptTokens === undefined) decision.tokens_estimated = true;
+    if (usage?.cachedTokens !== undefined) decision.actual_cached_tokens = usage.cachedTokens;
+  }
+
+  #count(outcome: 'success' | 'failure'): void {
+    this.#rt.metrics.cbOutcomesTotal.with(this.#plan.legs[0].worker.id, outcome).inc();
+  }
+}

@@ -1,0 +1,88 @@
+import { EXCLUDED, type Choice } from '../routing/policy.ts';
+import type { Lease } from '../workers/ledger.ts';
+import type { Permit } from '../workers/breaker.ts';
+import { viewPool, type PoolView } from '../workers/pool-view.ts';
+import type { Worker } from '../workers/worker.ts';
+import type { DecisionMethod } from './decision.ts';
+import type { Call } from './read-call.ts';
+import type { Runtime } from './runtime.ts';
+
+/** One worker's part in a request. Its lease and breaker permit are taken with the plan and given back with the attempt. */
+export interface Leg {
+  readonly role: 'regular';
+  readonly worker: Worker;
+  readonly lease: Lease;
+  readonly permit: Permit;
+  readonly uncachedTokens: number;
+}
+
+/** Where one attempt goes, chosen as a whole. */
+export interface Plan {
+  readonly kind: 'plan';
+  readonly method: DecisionMethod;
+  readonly reason: string;
+  readonly legs: readonly [Leg];
+  readonly pool: PoolView;
+  /** Absent when a selector before the policy decided. */
+  readonly choice: Extract<Choice, { kind: 'chosen' }> | undefined;
+  readonly index: number;
+  readonly predictedCachedTokens: number | undefined;
+  readonly predictedTtftMs: number | undefined;
+}
+
+export interface NoPlan {
+  readonly kind: 'none';
+  readonly pool: PoolView;
+}
+
+/** Chooses among the workers not tried yet; when none of those can take the request, among all. */
+export function makePlan(rt: Runtime, call: Call, tried: ReadonlySet<number>): Plan | NoPlan {
+  let pool = view(rt, call, tried);
+  if (pool.eligible === 0 && tried.size > 0) pool = view(rt, call, new Set());
+  if (pool.failedOpen) rt.metrics.cbFailOpenTotal.with().inc();
+  if (pool.eligible === 0) return { kind: 'none', pool };
+  const owner = ownerIndex(rt, call, pool);
+  if (owner >= 0) return seal(rt, call, pool, { method: 'owner', reason: 'stored_resource', index: owner, choice: undefined });
+  const choice = rt.policy.choose(call.ask, pool);
+  if (choice.kind === 'none') return { kind: 'none', pool };
+  return seal(rt, call, pool, { method: 'policy', reason: choice.reason, index: choice.index, choice });
+}
+
+function view(rt: Runtime, call: Call, tried: ReadonlySet<number>): PoolView {
+  return viewPool(rt.registry.membersFor(call.model), { tried, now: rt.clock.now(), slowStartMs: rt.settings.slowStartMs });
+}
+
+function ownerIndex(rt: Runtime, call: Call, pool: PoolView): number {
+  if (call.resourceId === undefined) return -1;
+  const owner = rt.owners.ownerOf(call.resourceId);
+  return pool.members.findIndex((member, index) => member.id === owner && pool.mask[index] === EXCLUDED.no);
+}
+
+interface Pick {
+  readonly method: DecisionMethod;
+  readonly reason: string;
+  readonly index: number;
+  readonly choice: Plan['choice'];
+}
+
+function seal(rt: Runtime, call: Call, pool: PoolView, pick: Pick): Plan {
+  const worker = pool.members[pick.index];
+  if (!worker) throw new Error(`the policy chose member ${pick.index} of ${pool.members.length}`);
+  const { slot } = worker;
+  const matched = pick.choice?.matchedTokens?.[pick.index];
+  const predictedCachedTokens = matched === undefined || Number.isNaN(matched) ? undefined : matched;
+  const promptTokens = call.ask.promptTokens();
+  const uncachedTokens = Math.max(0, promptTokens - (predictedCachedTokens ?? 0));
+  const predictedTtftMs = promptTokens > 0 ? rt.ledger.predictedTtftMs(slot, uncachedTokens) : undefined;
+  const lease = rt.ledger.acquire(slot, {
+    prefillTokens: uncachedTokens,
+    kvTokens: promptTokens > 0 ? promptTokens + call.maxTokens : 0,
+    stream: call.stream,
+  });
+  const permit = worker.breaker.permit(rt.clock.now());
+  worker.processed += 1;
+  if (rt.cacheIndex && promptTokens > 0) rt.cacheIndex.record(call.ask.blocks(), slot);
+  rt.policy.observe?.({ type: 'dispatched', ask: call.ask, slot, matchedTokens: predictedCachedTokens ?? 0 });
+  const leg: Leg = { role: 'regular', worker, lease, permit, uncachedTokens };
+  return { kind: 'plan', ...pick, legs: [leg], pool, predictedCachedTokens, predictedTtftMs };
+}

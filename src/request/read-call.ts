@@ -1,0 +1,134 @@
+import { RouterError } from '../base/errors.ts';
+import { isObject, type JsonObject } from '../api/prompt-sink.ts';
+import { scanMembers } from '../api/json-scan.ts';
+import { announcedLength, readBody, refuseTooLong, StreamedBody } from '../http/body.ts';
+import type { Ask } from '../routing/policy.ts';
+import type { Arrival } from './arrival.ts';
+import { RequestAsk } from './ask.ts';
+import type { Runtime } from './runtime.ts';
+
+/** A request as it is understood: what it asks for, and the bytes that go to a worker. */
+export interface Call {
+  readonly body: Buffer | StreamedBody | undefined;
+  /** '' when the request names none. */
+  readonly model: string;
+  readonly stream: boolean;
+  readonly ask: Ask & RequestAsk;
+  /** Tokens that the answer may add to the KV cache, as far as the request says. */
+  readonly maxTokens: number;
+  /** The endpoint's retry column, narrowed by what this request does on a worker. */
+  readonly retry: 'full' | 'connect';
+  /** A stored resource that the request reads, cancels or continues. */
+  readonly resourceId: string | undefined;
+}
+
+/** Above this a body is scanned for its members instead of being parsed: parsing would hold up every stream. */
+const PARSE_LIMIT_BYTES = 1024 * 1024;
+/** Opaque bodies up to this size are held, so that they can be sent again. */
+const HOLD_LIMIT_BYTES = 1024 * 1024;
+const SMALL_MEMBER_BYTES = 64 * 1024;
+/** Prompt text considered for routing. */
+const ROUTING_TEXT_BYTES = 256 * 1024;
+const DEFAULT_MAX_TOKENS = 256;
+
+export async function readCall(rt: Runtime, arrival: Arrival): Promise<Call> {
+  const { req, endpoint } = arrival;
+  const { maxPayloadSize, bodyIdleTimeoutMs } = rt.settings.listen;
+  refuseTooLong(req, maxPayloadSize);
+  const length = announcedLength(req);
+  if (length === 0 && endpoint.body === 'opaque') return opaqueCall(rt, arrival, undefined);
+  const limits = { maxBytes: maxPayloadSize, idleTimeoutMs: bodyIdleTimeoutMs };
+  if (endpoint.body === 'opaque' && (length === undefined || length > HOLD_LIMIT_BYTES)) {
+    const streamed = new StreamedBody(req, limits, rt.clock);
+    arrival.releases.push(() => streamed.destroy());
+    return opaqueCall(rt, arrival, streamed);
+  }
+  const held = await readBody(req, limits, rt.bodyBytes, rt.clock);
+  arrival.releases.push(held.release);
+  arrival.decision.request_bytes = held.bytes.length;
+  return endpoint.body === 'json' ? jsonCall(rt, arrival, held.bytes) : opaqueCall(rt, arrival, held.bytes);
+}
+
+function opaqueCall(rt: Runtime, arrival: Arrival, body: Buffer | StreamedBody | undefined): Call {
+  const size = Buffer.isBuffer(body) ? body.length : 0;
+  const { match, endpoint } = arrival;
+  return {
+    body,
+    model: '',
+    stream: false,
+    ask: new RequestAsk(rt, arrival, { model: '', stream: false, fields: {}, prompt: undefined, rawPrompt: undefined, bytes: size }),
+    maxTokens: 0,
+    retry: body instanceof StreamedBody ? 'connect' : endpoint.retry,
+    resourceId: match.kind === 'endpoint' && endpoint.resource === 'by_id' ? match.id : undefined,
+  };
+}
+
+function jsonCall(rt: Runtime, arrival: Arrival, bytes: Buffer): Call {
+  const { fields, rawPrompt }: Fields = bytes.length > PARSE_LIMIT_BYTES ? scanFields(bytes) : { fields: parseFields(bytes) };
+  const model = typeof fields['model'] === 'string' ? fields['model'] : '';
+  const stream = fields['stream'] === true;
+  const { endpoint, decision } = arrival;
+  decision.stream = stream;
+  if (model !== '') decision.requested_model = decision.model = model;
+  const previous = fields['previous_response_id'];
+  return {
+    body: bytes,
+    model,
+    stream,
+    ask: new RequestAsk(rt, arrival, { model, stream, fields, prompt: endpoint.prompt, rawPrompt, bytes: bytes.length }),
+    maxTokens: maxTokensOf(fields),
+    retry: fields['background'] === true || fields['store'] === true ? 'connect' : endpoint.retry,
+    resourceId: typeof previous === 'string' ? previous : undefined,
+  };
+}
+
+function maxTokensOf(fields: JsonObject): number {
+  for (const name of ['max_completion_tokens', 'max_tokens', 'max_output_tokens']) {
+    const value = fields[name];
+    if (typeof value === 'number' && value >= 0) return value;
+  }
+  return DEFAULT_MAX_TOKENS;
+}
+
+function parseFields(bytes: Buffer): JsonObject {
+  let value: unknown;
+  try {
+    value = JSON.parse(bytes.toString('utf8'));
+  } catch (error) {
+    throw new RouterError('invalid_json', `the body is not valid JSON: ${jsonProblem(error)}`);
+  }
+  if (!isObject(value)) throw new RouterError('invalid_json', 'the body must be a JSON object');
+  return value;
+}
+
+/** V8 quotes the offending text; prompts do not belong into errors that may be logged. */
+function jsonProblem(error: unknown): string {
+  const position = error instanceof Error ? /position \d+/.exec(error.message) : null;
+  return position ? `syntax error at ${position[0]}` : 'syntax error';
+}
+
+interface Fields {
+  readonly fields: JsonObject;
+  /** The first bytes of the members too large to parse: together they stand for the prompt. */
+  readonly rawPrompt?: string;
+}
+
+function scanFields(bytes: Buffer): Fields {
+  const members = scanMembers(bytes);
+  if (!members) throw new RouterError('invalid_json', 'the body is not a JSON object');
+  const fields: Record<string, unknown> = {};
+  let rawPrompt = '';
+  for (const { key, start, end } of members) {
+    if (end - start <= SMALL_MEMBER_BYTES) fields[key] = parseMember(bytes, start, end);
+    else rawPrompt += bytes.toString('latin1', start, Math.min(end, start + ROUTING_TEXT_BYTES - rawPrompt.length));
+  }
+  return { fields, rawPrompt };
+}
+
+function parseMember(bytes: Buffer, start: number, end: number): unknown {
+  try {
+    return JSON.parse(bytes.toString('utf8', start, end));
+  } catch {
+    throw new RouterError('invalid_json', `the body is not valid JSON between bytes ${start} and ${end}`);
+  }
+}

@@ -1,0 +1,170 @@
+import type { ErrorCode } from '../base/errors.ts';
+import { ERRORS } from '../base/errors.ts';
+import { errorEvent } from '../api/error-body.ts';
+import { headerOf } from '../http/headers.ts';
+import type { Arrival } from './arrival.ts';
+import type { Attempt, BodyReceiver, Failure, Head } from './attempt.ts';
+import { EventStreamTap, JsonTap, opaqueTap, type ResponseTap } from './response-tap.ts';
+import { responseHeaders } from './response-headers.ts';
+import type { Runtime } from './runtime.ts';
+
+/** How the relay of a response ended. */
+export type RelayEnd =
+  | { readonly kind: 'complete' }
+  | { readonly kind: 'client_left' }
+  | { readonly kind: 'broken'; readonly code: ErrorCode; readonly message: string };
+
+export interface Relayed {
+  readonly end: RelayEnd;
+  readonly tap: ResponseTap;
+}
+
+export interface RelayEvents {
+  /** First data event of a stream, or first byte of another body. */
+  onFirstToken(now: number): void;
+}
+
+/**
+ * Hands a response on: head, then every byte as it comes, with back-pressure to the worker. Resolves when the last byte
+ * has left for the client, or when either side is gone; after a break the client always sees that something is missing.
+ */
+export function relay(rt: Runtime, arrival: Arrival, attempt: Attempt, head: Head, events: RelayEvents): Promise<Relayed> {
+  const receiver = new Relay(rt, arrival, attempt, head, events);
+  return receiver.run();
+}
+
+class Relay implements BodyReceiver {
+  readonly #rt: Runtime;
+  readonly #arrival: Arrival;
+  readonly #attempt: Attempt;
+  readonly #head: Head;
+  readonly #events: RelayEvents;
+  readonly #tap: ResponseTap;
+  readonly #framed: boolean;
+  readonly #isStream: boolean;
+  readonly #done: Promise<Relayed>;
+  #resolve!: (result: Relayed) => void;
+  #firstSeen = false;
+  #lastEventAt = 0;
+  #ended: RelayEnd | undefined;
+
+  constructor(rt: Runtime, arrival: Arrival, attempt: Attempt, head: Head, events: RelayEvents) {
+    this.#rt = rt;
+    this.#arrival = arrival;
+    this.#attempt = attempt;
+    this.#head = head;
+    this.#events = events;
+    this.#framed = isFramed(arrival.method, head);
+    const type = headerOf(head.headers, 'content-type')?.toLowerCase() ?? '';
+    this.#isStream = type.startsWith('text/event-stream');
+    this.#tap = tapFor(type, headerOf(head.headers, 'content-encoding'), this.#framed);
+    this.#done = new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
+  }
+
+  run(): Promise<Relayed> {
+    const { res } = this.#arrival;
+    res.on('close', this.#onClose);
+    res.on('drain', this.#onDrain);
+    if (this.#arrival.client.gone) {
+      this.#onClose();
+      return this.#done;
+    }
+    const now = this.#rt.clock.now();
+    this.#arrival.times.head = now;
+    this.#arrival.decision.status = this.#head.status;
+    const headers = responseHeaders(this.#rt, this.#arrival, this.#head.headers, { isStream: this.#isStream, now });
+    if (headerOf(headers, 'date') !== undefined) res.sendDate = false;
+    res.writeHead(this.#head.status, this.#head.statusText, headers);
+    this.#attempt.relayTo(this);
+    return this.#done;
+  }
+
+  onChunk(chunk: Buffer): boolean {
+    if (this.#ended) return true;
+    this.#tap.push(chunk);
+    this.#arrival.decision.response_bytes += chunk.length;
+    this.#watchTokens();
+    return this.#arrival.res.write(chunk);
+  }
+
+  onComplete(): void {
+    if (!this.#framed && !this.#tap.complete()) {
+      this.onBroken({ code: 'worker_closed', message: 'the worker closed the connection before its answer was complete', sent: true });
+      return;
+    }
+    this.#ended ??= { kind: 'complete' };
+    this.#arrival.res.end(this.#onFlushed);
+  }
+
+  onBroken(failure: Failure): void {
+    if (this.#ended) return;
+    this.#ended = { kind: 'broken', code: failure.code, message: failure.message };
+    const { res, endpoint } = this.#arrival;
+    const canAppend = this.#isStream && this.#tap.atEventBoundary && headerOf(this.#head.headers, 'content-length') === undefined;
+    if (canAppend) {
+      res.end(errorEvent(endpoint.dialect, { code: failure.code, spec: ERRORS[failure.code], message: failure.message }), this.#onFlushed);
+    } else {
+      res.destroy();
+    }
+  }
+
+  #watchTokens(): void {
+    const events = this.#tap.events;
+    if (!this.#firstSeen) {
+      if (this.#isStream && events === 0 && this.#tap !== opaqueTap) return;
+      this.#firstSeen = true;
+      this.#lastEventAt = this.#rt.clock.now();
+      this.#events.onFirstToken(this.#lastEventAt);
+      this.#seenEvents = events;
+    } else if (events > this.#seenEvents) {
+      const now = this.#rt.clock.now();
+      this.#rt.metrics.interTokenLatencySeconds
+        .with(this.#arrival.decision.model ?? '')
+        .observe((now - this.#lastEventAt) / 1000 / (events - this.#seenEvents));
+      this.#lastEventAt = now;
+      this.#seenEvents = events;
+    }
+  }
+
+  #seenEvents = 0;
+
+  readonly #onDrain = (): void => {
+    this.#attempt.resume();
+  };
+
+  readonly #onFlushed = (): void => {
+    this.#settle();
+  };
+
+  readonly #onClose = (): void => {
+    if (!this.#ended) {
+      this.#ended = { kind: 'client_left' };
+      this.#attempt.abort();
+    } else if (this.#ended.kind === 'complete' && !this.#arrival.res.writableFinished) {
+      this.#ended = { kind: 'client_left' };
+    }
+    this.#settle();
+  };
+
+  #settle(): void {
+    const { res } = this.#arrival;
+    res.off('close', this.#onClose);
+    res.off('drain', this.#onDrain);
+    this.#resolve({ end: this.#ended ?? { kind: 'client_left' }, tap: this.#tap });
+  }
+}
+
+/** Whether HTTP itself tells where the body ends; else only the end of the connection does. */
+function isFramed(method: string, head: Head): boolean {
+  if (method === 'HEAD' || head.status === 204 || head.status === 304) return true;
+  return headerOf(head.headers, 'content-length') !== undefined || headerOf(head.headers, 'transfer-encoding') !== undefined;
+}
+
+function tapFor(contentType: string, encoding: string | undefined, framed: boolean): ResponseTap {
+  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') return opaqueTap;
+  if (contentType.startsWith('text/event-stream')) return new EventStreamTap();
+  if (contentType.startsWith('application/json')) return new JsonTap(framed);
+  return opaqueTap;
+}

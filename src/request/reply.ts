@@ -1,0 +1,81 @@
+import { needsRetryAfter, RouterError } from '../base/errors.ts';
+import { errorBody } from '../api/error-body.ts';
+import type { Arrival } from './arrival.ts';
+import { addRouterHeaders, corsOf } from './response-headers.ts';
+import type { Runtime } from './runtime.ts';
+
+export interface LocalAnswer {
+  readonly status: number;
+  readonly contentType: string;
+  readonly body: string;
+  readonly headers?: readonly string[];
+}
+
+/** Sends an answer of the router's own. Resolves when it has left, or the client has. */
+export function reply(rt: Runtime, arrival: Arrival, answer: LocalAnswer): Promise<void> {
+  const { res, decision } = arrival;
+  if (arrival.client.gone || res.destroyed) return Promise.resolve();
+  decision.status = answer.status;
+  arrival.times.head = rt.clock.now();
+  const length = Buffer.byteLength(answer.body);
+  const headers = ['content-type', answer.contentType, 'content-length', String(length), ...(answer.headers ?? []), ...corsOf(rt, arrival)];
+  addRouterHeaders(rt, arrival, headers, arrival.times.head);
+  if (arrival.tunnel || !arrival.req.complete) closeAfter(arrival, headers);
+  decision.response_bytes = length;
+  return new Promise((resolve) => {
+    res.once('close', resolve);
+    res.writeHead(answer.status, headers);
+    res.end(answer.body, () => {
+      resolve();
+    });
+  });
+}
+
+/** Bytes of the request are still to come and nobody will read them: the connection cannot be used again. */
+function closeAfter(arrival: Arrival, headers: string[]): void {
+  headers.push('connection', 'close');
+  const { req, res } = arrival;
+  res.once('finish', () => {
+    // What is on its way is read and dropped for a moment, so that the answer is not lost to a reset.
+    req.resume();
+    const socket = req.socket;
+    setTimeout(() => socket.destroy(), LINGER_MS).unref();
+  });
+}
+
+const LINGER_MS = 500;
+
+/** Answers with an error in the caller's dialect, or, once the head is out, breaks the connection visibly. */
+export async function replyError(rt: Runtime, arrival: Arrival, thrown: unknown): Promise<void> {
+  const error = thrown instanceof RouterError ? thrown : unexpected(rt, arrival, thrown);
+  const { decision, res } = arrival;
+  decision.error = error.code;
+  decision.outcome = outcomeOf(error);
+  if (error.code === 'client_closed') {
+    decision.status = res.headersSent ? decision.status : error.spec.status;
+    res.destroy();
+    return;
+  }
+  if (res.headersSent) {
+    res.destroy();
+    return;
+  }
+  const { status } = error.spec;
+  await reply(rt, arrival, {
+    status,
+    contentType: 'application/json',
+    body: errorBody(arrival.endpoint.dialect, { code: error.code, spec: error.spec, message: error.message }),
+    ...(needsRetryAfter(status) ? { headers: ['retry-after', String(error.retryAfterSecs ?? 1)] } : {}),
+  });
+}
+
+function unexpected(rt: Runtime, arrival: Arrival, thrown: unknown): RouterError {
+  rt.log.error({ request_id: arrival.requestId, err: thrown }, 'unexpected error in the request path');
+  return new RouterError('internal', `internal error; see the router's log for request ${arrival.requestId}`, { cause: thrown });
+}
+
+function outcomeOf(error: RouterError): Arrival['decision']['outcome'] {
+  if (error.code === 'client_closed') return 'client_abort';
+  if (error.spec.source === 'worker') return 'worker_broken';
+  return error.code === 'internal' || error.code === 'deadline_exceeded' || error.code === 'no_worker_available' ? 'router_error' : 'rejected';
+}

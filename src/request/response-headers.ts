@@ -1,0 +1,51 @@
+import { endToEnd, headerOf } from '../http/headers.ts';
+import { corsHeaders } from '../http/cors.ts';
+import type { Arrival } from './arrival.ts';
+import { addExplainHeaders, EXPLAIN_HEADERS } from './explain.ts';
+import type { Runtime } from './runtime.ts';
+
+interface HeadFacts {
+  readonly isStream: boolean;
+  readonly now: number;
+}
+
+const OURS = new Set<string>(['x-request-id', ...EXPLAIN_HEADERS]);
+
+/** The worker's end-to-end headers and the router's own. */
+export function responseHeaders(rt: Runtime, arrival: Arrival, workerHeaders: readonly string[], facts: HeadFacts): string[] {
+  const cors = corsOf(rt, arrival);
+  const headers = endToEnd(workerHeaders, (name) => OURS.has(name) || (cors.length > 0 && name.startsWith('access-control-')));
+  if (facts.isStream && headerOf(headers, 'x-accel-buffering') === undefined) headers.push('x-accel-buffering', 'no');
+  headers.push(...cors);
+  addRouterHeaders(rt, arrival, headers, facts.now);
+  return headers;
+}
+
+/** What every response of the router carries, whoever made it. */
+export function addRouterHeaders(rt: Runtime, arrival: Arrival, headers: string[], now: number): void {
+  headers.push('x-request-id', arrival.requestId);
+  if (rt.settings.exposeRoutingHeaders) addExplainHeaders(headers, arrival.decision);
+  headers.push('server-timing', serverTiming(arrival, now));
+  if (rt.stopping()) headers.push('connection', 'close');
+}
+
+export function corsOf(rt: Runtime, arrival: Arrival): string[] {
+  const origin = arrival.req.headers.origin;
+  return origin === undefined ? [] : corsHeaders(rt.settings.listen.corsAllowedOrigins, origin);
+}
+
+/** `router` = the router's own work up to the dispatch, `queue` = waiting for a turn, `worker` = dispatch to first byte. */
+function serverTiming(arrival: Arrival, now: number): string {
+  const { times, startedAt } = arrival;
+  const parts = [`router;dur=${routerMs(arrival, now).toFixed(3)}`];
+  if (times.queueMs > 0) parts.push(`queue;dur=${times.queueMs.toFixed(3)}`);
+  if (times.dispatched > startedAt) parts.push(`worker;dur=${(now - times.dispatched).toFixed(3)}`);
+  return parts.join(', ');
+}
+
+/** From the last byte of the request to its (last) dispatch, without queue and backoff. */
+export function routerMs(arrival: Arrival, now: number): number {
+  const { times, startedAt } = arrival;
+  const from = times.bodyRead || startedAt;
+  return Math.max(0, (times.dispatched || now) - from - times.queueMs - times.backoffMs);
+}

@@ -1,0 +1,38 @@
+/**
+ * THE request path. Every request, whatever its endpoint, takes these steps in this order; every exit goes through
+ * `finish`. `docs/design/request-path.md` draws the same steps with the same names.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { identify, type Arrival } from './arrival.ts';
+import { answerLocally } from './local-answers.ts';
+import { answerPreflight, guardRoute } from './guard-route.ts';
+import { Deadline } from './deadline.ts';
+import { finish } from './finish.ts';
+import { forward } from './forward.ts';
+import { readCall } from './read-call.ts';
+import { replyError } from './reply.ts';
+import { resolveModel } from './resolve-model.ts';
+import type { Runtime } from './runtime.ts';
+import { waitForTurn } from './admit.ts';
+
+export async function routeRequest(rt: Runtime, req: IncomingMessage, res: ServerResponse, tunnel?: Arrival['tunnel']): Promise<void> {
+  const arrival = identify(rt, req, res, tunnel);
+  const deadline = new Deadline(rt, arrival.startedAt);
+  try {
+    if (await answerPreflight(rt, arrival)) return;
+    guardRoute(rt, arrival);
+    if (await answerLocally(rt, arrival)) return;
+
+    const call = await readCall(rt, arrival);
+    arrival.times.bodyRead = rt.clock.now();
+    resolveModel(rt, call);
+    await waitForTurn(rt, arrival, deadline);
+    rt.retryBudget.onRequest();
+    await forward(rt, arrival, call, deadline);
+  } catch (error) {
+    await replyError(rt, arrival, error);
+  } finally {
+    deadline.cancel();
+    finish(rt, arrival);
+  }
+}

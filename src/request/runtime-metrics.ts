@@ -1,0 +1,87 @@
+import { BREAKER_STATE_CODES } from '../workers/breaker.ts';
+import type { RegistryEvent } from '../workers/registry.ts';
+import type { Runtime } from './runtime.ts';
+
+/** Feeds the series that show state rather than requests: at each scrape, and when a worker changes. */
+export function observeRuntime(rt: Runtime, droppedLogLines: () => number): void {
+  const { metrics, registry } = rt;
+  registry.on((event) => {
+    onWorkerEvent(rt, event);
+  });
+  metrics.workerLoad.onCollect((family) => {
+    for (const worker of registry.workers) family.with(worker.id).set(rt.ledger.running(worker.slot));
+  });
+  metrics.runningRequests.onCollect((family) => {
+    for (const worker of registry.workers) family.with(worker.id).set(rt.ledger.own(worker.slot));
+  });
+  metrics.treeSize.onCollect((family) => {
+    if (rt.cacheIndex) for (const worker of registry.workers) family.with(worker.id).set(rt.cacheIndex.entriesOf(worker.slot));
+  });
+  metrics.cbState.onCollect((family) => {
+    const now = rt.clock.now();
+    for (const worker of registry.workers) family.with(worker.id).set(BREAKER_STATE_CODES[worker.breaker.state(now)]);
+  });
+  metrics.maxLoad.onCollect((family) => {
+    family.with().set(Math.max(0, ...loads(rt)));
+  });
+  metrics.minLoad.onCollect((family) => {
+    const all = loads(rt);
+    family.with().set(all.length === 0 ? 0 : Math.min(...all));
+  });
+  metrics.inflightRequests.onCollect((family) => {
+    family.with().set(rt.admission.inFlight);
+  });
+  metrics.queuedRequests.onCollect((family) => {
+    family.with().set(rt.admission.queued);
+  });
+  metrics.inflightBodyBytes.onCollect((family) => {
+    family.with().set(rt.bodyBytes.held);
+  });
+  metrics.decisionRingRecords.onCollect((family) => {
+    family.with().set(rt.decisions.size);
+  });
+  metrics.decisionRingBytes.onCollect((family) => {
+    family.with().set(rt.decisions.bytes);
+  });
+  metrics.logLinesDroppedTotal.onCollect((family) => {
+    const counter = family.with();
+    counter.inc(droppedLogLines() - counter.value);
+  });
+}
+
+function loads(rt: Runtime): number[] {
+  return rt.registry.workers.filter((worker) => worker.health.healthy).map((worker) => rt.ledger.running(worker.slot));
+}
+
+function onWorkerEvent(rt: Runtime, event: RegistryEvent): void {
+  const { metrics, log } = rt;
+  const { id } = event.worker;
+  switch (event.type) {
+    case 'joined':
+      metrics.workerJoined(id);
+      return;
+    case 'left':
+      metrics.workerLeft(id);
+      rt.cacheIndex?.forget(event.worker.slot);
+      rt.policy.observe?.({ type: 'left', slot: event.worker.slot });
+      return;
+    case 'healthy':
+      metrics.workerHealth.with(id).set(1);
+      log.info({ worker: id }, 'worker is healthy');
+      return;
+    case 'unhealthy':
+      metrics.workerHealth.with(id).set(0);
+      // An engine that was gone comes back with an empty cache.
+      rt.cacheIndex?.forget(event.worker.slot);
+      log.warn({ worker: id, reason: event.worker.health.reason }, 'worker is unhealthy');
+      return;
+    case 'models':
+      log.info({ worker: id, models: [...event.worker.models] }, 'worker serves these models');
+      return;
+    case 'unreachable':
+      return;
+    case 'breaker':
+      metrics.cbStateTransitionsTotal.with(id, event.from, event.to).inc();
+      log.warn({ worker: id, from: event.from, to: event.to }, 'circuit breaker changed');
+  }
+}

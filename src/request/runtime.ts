@@ -1,0 +1,44 @@
+import type { Clock } from '../base/clock.ts';
+import type { Random } from '../base/random.ts';
+import type { PredictedIndex } from '../cache-knowledge/predicted-index.ts';
+import type { Settings } from '../config/settings.ts';
+import type { WorkerClient } from '../engines/client.ts';
+import type { BodyBytes } from '../http/body.ts';
+import type { Admission } from '../limits/admission.ts';
+import type { Log } from '../observe/log.ts';
+import type { Metrics } from '../observe/metrics.ts';
+import type { FreshIdWatch, HashKeySource } from '../routing/hash-key.ts';
+import type { Policy } from '../routing/policy.ts';
+import type { TokenRatio } from '../routing/token-ratio.ts';
+import type { LoadLedger } from '../workers/ledger.ts';
+import type { WorkerRegistry } from '../workers/registry.ts';
+import type { RetryBudget } from '../workers/retry-budget.ts';
+import type { Worker } from '../workers/worker.ts';
+import type { DecisionRing } from './decision-ring.ts';
+import type { ResourceOwners } from './resource-owners.ts';
+
+/** Everything a request needs: settings that never change while it runs, and the shared state it takes leases from. */
+export interface Runtime {
+  readonly settings: Settings;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly registry: WorkerRegistry;
+  readonly ledger: LoadLedger;
+  readonly policy: Policy;
+  readonly hashKeySources: readonly HashKeySource[];
+  readonly freshIds: FreshIdWatch;
+  /** Kept only for policies that need it. */
+  readonly cacheIndex: PredictedIndex | undefined;
+  readonly tokenRatio: TokenRatio;
+  readonly admission: Admission;
+  readonly retryBudget: RetryBudget;
+  readonly bodyBytes: BodyBytes;
+  readonly owners: ResourceOwners;
+  readonly decisions: DecisionRing;
+  clientOf(worker: Worker): WorkerClient;
+  versionOf(worker: Worker): string | undefined;
+  /** True from the first sign of shutdown on. */
+  stopping(): boolean;
+}

@@ -1,0 +1,39 @@
+import type { WorkerRequest } from '../engines/client.ts';
+import { StreamedBody } from '../http/body.ts';
+import { endToEnd, headerOf } from '../http/headers.ts';
+import type { Worker } from '../workers/worker.ts';
+import type { Arrival } from './arrival.ts';
+import type { Call } from './read-call.ts';
+
+const RANK_HEADER = 'x-data-parallel-rank';
+/** Never for workers: the router's own keys and claims, and what describes this hop only. */
+const NEVER_FORWARDED = new Set(['host', 'expect', 'content-length', 'x-router-key', 'x-admin-key', 'x-vllm-tenant', 'http2-settings']);
+const CREDENTIALS = new Set(['authorization', 'x-api-key', 'cookie']);
+
+/** The client's request as this worker gets it: the same bytes and end-to-end headers, the worker's own credentials. */
+export function workerRequest(arrival: Arrival, call: Call, worker: Worker): WorkerRequest {
+  const { apiKey, rank } = worker.spec;
+  const clientHeaders = arrival.req.rawHeaders;
+  const headers = endToEnd(clientHeaders, (name) => {
+    if (NEVER_FORWARDED.has(name)) return true;
+    if (apiKey !== undefined && CREDENTIALS.has(name)) return true;
+    return name === RANK_HEADER && rank !== undefined;
+  });
+  if (apiKey !== undefined) headers.push('authorization', `Bearer ${apiKey}`);
+  if (rank !== undefined) headers.push(RANK_HEADER, String(rank));
+  if (headerOf(clientHeaders, 'x-request-id') === undefined) headers.push('x-request-id', arrival.requestId);
+  if (call.body instanceof StreamedBody) addLength(headers, clientHeaders);
+  return {
+    method: arrival.method,
+    path: arrival.target,
+    headers,
+    body: call.body,
+    upgrade: arrival.tunnel ? 'websocket' : undefined,
+  };
+}
+
+/** A held body's length is known; of a streamed one only what the client announced. */
+function addLength(headers: string[], clientHeaders: readonly string[]): void {
+  const length = headerOf(clientHeaders, 'content-length');
+  if (length !== undefined) headers.push('content-length', length);
+}

@@ -1,0 +1,93 @@
+import { ColdOrder } from '../cold-order.ts';
+import { NOBODY, isEligible } from '../eligible.ts';
+import type { Ask, CacheView, Choice, LoadView, Policy, PolicyDeps, PolicyEvent, Pool } from '../policy.ts';
+import { uncachedTokens } from '../uncached.ts';
+
+export interface LeastWorkSettings {
+  /** What a second that others are stalled is worth against a second of one's own wait for the first token. */
+  readonly theta: number;
+}
+
+/**
+ * Scores this close to the best are a tie between workers that hold equally much of the prompt. Learnt speeds differ
+ * by a few percent of noise; without this, an idle fleet would send every cold prompt to whichever looks fastest.
+ */
+const TIE = 0.05;
+
+/**
+ * The worker where the request costs least, in seconds:
+ *
+ *     S = (Q + U) / rate  +  theta * (U / rate) * n
+ *
+ * Q: prompt tokens waiting there, U: tokens of this prompt not cached there, rate: its prefill speed, n: its running
+ * requests. The first term is the wait for this request's first token; the second is the delay it causes there, since
+ * prefill stalls the n requests that are being decoded. Ramp-up multiplies Q and n.
+ *
+ * Affinity is bounded by construction. A warm worker w is chosen over a colder c only if S(w) <= S(c), that is, if
+ * Q(w)/rate - Q(c)/rate, the extra wait, is at most what the hit saves: the difference of U/rate, counted once for
+ * this request and theta times for each request it would have stalled. The tie rule compares equally warm workers only.
+ */
+export class LeastWorkPolicy implements Policy {
+  readonly name = 'least_work';
+  readonly needs = { cache: true };
+  readonly #theta: number;
+  readonly #loads: LoadView;
+  readonly #cache: CacheView;
+  readonly #cold = new ColdOrder();
+
+  constructor({ theta }: LeastWorkSettings, { loads, cache }: Pick<PolicyDeps, 'loads' | 'cache'>) {
+    this.#theta = theta;
+    this.#loads = loads;
+    this.#cache = cache;
+  }
+
+  choose(ask: Ask, pool: Pool): Choice {
+    if (pool.eligible === 0) return NOBODY;
+    const blocks = ask.blocks();
+    const scores = new Float64Array(pool.members.length).fill(NaN);
+    const matchedTokens = new Float64Array(pool.members.length).fill(NaN);
+    let best = -1;
+    for (const [index, member] of pool.members.entries()) {
+      if (!isEligible(pool, index)) continue;
+      const matched = (matchedTokens[index] = this.#cache.match(blocks, member.slot).tokens);
+      const uncached = uncachedTokens(blocks.totalTokens, matched);
+      const score = (scores[index] = this.#seconds(member.slot, uncached, pool.ramp(index)));
+      if (best < 0 || score < scores[best]!) best = index;
+    }
+    const index = this.#longestNotCold(pool, best, scores, matchedTokens);
+    return {
+      kind: 'chosen',
+      index,
+      reason: index === best ? 'least_work' : 'tie_cold',
+      scores,
+      matchedTokens,
+    };
+  }
+
+  observe(event: PolicyEvent): void {
+    this.#cold.observe(event);
+  }
+
+  #seconds(slot: number, uncached: number, ramp: number): number {
+    const ahead = this.#loads.prefillTokens(slot) * ramp;
+    const stalled = this.#loads.running(slot) * ramp;
+    return (ahead + uncached + this.#theta * uncached * stalled) / this.#loads.prefillRate(slot);
+  }
+
+  /** Among those tied with the best, the one that was given a cold prompt longest ago. */
+  #longestNotCold(pool: Pool, best: number, scores: Float64Array, matched: Float64Array): number {
+    const atMost = scores[best]! * (1 + TIE);
+    let pick = best;
+    let pickTurn = Infinity;
+    for (const [index, member] of pool.members.entries()) {
+      // NaN, the score of members that are not eligible, fails the comparison.
+      if (!(scores[index]! <= atMost) || matched[index] !== matched[best]) continue;
+      const turn = this.#cold.turnOf(member.slot);
+      if (turn < pickTurn) {
+        pick = index;
+        pickTurn = turn;
+      }
+    }
+    return pick;
+  }
+}

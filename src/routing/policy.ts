@@ -1,0 +1,122 @@
+import type { Clock } from '../base/clock.ts';
+import type { Random } from '../base/random.ts';
+import type { PromptBlocks } from './blocks.ts';
+
+/** What a request asks of the fleet. Costly parts are computed once, on first use. */
+export interface Ask {
+  /** The model after resolution; empty when the request names none. */
+  readonly model: string;
+  readonly stream: boolean;
+  blocks(): PromptBlocks;
+  hashKey(): HashKey;
+}
+
+/** The key of the hash policies. */
+export interface HashKey {
+  /** Where it came from, e.g. `header:x-session-id`, `body:user`, `prompt`. */
+  readonly source: string;
+  readonly value: string;
+  /** True for ids that mean a conversation or a user, false for a fingerprint of the prompt. */
+  readonly sticky: boolean;
+}
+
+/** Why a member may not be chosen. 0 means it may. */
+export const EXCLUDED = { no: 0, unhealthy: 1, draining: 2, breakerOpen: 3, tried: 4, full: 5 } as const;
+export type Exclusion = (typeof EXCLUDED)[keyof typeof EXCLUDED];
+export const EXCLUSION_NAMES = [
+  'eligible',
+  'unhealthy',
+  'draining',
+  'breaker_open',
+  'tried',
+  'full',
+] as const;
+
+/** One worker as policies see it. */
+export interface Member {
+  /** Index into the load ledger and the cache index; stable while the worker is registered. */
+  readonly slot: number;
+  /** The worker's URL, with `@rank` for a data-parallel rank. */
+  readonly id: string;
+}
+
+/**
+ * The stable membership of one model's pool, with a mask for this one choice. Rings and other structures are built on
+ * `members` (which changes only with `generation`) and skip masked members.
+ */
+export interface Pool {
+  /** Identity of the pool: the model, or '' for the pool of all workers. */
+  readonly key: string;
+  readonly generation: number;
+  readonly members: readonly Member[];
+  /** One `Exclusion` per member. */
+  readonly mask: Uint8Array;
+  /** Number of zeros in `mask`. */
+  readonly eligible: number;
+  /** Load multiplier of member i while it is ramped up: 10 falling to 1 (slow start); 1 otherwise. */
+  ramp(index: number): number;
+}
+
+/** The exact load ledger, read-only. Slots are `Member.slot`. */
+export interface LoadView {
+  /** Requests dispatched to the worker and not yet ended, plus what its own metrics show beyond ours. */
+  running(slot: number): number;
+  /** Prompt tokens dispatched whose first token has not come yet. */
+  prefillTokens(slot: number): number;
+  /** Tokens of KV cache that the running requests are expected to hold. */
+  kvTokens(slot: number): number;
+  /** Prefill speed in tokens per second: learnt, else the pool's median, else 8,000. */
+  prefillRate(slot: number): number;
+}
+
+export type CacheSource = 'none' | 'predicted';
+
+export interface CacheMatch {
+  /** Leading prompt tokens that the worker is thought to have cached. */
+  readonly tokens: number;
+  readonly source: CacheSource;
+}
+
+/** What is known about the workers' prefix caches. */
+export interface CacheView {
+  match(blocks: PromptBlocks, slot: number): CacheMatch;
+}
+
+export type Choice =
+  | {
+      readonly kind: 'chosen';
+      /** Index into `pool.members`. */
+      readonly index: number;
+      /** A short stable word: why this one (`warmest`, `least_loaded`, `ring_owner`, ...). */
+      readonly reason: string;
+      /** One score per member, lower is better, NaN where none was computed. */
+      readonly scores?: Float64Array;
+      /** Cached tokens per member as the policy saw them, NaN where it did not look. */
+      readonly matchedTokens?: Float64Array;
+    }
+  | { readonly kind: 'none'; readonly reason: string };
+
+export type PolicyEvent =
+  /** The choice was carried out: the request went to `slot`. Sent once per attempt, the re-tries included. */
+  | { readonly type: 'dispatched'; readonly ask: Ask; readonly slot: number; readonly matchedTokens: number }
+  | { readonly type: 'left'; readonly slot: number };
+
+/**
+ * One way of choosing a worker. A policy does no I/O, reads time and chance only through what it is given, and never
+ * returns a masked member.
+ */
+export interface Policy {
+  readonly name: string;
+  /** Async or costly knowledge that the request path must prepare or keep for this policy. */
+  readonly needs: { readonly cache: boolean };
+  choose(ask: Ask, pool: Pool): Choice;
+  observe?(event: PolicyEvent): void;
+}
+
+/** What every policy is made from. */
+export interface PolicyDeps {
+  readonly loads: LoadView;
+  readonly cache: CacheView;
+  readonly clock: Clock;
+  readonly random: Random;
+}

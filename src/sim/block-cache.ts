@@ -1,0 +1,151 @@
+/**
+ * The KV blocks of one simulated engine, with vLLM's automatic prefix cache: blocks in use are counted, blocks out of use
+ * keep their contents in least-recently-used order until somebody needs the room. Hashes are chained pairs of 32-bit
+ * words as made by `blockHashes`. Flat arrays throughout: nothing is allocated per block.
+ */
+export class BlockCache {
+  readonly capacity: number;
+  /** Blocks that nobody uses, cached contents or not. */
+  free: number;
+  readonly #refs: Uint32Array;
+  /** The free blocks as a ring through the sentinel `capacity`: next of the sentinel is evicted first. */
+  readonly #next: Int32Array;
+  readonly #previous: Int32Array;
+  readonly #low: Uint32Array;
+  readonly #high: Uint32Array;
+  readonly #hashed: Uint8Array;
+  /** Hash table with chains: bucket -> first block, block -> next block of the bucket; -1 ends. */
+  readonly #buckets: Int32Array;
+  readonly #chain: Int32Array;
+  readonly #bucketMask: number;
+
+  constructor(capacity: number) {
+    this.capacity = capacity;
+    this.free = capacity;
+    this.#refs = new Uint32Array(capacity);
+    this.#low = new Uint32Array(capacity);
+    this.#high = new Uint32Array(capacity);
+    this.#hashed = new Uint8Array(capacity);
+    this.#chain = new Int32Array(capacity).fill(-1);
+    const buckets = 2 ** Math.ceil(Math.log2(Math.max(2, capacity)));
+    this.#buckets = new Int32Array(buckets).fill(-1);
+    this.#bucketMask = buckets - 1;
+    this.#next = new Int32Array(capacity + 1);
+    this.#previous = new Int32Array(capacity + 1);
+    for (let i = 0; i <= capacity; i++) {
+      this.#next[i] = i === capacity ? 0 : i + 1;
+      this.#previous[i] = i === 0 ? capacity : i - 1;
+    }
+  }
+
+  get used(): number {
+    return this.capacity - this.free;
+  }
+
+  /** Leading blocks of `hashes` that are cached, at most `limit`. Changes nothing. */
+  match(hashes: Uint32Array, limit: number): number {
+    const most = Math.min(limit, hashes.length >>> 1);
+    let count = 0;
+    while (count < most && this.#find(hashes, count) >= 0) count++;
+    return count;
+  }
+
+  /**
+   * Takes the first `cached` blocks of `hashes` (as just found by `match`) and as many fresh ones as make `total`,
+   * appending their numbers to `into`; or takes nothing and returns false when there is no room for the fresh ones.
+   */
+  take(hashes: Uint32Array, cached: number, total: number, into: number[]): boolean {
+    let idle = 0;
+    for (let i = 0; i < cached; i++) if (this.#refs[this.#find(hashes, i)] === 0) idle++;
+    if (this.free - idle < total - cached) return false;
+    for (let i = 0; i < cached; i++) {
+      const block = this.#find(hashes, i);
+      if (this.#refs[block] === 0) this.#unlink(block);
+      this.#refs[block] = (this.#refs[block] ?? 0) + 1;
+      into.push(block);
+    }
+    for (let i = cached; i < total; i++) this.allocate(into);
+    return true;
+  }
+
+  /** Takes one fresh block, evicting the least recently used contents; false when every block is in use. */
+  allocate(into: number[]): boolean {
+    if (this.free === 0) return false;
+    const block = this.#next[this.capacity] ?? 0;
+    this.#unlink(block);
+    if (this.#hashed[block] === 1) this.#forget(block);
+    this.#refs[block] = 1;
+    into.push(block);
+    return true;
+  }
+
+  /** The block is full and computed: it can be found from now on, unless another block has the same contents. */
+  seal(block: number, hashes: Uint32Array, index: number): void {
+    if (this.#hashed[block] === 1 || this.#find(hashes, index) >= 0) return;
+    const low = hashes[2 * index] ?? 0;
+    this.#low[block] = low;
+    this.#high[block] = hashes[2 * index + 1] ?? 0;
+    this.#hashed[block] = 1;
+    const bucket = low & this.#bucketMask;
+    this.#chain[block] = this.#buckets[bucket] ?? -1;
+    this.#buckets[bucket] = block;
+  }
+
+  /** Gives blocks back, tail first: of one sequence the tail is evicted before the head that others may share. */
+  release(blocks: number[]): void {
+    for (let i = blocks.length - 1; i >= 0; i--) {
+      const block = blocks[i] ?? 0;
+      const refs = (this.#refs[block] ?? 0) - 1;
+      this.#refs[block] = refs;
+      if (refs === 0) this.#link(block);
+    }
+    blocks.length = 0;
+  }
+
+  /** Forgets all cached contents; refused, as in vLLM, while any block is in use. */
+  reset(): boolean {
+    if (this.used > 0) return false;
+    this.#hashed.fill(0);
+    this.#buckets.fill(-1);
+    return true;
+  }
+
+  #find(hashes: Uint32Array, index: number): number {
+    const low = hashes[2 * index] ?? 0;
+    const high = hashes[2 * index + 1] ?? 0;
+    let block = this.#buckets[low & this.#bucketMask] ?? -1;
+    while (block >= 0 && (this.#low[block] !== low || this.#high[block] !== high))
+      block = this.#chain[block] ?? -1;
+    return block;
+  }
+
+  #forget(block: number): void {
+    const bucket = (this.#low[block] ?? 0) & this.#bucketMask;
+    const after = this.#chain[block] ?? -1;
+    let at = this.#buckets[bucket] ?? -1;
+    if (at === block) {
+      this.#buckets[bucket] = after;
+    } else {
+      while (at >= 0 && this.#chain[at] !== block) at = this.#chain[at] ?? -1;
+      if (at >= 0) this.#chain[at] = after;
+    }
+    this.#hashed[block] = 0;
+  }
+
+  #unlink(block: number): void {
+    const next = this.#next[block] ?? 0;
+    const previous = this.#previous[block] ?? 0;
+    this.#next[previous] = next;
+    this.#previous[next] = previous;
+    this.free--;
+  }
+
+  #link(block: number): void {
+    const last = this.#previous[this.capacity] ?? 0;
+    this.#next[last] = block;
+    this.#previous[block] = last;
+    this.#next[block] = this.capacity;
+    this.#previous[this.capacity] = block;
+    this.free++;
+  }
+}

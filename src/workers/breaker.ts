@@ -1,0 +1,135 @@
+import type { Clock } from '../base/clock.ts';
+import type { BreakerSettings } from '../config/settings.ts';
+
+export type BreakerStateName = 'closed' | 'open' | 'half_open';
+
+/** Values of the breaker state gauge. */
+export const BREAKER_STATE_CODES = { closed: 0, open: 1, half_open: 2 } as const satisfies Record<
+  BreakerStateName,
+  number
+>;
+
+/** `failedAt`: times of the current run of failures that still lie within the window, oldest first. */
+type BreakerState =
+  | { readonly name: 'closed'; readonly failedAt: number[] }
+  | { readonly name: 'open'; readonly openedAt: number }
+  | { readonly name: 'half_open'; trials: number; successes: number };
+
+/**
+ * The right to send one request, to be given back by exactly one of the three calls; later calls do nothing. Each
+ * call returns whether it was the one that counted.
+ */
+export interface Permit {
+  /** The worker answered as it should, client errors included. */
+  success(): boolean;
+  /** Transport error, timeout before the first token, 500 (first worker only), 502, 503, 504, broken stream. */
+  failure(): boolean;
+  /** Says nothing about the worker (the client left): a trial place is given back. */
+  cancel(): boolean;
+}
+
+/**
+ * Circuit breaker of one worker. Closed: opens after `failureThreshold` consecutive failures that all lie within the
+ * window. Open: after `openMs` it becomes half-open, on the next look. Half-open: `halfOpenTrials` requests at once;
+ * any failure opens it again, `successThreshold` successes close it.
+ *
+ * Outcomes count by when their request was sent: while closed all of them count, while half-open only those of
+ * requests sent since then (a stream begun before the outage says nothing about now), while open none.
+ */
+export class Breaker {
+  readonly #settings: BreakerSettings;
+  readonly #clock: Clock;
+  readonly #onTransition: (from: BreakerStateName, to: BreakerStateName) => void;
+  #state: BreakerState = { name: 'closed', failedAt: [] };
+  #failedAt = Number.NEGATIVE_INFINITY;
+
+  constructor(
+    settings: BreakerSettings,
+    clock: Clock,
+    onTransition: (from: BreakerStateName, to: BreakerStateName) => void,
+  ) {
+    this.#settings = settings;
+    this.#clock = clock;
+    this.#onTransition = onTransition;
+  }
+
+  /** Time of the last failure, whatever the state was; `-Infinity` before the first. */
+  get failedAt(): number {
+    return this.#failedAt;
+  }
+
+  state(now: number): BreakerStateName {
+    this.#wake(now);
+    return this.#state.name;
+  }
+
+  /** Whether a request may be sent now: closed, or half-open with a free trial place. */
+  admits(now: number): boolean {
+    if (this.#state.name === 'closed') return true;
+    this.#wake(now);
+    return this.#state.name === 'half_open' && this.#state.trials < this.#settings.halfOpenTrials;
+  }
+
+  /**
+   * Taken with the lease. It is granted even where `admits` says no, for the one worker that requests go to when
+   * breakers exclude all others; such a permit takes no trial place.
+   */
+  permit(now: number): Permit {
+    this.#wake(now);
+    const state = this.#state;
+    const trial = state.name === 'half_open' && state.trials < this.#settings.halfOpenTrials;
+    if (trial) state.trials += 1;
+    let settled = false;
+    const settle = (outcome: 'success' | 'failure' | 'cancel'): boolean => {
+      if (settled) return false;
+      settled = true;
+      if (trial) state.trials -= 1;
+      if (outcome === 'success') this.#succeeded(state);
+      else if (outcome === 'failure') this.#failed(state, this.#clock.now());
+      return true;
+    };
+    return {
+      success: () => settle('success'),
+      failure: () => settle('failure'),
+      cancel: () => settle('cancel'),
+    };
+  }
+
+  #succeeded(grantedIn: BreakerState): void {
+    const state = this.#state;
+    if (state.name === 'closed') {
+      if (state.failedAt.length > 0) state.failedAt.length = 0;
+    } else if (state.name === 'half_open' && state === grantedIn) {
+      state.successes += 1;
+      if (state.successes >= this.#settings.successThreshold) this.#become({ name: 'closed', failedAt: [] });
+    }
+  }
+
+  #failed(grantedIn: BreakerState, now: number): void {
+    this.#failedAt = now;
+    if (!this.#settings.enabled) return;
+    const state = this.#state;
+    if (state.name === 'closed') {
+      const run = state.failedAt;
+      run.push(now);
+      while ((run[0] ?? now) < now - this.#settings.windowMs) run.shift();
+      if (run.length >= this.#settings.failureThreshold) this.#become({ name: 'open', openedAt: now });
+    } else if (state.name === 'half_open' && state === grantedIn) {
+      this.#become({ name: 'open', openedAt: now });
+    }
+  }
+
+  /** An open breaker whose time is up becomes half-open. */
+  #wake(now: number): void {
+    const state = this.#state;
+    if (state.name === 'open' && now - state.openedAt >= this.#settings.openMs) {
+      this.#become({ name: 'half_open', trials: 0, successes: 0 });
+    }
+  }
+
+  #become(next: BreakerState): void {
+    const from = this.#state.name;
+    this.#state = next;
+    this.#onTransition(from, next.name);
+  }
+}

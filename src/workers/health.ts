@@ -1,0 +1,195 @@
+import type { Clock, Timer } from '../base/clock.ts';
+import type { Random } from '../base/random.ts';
+import type { HealthSettings } from '../config/settings.ts';
+import type { RegistryEvent, WorkerRegistry } from './registry.ts';
+import type { Worker } from './worker.ts';
+
+export interface ProbeResult {
+  readonly ok: boolean;
+  /** Why it failed. */
+  readonly reason?: string;
+  /** What `/v1/models` answered: the names, and its entries as they came. Absent where it was not read. */
+  readonly models?: { readonly ids: Iterable<string>; readonly cards: readonly unknown[] };
+}
+
+/** Asks a worker how it is. `signal` is aborted at the check's timeout and when the answer is no longer wanted. */
+export type Probe = (worker: Worker, signal: AbortSignal) => Promise<ProbeResult>;
+
+export interface HealthCheckerDeps {
+  readonly registry: WorkerRegistry;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly probe: Probe;
+  readonly settings: HealthSettings;
+  /** How long `waitForFirst` waits unless told otherwise. */
+  readonly startupTimeoutMs: number;
+  /** Longest pause between the checks of a worker that was never healthy. */
+  readonly startupCheckIntervalMs: number;
+}
+
+const FIRST_PAUSE_MS = 200;
+const JITTER = 0.1;
+
+/** One base URL; its data-parallel ranks are one server and share its checks. */
+interface Target {
+  readonly workers: Set<Worker>;
+  timer: Timer | undefined;
+  /** The check under way. */
+  probing: AbortController | undefined;
+  startupPauseMs: number;
+  /** Whether the next periodic check is the first one, put anywhere in the interval to spread a fleet over it. */
+  spread: boolean;
+}
+
+/**
+ * Checks every registered worker: a new one at once, then after 0.2 s doubling up to the start-up interval until it
+ * first answers; after that periodically with jitter, and at once when a request finds it unreachable. At most one
+ * check per server is under way.
+ */
+export class HealthChecker {
+  readonly #deps: HealthCheckerDeps;
+  readonly #targets = new Map<string, Target>();
+  readonly #waiting = new Set<(healthy: boolean) => void>();
+  #unsubscribe: (() => void) | undefined;
+
+  constructor(deps: HealthCheckerDeps) {
+    this.#deps = deps;
+  }
+
+  start(): void {
+    if (this.#unsubscribe !== undefined) return;
+    this.#unsubscribe = this.#deps.registry.on((event) => {
+      this.#onEvent(event);
+    });
+    for (const worker of this.#deps.registry.workers) this.#join(worker);
+  }
+
+  /** Ends all checks, those under way included. */
+  stop(): void {
+    this.#unsubscribe?.();
+    this.#unsubscribe = undefined;
+    for (const target of this.#targets.values()) end(target);
+    this.#targets.clear();
+    for (const settle of [...this.#waiting]) settle(false);
+  }
+
+  /** Checks a worker without waiting for its time; a check under way is enough. */
+  checkNow(worker: Worker): void {
+    const target = this.#targets.get(worker.spec.baseUrl);
+    if (target?.workers.has(worker)) this.#check(target);
+  }
+
+  /** True as soon as one worker is healthy, false after `timeoutMs` or when stopped before. */
+  waitForFirst(timeoutMs = this.#deps.startupTimeoutMs): Promise<boolean> {
+    if (this.#deps.registry.workers.some((worker) => worker.health.healthy)) return Promise.resolve(true);
+    return new Promise((resolve) => {
+      const settle = (healthy: boolean): void => {
+        timer.cancel();
+        this.#waiting.delete(settle);
+        resolve(healthy);
+      };
+      const timer = this.#deps.clock.after(timeoutMs, () => {
+        settle(false);
+      });
+      this.#waiting.add(settle);
+    });
+  }
+
+  #onEvent(event: RegistryEvent): void {
+    if (event.type === 'joined') this.#join(event.worker);
+    else if (event.type === 'left') this.#leave(event.worker);
+    else if (event.type === 'unreachable') this.checkNow(event.worker);
+    else if (event.type === 'healthy') for (const settle of [...this.#waiting]) settle(true);
+  }
+
+  #join(worker: Worker): void {
+    const { registry, random } = this.#deps;
+    let target = this.#targets.get(worker.spec.baseUrl);
+    if (target === undefined) {
+      target = { workers: new Set(), timer: undefined, probing: undefined, startupPauseMs: 0, spread: true };
+      this.#targets.set(worker.spec.baseUrl, target);
+    }
+    target.workers.add(worker);
+    target.startupPauseMs = FIRST_PAUSE_MS;
+    // Thousands of workers joining at once must not all be asked in one turn of the event loop.
+    const spreadMs = Math.min(FIRST_PAUSE_MS, registry.workers.length / 2);
+    if (target.probing === undefined) this.#schedule(target, random() * spreadMs);
+  }
+
+  #leave(worker: Worker): void {
+    const target = this.#targets.get(worker.spec.baseUrl);
+    if (!target?.workers.delete(worker) || target.workers.size > 0) return;
+    end(target);
+    this.#targets.delete(worker.spec.baseUrl);
+  }
+
+  #schedule(target: Target, delayMs: number): void {
+    target.timer?.cancel();
+    target.timer = this.#deps.clock.after(delayMs, () => {
+      this.#check(target);
+    });
+  }
+
+  #check(target: Target): void {
+    const [worker] = target.workers;
+    if (target.probing !== undefined || worker === undefined) return;
+    const { clock, settings } = this.#deps;
+    const controller = new AbortController();
+    const settle = (result: ProbeResult): void => {
+      // An answer after the timeout, or after the target was given up, says nothing any more.
+      if (target.probing !== controller) return;
+      target.probing = undefined;
+      this.#report(target, result);
+      // A listener may have removed the last worker, or stopped the checks.
+      if (this.#targets.get(worker.spec.baseUrl) === target) this.#schedule(target, this.#pauseMs(target));
+    };
+    target.probing = controller;
+    target.timer?.cancel();
+    target.timer = clock.after(settings.timeoutMs, () => {
+      settle({ ok: false, reason: `no answer within ${String(settings.timeoutMs)} ms` });
+      controller.abort();
+    });
+    void this.#ask(worker, controller.signal).then(settle);
+  }
+
+  async #ask(worker: Worker, signal: AbortSignal): Promise<ProbeResult> {
+    try {
+      return await this.#deps.probe(worker, signal);
+    } catch (error) {
+      return { ok: false, reason: error instanceof Error ? error.message : String(error) };
+    }
+  }
+
+  #report(target: Target, result: ProbeResult): void {
+    for (const worker of [...target.workers]) {
+      // Before the worker becomes eligible, so that it never stands in the wrong pools.
+      if (result.models !== undefined) {
+        this.#deps.registry.setModels(worker, new Set(result.models.ids), result.models.cards);
+      }
+      this.#deps.registry.reportCheck(worker, result.ok, result.reason);
+    }
+  }
+
+  #pauseMs(target: Target): number {
+    const { random, settings, startupCheckIntervalMs } = this.#deps;
+    for (const worker of target.workers) {
+      if (worker.health.admitted) continue;
+      const pauseMs = Math.min(target.startupPauseMs, startupCheckIntervalMs);
+      target.startupPauseMs = Math.min(2 * pauseMs, startupCheckIntervalMs);
+      return pauseMs;
+    }
+    if (target.spread) {
+      target.spread = false;
+      return random() * settings.intervalMs;
+    }
+    return settings.intervalMs * (1 - JITTER + 2 * JITTER * random());
+  }
+}
+
+function end(target: Target): void {
+  target.timer?.cancel();
+  target.timer = undefined;
+  const { probing } = target;
+  target.probing = undefined;
+  probing?.abort();
+}

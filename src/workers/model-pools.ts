@@ -1,0 +1,130 @@
+import type { Worker } from './worker.ts';
+
+/** The stable membership of one pool. */
+export interface PoolMembers {
+  /** The model, or '' for the pool of all workers. */
+  readonly key: string;
+  /** Changes with `members`, and never takes a former value. */
+  readonly generation: number;
+  readonly members: readonly Worker[];
+  /** Whether the workers list the model; false for the pool of all. */
+  readonly listed: boolean;
+}
+
+interface CachedPool {
+  pool: PoolMembers;
+  /** The state of the fleet it was last compared with. */
+  version: number;
+}
+
+const MOST_POOLS = 1024;
+
+/** Which workers serve which model: derived from what they list, and kept until that changes. */
+export class ModelPools {
+  #workers: readonly Worker[] = [];
+  #version = 0;
+  #generation = 0;
+  /** How many workers list each model. */
+  readonly #listings = new Map<string, number>();
+  /** Least recently used first, as far as it matters: order is kept only while the map is full. */
+  readonly #pools = new Map<string, CachedPool>();
+  readonly #cardsOf = new Map<Worker, readonly unknown[]>();
+  #cards: readonly unknown[] | undefined;
+
+  /** To be called after every change of workers or of their models. */
+  changed(workers: readonly Worker[]): void {
+    this.#workers = workers;
+    this.#version += 1;
+    this.#cards = undefined;
+  }
+
+  relist(before: ReadonlySet<string>, after: ReadonlySet<string>): void {
+    // Up before down, so that a pool whose only worker still lists it is kept.
+    for (const model of after) this.#listings.set(model, (this.#listings.get(model) ?? 0) + 1);
+    for (const model of before) {
+      const left = (this.#listings.get(model) ?? 0) - 1;
+      if (left > 0) {
+        this.#listings.set(model, left);
+      } else {
+        this.#listings.delete(model);
+        this.#pools.delete(model);
+      }
+    }
+  }
+
+  forget(worker: Worker): void {
+    this.relist(worker.models, new Set());
+    this.#cardsOf.delete(worker);
+  }
+
+  membersFor(model: string): PoolMembers {
+    // The empty name stands for a request that names no model, whatever a worker may list.
+    return this.#listings.has(model) && model !== '' ? this.#poolOf(model) : this.#poolOf('');
+  }
+
+  setCards(worker: Worker, cards: readonly unknown[]): void {
+    this.#cardsOf.set(worker, cards);
+    this.#cards = undefined;
+  }
+
+  cards(): readonly unknown[] {
+    this.#cards ??= this.#unionOfCards();
+    return this.#cards;
+  }
+
+  #poolOf(key: string): PoolMembers {
+    const cached = this.#pools.get(key);
+    if (cached === undefined) return this.#store(key);
+    if (this.#pools.size >= MOST_POOLS) {
+      this.#pools.delete(key);
+      this.#pools.set(key, cached);
+    }
+    if (cached.version !== this.#version) {
+      const members = this.#membersOf(key);
+      if (!sameMembers(cached.pool.members, members)) cached.pool = this.#build(key, members);
+      cached.version = this.#version;
+    }
+    return cached.pool;
+  }
+
+  #store(key: string): PoolMembers {
+    if (this.#pools.size >= MOST_POOLS) {
+      for (const oldest of this.#pools.keys()) {
+        this.#pools.delete(oldest);
+        break;
+      }
+    }
+    const pool = this.#build(key, this.#membersOf(key));
+    this.#pools.set(key, { pool, version: this.#version });
+    return pool;
+  }
+
+  #build(key: string, members: readonly Worker[]): PoolMembers {
+    this.#generation += 1;
+    return { key, generation: this.#generation, members, listed: key !== '' };
+  }
+
+  #membersOf(key: string): readonly Worker[] {
+    return key === '' ? this.#workers : this.#workers.filter((worker) => worker.models.has(key));
+  }
+
+  #unionOfCards(): readonly unknown[] {
+    const union = new Map<unknown, unknown>();
+    for (const worker of this.#workers) {
+      for (const card of this.#cardsOf.get(worker) ?? []) {
+        const id = cardId(card);
+        if (id !== undefined && !union.has(id)) union.set(id, card);
+      }
+    }
+    return [...union.values()];
+  }
+}
+
+function cardId(card: unknown): string | undefined {
+  if (typeof card !== 'object' || card === null || !('id' in card)) return undefined;
+  return typeof card.id === 'string' ? card.id : undefined;
+}
+
+function sameMembers(left: readonly Worker[], right: readonly Worker[]): boolean {
+  return left.length === right.length && left.every((worker, index) => worker === right[index]);
+}

@@ -1,0 +1,112 @@
+import { EXCLUDED } from '../routing/policy.ts';
+import type { Exclusion, Pool } from '../routing/policy.ts';
+import type { PoolMembers } from './model-pools.ts';
+import type { Worker } from './worker.ts';
+
+/** A worker that has just become healthy counts as this many times as loaded as it is. */
+const FIRST_RAMP = 10;
+
+export interface PoolView extends Pool {
+  readonly members: readonly Worker[];
+  /** Breakers excluded every worker that was otherwise fit, and one of them was let through all the same. */
+  readonly failedOpen: boolean;
+}
+
+export interface ViewOptions {
+  /** Slots this request has been sent to already. */
+  readonly tried: ReadonlySet<number>;
+  readonly now: number;
+  readonly slowStartMs: number;
+}
+
+/**
+ * What one choice may see of a pool: who is excluded and why, and who is still being ramped up. Where breakers alone
+ * exclude every healthy worker, the one whose breaker failed longest ago, if not tried yet, is let through: some
+ * worker has to answer, and a router that refuses everything would turn a bad minute of the fleet into an outage.
+ * When untried workers run out, nothing is eligible; the caller may look again with an empty `tried`.
+ */
+export function viewPool(pool: PoolMembers, options: ViewOptions): PoolView {
+  const { members } = pool;
+  const { tried, now, slowStartMs } = options;
+  const mask = new Uint8Array(members.length);
+  let eligible = 0;
+  let ramping = 0;
+  let alreadyTried = 0;
+  let fallback = -1;
+  let fallbackFailedAt = Number.POSITIVE_INFINITY;
+  for (let index = 0; index < members.length; index++) {
+    const worker = members[index];
+    if (worker === undefined) continue;
+    const exclusion = exclusionOf(worker, tried, now);
+    mask[index] = exclusion;
+    if (exclusion === EXCLUDED.no) {
+      eligible += 1;
+      if (isRamping(worker, now, slowStartMs)) ramping += 1;
+    } else if (exclusion === EXCLUDED.tried) {
+      alreadyTried += 1;
+    } else if (exclusion === EXCLUDED.breakerOpen) {
+      const { failedAt } = worker.breaker;
+      if (failedAt < fallbackFailedAt && !tried.has(worker.slot)) {
+        fallback = index;
+        fallbackFailedAt = failedAt;
+      }
+    }
+  }
+  const failedOpen = eligible === 0 && alreadyTried === 0 && fallback >= 0;
+  if (failedOpen) {
+    mask[fallback] = EXCLUDED.no;
+    eligible = 1;
+  }
+  // Among workers that all ramp nobody is to be spared.
+  const ramped = ramping > 0 && ramping < eligible;
+  return new View(pool, mask, eligible, failedOpen, now, ramped ? slowStartMs : 0);
+}
+
+function exclusionOf(worker: Worker, tried: ReadonlySet<number>, now: number): Exclusion {
+  if (!worker.health.healthy) return EXCLUDED.unhealthy;
+  if (worker.draining) return EXCLUDED.draining;
+  if (!worker.breaker.admits(now)) return EXCLUDED.breakerOpen;
+  return tried.size > 0 && tried.has(worker.slot) ? EXCLUDED.tried : EXCLUDED.no;
+}
+
+function isRamping(worker: Worker, now: number, slowStartMs: number): boolean {
+  return worker.rampStartedAt !== undefined && now - worker.rampStartedAt < slowStartMs;
+}
+
+class View implements PoolView {
+  readonly key: string;
+  readonly generation: number;
+  readonly members: readonly Worker[];
+  readonly mask: Uint8Array;
+  readonly eligible: number;
+  readonly failedOpen: boolean;
+  readonly #now: number;
+  /** 0 = nobody is ramped up. */
+  readonly #slowStartMs: number;
+
+  constructor(
+    pool: PoolMembers,
+    mask: Uint8Array,
+    eligible: number,
+    failedOpen: boolean,
+    now: number,
+    slowStartMs: number,
+  ) {
+    this.key = pool.key;
+    this.generation = pool.generation;
+    this.members = pool.members;
+    this.mask = mask;
+    this.eligible = eligible;
+    this.failedOpen = failedOpen;
+    this.#now = now;
+    this.#slowStartMs = slowStartMs;
+  }
+
+  ramp(index: number): number {
+    if (this.#slowStartMs === 0) return 1;
+    const worker = this.members[index];
+    if (worker?.rampStartedAt === undefined) return 1;
+    const done = (this.#now - worker.rampStartedAt) / this.#slowStartMs;
+    return done < 1 ? FIRST_RAMP - (FIRST_RAMP - 1) * Math.max(0, done) : 1;
+  }
+}

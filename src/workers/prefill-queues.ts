@@ -1,0 +1,125 @@
+import { resized } from './prefill-rates.ts';
+import type { PrefillRates } from './prefill-rates.ts';
+
+/** A dispatched prompt that the worker has not computed yet, linked into the queue of its slot. */
+export interface QueuedPrompt {
+  readonly slot: number;
+  /** Whole tokens to compute. */
+  readonly prefill: number;
+  /** Streams show their first token; the others' progress is reckoned. */
+  readonly stream: boolean;
+  queued: boolean;
+  previous: QueuedPrompt | undefined;
+  next: QueuedPrompt | undefined;
+}
+
+/**
+ * The prompts each worker has still to compute, in order of dispatch: vLLM schedules first come, first served, with
+ * all of a step's token budget to the oldest prompt. So the first of the queue advances at the worker's rate. A stream
+ * that should be done by now stays until its first token shows that it is; what is not streamed is then taken as done.
+ *
+ * Brought up to date when looked at. Sums are of whole tokens, hence exactly 0 for an empty queue.
+ */
+export class PrefillQueues {
+  readonly #rates: PrefillRates;
+  /** Tokens of all queued prompts, each in full. */
+  #queued = new Float64Array(0);
+  /** Tokens of the first prompt computed up to `#settledAt`, fractional, at most all of it. */
+  #computed = new Float64Array(0);
+  #settledAt = new Float64Array(0);
+  readonly #first: (QueuedPrompt | undefined)[] = [];
+  readonly #last: (QueuedPrompt | undefined)[] = [];
+
+  constructor(rates: PrefillRates) {
+    this.#rates = rates;
+  }
+
+  reserve(slots: number): void {
+    this.#queued = resized(this.#queued, slots);
+    this.#computed = resized(this.#computed, slots);
+    this.#settledAt = resized(this.#settledAt, slots);
+    while (this.#first.length < slots) {
+      this.#first.push(undefined);
+      this.#last.push(undefined);
+    }
+  }
+
+  /** Whether `outstanding` depends on the time. */
+  moves(slot: number): boolean {
+    const first = this.#first[slot];
+    return first !== undefined && !first.stream;
+  }
+
+  /** Tokens whose first token has not come (streams, in full) or that are not yet computed (the others). */
+  outstanding(slot: number, now: number): number {
+    if (this.moves(slot)) this.#settle(slot, now);
+    const queued = this.#queued[slot] ?? 0;
+    return this.moves(slot) ? queued - (this.#computed[slot] ?? 0) : queued;
+  }
+
+  /** Tokens still to be computed, the progress of a stream at the front deducted. */
+  remaining(slot: number, now: number): number {
+    this.#settle(slot, now);
+    return (this.#queued[slot] ?? 0) - (this.#computed[slot] ?? 0);
+  }
+
+  push(prompt: QueuedPrompt, now: number): void {
+    if (prompt.prefill === 0) return;
+    const { slot } = prompt;
+    const last = this.#last[slot];
+    if (last === undefined) {
+      this.#first[slot] = prompt;
+      this.#settledAt[slot] = now;
+    } else {
+      this.#settle(slot, now);
+      last.next = prompt;
+      prompt.previous = last;
+    }
+    this.#last[slot] = prompt;
+    this.#queued[slot] = (this.#queued[slot] ?? 0) + prompt.prefill;
+    prompt.queued = true;
+  }
+
+  /** Does nothing for a prompt that is not, or no longer, queued. */
+  remove(prompt: QueuedPrompt, now: number): void {
+    if (!prompt.queued) return;
+    this.#settle(prompt.slot, now);
+    // Settling may have found it computed.
+    if (prompt.queued) this.#unlink(prompt);
+  }
+
+  #settle(slot: number, now: number): void {
+    let first = this.#first[slot];
+    if (first === undefined) return;
+    const elapsedMs = now - (this.#settledAt[slot] ?? 0);
+    if (elapsedMs <= 0) return;
+    this.#settledAt[slot] = now;
+    let computed = (this.#computed[slot] ?? 0) + (elapsedMs * this.#rates.rate(slot)) / 1000;
+    while (first !== undefined && computed >= first.prefill) {
+      if (first.stream) {
+        computed = first.prefill;
+        break;
+      }
+      computed -= first.prefill;
+      this.#unlink(first);
+      first = this.#first[slot];
+    }
+    this.#computed[slot] = first === undefined ? 0 : computed;
+  }
+
+  #unlink(prompt: QueuedPrompt): void {
+    const { slot, previous, next } = prompt;
+    if (previous === undefined) {
+      this.#first[slot] = next;
+      this.#computed[slot] = 0;
+    } else {
+      previous.next = next;
+    }
+    if (next === undefined) this.#last[slot] = previous;
+    else next.previous = previous;
+    prompt.previous = undefined;
+    prompt.next = undefined;
+    prompt.queued = false;
+    this.#queued[slot] = (this.#queued[slot] ?? 0) - prompt.prefill;
+  }
+}

@@ -1,0 +1,35 @@
+import type { WorkerSpec } from '../config/settings.ts';
+import type { Member } from '../routing/policy.ts';
+import type { Breaker } from './breaker.ts';
+
+/** What the health checks say. Written by the registry alone. */
+export interface WorkerHealth {
+  healthy: boolean;
+  /** Whether it was ever healthy: a new worker needs one success, a recovered one several. */
+  admitted: boolean;
+  /** Consecutive successful checks. */
+  successes: number;
+  /** Consecutive failed checks. */
+  failures: number;
+  /** `clock.now()` when `healthy` last changed, or of joining. */
+  changedAt: number;
+  /** Why the last check failed; undefined after a success and before the first check. */
+  reason: string | undefined;
+}
+
+/** One engine, or one data-parallel rank of it. */
+export interface Worker extends Member {
+  /** Tells this worker from an earlier one of the same slot. */
+  readonly generation: number;
+  readonly spec: WorkerSpec;
+  /** Names it answers to, aliases and adapters included; empty while not known. Set by `WorkerRegistry.setModels`. */
+  models: ReadonlySet<string>;
+  readonly health: WorkerHealth;
+  readonly breaker: Breaker;
+  /** Takes no new requests; those it has are finished. */
+  draining: boolean;
+  /** `clock.now()` when it became healthy, new or recovered; load is ramped up from there. */
+  rampStartedAt: number | undefined;
+  /** Requests that ended here, for operators. Counted by the request path. */
+  processed: number;
+}

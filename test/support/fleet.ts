@@ -1,0 +1,149 @@
+import assert from 'node:assert/strict';
+import { App } from '../../src/app.ts';
+import { configFromOptions } from '../../src/config/load.ts';
+import type { RouterOptions } from '../../src/config/options.ts';
+import { silentLog, type Log } from '../../src/observe/log.ts';
+import type { Decision } from '../../src/request/decision.ts';
+import type { SimOptions } from '../../src/sim/options.ts';
+import { startSimWorker, type SimWorker } from '../../src/sim/server.ts';
+
+export interface FleetOptions {
+  /** One simulated worker per entry; default two plain ones. */
+  readonly workers?: readonly SimOptions[];
+  /** Worker URLs beside the simulated ones. */
+  readonly extraWorkerUrls?: readonly string[];
+  readonly router?: Omit<RouterOptions, 'workerUrls'>;
+  readonly log?: Log;
+  /** Wait until every simulated worker is healthy; default true. */
+  readonly waitForWorkers?: boolean;
+}
+
+/** A router in front of simulated workers, on free ports. */
+export interface Fleet extends AsyncDisposable {
+  readonly app: App;
+  readonly workers: readonly SimWorker[];
+  /** The router's address, e.g. `http://127.0.0.1:41234`. */
+  readonly url: string;
+  readonly port: number;
+  readonly metricsUrl: string;
+  /** The newest decision record that satisfies `match`; waits until there is one. */
+  decision(match?: (decision: Decision) => boolean): Promise<Decision>;
+  metrics(): Promise<string>;
+  /** Stops everything, then checks that no lease, ticket or body byte is left behind. */
+  stop(): Promise<void>;
+}
+
+/** Speed of the simulated engines in tests: fast, but with real batching and prefill. */
+const TIME_SCALE = 0.05;
+
+/**
+ * Starts a fleet. `await using fleet = await startFleet()` stops it at the end of the test and fails the test when
+ * anything leaked.
+ */
+export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
+  const workers = await Promise.all(
+    (options.workers ?? [{}, {}]).map((worker, index) => startSimWorker({ seed: index, timeScale: TIME_SCALE, ...worker })),
+  );
+  const app = new App(settingsOf(options, workers), { log: options.log ?? silentLog });
+  const { port, metricsPort } = await app.start();
+  if (options.waitForWorkers !== false) await allHealthy(app);
+  const url = `http://127.0.0.1:${port}`;
+  const metricsUrl = `http://127.0.0.1:${metricsPort ?? 0}/metrics`;
+  let stopped: Promise<void> | undefined;
+  const stop = async (): Promise<void> => {
+    await app.stop({ immediately: true });
+    await Promise.all(workers.map((worker) => worker.stop()));
+    await settled(app);
+    assertNothingLeaked(app);
+  };
+  return {
+    app,
+    workers,
+    url,
+    port,
+    metricsUrl,
+    decision: (match = () => true) => findDecision(app, match),
+    metrics: async () => (await fetch(metricsUrl)).text(),
+    stop: () => (stopped ??= stop()),
+    [Symbol.asyncDispose]: () => (stopped ??= stop()),
+  };
+}
+
+function settingsOf(options: FleetOptions, workers: readonly SimWorker[]): ConstructorParameters<typeof App>[0] {
+  const resolved = configFromOptions({
+    port: 0,
+    metrics: { port: 0 },
+    slowStartSecs: 0,
+    loadCheckIntervalSecs: 0,
+    shutdownTimeoutSecs: 5,
+    ...options.router,
+    workerUrls: [...workers.map((worker) => worker.url), ...(options.extraWorkerUrls ?? [])],
+  });
+  if (resolved.kind === 'error') throw new Error(resolved.problems.map(({ at, message }) => `${at}: ${message}`).join('\n'));
+  return resolved.settings;
+}
+
+function allHealthy(app: App): Promise<void> {
+  const { registry } = app.runtime;
+  const done = (): boolean => registry.workers.every((worker) => worker.health.healthy && worker.models.size > 0);
+  return until(done, (check) => registry.on(check));
+}
+
+async function findDecision(app: App, match: (decision: Decision) => boolean): Promise<Decision> {
+  let found: Decision | undefined;
+  await until(
+    () => (found = app.decisions(1000).findLast(match)) !== undefined,
+    (check) => every(5, check),
+  );
+  if (!found) throw new Error('unreachable');
+  return found;
+}
+
+/** Responses may still be finishing when the listener has closed. */
+function settled(app: App): Promise<void> {
+  return until(
+    () => app.runtime.ledger.openLeases === 0 && app.runtime.admission.inFlight === 0 && app.runtime.bodyBytes.held === 0,
+    (check) => every(5, check),
+    3_000,
+  ).catch(() => undefined);
+}
+
+function assertNothingLeaked(app: App): void {
+  const { ledger, admission, bodyBytes, registry } = app.runtime;
+  assert.equal(ledger.openLeases, 0, 'leases left behind');
+  assert.equal(admission.inFlight, 0, 'admission tickets left behind');
+  assert.equal(admission.queued, 0, 'requests left in the queue');
+  assert.equal(bodyBytes.held, 0, 'request bytes still counted as held');
+  for (const worker of registry.workers) {
+    assert.equal(ledger.own(worker.slot), 0, `running requests left on ${worker.id}`);
+    assert.equal(ledger.prefillTokens(worker.slot), 0, `prefill tokens left on ${worker.id}`);
+    assert.equal(ledger.kvTokens(worker.slot), 0, `KV tokens left on ${worker.id}`);
+  }
+}
+
+/** Resolves when `done` holds, asked at once and at every notice of `subscribe`; rejects after `timeoutMs`. */
+export function until(done: () => boolean, subscribe: (check: () => void) => () => void, timeoutMs = 10_000): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let stop: (() => void) | undefined;
+    const timer = setTimeout(() => {
+      stop?.();
+      reject(new Error(`not within ${timeoutMs} ms: ${done.toString()}`));
+    }, timeoutMs);
+    const check = (): void => {
+      if (!done()) return;
+      clearTimeout(timer);
+      stop?.();
+      resolve();
+    };
+    stop = subscribe(check);
+    check();
+  });
+}
+
+/** A subscription for what has no event of its own. */
+export function every(intervalMs: number, check: () => void): () => void {
+  const interval = setInterval(check, intervalMs);
+  return () => {
+    clearInterval(interval);
+  };
+}
