@@ -72,7 +72,7 @@ function makeProject(name: string): string {
     `const args: readonly string[] = process.argv.slice(2);
      console.log('main', process.version, args.join(' '));
      if (args[0] === 'exit') process.exitCode = Number(args[1]);
-     if (args[0] === 'wait') {
+     if (args.includes('wait')) {
        const timer: NodeJS.Timeout = setInterval(() => {}, 1000);
        process.once('SIGTERM', () => { console.log('stopped'); clearInterval(timer); });
        console.log('waiting');
@@ -189,6 +189,15 @@ function describeOn(title: string, findNode: () => Promise<string | undefined>, 
           assert.equal(isRunning(waiting), false);
         },
       );
+
+      await t.test('ending npm ends what it started', async (t) => {
+        const npmStart = start(t, 'npm', ['start', '--', 'wait'], withOld());
+        await npmStart.printed(/waiting/);
+        npmStart.child.kill('SIGTERM');
+        const { stdout } = await npmStart.ended;
+        assert.match(stdout, /stopped/);
+        assert.equal(isRunning(npmStart), false);
+      });
 
       await t.test('an unknown job is refused with the list of jobs', async () => {
         const { status, stderr } = await onOld('scripts/run.mjs', 'deploy');

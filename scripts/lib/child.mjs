@@ -30,13 +30,27 @@ export function runInForeground(file, args, options = {}) {
   // Ctrl-C on a terminal reaches the child by itself; a second one from here would look like "stop at once".
   const passInterrupt = (signal) => process.stdin.isTTY || process.stderr.isTTY || pass(signal);
   process.on('SIGINT', passInterrupt).on('SIGTERM', pass).on('SIGHUP', pass);
+  const watch = watchParent(() => pass('SIGTERM'));
   return new Promise((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (code, signal) => {
       process.off('SIGINT', passInterrupt).off('SIGTERM', pass).off('SIGHUP', pass);
+      clearInterval(watch);
       resolve(code ?? 128 + signalNumber(signal));
     });
   });
+}
+
+/** npm runs scripts in a shell that passes no signal on: where that shell is gone, npm was told to stop. */
+function watchParent(onGone) {
+  if (process.env['npm_lifecycle_event'] === undefined) return undefined;
+  const parent = process.ppid;
+  const watch = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(watch);
+    onGone();
+  }, 500);
+  return watch;
 }
 
 /**

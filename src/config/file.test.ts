@@ -24,7 +24,7 @@ describe('a file with something wrong says what and where', () => {
       'r.yaml:2:1: not valid YAML: Source contains multiple documents',
     ],
     ['a tag', 'host: !secret x\n', 'r.yaml:1:7: not valid YAML: Unresolved tag: !secret'],
-    ['an alias to nothing', 'host: *x\n', 'r.yaml:1:7: not valid YAML: Unresolved alias'],
+    ['an alias to nothing', 'host: *x\n', 'r.yaml: not valid YAML: Unresolved alias'],
     ['a list at the top', '- a\n', 'r.yaml:1:1: configuration: expected a mapping of keys, got ["a"]'],
     ['a word at the top', 'hello\n', 'r.yaml:1:1: configuration: expected a mapping of keys, got "hello"'],
     ['an unknown key', 'host: a\nprot: 1\n', 'r.yaml:2:1: prot: unknown key; did you mean port?'],
@@ -98,12 +98,12 @@ describe('a file with something wrong says what and where', () => {
     [
       'a key for no URL',
       'worker_api_keys: {a: k}\n',
-      'r.yaml:1:22: worker_api_keys: expected a URL with its scheme',
+      'r.yaml:1:22: worker_api_keys: expected the base URL of a worker',
     ],
     [
       'a key for a rank',
       'worker_api_keys: {"http://a@1": k}\n',
-      'r.yaml:1:32: worker_api_keys: expected a base URL without @rank',
+      'r.yaml:1:33: worker_api_keys: expected the base URL of a worker',
     ],
     [
       'a backoff that shrinks',
@@ -180,7 +180,10 @@ describe('a file with something wrong says what and where', () => {
     }
     const { problems } = readYaml(bomb.join('\n'), 'r.yaml');
     assert.match(problems.map(problemLine).join(), /^r\.yaml: not valid YAML: Excessive alias count/);
-    assert.match(lines(resolveYaml('retry: &a [*a]\n')).join(), /^r\.yaml:1:8: retry: expected a mapping/);
+    assert.match(
+      lines(resolveYaml('retry: &a [*a]\n')).join(),
+      /^r\.yaml:1:11: retry: expected a mapping .*, got a list$/,
+    );
   });
 
   it('is not fooled by the names of the prototype', () => {

@@ -79,17 +79,22 @@ export function problemLine(problem: Problem): string {
 /** A value in a message: short, with its type visible, and never a secret. */
 export function shown(value: unknown, secret: boolean): string {
   if (value === undefined || value === null) return 'nothing';
-  if (secret) return `a ${Array.isArray(value) ? 'list' : typeof value} (not shown)`;
+  if (secret) return `${typeWithArticle(value)} (not shown)`;
   const text = typeof value === 'number' ? String(value) : asJson(value);
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}
+
+function typeWithArticle(value: unknown): string {
+  if (Array.isArray(value)) return 'a list';
+  return typeof value === 'object' ? 'a mapping' : `a ${typeof value}`;
 }
 
 function asJson(value: unknown): string {
   try {
     // What JSON has no words for: functions become undefined, bigints and cycles throw.
     const json = JSON.stringify(value) as string | undefined;
-    return json ?? `a ${typeof value}`;
+    return json ?? typeWithArticle(value);
   } catch {
-    return `a ${typeof value}`;
+    return typeWithArticle(value);
   }
 }

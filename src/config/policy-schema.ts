@@ -19,7 +19,7 @@ const balanceRelThreshold = key(z.number().min(1).default(1.5), {
 const evictionIntervalSecs = key(secs().default(120), {
   group: 'Policy',
   flags: ['--eviction-interval', '--eviction-interval-secs'],
-  about: 'Period of the sweep over the predicted prefix index, which drops what was idle for as long.',
+  about: 'Period of the sweep over the predicted prefix index (see cache_index.idle_ttl_secs).',
 });
 const maxTreeSize = key(count(1).default(67_108_864), {
   group: 'Policy',

@@ -3,23 +3,18 @@ import { bearerKey, count, host, httpToken, key, port, secs, secsOrZero, text } 
 import { circuitBreaker, healthCheck, metrics, retry } from './section-schemas.ts';
 import { DEFAULT_POLICY, policySchema } from './policy-schema.ts';
 import { inflightBodyBytesOfThisMachine } from './machine.ts';
-import { parseWorkerUrl } from './worker-url.ts';
+import { parseWorkerUrl, WORKER_URL_FORMS } from './worker-url.ts';
 
 const workerUrl = z.string().superRefine((value, context) => {
   const parsed = parseWorkerUrl(value);
   if (parsed.kind === 'bad') context.addIssue({ code: 'custom', message: `expected ${parsed.expected}` });
 });
 
-const baseUrl = z.string().superRefine((value, context) => {
+/** The message quotes nothing: where a name is missing, what stands in its place is the secret. */
+const baseUrl = z.string().refine((value) => {
   const parsed = parseWorkerUrl(value);
-  if (parsed.kind === 'bad') context.addIssue({ code: 'custom', message: `expected ${parsed.expected}` });
-  else if (parsed.address.rank !== undefined) {
-    context.addIssue({
-      code: 'custom',
-      message: 'expected a base URL without @rank: one key serves all ranks',
-    });
-  }
-});
+  return parsed.kind === 'ok' && parsed.address.rank === undefined;
+}, `expected the base URL of a worker for each key (${WORKER_URL_FORMS}, without @rank and /v1)`);
 
 /** As browsers write it: without default port and path, so that it can match at all. */
 const origin = z

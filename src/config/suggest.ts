@@ -37,8 +37,9 @@ export function nearest(word: string, candidates: readonly string[]): string | u
     }
   }
   if (best !== undefined || wanted.length < 5) return best;
-  // Part of one name, and of one only: `interval` for `check_interval_secs`.
-  const containing = candidates.filter((candidate) => plain(candidate).includes(wanted));
+  // Part of one name, but for the ending, and of one only: `interval` for `check_interval_secs`.
+  const stem = wanted.slice(0, -1);
+  const containing = candidates.filter((candidate) => plain(candidate).includes(stem));
   return containing.length === 1 ? containing[0] : undefined;
 }
 

@@ -10,7 +10,7 @@ export type ParsedWorkerUrl =
   /** `expected` completes the sentence "expected ...". */
   | { readonly kind: 'bad'; readonly expected: string };
 
-const FORMS = 'http://host:port, https://host:port or unix:///path.sock';
+export const WORKER_URL_FORMS = 'http://host:port, https://host:port or unix:///path.sock';
 const HIGHEST_RANK = 2 ** 32 - 1;
 
 const bad = (expected: string): ParsedWorkerUrl => ({ kind: 'bad', expected });
@@ -24,13 +24,13 @@ export function parseWorkerUrl(given: string): ParsedWorkerUrl {
   const rank = rankText === undefined ? undefined : Number(rankText);
   if (rank !== undefined && rank > HIGHEST_RANK) return bad(`a rank of at most ${HIGHEST_RANK}`);
   if (/^unix:/i.test(given)) return parseUnix(url, rank);
-  if (/[\s,]/.test(url)) return bad(`one URL per entry, ${FORMS} (separate several by spaces)`);
+  if (/[\s,]/.test(url)) return bad(`one URL per entry, ${WORKER_URL_FORMS} (separate several by spaces)`);
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(given)?.[1]?.toLowerCase();
   if (scheme === undefined) {
     const hint = /^[\w.[\]:-]+$/.test(url) ? `; did you mean http://${url}?` : '';
-    return bad(`a URL with its scheme: ${FORMS}${hint}`);
+    return bad(`a URL with its scheme: ${WORKER_URL_FORMS}${hint}`);
   }
-  if (scheme !== 'http' && scheme !== 'https') return bad(FORMS);
+  if (scheme !== 'http' && scheme !== 'https') return bad(WORKER_URL_FORMS);
   return parseHttp(url, rank);
 }
 
@@ -43,7 +43,7 @@ function parseUnix(url: string, rank: number | undefined): ParsedWorkerUrl {
 
 function parseHttp(url: string, rank: number | undefined): ParsedWorkerUrl {
   const parsed = URL.parse(url);
-  if (!parsed || !/^https?:\/\/[^/]/i.test(url)) return bad(`a URL that parses: ${FORMS}`);
+  if (!parsed || !/^https?:\/\/[^/]/i.test(url)) return bad(`a URL that parses: ${WORKER_URL_FORMS}`);
   if (parsed.username !== '' || parsed.password !== '') {
     return bad('no user or password in the URL (keys belong in worker_api_keys)');
   }

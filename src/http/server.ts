@@ -9,6 +9,8 @@ export interface Tunnel {
   readonly head: Buffer;
 }
 
+const IDLE_SWEEP_MS = 20;
+
 /** What the edge does with a request; it never rejects. */
 export type OnRequest = (req: IncomingMessage, res: ServerResponse, tunnel?: Tunnel) => Promise<void>;
 
@@ -19,6 +21,8 @@ export type OnRefused = (code: ErrorCode) => void;
 export class EdgeServer {
   readonly #server: Server;
   readonly #settings: ListenSettings;
+  /** Sockets that Node has handed over: it neither counts nor closes them. */
+  readonly #tunnels = new Set<Duplex>();
   #stopping = false;
 
   constructor(settings: ListenSettings, onRequest: OnRequest, onRefused: OnRefused) {
@@ -30,7 +34,6 @@ export class EdgeServer {
       requestTimeout: 0,
       connectionsCheckingInterval: Math.min(1_000, settings.headerTimeoutMs),
       keepAliveTimeout: settings.keepAliveMs,
-      keepAliveTimeoutBuffer: 0,
       noDelay: true,
       // Other tokens (h2c from Java and curl) are no reason to leave HTTP/1.1.
       shouldUpgradeCallback: (req) => req.headers.upgrade?.toLowerCase() === 'websocket',
@@ -46,6 +49,8 @@ export class EdgeServer {
       void onRequest(req, res);
     });
     this.#server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) => {
+      this.#tunnels.add(socket);
+      socket.once('close', () => this.#tunnels.delete(socket));
       void onRequest(req, responseOn(req, socket), { socket, head });
     });
     this.#server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
@@ -71,16 +76,21 @@ export class EdgeServer {
     if (this.#stopping) return Promise.resolve();
     this.#stopping = true;
     return new Promise((resolve) => {
+      // A connection becomes idle when its response has left; Node closes only those that are idle at once.
+      const sweep = setInterval(() => {
+        this.#server.closeIdleConnections();
+      }, IDLE_SWEEP_MS);
       this.#server.close(() => {
+        clearInterval(sweep);
         resolve();
       });
-      this.#server.closeIdleConnections();
     });
   }
 
   /** Cuts whatever is still open. */
   cut(): void {
     this.#server.closeAllConnections();
+    for (const socket of this.#tunnels) socket.destroy();
   }
 }
 

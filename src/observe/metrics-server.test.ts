@@ -76,7 +76,7 @@ describe('metrics server', () => {
     await second.stop();
   });
 
-  it('lets a scrape end that is under way when it stops', async () => {
+  it('lets a scrape end that is under way when it stops', { timeout: 5000 }, async () => {
     const metrics = large();
     const { server, port } = await serve(metrics);
     const request = httpRequest({ host: '127.0.0.1', port, path: '/metrics', agent: false }).end();
@@ -89,7 +89,7 @@ describe('metrics server', () => {
     await assert.rejects(ask(port, '/metrics'), /ECONNREFUSED/);
   });
 
-  it('stops although a scraper has stopped reading', async () => {
+  it('stops although a scraper has stopped reading', { timeout: 5000 }, async () => {
     const metrics = large();
     const { server, port, clock } = await serve(metrics);
     const socket = connect(port, '127.0.0.1');

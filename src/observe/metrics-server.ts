@@ -68,9 +68,8 @@ export class MetricsServer {
     this.#stopProcess?.();
     const closed = once(server, 'close');
     server.close();
-    server.closeIdleConnections();
     const timer = this.#clock.after(STOP_MS, () => {
-      
+      server.closeAllConnections();
     });
     await closed;
     timer.cancel();
@@ -88,7 +87,6 @@ export class MetricsServer {
       return;
     }
     response.setHeader('content-type', 'text/plain; version=0.0.4; charset=utf-8');
-    if (this.#server === undefined) response.setHeader('connection', 'close');
     if (request.method === 'HEAD') {
       response.end();
       return;

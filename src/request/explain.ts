@@ -36,6 +36,7 @@ export function recordPlan(rt: Runtime, decision: Decision, plan: Plan): void {
   decision.cache_source = rt.cacheIndex ? 'predicted' : 'none';
   if (plan.predictedCachedTokens !== undefined) decision.predicted_cached_tokens = plan.predictedCachedTokens;
   if (plan.predictedTtftMs !== undefined) decision.predicted_ttft_ms = round(plan.predictedTtftMs);
+  recordHashKey(rt, decision, plan);
   const order = ranked(plan);
   const listed = order.slice(0, LISTED_IN_FULL);
   for (const [index] of plan.pool.members.entries()) {
@@ -46,6 +47,18 @@ export function recordPlan(rt: Runtime, decision: Decision, plan: Plan): void {
   if (order.length > listed.length) decision.candidates_rest = rest(plan, order, listed);
   const margin = marginOf(plan, order);
   if (margin !== undefined) decision.margin = margin;
+}
+
+function recordHashKey(rt: Runtime, decision: Decision, plan: Plan): void {
+  const key = plan.hashKey;
+  if (!key || decision.hash_key_source !== undefined) return;
+  decision.hash_key_source = key.source;
+  const fresh = rt.freshIds.note(key);
+  if (!fresh) return;
+  rt.log.warn(
+    { source: fresh.source, share: fresh.share },
+    'nearly every hash key is an id seen once: requests are spread as if at random; remove the source from hash_key',
+  );
 }
 
 /** Members, best score first; those without a score keep their place behind. */

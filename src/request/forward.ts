@@ -111,7 +111,7 @@ function firstOf(attempt: Attempt, arrival: Arrival, deadline: Deadline): Promis
 function send(rt: Runtime, arrival: Arrival, call: Call, plan: Plan, retry: RetryDecision): Attempt {
   const { worker } = plan.legs[0];
   arrival.times.dispatched = rt.clock.now();
-  return new Attempt(rt, rt.clientOf(worker), workerRequest(arrival, call, worker), (status) => retry.looksElsewhere(status));
+  return new Attempt(rt, rt.clientOf(worker), workerRequest(rt, arrival, call, worker), (status) => retry.looksElsewhere(status));
 }
 
 function noWorker(rt: Runtime, call: Call): RouterError {

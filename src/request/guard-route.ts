@@ -17,9 +17,15 @@ export function guardRoute(rt: Runtime, arrival: Arrival): void {
 function hasAdminKey(rt: Runtime, arrival: Arrival): boolean {
   const expected = rt.settings.adminApiKey;
   if (expected === undefined) return false;
-  const { headers } = arrival.req;
-  const given = headers['x-admin-key'] ?? bearer(headers.authorization);
-  return typeof given === 'string' && sameSecret(given, expected);
+  const given = arrival.req.headers['x-admin-key'];
+  return (typeof given === 'string' && sameSecret(given, expected)) || presentsAdminBearer(rt, arrival);
+}
+
+/** Whether `Authorization` holds the admin key: then it is for the router, and no worker may see it. */
+export function presentsAdminBearer(rt: Runtime, arrival: Arrival): boolean {
+  const expected = rt.settings.adminApiKey;
+  const given = bearer(arrival.req.headers.authorization);
+  return expected !== undefined && given !== undefined && sameSecret(given, expected);
 }
 
 function bearer(authorization: string | undefined): string | undefined {

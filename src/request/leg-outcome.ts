@@ -1,3 +1,4 @@
+import { ERRORS } from '../base/errors.ts';
 import type { Arrival } from './arrival.ts';
 import type { Attempt, Failure } from './attempt.ts';
 import type { AttemptRecord } from './decision.ts';
@@ -37,7 +38,7 @@ export class LegOutcome {
   failed(failure: Failure): void {
     const { permit, worker } = this.#plan.legs[0];
     this.#record.error = failure.code;
-    if (failure.code === 'deadline_exceeded' || this.#clientsFault()) return;
+    if (ERRORS[failure.code].source !== 'worker' || this.#clientsFault()) return;
     if (permit.failure()) this.#count('failure');
     if (failure.code === 'connect_failed') this.#rt.registry.reportUnreachable(worker);
   }
@@ -65,10 +66,11 @@ export class LegOutcome {
     this.#readUsage(tap);
     if (end.kind === 'client_left') decision.outcome = 'client_abort';
     if (end.kind !== 'broken') return;
-    decision.outcome = end.code === 'deadline_exceeded' ? 'router_error' : 'worker_broken';
+    const { source } = ERRORS[end.code];
+    decision.outcome = source === 'worker' ? 'worker_broken' : 'router_error';
     decision.error = end.code;
     this.#record.error = end.code;
-    if (end.code === 'deadline_exceeded') return;
+    if (source !== 'worker') return;
     // The permit was settled with the first byte: the break is a verdict of its own.
     const { worker } = this.#plan.legs[0];
     if (worker.breaker.permit(this.#rt.clock.now()).failure()) this.#count('failure');

@@ -1,4 +1,4 @@
-import { EXCLUDED, type Choice } from '../routing/policy.ts';
+import { EXCLUDED, type Choice, type HashKey } from '../routing/policy.ts';
 import type { Lease } from '../workers/ledger.ts';
 import type { Permit } from '../workers/breaker.ts';
 import { viewPool, type PoolView } from '../workers/pool-view.ts';
@@ -28,6 +28,8 @@ export interface Plan {
   readonly index: number;
   readonly predictedCachedTokens: number | undefined;
   readonly predictedTtftMs: number | undefined;
+  /** The key, where the policy hashed one. */
+  readonly hashKey: HashKey | undefined;
 }
 
 export interface NoPlan {
@@ -84,5 +86,5 @@ function seal(rt: Runtime, call: Call, pool: PoolView, pick: Pick): Plan {
   if (rt.cacheIndex && promptTokens > 0) rt.cacheIndex.record(call.ask.blocks(), slot);
   rt.policy.observe?.({ type: 'dispatched', ask: call.ask, slot, matchedTokens: predictedCachedTokens ?? 0 });
   const leg: Leg = { role: 'regular', worker, lease, permit, uncachedTokens };
-  return { kind: 'plan', ...pick, legs: [leg], pool, predictedCachedTokens, predictedTtftMs };
+  return { kind: 'plan', ...pick, legs: [leg], pool, predictedCachedTokens, predictedTtftMs, hashKey: call.ask.usedHashKey };
 }

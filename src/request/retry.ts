@@ -1,4 +1,4 @@
-import { RouterError } from '../base/errors.ts';
+import { ERRORS, RouterError } from '../base/errors.ts';
 import { StreamedBody } from '../http/body.ts';
 import { EXCLUDED } from '../routing/policy.ts';
 import { viewPool } from '../workers/pool-view.ts';
@@ -35,6 +35,7 @@ export class RetryDecision {
   }
 
   afterFailure(failure: Failure): boolean {
+    if (!ERRORS[failure.code].retryable) return false;
     if (failure.sent && this.#call.retry === 'connect') return false;
     if (this.#call.body instanceof StreamedBody && (this.#call.body.consumed || this.#call.body.destroyed)) return false;
     return this.#retry(undefined);

@@ -3,7 +3,9 @@ import { StreamedBody } from '../http/body.ts';
 import { endToEnd, headerOf } from '../http/headers.ts';
 import type { Worker } from '../workers/worker.ts';
 import type { Arrival } from './arrival.ts';
+import { presentsAdminBearer } from './guard-route.ts';
 import type { Call } from './read-call.ts';
+import type { Runtime } from './runtime.ts';
 
 const RANK_HEADER = 'x-data-parallel-rank';
 /** Never for workers: the router's own keys and claims, and what describes this hop only. */
@@ -11,12 +13,14 @@ const NEVER_FORWARDED = new Set(['host', 'expect', 'content-length', 'x-router-k
 const CREDENTIALS = new Set(['authorization', 'x-api-key', 'cookie']);
 
 /** The client's request as this worker gets it: the same bytes and end-to-end headers, the worker's own credentials. */
-export function workerRequest(arrival: Arrival, call: Call, worker: Worker): WorkerRequest {
+export function workerRequest(rt: Runtime, arrival: Arrival, call: Call, worker: Worker): WorkerRequest {
   const { apiKey, rank } = worker.spec;
   const clientHeaders = arrival.req.rawHeaders;
+  const adminBearer = rt.settings.adminApiKey !== undefined && presentsAdminBearer(rt, arrival);
   const headers = endToEnd(clientHeaders, (name) => {
     if (NEVER_FORWARDED.has(name)) return true;
     if (apiKey !== undefined && CREDENTIALS.has(name)) return true;
+    if (adminBearer && name === 'authorization') return true;
     return name === RANK_HEADER && rank !== undefined;
   });
   if (apiKey !== undefined) headers.push('authorization', `Bearer ${apiKey}`);

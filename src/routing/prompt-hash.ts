@@ -19,6 +19,8 @@ const MARK = {
   text: 0x2545f491,
   tokens: 0x632be5ab,
   salt: 0x1b56c4e9,
+  /** Before a single text unit that fills a word alone. */
+  half: 0x3c6ef372,
 };
 
 /**
@@ -145,10 +147,16 @@ export class PromptHasher {
 
   #mark(mark: number): void {
     if (this.#half >= 0) {
-      this.#absorb(this.#half ^ MARK.roleEnd);
+      const half = this.#half;
       this.#half = -1;
+      this.#stir(MARK.half);
+      this.#absorb(half);
       this.#advance(1);
     }
+    this.#stir(mark);
+  }
+
+  #stir(mark: number): void {
     this.#a = fmix32(this.#a ^ mark);
     this.#b = fmix32(this.#b + mark);
   }

@@ -12,6 +12,8 @@ export function toFailure(error: Error, sent: boolean): TransportFailure {
 
 function codeOf(error: Error, sent: boolean): ErrorCode {
   const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
+  // What no HTTP client would send, e.g. a control character in a header: the request itself is at fault.
+  if (code === 'UND_ERR_INVALID_ARG' || code === 'UND_ERR_NOT_SUPPORTED') return 'invalid_request';
   if (code === 'UND_ERR_CONNECT_TIMEOUT' || (code === 'ETIMEDOUT' && !sent)) return 'connect_timeout';
   if (code.startsWith('HPE_') || code === 'UND_ERR_HEADERS_OVERFLOW' || code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH') {
     return 'worker_bad_response';

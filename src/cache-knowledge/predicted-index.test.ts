@@ -1,0 +1,215 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { prompt } from '../../test/support/pool.ts';
+import { VirtualClock } from '../base/virtual-clock.ts';
+import type { PromptBlocks } from '../routing/blocks.ts';
+import { blocksFromHashIds } from '../routing/prompt-hash.ts';
+import { PredictedIndex, noCache, type PredictedIndexOptions } from './predicted-index.ts';
+
+function indexOf(options: Partial<PredictedIndexOptions> = {}): PredictedIndex {
+  return new PredictedIndex({ maxBytes: 2 ** 20, maxBlocksPerWorker: 10_000, clock: new VirtualClock(), ...options });
+}
+
+/** Blocks held for the slot: a prompt of 16-token blocks matches 16 tokens for each. */
+const held = (index: PredictedIndex, blocks: PromptBlocks, slot: number): number => index.match(blocks, slot).tokens / 16;
+
+describe('PredictedIndex', () => {
+  it('matches the common prefix, on the worker it was recorded for', () => {
+    const index = indexOf();
+    index.record(blocksFromHashIds([1, 2, 3, 4], 16, 70), 0);
+    const other = blocksFromHashIds([1, 2, 8, 9], 16, 64);
+    assert.deepEqual(index.match(other, 0), { tokens: 32, source: 'predicted' });
+    assert.deepEqual(index.match(other, 1), { tokens: 0, source: 'predicted' });
+    assert.equal(index.entriesOf(0), 4);
+    assert.equal(index.entries, 4);
+  });
+
+  it('finds matches of every length', () => {
+    const index = indexOf();
+    const long = prompt(16 * 100);
+    for (let blocks = 0; blocks <= 100; blocks++) {
+      index.forget(0);
+      const ids = Array.from({ length: blocks }, (_, block) => 100_000 + block);
+      index.record(blocksFromHashIds(ids, 16, 16 * blocks), 0);
+      assert.equal(held(index, long, 0), blocks);
+    }
+  });
+
+  it('never promises more tokens than the prompt has, and whole tokens only', () => {
+    const index = indexOf();
+    const blocks: PromptBlocks = { ...prompt(160), tokensPerBlock: 25.6, totalTokens: 250, estimated: true };
+    index.record(blocks, 0);
+    assert.equal(index.match(blocks, 0).tokens, 250);
+    assert.equal(index.match({ ...blocks, count: 3 }, 0).tokens, 76);
+  });
+
+  it('forgets a worker at once, and its slot starts empty for the next one', () => {
+    const index = indexOf();
+    index.record(prompt(320), 3);
+    index.record(prompt(160), 4);
+    index.forget(3);
+    assert.equal(held(index, prompt(320), 3), 0);
+    assert.equal(held(index, prompt(160), 4), 10);
+    assert.deepEqual([index.entries, index.entriesOf(3), index.entriesOf(4)], [10, 0, 10]);
+    index.record(prompt(32), 3);
+    assert.equal(held(index, prompt(320), 3), 2);
+    index.forget(99);
+  });
+
+  it('reuses the memory of workers that left before it takes more or evicts', () => {
+    const index = indexOf();
+    index.record(prompt(16 * 500, 1), 0);
+    index.record(prompt(16 * 500, 2), 1);
+    const bytes = index.bytes;
+    index.forget(0);
+    index.record(prompt(16 * 500, 3), 2);
+    assert.equal(index.bytes, bytes);
+    assert.equal(held(index, prompt(16 * 500, 2), 1), 500);
+    for (let round = 0; round < 200; round++) {
+      index.forget(2);
+      index.record(prompt(16 * 500, round), 2);
+    }
+    assert.equal(index.bytes, bytes);
+  });
+
+  it('keeps a worker within its share, evicting its own least recently used blocks from the tail', () => {
+    const index = indexOf({ maxBlocksPerWorker: 100 });
+    index.record(prompt(16 * 50, 9), 1);
+    index.record(prompt(16 * 60, 1), 0);
+    index.record(prompt(16 * 60, 2), 0);
+    assert.equal(index.entriesOf(0), 100);
+    assert.equal(held(index, prompt(16 * 60, 1), 0), 40);
+    assert.equal(held(index, prompt(16 * 60, 2), 0), 60);
+    assert.equal(held(index, prompt(16 * 50, 9), 1), 50);
+    index.record(prompt(16 * 500, 3), 0);
+    assert.equal(held(index, prompt(16 * 500, 3), 0), 100);
+  });
+
+  it('never exceeds its bytes, and then evicts what was used longest ago anywhere', () => {
+    const index = indexOf({ maxBytes: 64 * 1024 });
+    for (let id = 0; id < 200; id++) {
+      index.record(prompt(16 * 100, id), id % 7);
+      assert.ok(index.bytes <= 64 * 1024, `${index.bytes}`);
+    }
+    assert.equal(held(index, prompt(16 * 100, 199), 199 % 7), 100);
+    assert.equal(held(index, prompt(16 * 100, 0), 0), 0);
+    assert.ok(index.entries > 1400, `${index.entries} entries in 64 KiB`);
+    index.record(prompt(16 * 100_000, 1000), 0);
+    assert.ok(index.bytes <= 64 * 1024);
+    assert.equal(held(index, prompt(16 * 100_000, 1000), 0), index.entries);
+  });
+
+  it('drops idle entries in the sweep, and nothing that was used since', () => {
+    const clock = new VirtualClock();
+    const index = indexOf({ clock, idleMs: 60_000 });
+    index.record(prompt(160, 1), 0);
+    index.record(prompt(160, 2), 0);
+    clock.advance(50_000);
+    index.record(prompt(80, 2), 0);
+    assert.equal(index.sweep(), false);
+    assert.equal(index.entries, 20);
+    clock.advance(20_000);
+    assert.equal(index.sweep(), false);
+    assert.equal(held(index, prompt(160, 1), 0), 0);
+    assert.equal(held(index, prompt(160, 2), 0), 5);
+    assert.equal(index.entries, 5);
+  });
+
+  it('sweeps in bites', () => {
+    const index = indexOf({ maxBytes: 4 * 2 ** 20, maxBlocksPerWorker: 50_000 });
+    index.record(prompt(16 * 45_000), 0);
+    index.forget(0);
+    assert.deepEqual([index.sweep(), index.sweep(), index.sweep()], [true, true, false]);
+    index.record(prompt(16 * 45_000), 0);
+    assert.equal(index.entriesOf(0), 45_000);
+  });
+
+  it('refuses a budget that holds nothing', () => {
+    for (const maxBytes of [0, 1023, -1, NaN]) assert.throws(() => indexOf({ maxBytes }), RangeError);
+    const smallest = indexOf({ maxBytes: 1024 });
+    smallest.record(prompt(16 * 1000), 0);
+    assert.ok(smallest.entries > 5 && smallest.bytes <= 1024);
+    const off = indexOf({ maxBlocksPerWorker: 0 });
+    off.record(prompt(160), 0);
+    assert.equal(off.entries, 0);
+  });
+
+  it('behaves like a plain list ordered by last use, and stays closed under prefixes', () => {
+    fc.assert(fc.property(commands, fc.integer({ min: 3, max: 30 }), (steps, perWorker) => compare(steps, perWorker)), {
+      numRuns: 150,
+    });
+  });
+});
+
+describe('noCache', () => {
+  it('knows nothing', () => {
+    assert.deepEqual(noCache.match(prompt(100), 0), { tokens: 0, source: 'none' });
+  });
+});
+
+type Step = { kind: 'record' | 'match'; path: number[]; slot: number } | { kind: 'forget'; slot: number } | { kind: 'sweep'; after: number };
+
+/** Prompts are walks in a tree with few branches, so that they share prefixes of all lengths. */
+const path = fc.array(fc.nat(2), { minLength: 1, maxLength: 12 });
+const slot = fc.nat(3);
+const commands: fc.Arbitrary<Step[]> = fc.array(
+  fc.oneof(
+    { weight: 8, arbitrary: fc.record({ kind: fc.constantFrom('record' as const, 'match' as const), path, slot }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('forget' as const), slot }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('sweep' as const), after: fc.nat(40_000) }) },
+  ),
+  { maxLength: 60 },
+);
+
+const IDLE_MS = 60_000;
+/** Entries that the smallest budget holds: found by filling one. */
+const CAPACITY = (() => {
+  const index = indexOf({ maxBytes: 1024 });
+  index.record(prompt(16 * 1000), 0);
+  return index.entries;
+})();
+
+function compare(steps: readonly Step[], perWorker: number): void {
+  const clock = new VirtualClock();
+  const index = indexOf({ maxBytes: 1024, maxBlocksPerWorker: perWorker, clock, idleMs: IDLE_MS });
+  // Oldest first: the naive truth.
+  let list: { slot: number; name: string; at: number }[] = [];
+  const evict = (slot: number): void => {
+    const own = list.filter((entry) => entry.slot === slot);
+    if (own.length >= perWorker) list.splice(list.indexOf(own[0]!), 1);
+    if (list.length >= CAPACITY) list.shift();
+  };
+  for (const step of steps) {
+    if (step.kind === 'forget') {
+      index.forget(step.slot);
+      list = list.filter((entry) => entry.slot !== step.slot);
+    } else if (step.kind === 'sweep') {
+      clock.advance(step.after);
+      index.sweep();
+      const since = Math.floor((clock.now() - IDLE_MS) / 1000);
+      while (list[0] && Math.floor(list[0].at / 1000) < since) list.shift();
+    } else {
+      const blocks = blocksFromHashIds(step.path, 16, 16 * step.path.length);
+      const names = step.path.map((_, i) => step.path.slice(0, i + 1).join('.'));
+      if (step.kind === 'record') {
+        index.record(blocks, step.slot);
+        for (const name of names.slice(0, Math.min(perWorker, CAPACITY)).reverse()) {
+          const at = list.findIndex((entry) => entry.slot === step.slot && entry.name === name);
+          if (at >= 0) list.splice(at, 1);
+          else evict(step.slot);
+          list.push({ slot: step.slot, name, at: clock.now() });
+        }
+      }
+      const has = names.map((name) => list.some((entry) => entry.slot === step.slot && entry.name === name));
+      const expected = has.indexOf(false) < 0 ? has.length : has.indexOf(false);
+      assert.equal(has.lastIndexOf(true), expected - 1, 'closed under prefixes');
+      assert.equal(held(index, blocks, step.slot), expected);
+    }
+    assert.equal(index.entries, list.length);
+    for (let slot = 0; slot < 4; slot++) {
+      assert.equal(index.entriesOf(slot), list.filter((entry) => entry.slot === slot).length);
+    }
+    assert.ok(index.bytes <= 1024);
+  }
+}

@@ -1,0 +1,106 @@
+import { App, type Address } from '../app.ts';
+import { problemLine } from '../config/layer.ts';
+import { loadConfig } from '../config/load.ts';
+import type { Settings } from '../config/settings.ts';
+import { createLog, type OpenLog } from '../observe/log.ts';
+import { httpUrl } from '../router.ts';
+import { startSimWorker, type SimWorker } from '../sim/server.ts';
+import { untilSignal } from './until-signal.ts';
+
+const USAGE = `vllm-router demo [--workers N] [flags of the server]
+
+Runs N simulated vLLM workers (4) and a router in front of them, without a GPU, until Ctrl-C.
+`;
+
+/** `vllm-router demo`: what a newcomer's first minute looks like. Resolves to the exit code. */
+export async function demo(argv: readonly string[]): Promise<number> {
+  if (argv.includes('--help') || argv.includes('-h')) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
+  const { count, rest } = takeWorkerCount(argv);
+  if (count === undefined) {
+    process.stderr.write('vllm-router: demo --workers takes a number from 1 to 64\n');
+    return 2;
+  }
+  const signal = untilSignal();
+  const workers = await Promise.all(Array.from({ length: count }, (_, seed) => startSimWorker({ seed })));
+  try {
+    return await run(rest, workers, signal);
+  } finally {
+    await Promise.all(workers.map((worker) => worker.stop()));
+  }
+}
+
+async function run(flags: readonly string[], workers: readonly SimWorker[], signal: Promise<unknown>): Promise<number> {
+  const argv = [...flags, '--worker-urls', ...workers.map(({ url }) => url)];
+  const loaded = loadConfig({ argv, env: process.env, cwd: process.cwd() });
+  if (loaded.kind === 'error') {
+    for (const problem of loaded.problems) process.stderr.write(`vllm-router: ${problemLine(problem)}\n`);
+    return 2;
+  }
+  if (loaded.kind !== 'ok') return 0;
+  const opened = createLog(loaded.settings.log);
+  try {
+    const { app, address } = await listen(loaded.settings, opened);
+    await app.firstWorker();
+    process.stdout.write(welcome(app, address, loaded.settings, workers));
+    await signal;
+    await app.stop({ immediately: true });
+    return 0;
+  } catch (error) {
+    process.stderr.write(`vllm-router: cannot listen: ${error instanceof Error ? error.message : String(error)}\n`);
+    return 1;
+  } finally {
+    await opened.close();
+  }
+}
+
+/** A port in use is no reason to spoil somebody's first minute: any free one will do. */
+async function listen(settings: Settings, { log, dropped }: OpenLog): Promise<{ app: App; address: Address }> {
+  const app = new App(settings, { log, droppedLogLines: dropped });
+  try {
+    return { app, address: await app.start() };
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')) throw error;
+    process.stdout.write(`${error.message}: taking free ports instead\n`);
+  }
+  const anyPort = { ...settings, listen: { ...settings.listen, port: 0 }, metrics: { ...settings.metrics, port: 0 } };
+  const second = new App(anyPort, { log, droppedLogLines: dropped });
+  return { app: second, address: await second.start() };
+}
+
+function welcome(app: App, address: Address, settings: Settings, workers: readonly SimWorker[]): string {
+  const url = httpUrl(settings.listen.host, address.port);
+  const metrics = address.metricsPort === undefined ? 'off' : `${httpUrl(settings.metrics.host, address.metricsPort)}/metrics`;
+  const [model = 'sim-model'] = app.runtime.registry.workers.flatMap((worker) => [...worker.models]);
+  return `
+  vllm-router is running in front of ${workers.length} simulated vLLM workers.
+
+    Router    ${url}        (policy: ${settings.policy.type})
+    Metrics   ${metrics}
+    Workers   ${workers.map((worker) => worker.url).join('  ')}
+
+  Try it. The response headers say which worker served you and why:
+
+    curl -iN ${url}/v1/chat/completions \\
+      -H 'content-type: application/json' \\
+      -d '{"model": "${model}", "stream": true, "messages": [{"role": "user", "content": "Hello!"}]}'
+
+  Or point an OpenAI client at ${url}/v1 with any API key. Ctrl-C stops everything.
+
+`;
+}
+
+function takeWorkerCount(argv: readonly string[]): { count: number | undefined; rest: readonly string[] } {
+  const rest: string[] = [];
+  let text = '4';
+  for (let at = 0; at < argv.length; at += 1) {
+    const arg = argv[at] ?? '';
+    if (arg === '--workers') text = argv[(at += 1)] ?? '';
+    else if (arg.startsWith('--workers=')) text = arg.slice('--workers='.length);
+    else rest.push(arg);
+  }
+  const count = Number(text);
+  return { count: /^\d{1,2}$/.test(text) && count >= 1 && count <= 64 ? count : undefined, rest };
+}
