@@ -75,7 +75,9 @@ export class App {
       startupCheckIntervalMs: settings.workerStartupCheckIntervalMs,
     });
     this.#poller = new LoadPoller({
-      registry, ledger, clientOf,
+      registry,
+      ledger,
+      clientOf,
       clock: this.#clock,
       intervalMs: settings.loadCheckIntervalMs,
       timeoutMs: settings.health.timeoutMs,
@@ -89,7 +91,13 @@ export class App {
       },
     );
     this.#metricsServer = settings.metrics.enabled
-      ? new MetricsServer({ metrics, log: deps.log, host: settings.metrics.host, port: settings.metrics.port, clock: this.#clock })
+      ? new MetricsServer({
+          metrics,
+          log: deps.log,
+          host: settings.metrics.host,
+          port: settings.metrics.port,
+          clock: this.#clock,
+        })
       : undefined;
     observeRuntime(this.runtime, deps.droppedLogLines ?? (() => 0));
     registry.on((event) => {
@@ -154,7 +162,13 @@ export class App {
     const clock = this.#clock;
     const random = deps.random ?? systemRandom;
     const ledger = new LoadLedger(clock);
-    const registry = new WorkerRegistry({ clock, ledger, breaker: settings.breaker, health: settings.health, slowStartMs: settings.slowStartMs });
+    const registry = new WorkerRegistry({
+      clock,
+      ledger,
+      breaker: settings.breaker,
+      health: settings.health,
+      slowStartMs: settings.slowStartMs,
+    });
     let index: PredictedIndex | undefined;
     const policy = createPolicy(settings.policy, {
       loads: ledger,
@@ -167,15 +181,25 @@ export class App {
       random,
     });
     return {
-      settings, clock, random, registry, ledger, policy,
+      settings,
+      clock,
+      random,
+      registry,
+      ledger,
+      policy,
       log: deps.log,
       metrics: createMetrics({ version: VERSION }),
       cacheIndex: index,
-      hashKeySources: settings.hashKey.map((text) => parseHashKeySource(text)).filter((source) => source !== undefined),
+      hashKeySources: settings.hashKey
+        .map((text) => parseHashKeySource(text))
+        .filter((source) => source !== undefined),
       freshIds: new FreshIdWatch(),
       tokenRatio: new TokenRatio(),
       admission: new Admission(settings.admission, clock),
-      retryBudget: new RetryBudget(clock, { ratio: settings.retry.budgetRatio, floor: settings.retry.budgetFloor }),
+      retryBudget: new RetryBudget(clock, {
+        ratio: settings.retry.budgetRatio,
+        floor: settings.retry.budgetFloor,
+      }),
       bodyBytes: new BodyBytes(settings.listen.maxInflightBodyBytes),
       owners: new ResourceOwners(),
       decisions: new DecisionRing(settings.decisionRing),
@@ -209,7 +233,10 @@ export class App {
 
   async #probe(worker: Worker): Promise<ProbeResult> {
     const { path, timeoutMs } = this.#settings.health;
-    const result = await probeWorker(this.#clientOf(worker), worker.spec, this.#clock, { healthPath: path, timeoutMs });
+    const result = await probeWorker(this.#clientOf(worker), worker.spec, this.#clock, {
+      healthPath: path,
+      timeoutMs,
+    });
     if (result.ok && result.version !== undefined) this.#versions.set(worker.spec.baseUrl, result.version);
     return result;
   }

@@ -38,7 +38,8 @@ export class Router {
   /** @throws ConfigError naming every option that is wrong. */
   constructor(options: RouterOptions) {
     const resolved = configFromOptions(options);
-    if (resolved.kind === 'error') throw new ConfigError(resolved.problems.map((problem) => `${problem.at}: ${problem.message}`));
+    if (resolved.kind === 'error')
+      throw new ConfigError(resolved.problems.map((problem) => `${problem.at}: ${problem.message}`));
     this.#settings = resolved.settings;
   }
 

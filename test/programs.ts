@@ -20,6 +20,7 @@ export interface Program {
   readonly child: ChildProcess;
   /** Resolves with the match as soon as stdout and stderr together match; rejects if the program ends before. */
   printed(pattern: RegExp): Promise<RegExpExecArray>;
+  /** Resolves when it has ended, and with it everything it started that can still print. */
   readonly ended: Promise<Ended>;
 }
 
@@ -47,15 +48,6 @@ export function start(
     await program.ended;
   });
   return program;
-}
-
-/** Whether any process of the program's group is left. */
-export function isRunning(program: Program): boolean {
-  try {
-    return program.child.pid !== undefined && process.kill(-program.child.pid, 0);
-  } catch {
-    return false;
-  }
 }
 
 function launch(file: string, args: readonly string[], options: ProgramOptions): Program {

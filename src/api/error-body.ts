@@ -17,7 +17,9 @@ export function errorBody(dialect: Dialect, facts: ErrorFacts): string {
       error: { type: anthropicType(facts.spec.status), message: facts.message, code: facts.code },
     });
   }
-  return JSON.stringify({ error: { message: facts.message, type: facts.spec.type, param: null, code: facts.code } });
+  return JSON.stringify({
+    error: { message: facts.message, type: facts.spec.type, param: null, code: facts.code },
+  });
 }
 
 /** The same as one server-sent event, for streams that have begun. Never followed by `[DONE]`. */

@@ -99,7 +99,15 @@ function endOfScalar(json: Buffer, from: number): number {
   let at = from;
   while (at < json.length) {
     const byte = json[at];
-    if (byte === COMMA || byte === CLOSE_BRACE || byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09) break;
+    if (
+      byte === COMMA ||
+      byte === CLOSE_BRACE ||
+      byte === 0x20 ||
+      byte === 0x0a ||
+      byte === 0x0d ||
+      byte === 0x09
+    )
+      break;
     at += 1;
   }
   return SCALAR.test(json.toString('latin1', from, at)) ? at : -1;

@@ -22,7 +22,8 @@ export const inputPrompt: PromptReader = (body, sink) => {
 
 /** Rerank and score: the query before the documents. */
 export const pairPrompt: PromptReader = (body, sink) => {
-  for (const field of ['query', 'text_1', 'queries', 'documents', 'text_2', 'items']) readInput(body[field], sink);
+  for (const field of ['query', 'text_1', 'queries', 'documents', 'text_2', 'items'])
+    readInput(body[field], sink);
 };
 
 /** OpenAI responses: instructions, then the input items. */
@@ -76,7 +77,8 @@ function readMessages(messages: unknown, sink: PromptSink): void {
     readContent(message['content'], sink);
     for (const field of ['tool_calls', 'function_call', 'arguments', 'output']) {
       const value = message[field];
-      if (value !== undefined && value !== null) sink.text(typeof value === 'string' ? value : JSON.stringify(value));
+      if (value !== undefined && value !== null)
+        sink.text(typeof value === 'string' ? value : JSON.stringify(value));
     }
   }
 }

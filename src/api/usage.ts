@@ -13,7 +13,11 @@ export interface Usage {
  * that talks about usage cannot be mistaken for it.
  */
 export function findUsage(text: string): Usage | undefined {
-  for (let at = text.lastIndexOf('"usage"'); at >= 0; at = at > 0 ? text.lastIndexOf('"usage"', at - 1) : -1) {
+  for (
+    let at = text.lastIndexOf('"usage"');
+    at >= 0;
+    at = at > 0 ? text.lastIndexOf('"usage"', at - 1) : -1
+  ) {
     const usage = usageAt(text, at + '"usage"'.length);
     if (usage) return usage;
   }
@@ -54,7 +58,9 @@ function toUsage(value: Readonly<Record<string, unknown>>): Usage | undefined {
   const completionTokens = count(value['completion_tokens']) ?? count(value['output_tokens']);
   if (promptTokens === undefined && completionTokens === undefined) return undefined;
   const details = value['prompt_tokens_details'] ?? value['input_tokens_details'];
-  const cachedTokens = isObject(details) ? count(details['cached_tokens']) : count(value['cache_read_input_tokens']);
+  const cachedTokens = isObject(details)
+    ? count(details['cached_tokens'])
+    : count(value['cache_read_input_tokens']);
   return { promptTokens, completionTokens, cachedTokens };
 }
 

@@ -46,7 +46,8 @@ describe('mix53', () => {
 
   it('spreads small counters evenly over the ring', () => {
     const counts = new Array<number>(16).fill(0);
-    for (let i = 0; i < 16_000; i++) counts[Math.floor(ringPosition(mix53(hash53('worker'), i)) / 2 ** 28)]! += 1;
+    for (let i = 0; i < 16_000; i++)
+      counts[Math.floor(ringPosition(mix53(hash53('worker'), i)) / 2 ** 28)]! += 1;
     for (const count of counts) assert.ok(count > 850 && count < 1150, `${counts.join(' ')}`);
   });
 });

@@ -28,7 +28,13 @@ export class VirtualClock implements Clock {
   }
 
   after(delayMs: number, callback: () => void): Timer {
-    const entry: Entry = { dueAt: this.#now + delayMs, order: this.#order++, delayMs, callback, active: true };
+    const entry: Entry = {
+      dueAt: this.#now + delayMs,
+      order: this.#order++,
+      delayMs,
+      callback,
+      active: true,
+    };
     this.#entries.add(entry);
     return {
       cancel: () => {
@@ -62,7 +68,8 @@ export class VirtualClock implements Clock {
   #earliest(): Entry | undefined {
     let best: Entry | undefined;
     for (const entry of this.#entries) {
-      if (!best || entry.dueAt < best.dueAt || (entry.dueAt === best.dueAt && entry.order < best.order)) best = entry;
+      if (!best || entry.dueAt < best.dueAt || (entry.dueAt === best.dueAt && entry.order < best.order))
+        best = entry;
     }
     return best;
   }

@@ -8,11 +8,17 @@ import { blocksFromHashIds } from '../routing/prompt-hash.ts';
 import { PredictedIndex, noCache, type PredictedIndexOptions } from './predicted-index.ts';
 
 function indexOf(options: Partial<PredictedIndexOptions> = {}): PredictedIndex {
-  return new PredictedIndex({ maxBytes: 2 ** 20, maxBlocksPerWorker: 10_000, clock: new VirtualClock(), ...options });
+  return new PredictedIndex({
+    maxBytes: 2 ** 20,
+    maxBlocksPerWorker: 10_000,
+    clock: new VirtualClock(),
+    ...options,
+  });
 }
 
 /** Blocks held for the slot: a prompt of 16-token blocks matches 16 tokens for each. */
-const held = (index: PredictedIndex, blocks: PromptBlocks, slot: number): number => index.match(blocks, slot).tokens / 16;
+const held = (index: PredictedIndex, blocks: PromptBlocks, slot: number): number =>
+  index.match(blocks, slot).tokens / 16;
 
 describe('PredictedIndex', () => {
   it('matches the common prefix, on the worker it was recorded for', () => {
@@ -136,9 +142,12 @@ describe('PredictedIndex', () => {
   });
 
   it('behaves like a plain list ordered by last use, and stays closed under prefixes', () => {
-    fc.assert(fc.property(commands, fc.integer({ min: 3, max: 30 }), (steps, perWorker) => compare(steps, perWorker)), {
-      numRuns: 150,
-    });
+    fc.assert(
+      fc.property(commands, fc.integer({ min: 3, max: 30 }), (steps, perWorker) => compare(steps, perWorker)),
+      {
+        numRuns: 150,
+      },
+    );
   });
 });
 
@@ -148,14 +157,20 @@ describe('noCache', () => {
   });
 });
 
-type Step = { kind: 'record' | 'match'; path: number[]; slot: number } | { kind: 'forget'; slot: number } | { kind: 'sweep'; after: number };
+type Step =
+  | { kind: 'record' | 'match'; path: number[]; slot: number }
+  | { kind: 'forget'; slot: number }
+  | { kind: 'sweep'; after: number };
 
 /** Prompts are walks in a tree with few branches, so that they share prefixes of all lengths. */
 const path = fc.array(fc.nat(2), { minLength: 1, maxLength: 12 });
 const slot = fc.nat(3);
 const commands: fc.Arbitrary<Step[]> = fc.array(
   fc.oneof(
-    { weight: 8, arbitrary: fc.record({ kind: fc.constantFrom('record' as const, 'match' as const), path, slot }) },
+    {
+      weight: 8,
+      arbitrary: fc.record({ kind: fc.constantFrom('record' as const, 'match' as const), path, slot }),
+    },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant('forget' as const), slot }) },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant('sweep' as const), after: fc.nat(40_000) }) },
   ),

@@ -32,7 +32,11 @@ export async function demo(argv: readonly string[]): Promise<number> {
   }
 }
 
-async function run(flags: readonly string[], workers: readonly SimWorker[], signal: Promise<unknown>): Promise<number> {
+async function run(
+  flags: readonly string[],
+  workers: readonly SimWorker[],
+  signal: Promise<unknown>,
+): Promise<number> {
   const argv = [...flags, '--worker-urls', ...workers.map(({ url }) => url)];
   const loaded = loadConfig({ argv, env: process.env, cwd: process.cwd() });
   if (loaded.kind === 'error') {
@@ -49,7 +53,9 @@ async function run(flags: readonly string[], workers: readonly SimWorker[], sign
     await app.stop({ immediately: true });
     return 0;
   } catch (error) {
-    process.stderr.write(`vllm-router: cannot listen: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.stderr.write(
+      `vllm-router: cannot listen: ${error instanceof Error ? error.message : String(error)}\n`,
+    );
     return 1;
   } finally {
     await opened.close();
@@ -57,7 +63,10 @@ async function run(flags: readonly string[], workers: readonly SimWorker[], sign
 }
 
 /** A port in use is no reason to spoil somebody's first minute: any free one will do. */
-async function listen(settings: Settings, { log, dropped }: OpenLog): Promise<{ app: App; address: Address }> {
+async function listen(
+  settings: Settings,
+  { log, dropped }: OpenLog,
+): Promise<{ app: App; address: Address }> {
   const app = new App(settings, { log, droppedLogLines: dropped });
   try {
     return { app, address: await app.start() };
@@ -65,14 +74,21 @@ async function listen(settings: Settings, { log, dropped }: OpenLog): Promise<{ 
     if (!(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')) throw error;
     process.stdout.write(`${error.message}: taking free ports instead\n`);
   }
-  const anyPort = { ...settings, listen: { ...settings.listen, port: 0 }, metrics: { ...settings.metrics, port: 0 } };
+  const anyPort = {
+    ...settings,
+    listen: { ...settings.listen, port: 0 },
+    metrics: { ...settings.metrics, port: 0 },
+  };
   const second = new App(anyPort, { log, droppedLogLines: dropped });
   return { app: second, address: await second.start() };
 }
 
 function welcome(app: App, address: Address, settings: Settings, workers: readonly SimWorker[]): string {
   const url = httpUrl(settings.listen.host, address.port);
-  const metrics = address.metricsPort === undefined ? 'off' : `${httpUrl(settings.metrics.host, address.metricsPort)}/metrics`;
+  const metrics =
+    address.metricsPort === undefined
+      ? 'off'
+      : `${httpUrl(settings.metrics.host, address.metricsPort)}/metrics`;
   const [model = 'sim-model'] = app.runtime.registry.workers.flatMap((worker) => [...worker.models]);
   return `
   vllm-router is running in front of ${workers.length} simulated vLLM workers.

@@ -32,7 +32,9 @@ function openLog(settings: Settings): ReturnType<typeof createLog> | undefined {
   try {
     return createLog(settings.log);
   } catch (error) {
-    process.stderr.write(`vllm-router: cannot write logs to ${settings.log.dir ?? ''}: ${messageOf(error)}\n`);
+    process.stderr.write(
+      `vllm-router: cannot write logs to ${settings.log.dir ?? ''}: ${messageOf(error)}\n`,
+    );
     return undefined;
   }
 }
@@ -56,7 +58,9 @@ async function run(app: App, settings: Settings, log: Log): Promise<number> {
     process.stderr.write(`vllm-router: cannot listen: ${messageOf(error)}\n`);
     return 1;
   }
-  const noWorker = app.firstWorker().then((found) => (found ? new Promise<never>(() => undefined) : 'no_worker' as const));
+  const noWorker = app
+    .firstWorker()
+    .then((found) => (found ? new Promise<never>(() => undefined) : ('no_worker' as const)));
   const end = await Promise.race([signal, noWorker]);
   if (end === 'no_worker') {
     log.error({ timeout_secs: settings.workerStartupTimeoutMs / 1000 }, 'no worker became healthy in time');

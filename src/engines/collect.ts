@@ -2,7 +2,12 @@ import type { Clock } from '../base/clock.ts';
 import type { TransportFailure, WorkerClient, WorkerRequest } from './client.ts';
 
 export type Collected =
-  | { readonly kind: 'response'; readonly status: number; readonly headers: readonly string[]; readonly body: Buffer }
+  | {
+      readonly kind: 'response';
+      readonly status: number;
+      readonly headers: readonly string[];
+      readonly body: Buffer;
+    }
   | { readonly kind: 'failed'; readonly code: string; readonly message: string };
 
 export interface CollectLimits {
@@ -11,7 +16,12 @@ export interface CollectLimits {
 }
 
 /** Sends one small request of the router's own and reads the whole answer, within limits. Never rejects. */
-export function collect(client: WorkerClient, request: WorkerRequest, clock: Clock, limits: CollectLimits): Promise<Collected> {
+export function collect(
+  client: WorkerClient,
+  request: WorkerRequest,
+  clock: Clock,
+  limits: CollectLimits,
+): Promise<Collected> {
   return new Promise((resolve) => {
     let status = 0;
     let head: readonly string[] = [];

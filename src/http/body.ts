@@ -49,7 +49,12 @@ export function refuseTooLong(req: IncomingMessage, maxBytes: number): void {
 }
 
 /** Reads the whole body. Rejects with `payload_too_large`, `body_timeout`, `inflight_bytes_exceeded` or `client_closed`. */
-export function readBody(req: IncomingMessage, limits: BodyLimits, held: BodyBytes, clock: Clock): Promise<HeldBody> {
+export function readBody(
+  req: IncomingMessage,
+  limits: BodyLimits,
+  held: BodyBytes,
+  clock: Clock,
+): Promise<HeldBody> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
@@ -72,7 +77,13 @@ export function readBody(req: IncomingMessage, limits: BodyLimits, held: BodyByt
     const onData = (chunk: Buffer): void => {
       timer.refresh();
       if (size + chunk.length > limits.maxBytes) fail(tooLarge(limits.maxBytes));
-      else if (!held.take(chunk.length)) fail(new RouterError('inflight_bytes_exceeded', 'the router holds as many request bytes as it may; try again'));
+      else if (!held.take(chunk.length))
+        fail(
+          new RouterError(
+            'inflight_bytes_exceeded',
+            'the router holds as many request bytes as it may; try again',
+          ),
+        );
       else {
         size += chunk.length;
         chunks.push(chunk);
@@ -166,7 +177,8 @@ export class StreamedBody extends Readable {
   };
 
   readonly #onClose = (): void => {
-    if (!this.#req.complete) this.#fail(new RouterError('client_closed', 'the client left while it was sending the body'));
+    if (!this.#req.complete)
+      this.#fail(new RouterError('client_closed', 'the client left while it was sending the body'));
   };
 
   #fail(error: RouterError): void {

@@ -7,20 +7,33 @@ const MAX_AGE_SECS = '3600';
 export function corsHeaders(allowedOrigins: readonly string[], origin: string): string[] {
   const allow = allowedOrigin(allowedOrigins, origin);
   if (allow === undefined) return [];
-  const headers = ['access-control-allow-origin', allow, 'access-control-expose-headers', EXPOSED_HEADERS.join(', ')];
+  const headers = [
+    'access-control-allow-origin',
+    allow,
+    'access-control-expose-headers',
+    EXPOSED_HEADERS.join(', '),
+  ];
   if (allow !== '*') headers.push('vary', 'origin');
   return headers;
 }
 
 /** Headers of the answer to a preflight request. */
-export function preflightHeaders(allowedOrigins: readonly string[], origin: string, requestedHeaders: string | undefined): string[] {
+export function preflightHeaders(
+  allowedOrigins: readonly string[],
+  origin: string,
+  requestedHeaders: string | undefined,
+): string[] {
   const allow = allowedOrigin(allowedOrigins, origin);
   if (allow === undefined) return [];
   const headers = [
-    'access-control-allow-origin', allow,
-    'access-control-allow-methods', ALLOWED_METHODS,
-    'access-control-allow-headers', requestedHeaders ?? 'content-type, authorization',
-    'access-control-max-age', MAX_AGE_SECS,
+    'access-control-allow-origin',
+    allow,
+    'access-control-allow-methods',
+    ALLOWED_METHODS,
+    'access-control-allow-headers',
+    requestedHeaders ?? 'content-type, authorization',
+    'access-control-max-age',
+    MAX_AGE_SECS,
   ];
   if (allow !== '*') headers.push('vary', 'origin');
   return headers;

@@ -3,14 +3,24 @@ export type FlatHeaders = readonly string[];
 
 /** RFC 9110 7.6.1, plus the two that only ever concern one connection. */
 const HOP_BY_HOP = new Set([
-  'connection', 'keep-alive', 'proxy-connection', 'proxy-authenticate', 'proxy-authorization', 'te', 'trailer', 'trailers', 'transfer-encoding', 'upgrade',
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'te',
+  'trailer',
+  'trailers',
+  'transfer-encoding',
+  'upgrade',
 ]);
 
 /** First value of a header, by lower-case name. */
 export function headerOf(headers: FlatHeaders, name: string): string | undefined {
   for (let i = 0; i < headers.length; i += 2) {
     const candidate = headers[i];
-    if (candidate !== undefined && candidate.length === name.length && candidate.toLowerCase() === name) return headers[i + 1];
+    if (candidate !== undefined && candidate.length === name.length && candidate.toLowerCase() === name)
+      return headers[i + 1];
   }
   return undefined;
 }
@@ -48,7 +58,9 @@ const VISIBLE_ASCII = /^[\x20-\x7e]*$/;
 export function headerValue(value: string): string {
   let safe = value;
   if (!VISIBLE_ASCII.test(value)) {
-    safe = Array.from(value, (char) => (VISIBLE_ASCII.test(char) ? char : encodeURIComponent(char.toWellFormed()))).join('');
+    safe = Array.from(value, (char) =>
+      VISIBLE_ASCII.test(char) ? char : encodeURIComponent(char.toWellFormed()),
+    ).join('');
   }
   return safe.length > 256 ? safe.slice(0, 256) : safe;
 }

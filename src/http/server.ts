@@ -117,7 +117,9 @@ function refuse(error: NodeJS.ErrnoException, socket: Duplex, onRefused: OnRefus
   const code = codeOf(error);
   onRefused(code);
   const { status } = ERRORS[code];
-  const body = JSON.stringify({ error: { message: MESSAGES[code], type: ERRORS[code].type, param: null, code } });
+  const body = JSON.stringify({
+    error: { message: MESSAGES[code], type: ERRORS[code].type, param: null, code },
+  });
   socket.end(
     `HTTP/1.1 ${status} ${REASONS[code]}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
     () => socket.destroy(),

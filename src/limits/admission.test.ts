@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import type { Clock } from '../base/clock.ts';
 import { VirtualClock } from '../base/virtual-clock.ts';
 import type { AdmissionSettings } from '../config/settings.ts';
 import { Admission } from './admission.ts';
@@ -129,6 +131,17 @@ describe('a waiting request', () => {
     assert.equal(admission.enter(client.signal).kind, 'admitted');
   });
 
+  it('lets go of the signal when the wait is over', async () => {
+    const { admission } = setUp({ maxConcurrent: 1 });
+    const ticket = admitted(admission.enter());
+    const client = new AbortController();
+    const first = waiting(admission.enter(client.signal));
+    assert.equal(getEventListeners(client.signal, 'abort').length, 1);
+    ticket.release();
+    await ticketOf(first);
+    assert.equal(getEventListeners(client.signal, 'abort').length, 0);
+  });
+
   it('is told when the router shuts down', async () => {
     const { admission, clock } = setUp({ maxConcurrent: 1 });
     const ticket = admitted(admission.enter());
@@ -153,6 +166,29 @@ describe('the rate', () => {
     clock.advance(250);
     assert.equal(await peek(queue[1] ?? assert.fail()), 'admitted');
     assert.equal(clock.pending, 0);
+  });
+
+  it('saves up no more than a second of requests', () => {
+    const { admission, clock } = setUp({ maxConcurrent: 100, queueSize: 0, ratePerSecond: 4 });
+    clock.advance(3_600_000);
+    for (let request = 0; request < 4; request++) admitted(admission.enter());
+    assert.equal(admission.enter().kind, 'full');
+  });
+
+  it('lets the queue go first when its timer is late', async () => {
+    const clock = new VirtualClock();
+    let lateMs = 0;
+    const late: Clock = {
+      now: () => clock.now() + lateMs,
+      wall: () => clock.wall(),
+      after: (delayMs, callback) => clock.after(delayMs, callback),
+    };
+    const admission = new Admission({ ...settings, queueSize: 1, ratePerSecond: 1 }, late);
+    admitted(admission.enter());
+    const first = waiting(admission.enter());
+    lateMs = 1000;
+    const second = waiting(admission.enter());
+    assert.deepEqual([await peek(first), await peek(second)], ['admitted', 'still waiting']);
   });
 
   it('holds at least one token, however slow', async () => {
@@ -259,7 +295,7 @@ describe('properties', () => {
         while (tickets.length > 0) tickets.pop()?.release();
         assert.deepEqual([admission.inFlight, admission.queued, clock.pending], [0, 0, 0]);
       }),
-      { numRuns: 300 },
+      { numRuns: 300, seed: 7 },
     );
   });
 });

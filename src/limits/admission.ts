@@ -33,8 +33,6 @@ interface Waiter {
   settle(outcome: WaitOutcome): void;
 }
 
-/** Rounding in the refill must not make a request wait for the last billionth of its token. */
-const ROUNDING = 1e-9;
 const LONGEST_RETRY_AFTER_SECS = 60;
 
 /**
@@ -75,7 +73,7 @@ export class Admission {
     if (this.#closed) return { kind: 'closed' };
     // The timer may be a moment late; those who wait go first all the same.
     if (this.#queue.size > 0 && this.#mayAdmit()) this.#advance();
-    if (this.#queue.size === 0 && this.#mayAdmit()) return { kind: 'admitted', ticket: this.#admit() };
+    if (this.#mayAdmit()) return { kind: 'admitted', ticket: this.#admit() };
     if (this.#queue.size >= this.#settings.queueSize) {
       return { kind: 'full', retryAfterSecs: this.#retryAfterSecs() };
     }
@@ -140,12 +138,12 @@ export class Admission {
   }
 
   #mayAdmit(): boolean {
-    return this.#inFlight < this.#settings.maxConcurrent && this.#refilled() >= 1 - ROUNDING;
+    return this.#inFlight < this.#settings.maxConcurrent && this.#refilled() >= 1;
   }
 
   #admit(): Ticket {
     this.#inFlight += 1;
-    if (this.#settings.ratePerSecond !== undefined) this.#tokens = Math.max(0, this.#tokens - 1);
+    if (this.#settings.ratePerSecond !== undefined) this.#tokens -= 1;
     let held = true;
     return {
       release: () => {

@@ -41,6 +41,14 @@ describe('createLog', () => {
 
   it('writes only what its level asks for, and says so beforehand', () => {
     const { log, records } = capture({ level: 'warn' });
+    let looks = 0;
+    const costly = {
+      get field(): number {
+        return ++looks;
+      },
+    };
+    log.info(costly, 'not written');
+    assert.equal(looks, 0);
     for (const level of ['trace', 'debug', 'info', 'warn', 'error'] as const) log[level]({}, level);
     assert.deepEqual(
       records().map((r) => r['msg']),

@@ -69,11 +69,13 @@ describe('metrics server', () => {
     assert.equal((await ask(port, '/workers')).head.statusCode, 404);
   });
 
-  it('rejects when the port is taken, and can then be started elsewhere', async () => {
-    const { port } = await serve(createMetrics());
+  it('rejects when the port is taken, and can be started again when it is free', async () => {
+    const { server, port } = await serve(createMetrics());
     const second = new MetricsServer({ metrics: createMetrics(), log: silentLog, host: '127.0.0.1', port });
+    running.push(second);
     await assert.rejects(second.start(), /EADDRINUSE/);
-    await second.stop();
+    await server.stop();
+    assert.equal(await second.start(), port);
   });
 
   it('lets a scrape end that is under way when it stops', { timeout: 5000 }, async () => {
@@ -102,15 +104,31 @@ describe('metrics server', () => {
     socket.destroy();
   });
 
-  it('forgets a scraper that leaves in the middle', async () => {
-    const metrics = large();
+  it('makes no more text than the scraper takes, and stops when it leaves', { timeout: 5000 }, async () => {
+    const metrics = createMetrics();
+    let made = 0;
+    const left = new Promise<void>((resolve) => {
+      metrics.registry.expose = async function* endless() {
+        try {
+          for (;;) {
+            made++;
+            yield '#'.repeat(262_144) + '\n';
+            await turn();
+          }
+        } finally {
+          resolve();
+        }
+      };
+    });
     const { port } = await serve(metrics);
     const request = httpRequest({ host: '127.0.0.1', port, path: '/metrics', agent: false }).end();
     request.on('error', () => undefined);
     const [head] = (await once(request, 'response')) as [IncomingMessage];
     head.on('error', () => undefined);
+    for (let i = 0; i < 1000; i++) await turn();
+    assert.ok(made < 200, `${made} pieces made for a scraper that reads none`);
     head.destroy();
-    assert.equal((await ask(port, '/metrics')).head.statusCode, 200);
+    await left;
   });
 });
 
@@ -120,4 +138,10 @@ function large(): Metrics {
   const long = 'w'.repeat(400);
   for (let i = 0; i < 1500; i++) metrics.workerRequestDurationSeconds.with('', `${long}${i}`).observe(1);
   return metrics;
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
 }

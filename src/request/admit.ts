@@ -22,7 +22,12 @@ export async function waitForTurn(rt: Runtime, arrival: Arrival, deadline: Deadl
   }
 }
 
-async function queued(rt: Runtime, arrival: Arrival, deadline: Deadline, entry: Waiting): Promise<WaitOutcome | { readonly kind: 'late' }> {
+async function queued(
+  rt: Runtime,
+  arrival: Arrival,
+  deadline: Deadline,
+  entry: Waiting,
+): Promise<WaitOutcome | { readonly kind: 'late' }> {
   const from = rt.clock.now();
   let late = false;
   arrival.client.onGone(() => entry.leave());
@@ -42,7 +47,10 @@ function settle(rt: Runtime, arrival: Arrival, outcome: WaitOutcome | { readonly
       arrival.releases.push(outcome.ticket.release);
       return;
     case 'timeout':
-      throw new RouterError('queue_timeout', `no turn came within ${rt.settings.admission.queueTimeoutMs / 1000} s`);
+      throw new RouterError(
+        'queue_timeout',
+        `no turn came within ${rt.settings.admission.queueTimeoutMs / 1000} s`,
+      );
     case 'left':
       throw new RouterError('client_closed', 'the client left the queue');
     case 'late':

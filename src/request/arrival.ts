@@ -30,7 +30,12 @@ export interface Arrival {
   readonly releases: (() => void)[];
 }
 
-export function identify(rt: Runtime, req: IncomingMessage, res: ServerResponse, tunnel: Arrival['tunnel']): Arrival {
+export function identify(
+  rt: Runtime,
+  req: IncomingMessage,
+  res: ServerResponse,
+  tunnel: Arrival['tunnel'],
+): Arrival {
   const method = req.method ?? 'GET';
   const target = originForm(req.url ?? '/');
   const query = target.indexOf('?');
@@ -39,7 +44,13 @@ export function identify(rt: Runtime, req: IncomingMessage, res: ServerResponse,
   const given = clientRequestId(rt.settings.requestIdHeaders, req.rawHeaders);
   const requestId = given ?? `${idPrefix(path)}${randomAlphanumeric(24)}`;
   return {
-    req, res, method, target, match, requestId, tunnel,
+    req,
+    res,
+    method,
+    target,
+    match,
+    requestId,
+    tunnel,
     endpoint: match.endpoint,
     idFromClient: given !== undefined,
     startedAt: rt.clock.now(),

@@ -1,7 +1,13 @@
 import type { Duplex } from 'node:stream';
 import type { Timer } from '../base/clock.ts';
 import type { ErrorCode } from '../base/errors.ts';
-import type { Exchange, ResponseSink, TransportFailure, WorkerClient, WorkerRequest } from '../engines/client.ts';
+import type {
+  Exchange,
+  ResponseSink,
+  TransportFailure,
+  WorkerClient,
+  WorkerRequest,
+} from '../engines/client.ts';
 import { headerOf } from '../http/headers.ts';
 import type { Runtime } from './runtime.ts';
 
@@ -60,7 +66,12 @@ export class Attempt implements ResponseSink {
   #timer: Timer | undefined;
 
   /** `refuses` = statuses, beside the retryable ones, that ask for another worker. */
-  constructor(rt: Runtime, client: WorkerClient, request: WorkerRequest, refuses: (status: number) => boolean) {
+  constructor(
+    rt: Runtime,
+    client: WorkerClient,
+    request: WorkerRequest,
+    refuses: (status: number) => boolean,
+  ) {
     this.#rt = rt;
     this.#refuses = refuses;
     this.first = new Promise((resolve) => {
@@ -68,7 +79,11 @@ export class Attempt implements ResponseSink {
     });
     const { connectMs } = rt.settings.timeouts;
     this.#timer = rt.clock.after(connectMs, () => {
-      this.#cut({ code: 'connect_timeout', message: `no connection within ${connectMs / 1000} s`, sent: false });
+      this.#cut({
+        code: 'connect_timeout',
+        message: `no connection within ${connectMs / 1000} s`,
+        sent: false,
+      });
     });
     this.#exchange = client.send(request, this);
   }
@@ -107,7 +122,11 @@ export class Attempt implements ResponseSink {
     this.#timer = undefined;
     if (firstTokenMs === 0) return;
     this.#timer = this.#rt.clock.after(firstTokenMs, () => {
-      this.#cut({ code: 'first_token_timeout', message: `no byte of the answer within ${firstTokenMs / 1000} s`, sent: true });
+      this.#cut({
+        code: 'first_token_timeout',
+        message: `no byte of the answer within ${firstTokenMs / 1000} s`,
+        sent: true,
+      });
     });
   }
 
@@ -119,7 +138,11 @@ export class Attempt implements ResponseSink {
     this.headAt = this.#rt.clock.now();
     this.#head = { status, statusText, headers };
     if (!RETRYABLE_STATUS.has(status) && !this.#refuses(status)) return;
-    this.#settleFirst({ kind: 'refused', head: this.#head, retryAfterMs: retryAfterMs(headers, this.#rt.clock.wall()) });
+    this.#settleFirst({
+      kind: 'refused',
+      head: this.#head,
+      retryAfterMs: retryAfterMs(headers, this.#rt.clock.wall()),
+    });
   }
 
   onData(chunk: Buffer): void {
@@ -164,7 +187,8 @@ export class Attempt implements ResponseSink {
   /** A stream that stands still because its reader is slow is not the worker's fault. */
   #onIdle(idleMs: number): void {
     if (this.#paused) this.#timer?.refresh();
-    else this.#cut({ code: 'stream_idle_timeout', message: `nothing came for ${idleMs / 1000} s`, sent: true });
+    else
+      this.#cut({ code: 'stream_idle_timeout', message: `nothing came for ${idleMs / 1000} s`, sent: true });
   }
 
   #pass(chunk: Buffer): void {

@@ -45,6 +45,9 @@ export class Deadline {
 
   error(): RouterError {
     const seconds = this.#rt.settings.timeouts.requestMs / 1000;
-    return new RouterError('deadline_exceeded', `the request was not finished within ${seconds} s (request_timeout_secs)`);
+    return new RouterError(
+      'deadline_exceeded',
+      `the request was not finished within ${seconds} s (request_timeout_secs)`,
+    );
   }
 }

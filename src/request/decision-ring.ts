@@ -21,7 +21,8 @@ export class DecisionRing {
     const bytes = estimateBytes(record);
     this.#total += 1;
     if (bytes > this.#maxBytes) return;
-    while (this.#size === this.#maxRecords || (this.#size > 0 && this.#bytes + bytes > this.#maxBytes)) this.#dropOldest();
+    while (this.#size === this.#maxRecords || (this.#size > 0 && this.#bytes + bytes > this.#maxBytes))
+      this.#dropOldest();
     this.#entries[this.#next] = { record, bytes };
     this.#next = (this.#next + 1) % this.#entries.length;
     this.#size += 1;
@@ -61,6 +62,7 @@ export class DecisionRing {
 
 /** Close enough for a bound: fixed fields, plus what grows with workers and attempts. */
 function estimateBytes(record: Decision): number {
-  const strings = record.request_id.length + (record.requested_model?.length ?? 0) + (record.worker?.length ?? 0);
+  const strings =
+    record.request_id.length + (record.requested_model?.length ?? 0) + (record.worker?.length ?? 0);
   return 1_200 + 2 * strings + 220 * (record.candidates?.length ?? 0) + 200 * record.attempts.length;
 }

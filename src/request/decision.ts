@@ -1,6 +1,6 @@
 /** The record of one request: what was asked, what was known, what was chosen, why, and what came of it. */
 
-/** Who chose: the words of `x-vllm-router-method` (DECIDED 19). */
+/** Who chose: the words of `x-vllm-router-method`. */
 export type DecisionMethod = 'policy' | 'owner';
 
 export type Outcome = 'ok' | 'client_abort' | 'worker_broken' | 'rejected' | 'router_error';
@@ -35,7 +35,7 @@ export interface AttemptRecord {
   error?: string;
   /** From dispatch to the end of the attempt, ms. */
   duration_ms: number;
-  /** Whether a dead kept-alive connection was replaced and the request sent again (DECIDED 10). */
+  /** Whether a dead kept-alive connection was replaced and the request sent again. */
   resent?: true;
 }
 

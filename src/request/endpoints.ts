@@ -1,6 +1,14 @@
 import type { Dialect } from '../api/error-body.ts';
 import {
-  chatPrompt, completionPrompt, generatePrompt, inputPrompt, messagesPrompt, pairPrompt, responsesPrompt, tokenizePrompt, type PromptReader,
+  chatPrompt,
+  completionPrompt,
+  generatePrompt,
+  inputPrompt,
+  messagesPrompt,
+  pairPrompt,
+  responsesPrompt,
+  tokenizePrompt,
+  type PromptReader,
 } from '../api/prompts.ts';
 
 /**
@@ -10,7 +18,14 @@ import {
 export type EndpointClass = 'inference' | 'info' | 'operator' | 'local';
 
 export type LocalName =
-  | 'health' | 'liveness' | 'readiness' | 'health_generate' | 'models' | 'version' | 'server_info' | 'model_info';
+  | 'health'
+  | 'liveness'
+  | 'readiness'
+  | 'health_generate'
+  | 'models'
+  | 'version'
+  | 'server_info'
+  | 'model_info';
 
 export interface Endpoint {
   /** The path template: the `route` of metrics, logs and records. */
@@ -34,20 +49,53 @@ interface Row extends Endpoint {
 }
 
 function inference(path: string, prompt: PromptReader, more: Partial<Row> = {}): Row {
-  return { methods: ['POST'], paths: [path], route: path, class: 'inference', dialect: 'openai', retry: 'full', body: 'json', prompt, ...more };
+  return {
+    methods: ['POST'],
+    paths: [path],
+    route: path,
+    class: 'inference',
+    dialect: 'openai',
+    retry: 'full',
+    body: 'json',
+    prompt,
+    ...more,
+  };
 }
 
 function opaque(path: string): Row {
-  return { methods: ['POST'], paths: [path], route: path, class: 'inference', dialect: 'openai', retry: 'connect', body: 'opaque' };
+  return {
+    methods: ['POST'],
+    paths: [path],
+    route: path,
+    class: 'inference',
+    dialect: 'openai',
+    retry: 'connect',
+    body: 'opaque',
+  };
 }
 
 function local(path: string, name: LocalName): Row {
-  return { methods: ['GET', 'HEAD'], paths: [path], route: path, class: 'local', dialect: 'openai', retry: 'full', body: 'opaque', local: name };
+  return {
+    methods: ['GET', 'HEAD'],
+    paths: [path],
+    route: path,
+    class: 'local',
+    dialect: 'openai',
+    retry: 'full',
+    body: 'opaque',
+    local: name,
+  };
 }
 
 function stored(methods: readonly string[], path: string): Row {
   return {
-    methods, paths: [path], route: path, class: 'inference', dialect: 'openai', body: 'opaque', resource: 'by_id',
+    methods,
+    paths: [path],
+    route: path,
+    class: 'inference',
+    dialect: 'openai',
+    body: 'opaque',
+    resource: 'by_id',
     retry: methods.includes('GET') ? 'full' : 'connect',
   };
 }
@@ -85,14 +133,34 @@ const ROWS: readonly Row[] = [
 ];
 
 /** What is in no row: proxied by the same path, whatever its method and body. */
-const UNMATCHED: Endpoint = { route: 'unmatched', class: 'inference', dialect: 'openai', retry: 'connect', body: 'opaque' };
+const UNMATCHED: Endpoint = {
+  route: 'unmatched',
+  class: 'inference',
+  dialect: 'openai',
+  retry: 'connect',
+  body: 'opaque',
+};
 /** GET and HEAD change nothing on a worker, so they may be tried again in full. */
 const UNMATCHED_SAFE: Endpoint = { ...UNMATCHED, retry: 'full' };
 /** What changes, stops or reveals a worker; vLLM serves `/metrics` and `/docs` for everything below them too. */
 const OPERATOR: readonly Endpoint[] = [
-  '/sleep', '/wake_up', '/pause', '/resume', '/collective_rpc', '/update_weights', '/init_weight_transfer_engine', '/server_info',
-  '/scale_elastic_ep', '/abort_requests', '/start_profile', '/stop_profile', '/v1/load_lora_adapter', '/v1/unload_lora_adapter',
-  '/metrics', '/docs', '/openapi.json',
+  '/sleep',
+  '/wake_up',
+  '/pause',
+  '/resume',
+  '/collective_rpc',
+  '/update_weights',
+  '/init_weight_transfer_engine',
+  '/server_info',
+  '/scale_elastic_ep',
+  '/abort_requests',
+  '/start_profile',
+  '/stop_profile',
+  '/v1/load_lora_adapter',
+  '/v1/unload_lora_adapter',
+  '/metrics',
+  '/docs',
+  '/openapi.json',
 ].map((path) => ({ ...UNMATCHED, route: path, class: 'operator' }));
 /** vLLM's dev routes that empty a cache (`/reset_prefix_cache`, `/reset_mm_cache`, ...). */
 const RESET: Endpoint = { ...UNMATCHED, route: '/reset_*', class: 'operator' };
@@ -124,7 +192,8 @@ export function matchEndpoint(method: string, path: string): Match {
   const rows = exact.get(path);
   if (rows) return matchRow(rows, method);
   for (const { prefix, suffix, row } of templates) {
-    if (path.length <= prefix.length + suffix.length || !path.startsWith(prefix) || !path.endsWith(suffix)) continue;
+    if (path.length <= prefix.length + suffix.length || !path.startsWith(prefix) || !path.endsWith(suffix))
+      continue;
     const id = path.slice(prefix.length, path.length - suffix.length);
     if (!id.includes('/') && row.methods.includes(method)) return { kind: 'endpoint', endpoint: row, id };
   }
@@ -177,5 +246,7 @@ function decodeRepeatedly(path: string): string {
 }
 
 function decodeOnce(path: string): string {
-  return path.replace(/%[0-7][0-9A-Fa-f]/g, (escape) => String.fromCharCode(Number.parseInt(escape.slice(1), 16)));
+  return path.replace(/%[0-7][0-9A-Fa-f]/g, (escape) =>
+    String.fromCharCode(Number.parseInt(escape.slice(1), 16)),
+  );
 }

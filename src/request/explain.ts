@@ -13,7 +13,14 @@ export const HEADER_MODEL = 'x-vllm-router-model';
 export const HEADER_CACHE_STATUS = 'x-vllm-router-cache-status';
 /** Sent only when a pre-routing hook ran. */
 export const HEADER_HOOKS = 'x-vllm-router-hooks';
-export const EXPLAIN_HEADERS = [HEADER_WORKER, HEADER_METHOD, HEADER_POLICY, HEADER_MODEL, HEADER_CACHE_STATUS, HEADER_HOOKS] as const;
+export const EXPLAIN_HEADERS = [
+  HEADER_WORKER,
+  HEADER_METHOD,
+  HEADER_POLICY,
+  HEADER_MODEL,
+  HEADER_CACHE_STATUS,
+  HEADER_HOOKS,
+] as const;
 
 /** Appends what is known of the decision to a flat header list. */
 export function addExplainHeaders(headers: string[], decision: Decision): void {

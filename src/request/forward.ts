@@ -88,7 +88,8 @@ async function hand(rt: Runtime, arrival: Arrival, call: Call, step: Step, head:
   step.outcome.relayed(end, tap);
   if (head.status > 299) return;
   const workerId = step.plan.legs[0].worker.id;
-  if (arrival.endpoint.resource === 'by_id' && call.resourceId !== undefined) rt.owners.remember(call.resourceId, workerId);
+  if (arrival.endpoint.resource === 'by_id' && call.resourceId !== undefined)
+    rt.owners.remember(call.resourceId, workerId);
   const created = arrival.endpoint.resource === 'create' ? tap.resourceId() : undefined;
   if (created !== undefined) rt.owners.remember(created, workerId);
 }
@@ -111,13 +112,18 @@ function firstOf(attempt: Attempt, arrival: Arrival, deadline: Deadline): Promis
 function send(rt: Runtime, arrival: Arrival, call: Call, plan: Plan, retry: RetryDecision): Attempt {
   const { worker } = plan.legs[0];
   arrival.times.dispatched = rt.clock.now();
-  return new Attempt(rt, rt.clientOf(worker), workerRequest(rt, arrival, call, worker), (status) => retry.looksElsewhere(status));
+  return new Attempt(rt, rt.clientOf(worker), workerRequest(rt, arrival, call, worker), (status) =>
+    retry.looksElsewhere(status),
+  );
 }
 
 function noWorker(rt: Runtime, call: Call): RouterError {
   const { listed, members } = rt.registry.membersFor(call.model);
   const what = listed ? ` for model ${JSON.stringify(call.model)}` : '';
-  const message = members.length === 0 ? `no worker is registered${what}` : `none of the ${members.length} workers${what} can take the request`;
+  const message =
+    members.length === 0
+      ? `no worker is registered${what}`
+      : `none of the ${members.length} workers${what} can take the request`;
   return new RouterError('no_worker_available', message);
 }
 

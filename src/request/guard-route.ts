@@ -8,7 +8,8 @@ import type { Runtime } from './runtime.ts';
 /** Hides what is not for clients. Throws `route_not_found` or `method_not_allowed`. */
 export function guardRoute(rt: Runtime, arrival: Arrival): void {
   const { match, method, endpoint } = arrival;
-  if (match.kind === 'wrong_method') throw new RouterError('method_not_allowed', `${method} is not offered on ${endpoint.route}`);
+  if (match.kind === 'wrong_method')
+    throw new RouterError('method_not_allowed', `${method} is not offered on ${endpoint.route}`);
   if (match.kind === 'reserved') throw new RouterError('route_not_found', 'no such route');
   if (endpoint.class !== 'operator' || rt.settings.proxyOperatorRoutes || hasAdminKey(rt, arrival)) return;
   throw new RouterError('route_not_found', 'no such route');
@@ -42,9 +43,23 @@ function sameSecret(given: string, expected: string): boolean {
 export async function answerPreflight(rt: Runtime, arrival: Arrival): Promise<boolean> {
   const { headers } = arrival.req;
   const { origin } = headers;
-  if (arrival.method !== 'OPTIONS' || origin === undefined || headers['access-control-request-method'] === undefined) return false;
+  if (
+    arrival.method !== 'OPTIONS' ||
+    origin === undefined ||
+    headers['access-control-request-method'] === undefined
+  )
+    return false;
   if (arrival.endpoint.class === 'operator') return false;
-  const allowed = preflightHeaders(rt.settings.listen.corsAllowedOrigins, origin, headers['access-control-request-headers']);
-  await reply(rt, arrival, { status: allowed.length > 0 ? 204 : 403, contentType: 'text/plain', body: '', headers: allowed });
+  const allowed = preflightHeaders(
+    rt.settings.listen.corsAllowedOrigins,
+    origin,
+    headers['access-control-request-headers'],
+  );
+  await reply(rt, arrival, {
+    status: allowed.length > 0 ? 204 : 403,
+    contentType: 'text/plain',
+    body: '',
+    headers: allowed,
+  });
   return true;
 }

@@ -94,12 +94,14 @@ export class LegOutcome {
     const usage = tap.usage();
     const { decision } = this.#arrival;
     const { ask, model } = this.#call;
-    if (usage?.promptTokens !== undefined && ask.promptChars > 0) this.#rt.tokenRatio.learn(model, ask.promptChars, usage.promptTokens);
+    if (usage?.promptTokens !== undefined && ask.promptChars > 0)
+      this.#rt.tokenRatio.learn(model, ask.promptChars, usage.promptTokens);
     const prompt = usage?.promptTokens ?? ask.promptTokens();
     const completion = usage?.completionTokens ?? tap.events;
     if (prompt > 0) decision.prompt_tokens = prompt;
     if (usage?.completionTokens !== undefined || completion > 0) decision.completion_tokens = completion;
-    if (decision.prompt_tokens !== undefined && usage?.promptTokens === undefined) decision.tokens_estimated = true;
+    if (decision.prompt_tokens !== undefined && usage?.promptTokens === undefined)
+      decision.tokens_estimated = true;
     if (usage?.cachedTokens !== undefined) decision.actual_cached_tokens = usage.cachedTokens;
   }
 

@@ -43,7 +43,12 @@ function health(rt: Runtime): LocalAnswer {
   const unhealthy = workers.filter((worker) => !worker.health.healthy).map((worker) => worker.id);
   if (workers.length === 0) return text(503, 'No workers registered');
   if (unhealthy.length === 0) return text(200, 'All servers healthy');
-  return text(503, rt.settings.exposeRoutingHeaders ? `Unhealthy servers: ${JSON.stringify(unhealthy)}` : `${unhealthy.length} unhealthy servers`);
+  return text(
+    503,
+    rt.settings.exposeRoutingHeaders
+      ? `Unhealthy servers: ${JSON.stringify(unhealthy)}`
+      : `${unhealthy.length} unhealthy servers`,
+  );
 }
 
 /** Has one worker generate one token: the only proof that a model answers. */
@@ -52,7 +57,9 @@ async function healthGenerate(rt: Runtime): Promise<LocalAnswer> {
   const worker = serving[Math.floor(rt.random() * serving.length)];
   if (!worker) return text(503, 'No healthy worker');
   const [model] = worker.models;
-  const body = Buffer.from(JSON.stringify({ ...(model === undefined ? {} : { model }), prompt: 'a', max_tokens: 1 }));
+  const body = Buffer.from(
+    JSON.stringify({ ...(model === undefined ? {} : { model }), prompt: 'a', max_tokens: 1 }),
+  );
   const headers = ['content-type', 'application/json', ...credentials(worker)];
   const answer = await collect(
     rt.clientOf(worker),
@@ -61,7 +68,10 @@ async function healthGenerate(rt: Runtime): Promise<LocalAnswer> {
     { timeoutMs: rt.settings.health.timeoutMs, maxBytes: 1024 * 1024 },
   );
   if (answer.kind === 'response' && answer.status === 200) return text(200, 'OK');
-  return text(503, answer.kind === 'response' ? `a worker answered ${answer.status}` : `a worker failed: ${answer.code}`);
+  return text(
+    503,
+    answer.kind === 'response' ? `a worker answered ${answer.status}` : `a worker failed: ${answer.code}`,
+  );
 }
 
 function credentials(worker: Worker): string[] {
@@ -79,7 +89,11 @@ function models(rt: Runtime): LocalAnswer {
 }
 
 function version(rt: Runtime): LocalAnswer {
-  const versions = [...new Set(rt.registry.workers.map((worker) => rt.versionOf(worker)).filter((known) => known !== undefined))];
+  const versions = [
+    ...new Set(
+      rt.registry.workers.map((worker) => rt.versionOf(worker)).filter((known) => known !== undefined),
+    ),
+  ];
   return json(200, { version: versions.length === 1 ? versions[0] : versions, router_version: VERSION });
 }
 

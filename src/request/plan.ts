@@ -44,14 +44,24 @@ export function makePlan(rt: Runtime, call: Call, tried: ReadonlySet<number>): P
   if (pool.failedOpen) rt.metrics.cbFailOpenTotal.with().inc();
   if (pool.eligible === 0) return { kind: 'none', pool };
   const owner = ownerIndex(rt, call, pool);
-  if (owner >= 0) return seal(rt, call, pool, { method: 'owner', reason: 'stored_resource', index: owner, choice: undefined });
+  if (owner >= 0)
+    return seal(rt, call, pool, {
+      method: 'owner',
+      reason: 'stored_resource',
+      index: owner,
+      choice: undefined,
+    });
   const choice = rt.policy.choose(call.ask, pool);
   if (choice.kind === 'none') return { kind: 'none', pool };
   return seal(rt, call, pool, { method: 'policy', reason: choice.reason, index: choice.index, choice });
 }
 
 function view(rt: Runtime, call: Call, tried: ReadonlySet<number>): PoolView {
-  return viewPool(rt.registry.membersFor(call.model), { tried, now: rt.clock.now(), slowStartMs: rt.settings.slowStartMs });
+  return viewPool(rt.registry.membersFor(call.model), {
+    tried,
+    now: rt.clock.now(),
+    slowStartMs: rt.settings.slowStartMs,
+  });
 }
 
 function ownerIndex(rt: Runtime, call: Call, pool: PoolView): number {
@@ -86,5 +96,13 @@ function seal(rt: Runtime, call: Call, pool: PoolView, pick: Pick): Plan {
   if (rt.cacheIndex && promptTokens > 0) rt.cacheIndex.record(call.ask.blocks(), slot);
   rt.policy.observe?.({ type: 'dispatched', ask: call.ask, slot, matchedTokens: predictedCachedTokens ?? 0 });
   const leg: Leg = { role: 'regular', worker, lease, permit, uncachedTokens };
-  return { kind: 'plan', ...pick, legs: [leg], pool, predictedCachedTokens, predictedTtftMs, hashKey: call.ask.usedHashKey };
+  return {
+    kind: 'plan',
+    ...pick,
+    legs: [leg],
+    pool,
+    predictedCachedTokens,
+    predictedTtftMs,
+    hashKey: call.ask.usedHashKey,
+  };
 }

@@ -56,7 +56,14 @@ function opaqueCall(rt: Runtime, arrival: Arrival, body: Buffer | StreamedBody |
     body,
     model: '',
     stream: false,
-    ask: new RequestAsk(rt, arrival, { model: '', stream: false, fields: {}, prompt: undefined, rawPrompt: undefined, bytes: size }),
+    ask: new RequestAsk(rt, arrival, {
+      model: '',
+      stream: false,
+      fields: {},
+      prompt: undefined,
+      rawPrompt: undefined,
+      bytes: size,
+    }),
     maxTokens: 0,
     retry: body instanceof StreamedBody ? 'connect' : endpoint.retry,
     resourceId: match.kind === 'endpoint' && endpoint.resource === 'by_id' ? match.id : undefined,
@@ -64,7 +71,8 @@ function opaqueCall(rt: Runtime, arrival: Arrival, body: Buffer | StreamedBody |
 }
 
 function jsonCall(rt: Runtime, arrival: Arrival, bytes: Buffer): Call {
-  const { fields, rawPrompt }: Fields = bytes.length > PARSE_LIMIT_BYTES ? scanFields(bytes) : { fields: parseFields(bytes) };
+  const { fields, rawPrompt }: Fields =
+    bytes.length > PARSE_LIMIT_BYTES ? scanFields(bytes) : { fields: parseFields(bytes) };
   const model = typeof fields['model'] === 'string' ? fields['model'] : '';
   const stream = fields['stream'] === true;
   const { endpoint, decision } = arrival;
@@ -75,7 +83,14 @@ function jsonCall(rt: Runtime, arrival: Arrival, bytes: Buffer): Call {
     body: bytes,
     model,
     stream,
-    ask: new RequestAsk(rt, arrival, { model, stream, fields, prompt: endpoint.prompt, rawPrompt, bytes: bytes.length }),
+    ask: new RequestAsk(rt, arrival, {
+      model,
+      stream,
+      fields,
+      prompt: endpoint.prompt,
+      rawPrompt,
+      bytes: bytes.length,
+    }),
     maxTokens: maxTokensOf(fields),
     retry: fields['background'] === true || fields['store'] === true ? 'connect' : endpoint.retry,
     resourceId: typeof previous === 'string' ? previous : undefined,
@@ -120,7 +135,12 @@ function scanFields(bytes: Buffer): Fields {
   let rawPrompt = '';
   for (const { key, start, end } of members) {
     if (end - start <= SMALL_MEMBER_BYTES) fields[key] = parseMember(bytes, start, end);
-    else rawPrompt += bytes.toString('latin1', start, Math.min(end, start + ROUTING_TEXT_BYTES - rawPrompt.length));
+    else
+      rawPrompt += bytes.toString(
+        'latin1',
+        start,
+        Math.min(end, start + ROUTING_TEXT_BYTES - rawPrompt.length),
+      );
   }
   return { fields, rawPrompt };
 }

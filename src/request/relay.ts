@@ -28,7 +28,13 @@ export interface RelayEvents {
  * Hands a response on: head, then every byte as it comes, with back-pressure to the worker. Resolves when the last byte
  * has left for the client, or when either side is gone; after a break the client always sees that something is missing.
  */
-export function relay(rt: Runtime, arrival: Arrival, attempt: Attempt, head: Head, events: RelayEvents): Promise<Relayed> {
+export function relay(
+  rt: Runtime,
+  arrival: Arrival,
+  attempt: Attempt,
+  head: Head,
+  events: RelayEvents,
+): Promise<Relayed> {
   const receiver = new Relay(rt, arrival, attempt, head, events);
   return receiver.run();
 }
@@ -74,7 +80,10 @@ class Relay implements BodyReceiver {
     const now = this.#rt.clock.now();
     this.#arrival.times.head = now;
     this.#arrival.decision.status = this.#head.status;
-    const headers = responseHeaders(this.#rt, this.#arrival, this.#head.headers, { isStream: this.#isStream, now });
+    const headers = responseHeaders(this.#rt, this.#arrival, this.#head.headers, {
+      isStream: this.#isStream,
+      now,
+    });
     if (headerOf(headers, 'date') !== undefined) res.sendDate = false;
     res.writeHead(this.#head.status, this.#head.statusText, headers);
     this.#attempt.relayTo(this);
@@ -91,7 +100,11 @@ class Relay implements BodyReceiver {
 
   onComplete(): void {
     if (!this.#framed && !this.#tap.complete()) {
-      this.onBroken({ code: 'worker_closed', message: 'the worker closed the connection before its answer was complete', sent: true });
+      this.onBroken({
+        code: 'worker_closed',
+        message: 'the worker closed the connection before its answer was complete',
+        sent: true,
+      });
       return;
     }
     this.#ended ??= { kind: 'complete' };
@@ -102,9 +115,19 @@ class Relay implements BodyReceiver {
     if (this.#ended) return;
     this.#ended = { kind: 'broken', code: failure.code, message: failure.message };
     const { res, endpoint } = this.#arrival;
-    const canAppend = this.#isStream && this.#tap.atEventBoundary && headerOf(this.#head.headers, 'content-length') === undefined;
+    const canAppend =
+      this.#isStream &&
+      this.#tap.atEventBoundary &&
+      headerOf(this.#head.headers, 'content-length') === undefined;
     if (canAppend) {
-      res.end(errorEvent(endpoint.dialect, { code: failure.code, spec: ERRORS[failure.code], message: failure.message }), this.#onFlushed);
+      res.end(
+        errorEvent(endpoint.dialect, {
+          code: failure.code,
+          spec: ERRORS[failure.code],
+          message: failure.message,
+        }),
+        this.#onFlushed,
+      );
     } else {
       res.destroy();
     }
@@ -159,7 +182,10 @@ class Relay implements BodyReceiver {
 /** Whether HTTP itself tells where the body ends; else only the end of the connection does. */
 function isFramed(method: string, head: Head): boolean {
   if (method === 'HEAD' || head.status === 204 || head.status === 304) return true;
-  return headerOf(head.headers, 'content-length') !== undefined || headerOf(head.headers, 'transfer-encoding') !== undefined;
+  return (
+    headerOf(head.headers, 'content-length') !== undefined ||
+    headerOf(head.headers, 'transfer-encoding') !== undefined
+  );
 }
 
 function tapFor(contentType: string, encoding: string | undefined, framed: boolean): ResponseTap {

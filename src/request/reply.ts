@@ -18,7 +18,14 @@ export function reply(rt: Runtime, arrival: Arrival, answer: LocalAnswer): Promi
   decision.status = answer.status;
   arrival.times.head = rt.clock.now();
   const length = Buffer.byteLength(answer.body);
-  const headers = ['content-type', answer.contentType, 'content-length', String(length), ...(answer.headers ?? []), ...corsOf(rt, arrival)];
+  const headers = [
+    'content-type',
+    answer.contentType,
+    'content-length',
+    String(length),
+    ...(answer.headers ?? []),
+    ...corsOf(rt, arrival),
+  ];
   addRouterHeaders(rt, arrival, headers, arrival.times.head);
   if (arrival.tunnel || !arrival.req.complete) closeAfter(arrival, headers);
   decision.response_bytes = length;
@@ -71,11 +78,19 @@ export async function replyError(rt: Runtime, arrival: Arrival, thrown: unknown)
 
 function unexpected(rt: Runtime, arrival: Arrival, thrown: unknown): RouterError {
   rt.log.error({ request_id: arrival.requestId, err: thrown }, 'unexpected error in the request path');
-  return new RouterError('internal', `internal error; see the router's log for request ${arrival.requestId}`, { cause: thrown });
+  return new RouterError(
+    'internal',
+    `internal error; see the router's log for request ${arrival.requestId}`,
+    { cause: thrown },
+  );
 }
 
 function outcomeOf(error: RouterError): Arrival['decision']['outcome'] {
   if (error.code === 'client_closed') return 'client_abort';
   if (error.spec.source === 'worker') return 'worker_broken';
-  return error.code === 'internal' || error.code === 'deadline_exceeded' || error.code === 'no_worker_available' ? 'router_error' : 'rejected';
+  return error.code === 'internal' ||
+    error.code === 'deadline_exceeded' ||
+    error.code === 'no_worker_available'
+    ? 'router_error'
+    : 'rejected';
 }

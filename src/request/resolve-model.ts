@@ -6,5 +6,8 @@ import type { Runtime } from './runtime.ts';
 export function resolveModel(rt: Runtime, call: Call): void {
   if (call.model === '' || rt.settings.unknownModel === 'pass') return;
   if (rt.registry.membersFor(call.model).listed) return;
-  throw new RouterError('model_not_found', `The model ${JSON.stringify(call.model.slice(0, 256))} does not exist.`);
+  throw new RouterError(
+    'model_not_found',
+    `The model ${JSON.stringify(call.model.slice(0, 256))} does not exist.`,
+  );
 }

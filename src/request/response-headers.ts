@@ -12,10 +12,19 @@ interface HeadFacts {
 const OURS = new Set<string>(['x-request-id', ...EXPLAIN_HEADERS]);
 
 /** The worker's end-to-end headers and the router's own. */
-export function responseHeaders(rt: Runtime, arrival: Arrival, workerHeaders: readonly string[], facts: HeadFacts): string[] {
+export function responseHeaders(
+  rt: Runtime,
+  arrival: Arrival,
+  workerHeaders: readonly string[],
+  facts: HeadFacts,
+): string[] {
   const cors = corsOf(rt, arrival);
-  const headers = endToEnd(workerHeaders, (name) => OURS.has(name) || (cors.length > 0 && name.startsWith('access-control-')));
-  if (facts.isStream && headerOf(headers, 'x-accel-buffering') === undefined) headers.push('x-accel-buffering', 'no');
+  const headers = endToEnd(
+    workerHeaders,
+    (name) => OURS.has(name) || (cors.length > 0 && name.startsWith('access-control-')),
+  );
+  if (facts.isStream && headerOf(headers, 'x-accel-buffering') === undefined)
+    headers.push('x-accel-buffering', 'no');
   headers.push(...cors);
   addRouterHeaders(rt, arrival, headers, facts.now);
   return headers;

@@ -71,7 +71,8 @@ const LF = 0x0a;
 const CR = 0x0d;
 const DATA_LINE = Buffer.from('data:');
 const END_OF_EVENT = Buffer.from('\n\n');
-const STREAM_END = /(?:^|\n)(?:data: ?\[DONE\]|event: ?(?:message_stop|error|response\.(?:completed|failed|incomplete)))\r?\n/;
+const STREAM_END =
+  /(?:^|\n)(?:data: ?\[DONE\]|event: ?(?:message_stop|error|response\.(?:completed|failed|incomplete)))\r?\n/;
 
 /** Server-sent events, identity-encoded. */
 export class EventStreamTap extends EndsTap implements ResponseTap {

@@ -37,7 +37,8 @@ export class RetryDecision {
   afterFailure(failure: Failure): boolean {
     if (!ERRORS[failure.code].retryable) return false;
     if (failure.sent && this.#call.retry === 'connect') return false;
-    if (this.#call.body instanceof StreamedBody && (this.#call.body.consumed || this.#call.body.destroyed)) return false;
+    if (this.#call.body instanceof StreamedBody && (this.#call.body.consumed || this.#call.body.destroyed))
+      return false;
     return this.#retry(undefined);
   }
 
@@ -72,14 +73,20 @@ export class RetryDecision {
       });
       client.onGone(() => {
         stop();
-        reject(new RouterError('client_closed', 'the client left while the request waited for another attempt'));
+        reject(
+          new RouterError('client_closed', 'the client left while the request waited for another attempt'),
+        );
       });
     });
   }
 
   #isSearch(): boolean {
     const { resourceId } = this.#call;
-    return this.#arrival.endpoint.resource === 'by_id' && resourceId !== undefined && this.#rt.owners.ownerOf(resourceId) === undefined;
+    return (
+      this.#arrival.endpoint.resource === 'by_id' &&
+      resourceId !== undefined &&
+      this.#rt.owners.ownerOf(resourceId) === undefined
+    );
   }
 
   /** Asking around is no retry: nothing failed. */
@@ -87,7 +94,11 @@ export class RetryDecision {
     this.#workersAsked += 1;
     this.#delayMs = 0;
     const { registry, clock, settings } = this.#rt;
-    const pool = viewPool(registry.membersFor(this.#call.model), { tried: new Set(), now: clock.now(), slowStartMs: settings.slowStartMs });
+    const pool = viewPool(registry.membersFor(this.#call.model), {
+      tried: new Set(),
+      now: clock.now(),
+      slowStartMs: settings.slowStartMs,
+    });
     const fit = pool.mask.reduce((count, exclusion) => count + (exclusion === EXCLUDED.no ? 1 : 0), 0);
     return this.#workersAsked < fit;
   }

@@ -15,7 +15,12 @@ import { resolveModel } from './resolve-model.ts';
 import type { Runtime } from './runtime.ts';
 import { waitForTurn } from './admit.ts';
 
-export async function routeRequest(rt: Runtime, req: IncomingMessage, res: ServerResponse, tunnel?: Arrival['tunnel']): Promise<void> {
+export async function routeRequest(
+  rt: Runtime,
+  req: IncomingMessage,
+  res: ServerResponse,
+  tunnel?: Arrival['tunnel'],
+): Promise<void> {
   const arrival = identify(rt, req, res, tunnel);
   const deadline = new Deadline(rt, arrival.startedAt);
   try {

@@ -15,11 +15,13 @@ export function observeRuntime(rt: Runtime, droppedLogLines: () => number): void
     for (const worker of registry.workers) family.with(worker.id).set(rt.ledger.own(worker.slot));
   });
   metrics.treeSize.onCollect((family) => {
-    if (rt.cacheIndex) for (const worker of registry.workers) family.with(worker.id).set(rt.cacheIndex.entriesOf(worker.slot));
+    if (rt.cacheIndex)
+      for (const worker of registry.workers) family.with(worker.id).set(rt.cacheIndex.entriesOf(worker.slot));
   });
   metrics.cbState.onCollect((family) => {
     const now = rt.clock.now();
-    for (const worker of registry.workers) family.with(worker.id).set(BREAKER_STATE_CODES[worker.breaker.state(now)]);
+    for (const worker of registry.workers)
+      family.with(worker.id).set(BREAKER_STATE_CODES[worker.breaker.state(now)]);
   });
   metrics.maxLoad.onCollect((family) => {
     family.with().set(Math.max(0, ...loads(rt)));
@@ -50,7 +52,9 @@ export function observeRuntime(rt: Runtime, droppedLogLines: () => number): void
 }
 
 function loads(rt: Runtime): number[] {
-  return rt.registry.workers.filter((worker) => worker.health.healthy).map((worker) => rt.ledger.running(worker.slot));
+  return rt.registry.workers
+    .filter((worker) => worker.health.healthy)
+    .map((worker) => rt.ledger.running(worker.slot));
 }
 
 function onWorkerEvent(rt: Runtime, event: RegistryEvent): void {

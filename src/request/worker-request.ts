@@ -9,7 +9,15 @@ import type { Runtime } from './runtime.ts';
 
 const RANK_HEADER = 'x-data-parallel-rank';
 /** Never for workers: the router's own keys and claims, and what describes this hop only. */
-const NEVER_FORWARDED = new Set(['host', 'expect', 'content-length', 'x-router-key', 'x-admin-key', 'x-vllm-tenant', 'http2-settings']);
+const NEVER_FORWARDED = new Set([
+  'host',
+  'expect',
+  'content-length',
+  'x-router-key',
+  'x-admin-key',
+  'x-vllm-tenant',
+  'http2-settings',
+]);
 const CREDENTIALS = new Set(['authorization', 'x-api-key', 'cookie']);
 
 /** The client's request as this worker gets it: the same bytes and end-to-end headers, the worker's own credentials. */

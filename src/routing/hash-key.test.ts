@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { HashKey } from './policy.ts';
-import { DEFAULT_HASH_KEY_SOURCES, FreshIdWatch, parseHashKeySource, readHashKey, type HashKeySource } from './hash-key.ts';
+import {
+  DEFAULT_HASH_KEY_SOURCES,
+  FreshIdWatch,
+  parseHashKeySource,
+  readHashKey,
+  type HashKeySource,
+} from './hash-key.ts';
 
 const sources = DEFAULT_HASH_KEY_SOURCES.map((text) => {
   const source = parseHashKeySource(text);
@@ -9,11 +15,16 @@ const sources = DEFAULT_HASH_KEY_SOURCES.map((text) => {
   return source;
 });
 
-function read(headers: Record<string, string>, body: unknown = {}, from: readonly HashKeySource[] = sources): HashKey {
+function read(
+  headers: Record<string, string>,
+  body: unknown = {},
+  from: readonly HashKeySource[] = sources,
+): HashKey {
   return readHashKey(
     from,
     (name) => headers[name],
-    (path) => path.reduce<unknown>((value, key) => (value as Record<string, unknown> | undefined)?.[key], body),
+    (path) =>
+      path.reduce<unknown>((value, key) => (value as Record<string, unknown> | undefined)?.[key], body),
     () => 'fingerprint',
   );
 }
@@ -53,7 +64,11 @@ describe('readHashKey', () => {
 
   it('skips blank values and values that are no ids', () => {
     for (const user of ['', '   ', null, {}, [], true, NaN, undefined]) {
-      assert.deepEqual(read({ 'x-session-id': ' ' }, { user, user_id: 'x' }), { source: 'body:user_id', value: 'x', sticky: true });
+      assert.deepEqual(read({ 'x-session-id': ' ' }, { user, user_id: 'x' }), {
+        source: 'body:user_id',
+        value: 'x',
+        sticky: true,
+      });
     }
     assert.equal(read({}, { user: 42 }).value, '42');
   });
@@ -64,7 +79,12 @@ describe('readHashKey', () => {
   });
 
   it('computes the fingerprint only when it is needed', () => {
-    readHashKey(sources, () => 'id', () => undefined, () => assert.fail('computed'));
+    readHashKey(
+      sources,
+      () => 'id',
+      () => undefined,
+      () => assert.fail('computed'),
+    );
   });
 
   it('pins conversations and users, not requests, tenants or clusters', () => {
@@ -83,12 +103,33 @@ describe('readHashKey', () => {
 
 describe('parseHashKeySource', () => {
   it('lower-cases header names and splits body paths', () => {
-    assert.deepEqual(parseHashKeySource(' Header: X-Chat-Id '), { kind: 'header', name: 'x-chat-id', text: 'header:x-chat-id', sticky: true });
-    assert.deepEqual(parseHashKeySource('body:metadata.Chat'), { kind: 'body', path: ['metadata', 'Chat'], text: 'body:metadata.Chat', sticky: true });
+    assert.deepEqual(parseHashKeySource(' Header: X-Chat-Id '), {
+      kind: 'header',
+      name: 'x-chat-id',
+      text: 'header:x-chat-id',
+      sticky: true,
+    });
+    assert.deepEqual(parseHashKeySource('body:metadata.Chat'), {
+      kind: 'body',
+      path: ['metadata', 'Chat'],
+      text: 'body:metadata.Chat',
+      sticky: true,
+    });
   });
 
   it('refuses what is neither', () => {
-    for (const text of ['', 'header', 'header:', 'body:', 'body:a..b', 'body:.a', 'cookie:x', 'x-session-id', 'header:two words', ':x']) {
+    for (const text of [
+      '',
+      'header',
+      'header:',
+      'body:',
+      'body:a..b',
+      'body:.a',
+      'cookie:x',
+      'x-session-id',
+      'header:two words',
+      ':x',
+    ]) {
       assert.equal(parseHashKeySource(text), undefined, text);
     }
   });
@@ -107,12 +148,15 @@ describe('FreshIdWatch', () => {
   });
 
   it('names the source that most of the fresh ids came from', () => {
-    const keys = Array.from({ length: 1000 }, (_, i) => key(`id-${i}`, i % 10 === 0 ? 'header:x-trace-id' : 'header:x-request-id'));
+    const keys = Array.from({ length: 1000 }, (_, i) =>
+      key(`id-${i}`, i % 10 === 0 ? 'header:x-trace-id' : 'header:x-request-id'),
+    );
     assert.deepEqual(watch(keys), [{ source: 'header:x-request-id', share: 1 }]);
   });
 
   it('stays silent at exactly 90%, and says so just above', () => {
-    const keys = (fresh: number): HashKey[] => Array.from({ length: 1000 }, (_, i) => key(i < fresh ? `id-${i}` : 'same'));
+    const keys = (fresh: number): HashKey[] =>
+      Array.from({ length: 1000 }, (_, i) => key(i < fresh ? `id-${i}` : 'same'));
     assert.deepEqual(watch(keys(900)), []);
     assert.deepEqual(watch(keys(901)), [{ source: 'header:x-request-id', share: 0.901 }]);
   });

@@ -67,7 +67,10 @@ describe('HashRing', () => {
   });
 
   it('finds nobody when nobody is accepted or there', () => {
-    assert.equal(new HashRing(members(0, 1, 2), 10).find(5, () => false), -1);
+    assert.equal(
+      new HashRing(members(0, 1, 2), 10).find(5, () => false),
+      -1,
+    );
     assert.equal(new HashRing([], 10).owner(5), -1);
   });
 });

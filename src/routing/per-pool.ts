@@ -1,6 +1,8 @@
 import { LRUCache } from 'lru-cache';
 import type { Pool } from './policy.ts';
 
+const MAX_POOLS = 1024;
+
 /** What a structure built on a pool's members must tell. */
 export interface Sized {
   readonly bytes: number;
@@ -11,7 +13,7 @@ interface Built<T> {
   readonly value: T;
 }
 
-/** Structures built once per membership: rebuilt when the pool's generation changes, bounded in bytes over all pools. */
+/** Structures built once per membership: rebuilt when the pool's generation changes, bounded in pools and bytes. */
 export class PerPool<T extends Sized> {
   readonly #build: (pool: Pool) => T;
   readonly #pools: LRUCache<string, Built<T>>;
@@ -21,7 +23,11 @@ export class PerPool<T extends Sized> {
 
   constructor(build: (pool: Pool) => T, maxBytes = 64 * 2 ** 20) {
     this.#build = build;
-    this.#pools = new LRUCache({ maxSize: maxBytes, sizeCalculation: (built) => built.value.bytes + 256 });
+    this.#pools = new LRUCache({
+      max: MAX_POOLS,
+      maxSize: maxBytes,
+      sizeCalculation: (built) => built.value.bytes + 256,
+    });
   }
 
   get(pool: Pool): T {

@@ -4,7 +4,8 @@ import fc from 'fast-check';
 import type { PromptBlocks } from './blocks.ts';
 import { MAX_HASHED_UNITS, PromptHasher, blocksFromHashIds, unitsOf } from './prompt-hash.ts';
 
-type Piece = { kind: 'role'; name: string } | { kind: 'text'; value: string } | { kind: 'tokens'; ids: number[] };
+type Piece =
+  { kind: 'role'; name: string } | { kind: 'text'; value: string } | { kind: 'tokens'; ids: number[] };
 
 const text = fc.string({ unit: 'binary', maxLength: 300 });
 const piece: fc.Arbitrary<Piece> = fc.oneof(
@@ -47,14 +48,18 @@ const chain = (blocks: PromptBlocks): string[] =>
 describe('PromptHasher', () => {
   it('gives the same blocks however the text and the ids are cut into calls', () => {
     fc.assert(
-      fc.property(fc.array(piece, { maxLength: 12 }), fc.array(fc.integer({ min: 0, max: 90 }), { minLength: 1 }), (pieces, cuts) => {
-        let turn = 0;
-        const cut = (): number => Math.max(turn % 7 === 6 ? 1 : 0, cuts[turn++ % cuts.length]!);
-        const whole = feed(new PromptHasher(), pieces);
-        const cutUp = feed(new PromptHasher(), pieces, cut);
-        assert.deepEqual(finish(cutUp), finish(whole));
-        assert.equal(cutUp.fingerprint(), whole.fingerprint());
-      }),
+      fc.property(
+        fc.array(piece, { maxLength: 12 }),
+        fc.array(fc.integer({ min: 0, max: 90 }), { minLength: 1 }),
+        (pieces, cuts) => {
+          let turn = 0;
+          const cut = (): number => Math.max(turn % 7 === 6 ? 1 : 0, cuts[turn++ % cuts.length]!);
+          const whole = feed(new PromptHasher(), pieces);
+          const cutUp = feed(new PromptHasher(), pieces, cut);
+          assert.deepEqual(finish(cutUp), finish(whole));
+          assert.equal(cutUp.fingerprint(), whole.fingerprint());
+        },
+      ),
     );
   });
 
@@ -68,7 +73,8 @@ describe('PromptHasher', () => {
           const a = common + left;
           const b = common + right;
           let shared = 0;
-          while (shared < Math.min(a.length, b.length) && a.charCodeAt(shared) === b.charCodeAt(shared)) shared++;
+          while (shared < Math.min(a.length, b.length) && a.charCodeAt(shared) === b.charCodeAt(shared))
+            shared++;
           const full = Math.floor(shared / 64);
           const one = chain(hashText(a));
           const other = chain(hashText(b));
@@ -84,14 +90,48 @@ describe('PromptHasher', () => {
     const b = 'b'.repeat(200);
     const variants: ((h: PromptHasher) => void)[] = [
       (h) => feed(h, [{ kind: 'text', value: a + b }]),
-      (h) => feed(h, [{ kind: 'role', name: 'user' }, { kind: 'text', value: a + b }]),
-      (h) => feed(h, [{ kind: 'role', name: 'system' }, { kind: 'text', value: a + b }]),
-      (h) => feed(h, [{ kind: 'role', name: '' }, { kind: 'text', value: `user${a}${b}` }]),
-      (h) => feed(h, [{ kind: 'role', name: 'user' }, { kind: 'text', value: a }, { kind: 'role', name: 'user' }, { kind: 'text', value: b }]),
-      (h) => feed(h, [{ kind: 'role', name: 'user' }, { kind: 'text', value: a }, { kind: 'role', name: 'assistant' }, { kind: 'text', value: b }]),
-      (h) => feed(h, [{ kind: 'role', name: 'user' }, { kind: 'text', value: a + b[0]! }, { kind: 'role', name: 'user' }, { kind: 'text', value: b.slice(1) }]),
+      (h) =>
+        feed(h, [
+          { kind: 'role', name: 'user' },
+          { kind: 'text', value: a + b },
+        ]),
+      (h) =>
+        feed(h, [
+          { kind: 'role', name: 'system' },
+          { kind: 'text', value: a + b },
+        ]),
+      (h) =>
+        feed(h, [
+          { kind: 'role', name: '' },
+          { kind: 'text', value: `user${a}${b}` },
+        ]),
+      (h) =>
+        feed(h, [
+          { kind: 'role', name: 'user' },
+          { kind: 'text', value: a },
+          { kind: 'role', name: 'user' },
+          { kind: 'text', value: b },
+        ]),
+      (h) =>
+        feed(h, [
+          { kind: 'role', name: 'user' },
+          { kind: 'text', value: a },
+          { kind: 'role', name: 'assistant' },
+          { kind: 'text', value: b },
+        ]),
+      (h) =>
+        feed(h, [
+          { kind: 'role', name: 'user' },
+          { kind: 'text', value: a + b[0]! },
+          { kind: 'role', name: 'user' },
+          { kind: 'text', value: b.slice(1) },
+        ]),
       (h) => feed(h, [{ kind: 'tokens', ids: [...a, ...b].map((c) => c.charCodeAt(0)) }]),
-      (h) => feed(h, [{ kind: 'tokens', ids: [97, 97] }, { kind: 'text', value: a + b }]),
+      (h) =>
+        feed(h, [
+          { kind: 'tokens', ids: [97, 97] },
+          { kind: 'text', value: a + b },
+        ]),
     ];
     const last = variants.map((build) => {
       const hasher = new PromptHasher();
@@ -103,14 +143,19 @@ describe('PromptHasher', () => {
 
   it('takes a lone last character for no pair of characters', () => {
     const ending = (tail: string): PromptHasher =>
-      feed(new PromptHasher(), [{ kind: 'text', value: `${'x'.repeat(20)}${tail}` }, { kind: 'role', name: 'user' }]);
+      feed(new PromptHasher(), [
+        { kind: 'text', value: `${'x'.repeat(20)}${tail}` },
+        { kind: 'role', name: 'user' },
+      ]);
     const prints = new Set<string>();
-    for (let code = 0; code < 0x10000; code++) prints.add(ending(String.fromCharCode(0x61, code)).fingerprint());
+    for (let code = 0; code < 0x10000; code++)
+      prints.add(ending(String.fromCharCode(0x61, code)).fingerprint());
     assert.equal(prints.has(ending('a').fingerprint()), false);
   });
 
   it('shares no block between salts, and the salt costs no tokens', () => {
-    const salted = (salt: string): PromptHasher => feed(new PromptHasher(salt), [{ kind: 'text', value: 'x'.repeat(640) }]);
+    const salted = (salt: string): PromptHasher =>
+      feed(new PromptHasher(salt), [{ kind: 'text', value: 'x'.repeat(640) }]);
     const plain = finish(salted(''));
     const one = finish(salted('model-one'));
     const long = finish(salted('adapter/'.repeat(40)));
@@ -151,7 +196,10 @@ describe('PromptHasher', () => {
     const hasher = new PromptHasher('m');
     hasher.tokens(Array.from({ length: 100 }, (_, i) => i));
     const blocks = hasher.finish({ charsPerToken: 2.5 });
-    assert.deepEqual([blocks.count, blocks.totalTokens, blocks.tokensPerBlock, blocks.estimated], [6, 100, 16, false]);
+    assert.deepEqual(
+      [blocks.count, blocks.totalTokens, blocks.tokensPerBlock, blocks.estimated],
+      [6, 100, 16, false],
+    );
     assert.equal(unitsOf(blocks), 0);
   });
 
@@ -196,7 +244,10 @@ describe('PromptHasher', () => {
 
   it('is stable: changing it would make recorded block hashes and replicas disagree', () => {
     const hasher = new PromptHasher('model');
-    feed(hasher, [{ kind: 'role', name: 'user' }, { kind: 'text', value: 'The same on every machine. '.repeat(5) }]);
+    feed(hasher, [
+      { kind: 'role', name: 'user' },
+      { kind: 'text', value: 'The same on every machine. '.repeat(5) },
+    ]);
     assert.deepEqual(chain(finish(hasher)), EXPECTED_CHAIN);
   });
 });
@@ -206,7 +257,10 @@ const EXPECTED_CHAIN = ['3922383107:3761000070', '439538159:3002837989'];
 describe('blocksFromHashIds', () => {
   it('keeps full blocks only', () => {
     const blocks = blocksFromHashIds([1, 2, 3], 512, 1100);
-    assert.deepEqual([blocks.count, blocks.totalTokens, blocks.tokensPerBlock, blocks.estimated], [2, 1100, 512, false]);
+    assert.deepEqual(
+      [blocks.count, blocks.totalTokens, blocks.tokensPerBlock, blocks.estimated],
+      [2, 1100, 512, false],
+    );
   });
 
   it('shares the blocks of a common prefix of ids, ids beyond 32 bits included', () => {

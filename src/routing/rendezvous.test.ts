@@ -28,7 +28,13 @@ describe('Rendezvous', () => {
   });
 
   it('finds nobody when nobody is accepted', () => {
-    assert.equal(new Rendezvous(members(3)).find(1, () => false), -1);
-    assert.equal(new Rendezvous([]).find(1, () => true), -1);
+    assert.equal(
+      new Rendezvous(members(3)).find(1, () => false),
+      -1,
+    );
+    assert.equal(
+      new Rendezvous([]).find(1, () => true),
+      -1,
+    );
   });
 });

@@ -10,8 +10,8 @@ import {
   streamOptionsOf,
   usageJson,
   usageOf,
-  type Planned,
 } from './generation.ts';
+import type { Planned } from './output.ts';
 import { chatPrompt, lastUserText } from './prompt.ts';
 import type { SimState } from './sim-state.ts';
 import { tokenize } from './tokens.ts';

@@ -9,10 +9,9 @@ import {
   streamOptionsOf,
   usageJson,
   usageOf,
-  type Planned,
 } from './generation.ts';
 import { choicesOf } from './chat.ts';
-import { escapeJson } from './output.ts';
+import { escapeJson, type Planned } from './output.ts';
 import { appendPrompt, promptList } from './prompt.ts';
 import type { SimState } from './sim-state.ts';
 import { detokenize } from './tokens.ts';

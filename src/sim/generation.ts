@@ -1,21 +1,10 @@
 import { badRequest } from './api-error.ts';
 import type { Exchange } from './exchange.ts';
 import { booleanField, integerField, objectField, stringField, stringsField, type Fields } from './fields.ts';
-import { fixedOutput, naturalLength, wordsOutput, type Output, type Sampling } from './output.ts';
+import { fixedOutput, naturalLength, wordsOutput, type Planned, type Sampling } from './output.ts';
 import type { SimState } from './sim-state.ts';
 import { blockHashes, scramble, textHash, tokenize } from './tokens.ts';
 import type { Sequence, WorkerModel } from './worker-model.ts';
-
-/** One answer to be generated: the prompt, and what will be said. */
-export interface Planned {
-  readonly promptTokens: number;
-  /** Only when the caller asked for them (`return_token_ids`). */
-  readonly promptIds: readonly number[] | undefined;
-  readonly output: Output;
-  readonly hashes: Uint32Array;
-  /** Which of the `n` answers to the same prompt. */
-  readonly choice: number;
-}
 
 export interface PlanOptions {
   readonly sampling: Sampling;
@@ -89,6 +78,9 @@ export function echoOf(sim: SimState, text: () => string): readonly number[] | u
   return sim.settings.reply === 'echo' ? tokenize(text()) : undefined;
 }
 
+/** What `generate` needs of an exchange. */
+export type Answered = Pick<Exchange, 'reply' | 'onAbort'>;
+
 export interface Listener {
   /** Tokens `from` to `to` of answer `index` are there. */
   onTokens?(index: number, from: number, to: number): void;
@@ -102,7 +94,7 @@ export interface Listener {
  * not read are held back and told in one piece later, so that a slow reader costs no memory.
  */
 export function generate(
-  exchange: Exchange,
+  exchange: Answered,
   engine: WorkerModel,
   planned: readonly Planned[],
   listener: Listener,
@@ -142,7 +134,7 @@ export function generate(
 }
 
 class Teller {
-  readonly #exchange: Exchange;
+  readonly #exchange: Answered;
   readonly #index: number;
   readonly #total: number;
   readonly #listener: Listener;
@@ -150,7 +142,7 @@ class Teller {
   #made = 0;
   #draining = false;
 
-  constructor(exchange: Exchange, index: number, total: number, listener: Listener) {
+  constructor(exchange: Answered, index: number, total: number, listener: Listener) {
     this.#exchange = exchange;
     this.#index = index;
     this.#total = total;

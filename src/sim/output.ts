@@ -9,6 +9,17 @@ export interface Output {
   readonly stopReason: string | null;
 }
 
+/** One answer to be generated: the prompt, and what will be said. */
+export interface Planned {
+  readonly promptTokens: number;
+  /** Only when the caller asked for them (`return_token_ids`). */
+  readonly promptIds: readonly number[] | undefined;
+  readonly output: Output;
+  readonly hashes: Uint32Array;
+  /** Which of the `n` answers to the same prompt. */
+  readonly choice: number;
+}
+
 export interface Sampling {
   /** Hard limit, tokens. */
   readonly maxTokens: number;
@@ -101,4 +112,9 @@ function cutAtStop(output: Output, sampling: Sampling): Output {
     if (at >= start + found.length) break;
   }
   return { ids: output.ids.slice(0, pieces.length), pieces, finishReason: 'stop', stopReason: found };
+}
+
+/** The text of tokens `from` to `to`, unescaped. */
+export function outputText(output: Output, from = 0, to = output.pieces.length): string {
+  return String(JSON.parse(`"${output.pieces.slice(from, to).join('')}"`));
 }

@@ -1,3 +1,4 @@
+import { transcribe } from './audio.ts';
 import { chatCompletions } from './chat.ts';
 import { completions } from './completions.ts';
 import { fieldsOf, type Exchange } from './exchange.ts';
@@ -5,7 +6,34 @@ import { badRequest } from './api-error.ts';
 import { arrayField } from './fields.ts';
 import { faultJson, parseFault, type Fault } from './faults.ts';
 import { listModels, loadAdapter, unloadAdapter } from './models.ts';
+import { countTokens, messages } from './messages.ts';
+import { metrics } from './metrics.ts';
+import {
+  abortAll,
+  accepted,
+  collectiveRpc,
+  isPaused,
+  isScaling,
+  isSleeping,
+  pause,
+  resetPrefixCache,
+  scaleElastic,
+  serverInfo,
+  sleep,
+  wakeUp,
+  worldSize,
+} from './operator.ts';
+import { classify, cohereEmbed, embeddings, pooling, rerank, score } from './pooling.ts';
+import { cancelResponse, createResponse, inputItems, retrieveResponse } from './responses.ts';
 import type { SimState } from './sim-state.ts';
+import {
+  detokenizeRoute,
+  plainGenerate,
+  renderChat,
+  renderCompletion,
+  tokenGenerate,
+  tokenizeRoute,
+} from './token-routes.ts';
 
 export type Handler = (sim: SimState, exchange: Exchange, control: FaultControl) => void;
 
@@ -25,6 +53,7 @@ export interface Route {
 
 const inference = (handler: Handler): Route => ({ handler, inference: true, dev: false });
 const info = (handler: Handler): Route => ({ handler, inference: false, dev: false });
+const dev = (handler: Handler): Route => ({ handler, inference: false, dev: true });
 
 /** `METHOD /path` -> what answers it. */
 export const ROUTES: ReadonlyMap<string, Route> = new Map([
@@ -33,18 +62,63 @@ export const ROUTES: ReadonlyMap<string, Route> = new Map([
   ['POST /ping', info(health)],
   ['GET /version', info(version)],
   ['GET /load', info(load)],
+  ['GET /metrics', info(metrics)],
   ['GET /v1/models', info(listModels)],
   ['POST /v1/chat/completions', inference(chatCompletions)],
   ['POST /v1/completions', inference(completions)],
+  ['POST /v1/responses', inference(createResponse)],
+  ['POST /v1/messages', inference(messages)],
+  ['POST /v1/messages/count_tokens', info(countTokens)],
+  ['POST /v1/embeddings', inference(embeddings)],
+  ['POST /v2/embed', inference(cohereEmbed)],
+  ['POST /pooling', inference(pooling)],
+  ['POST /classify', inference(classify)],
+  ['POST /score', inference(score)],
+  ['POST /v1/score', inference(score)],
+  ['POST /rerank', inference(rerank)],
+  ['POST /v1/rerank', inference(rerank)],
+  ['POST /v2/rerank', inference(rerank)],
+  ['POST /v1/audio/transcriptions', inference(transcribe)],
+  ['POST /v1/audio/translations', inference(transcribe)],
+  ['POST /generate', inference(plainGenerate)],
+  ['POST /inference/v1/generate', inference(tokenGenerate)],
+  ['POST /invocations', inference(invocations)],
+  ['POST /tokenize', info(tokenizeRoute)],
+  ['POST /detokenize', info(detokenizeRoute)],
+  ['POST /v1/chat/completions/render', info(renderChat)],
+  ['POST /v1/completions/render', info(renderCompletion)],
+  ['POST /v1/load_lora_adapter', info(loadAdapter)],
+  ['POST /v1/unload_lora_adapter', info(unloadAdapter)],
+  ['POST /scale_elastic_ep', info(scaleElastic)],
+  ['POST /is_scaling_elastic_ep', info(isScaling)],
+  ['POST /sleep', dev(sleep)],
+  ['POST /wake_up', dev(wakeUp)],
+  ['GET /is_sleeping', dev(isSleeping)],
+  ['POST /pause', dev(pause)],
+  ['POST /resume', dev(wakeUp)],
+  ['GET /is_paused', dev(isPaused)],
+  ['POST /reset_prefix_cache', dev(resetPrefixCache)],
+  ['POST /reset_mm_cache', dev(accepted)],
+  ['POST /reset_encoder_cache', dev(accepted)],
+  ['POST /init_weight_transfer_engine', dev(accepted)],
+  ['POST /update_weights', dev(accepted)],
+  ['POST /start_profile', dev(accepted)],
+  ['POST /stop_profile', dev(accepted)],
+  ['POST /abort_requests', dev(abortAll)],
+  ['POST /collective_rpc', dev(collectiveRpc)],
+  ['GET /get_world_size', dev(worldSize)],
+  ['GET /server_info', dev(serverInfo)],
   ['GET /sim/faults', info(readFaults)],
   ['POST /sim/faults', info(writeFaults)],
   ['DELETE /sim/faults', info(clearFaults)],
-  ['POST /v1/load_lora_adapter', info(loadAdapter)],
-  ['POST /v1/unload_lora_adapter', info(unloadAdapter)],
 ]);
 
 /** Routes with a variable part, which is the first group. */
-const PATTERNS: readonly (readonly [method: string, pattern: RegExp, route: Route])[] = [];
+const PATTERNS: readonly (readonly [method: string, pattern: RegExp, route: Route])[] = [
+  ['GET', /^\/v1\/responses\/([^/]+)$/, info(retrieveResponse)],
+  ['POST', /^\/v1\/responses\/([^/]+)\/cancel$/, info(cancelResponse)],
+  ['GET', /^\/v1\/responses\/([^/]+)\/input_items$/, info(inputItems)],
+];
 
 export type FoundRoute =
   | { readonly kind: 'route'; readonly route: Route; readonly pathId: string }
@@ -109,4 +183,12 @@ function version(_sim: SimState, exchange: Exchange): void {
 
 function load(sim: SimState, exchange: Exchange): void {
   exchange.reply.json(`{"server_load":${String(sim.inFlight)}}`);
+}
+
+/** SageMaker's one door: the body says which API is meant. */
+function invocations(sim: SimState, exchange: Exchange): void {
+  const body = fieldsOf(exchange);
+  if (body['messages'] !== undefined) chatCompletions(sim, exchange);
+  else if (body['prompt'] !== undefined) completions(sim, exchange);
+  else embeddings(sim, exchange);
 }

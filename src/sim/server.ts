@@ -7,11 +7,14 @@ import { seededRandom } from '../base/random.ts';
 import { ApiError, badRequest, errorJson, notFound } from './api-error.ts';
 import { Exchange, type SeenRequest } from './exchange.ts';
 import { FaultSet, NO_FAULTS, parseFault, planOf, type Fault, type FaultPlan } from './faults.ts';
+import { anthropicErrorJson } from './messages.ts';
 import { simSettings, type SimOptions } from './options.ts';
+import { realtime } from './realtime.ts';
 import { Reply } from './reply.ts';
 import { findRoute, type Route } from './routes.ts';
 import { simClock } from './sim-clock.ts';
 import { SimState } from './sim-state.ts';
+import { acceptWebSocket } from './websocket.ts';
 import type { WorkerModel } from './worker-model.ts';
 
 export interface SimEvent {
@@ -97,6 +100,9 @@ class SimServer implements SimWorker {
     this.#server = options.tls
       ? createTlsServer({ ...serverOptions, ...options.tls }, listener)
       : createServer(serverOptions, listener);
+    this.#server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      this.#upgrade(request, socket, head);
+    });
     if (options.faults && options.faults.length > 0) this.#faults.set(options.faults);
   }
 
@@ -254,13 +260,39 @@ class SimServer implements SimWorker {
     route.handler(this.#state, exchange, this);
   }
 
+  /** `/v1/realtime` as vLLM has it, and `/sim/echo`, which sends every message back as it came. */
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const path = (request.url ?? '/').replace(/\?.*$/, '');
+    socket.on('error', () => undefined);
+    const { apiKeys } = this.#state.settings;
+    const allowed = apiKeys.length === 0 || !GUARDED.test(path) || this.#authorized(request);
+    const status = !allowed
+      ? '401 Unauthorized'
+      : path !== '/v1/realtime' && path !== '/sim/echo'
+        ? '404 Not Found'
+        : '';
+    if (status !== '') {
+      socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
+      return;
+    }
+    const peer = acceptWebSocket(request, socket);
+    if (!peer) return;
+    this.#tunnels.add(socket);
+    socket.on('close', () => this.#tunnels.delete(socket));
+    if (path === '/v1/realtime') peer.open(head, realtime(this.#state, peer));
+    else peer.open(head, ({ data, binary }) => peer.send(binary ? data : data.toString()));
+  }
+
   #guarded(exchange: Exchange, action: () => void): void {
     try {
       action();
     } catch (error) {
       const problem =
         error instanceof ApiError ? error : new ApiError(500, 'InternalServerError', String(error));
-      exchange.reply.json(errorJson(problem), problem.status);
+      const json = exchange.path.startsWith('/v1/messages')
+        ? anthropicErrorJson(problem.status, problem.message)
+        : errorJson(problem);
+      exchange.reply.json(json, problem.status);
     }
   }
 

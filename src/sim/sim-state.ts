@@ -4,6 +4,7 @@ import { notFound } from './api-error.ts';
 import { stringField, type Fields } from './fields.ts';
 import { header, type Exchange } from './exchange.ts';
 import type { SimSettings } from './options.ts';
+import type { StoredResponse } from './response-object.ts';
 import { TokenBuffer } from './tokens.ts';
 import { WorkerModel } from './worker-model.ts';
 
@@ -14,6 +15,8 @@ export class SimState {
   readonly engines: readonly WorkerModel[];
   /** Adapters by name, with the path they were loaded from. */
   readonly loras: Map<string, string>;
+  /** By id, oldest first. */
+  readonly responses = new Map<string, StoredResponse>();
   /** Unix seconds at start. */
   readonly created: number;
   /** Scratch for the prompt being read: handlers fill it and are done with it before they return. */

@@ -91,7 +91,7 @@ describe('an open breaker', () => {
 
   it('is not moved by what was sent before or in spite of it', () => {
     const { breaker, clock, open, permit, state } = setUp();
-    const early = [permit(), permit()];
+    const early = [permit(), permit(), permit(), permit()];
     open();
     const forced = permit();
     clock.advance(500);
@@ -101,6 +101,8 @@ describe('an open breaker', () => {
     clock.advance(500);
     assert.equal(state(), 'half_open');
     early[1]?.failure();
+    early[2]?.success();
+    early[3]?.success();
     assert.equal(state(), 'half_open');
   });
 });
@@ -219,7 +221,7 @@ describe('properties', () => {
           assert.ok(breaker.failedAt <= clock.now());
         }
       }),
-      { numRuns: 500 },
+      { numRuns: 500, seed: 7 },
     );
     assert.deepEqual([...seen].sort(), [
       'closed -> open',

@@ -175,7 +175,7 @@ export class HealthChecker {
     for (const worker of target.workers) {
       if (worker.health.admitted) continue;
       const pauseMs = Math.min(target.startupPauseMs, startupCheckIntervalMs);
-      target.startupPauseMs = Math.min(2 * pauseMs, startupCheckIntervalMs);
+      target.startupPauseMs = 2 * pauseMs;
       return pauseMs;
     }
     if (target.spread) {

@@ -71,7 +71,6 @@ export class PrefillQueues {
       this.#first[slot] = prompt;
       this.#settledAt[slot] = now;
     } else {
-      this.#settle(slot, now);
       last.next = prompt;
       prompt.previous = last;
     }

@@ -42,7 +42,9 @@ const TIME_SCALE = 0.05;
  */
 export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   const workers = await Promise.all(
-    (options.workers ?? [{}, {}]).map((worker, index) => startSimWorker({ seed: index, timeScale: TIME_SCALE, ...worker })),
+    (options.workers ?? [{}, {}]).map((worker, index) =>
+      startSimWorker({ seed: index, timeScale: TIME_SCALE, ...worker }),
+    ),
   );
   const app = new App(settingsOf(options, workers), { log: options.log ?? silentLog });
   const { port, metricsPort } = await app.start();
@@ -69,7 +71,10 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   };
 }
 
-function settingsOf(options: FleetOptions, workers: readonly SimWorker[]): ConstructorParameters<typeof App>[0] {
+function settingsOf(
+  options: FleetOptions,
+  workers: readonly SimWorker[],
+): ConstructorParameters<typeof App>[0] {
   const resolved = configFromOptions({
     port: 0,
     metrics: { port: 0 },
@@ -79,13 +84,15 @@ function settingsOf(options: FleetOptions, workers: readonly SimWorker[]): Const
     ...options.router,
     workerUrls: [...workers.map((worker) => worker.url), ...(options.extraWorkerUrls ?? [])],
   });
-  if (resolved.kind === 'error') throw new Error(resolved.problems.map(({ at, message }) => `${at}: ${message}`).join('\n'));
+  if (resolved.kind === 'error')
+    throw new Error(resolved.problems.map(({ at, message }) => `${at}: ${message}`).join('\n'));
   return resolved.settings;
 }
 
 function allHealthy(app: App): Promise<void> {
   const { registry } = app.runtime;
-  const done = (): boolean => registry.workers.every((worker) => worker.health.healthy && worker.models.size > 0);
+  const done = (): boolean =>
+    registry.workers.every((worker) => worker.health.healthy && worker.models.size > 0);
   return until(done, (check) => registry.on(check));
 }
 
@@ -102,7 +109,10 @@ async function findDecision(app: App, match: (decision: Decision) => boolean): P
 /** Responses may still be finishing when the listener has closed. */
 function settled(app: App): Promise<void> {
   return until(
-    () => app.runtime.ledger.openLeases === 0 && app.runtime.admission.inFlight === 0 && app.runtime.bodyBytes.held === 0,
+    () =>
+      app.runtime.ledger.openLeases === 0 &&
+      app.runtime.admission.inFlight === 0 &&
+      app.runtime.bodyBytes.held === 0,
     (check) => every(5, check),
     3_000,
   ).catch(() => undefined);
@@ -122,7 +132,11 @@ function assertNothingLeaked(app: App): void {
 }
 
 /** Resolves when `done` holds, asked at once and at every notice of `subscribe`; rejects after `timeoutMs`. */
-export function until(done: () => boolean, subscribe: (check: () => void) => () => void, timeoutMs = 10_000): Promise<void> {
+export function until(
+  done: () => boolean,
+  subscribe: (check: () => void) => () => void,
+  timeoutMs = 10_000,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     let stop: (() => void) | undefined;
     const timer = setTimeout(() => {

@@ -37,7 +37,10 @@ export class FakeFleet {
     return (this.#loads[slot] ??= { running: 0, prefillTokens: 0, rate: 8000, ramp: 1 });
   }
 
-  pool(slots: number | readonly number[], options: { key?: string; generation?: number; masked?: readonly number[] } = {}): Pool {
+  pool(
+    slots: number | readonly number[],
+    options: { key?: string; generation?: number; masked?: readonly number[] } = {},
+  ): Pool {
     const list = typeof slots === 'number' ? Array.from({ length: slots }, (_, slot) => slot) : slots;
     const mask = new Uint8Array(list.length);
     for (const index of options.masked ?? []) mask[index] = EXCLUDED.unhealthy;

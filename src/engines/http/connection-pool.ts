@@ -60,6 +60,10 @@ export function openPool(origin: string, socketPath: string | undefined, setting
 }
 
 /** A single connection of its own, for a request that must not meet a kept-alive one. */
-export function openFresh(origin: string, socketPath: string | undefined, settings: PoolSettings): TrackedClient {
+export function openFresh(
+  origin: string,
+  socketPath: string | undefined,
+  settings: PoolSettings,
+): TrackedClient {
   return new TrackedClient(new URL(origin), options(socketPath, settings));
 }

@@ -2,7 +2,13 @@ import type { Duplex } from 'node:stream';
 import type { Dispatcher, Pool } from 'undici';
 import type { WorkerSpec } from '../../config/settings.ts';
 import type { Exchange, ResponseSink, WorkerClient, WorkerRequest } from '../client.ts';
-import { openFresh, openPool, type ConnectionAwareHandler, type PoolSettings, type TrackedClient } from './connection-pool.ts';
+import {
+  openFresh,
+  openPool,
+  type ConnectionAwareHandler,
+  type PoolSettings,
+  type TrackedClient,
+} from './connection-pool.ts';
 import { toFailure } from './transport-failure.ts';
 
 const ABORTED = new Error('aborted by the router');
@@ -120,7 +126,12 @@ class HttpExchange implements Exchange, ConnectionAwareHandler {
     this.#responding = true;
   }
 
-  onResponseStart(controller: Dispatcher.DispatchController, status: number, _headers: unknown, statusText = ''): void {
+  onResponseStart(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    _headers: unknown,
+    statusText = '',
+  ): void {
     if (this.#done || status < 200) return;
     this.#sink.onHead(status, statusText, flatten(controller.rawHeaders));
   }
@@ -135,7 +146,12 @@ class HttpExchange implements Exchange, ConnectionAwareHandler {
     this.#sink.onEnd(flatten(controller.rawTrailers));
   }
 
-  onRequestUpgrade(controller: Dispatcher.DispatchController, status: number, _headers: unknown, socket: Duplex): void {
+  onRequestUpgrade(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    _headers: unknown,
+    socket: Duplex,
+  ): void {
     if (this.#done) {
       socket.destroy();
       return;

@@ -13,16 +13,30 @@ export interface ProbeSettings {
 
 /** What one look at a worker found. `refused` = nothing listens there. */
 export type ProbeResult =
-  | { readonly ok: true; readonly models?: { readonly ids: ReadonlySet<string>; readonly cards: readonly JsonObject[] }; readonly version?: string }
+  | {
+      readonly ok: true;
+      readonly models?: { readonly ids: ReadonlySet<string>; readonly cards: readonly JsonObject[] };
+      readonly version?: string;
+    }
   | { readonly ok: false; readonly reason: string };
 
 /** Health first, then what the worker serves. Models and version are best effort: not every engine offers them. */
-export async function probeWorker(client: WorkerClient, spec: WorkerSpec, clock: Clock, settings: ProbeSettings): Promise<ProbeResult> {
+export async function probeWorker(
+  client: WorkerClient,
+  spec: WorkerSpec,
+  clock: Clock,
+  settings: ProbeSettings,
+): Promise<ProbeResult> {
   const get = (path: string): Promise<Collected> =>
-    collect(client, { method: 'GET', path, headers: probeHeaders(spec), body: undefined, upgrade: undefined }, clock, {
-      timeoutMs: settings.timeoutMs,
-      maxBytes: MAX_ANSWER_BYTES,
-    });
+    collect(
+      client,
+      { method: 'GET', path, headers: probeHeaders(spec), body: undefined, upgrade: undefined },
+      clock,
+      {
+        timeoutMs: settings.timeoutMs,
+        maxBytes: MAX_ANSWER_BYTES,
+      },
+    );
   const health = await get(settings.healthPath);
   if (health.kind === 'failed') return { ok: false, reason: `${health.code}: ${health.message}` };
   if (health.status < 200 || health.status > 299) return { ok: false, reason: `status ${health.status}` };
@@ -46,7 +60,9 @@ function modelCards(answer: Collected): readonly JsonObject[] | undefined {
   const body = jsonOf(answer);
   const data = isObject(body) ? body['data'] : undefined;
   if (!Array.isArray(data)) return undefined;
-  return (data as unknown[]).filter((card): card is JsonObject => isObject(card) && typeof card['id'] === 'string');
+  return (data as unknown[]).filter(
+    (card): card is JsonObject => isObject(card) && typeof card['id'] === 'string',
+  );
 }
 
 function versionOf(answer: Collected): string | undefined {

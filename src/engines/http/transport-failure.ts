@@ -2,7 +2,16 @@ import type { ErrorCode } from '../../base/errors.ts';
 import type { TransportFailure } from '../client.ts';
 
 const CONNECT_CODES = new Set([
-  'ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN', 'ENOENT', 'EACCES', 'EADDRNOTAVAIL', 'ENETDOWN', 'EHOSTDOWN',
+  'ECONNREFUSED',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ENOENT',
+  'EACCES',
+  'EADDRNOTAVAIL',
+  'ENETDOWN',
+  'EHOSTDOWN',
 ]);
 
 /** Node and undici error to a code of the catalogue. `sent` = the request had been written to a connection. */
@@ -15,7 +24,11 @@ function codeOf(error: Error, sent: boolean): ErrorCode {
   // What no HTTP client would send, e.g. a control character in a header: the request itself is at fault.
   if (code === 'UND_ERR_INVALID_ARG' || code === 'UND_ERR_NOT_SUPPORTED') return 'invalid_request';
   if (code === 'UND_ERR_CONNECT_TIMEOUT' || (code === 'ETIMEDOUT' && !sent)) return 'connect_timeout';
-  if (code.startsWith('HPE_') || code === 'UND_ERR_HEADERS_OVERFLOW' || code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH') {
+  if (
+    code.startsWith('HPE_') ||
+    code === 'UND_ERR_HEADERS_OVERFLOW' ||
+    code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH'
+  ) {
     return 'worker_bad_response';
   }
   if (error.message === 'bad response' || error.message === 'bad upgrade') return 'worker_bad_response';
