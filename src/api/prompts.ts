@@ -73,7 +73,8 @@ function readMessages(messages: unknown, sink: PromptSink): void {
   if (!Array.isArray(messages)) return;
   for (const message of messages as unknown[]) {
     if (!isObject(message)) continue;
-    sink.role(typeof message['role'] === 'string' ? message['role'] : String(message['type'] ?? 'item'));
+    const role = message['role'] ?? message['type'];
+    sink.role(typeof role === 'string' ? role : 'item');
     readContent(message['content'], sink);
     for (const field of ['tool_calls', 'function_call', 'arguments', 'output']) {
       const value = message[field];

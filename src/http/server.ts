@@ -1,5 +1,5 @@
 import { createServer, ServerResponse, type IncomingMessage, type Server } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import { Socket, type AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { ERRORS, type ErrorCode } from '../base/errors.ts';
 import type { ListenSettings } from '../config/settings.ts';
@@ -49,6 +49,11 @@ export class EdgeServer {
       void onRequest(req, res);
     });
     this.#server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) => {
+      // Upgrades arrive on net or tls sockets; the type says Duplex for the sake of custom servers.
+      if (!(socket instanceof Socket)) {
+        socket.destroy();
+        return;
+      }
       this.#tunnels.add(socket);
       socket.once('close', () => this.#tunnels.delete(socket));
       void onRequest(req, responseOn(req, socket), { socket, head });
@@ -95,11 +100,10 @@ export class EdgeServer {
 }
 
 /** A response object on a socket that Node has handed over, for the case that the handshake is refused. */
-function responseOn(req: IncomingMessage, socket: Duplex): ServerResponse {
+function responseOn(req: IncomingMessage, socket: Socket): ServerResponse {
   const res = new ServerResponse(req);
   res.shouldKeepAlive = false;
-  // Upgrades arrive on net or tls sockets; the type says Duplex for the sake of custom servers.
-  res.assignSocket(socket as Socket);
+  res.assignSocket(socket);
   socket.on('error', () => {
     socket.destroy();
   });

@@ -9,7 +9,7 @@ export async function waitForTurn(rt: Runtime, arrival: Arrival, deadline: Deadl
   const entry = rt.admission.enter();
   switch (entry.kind) {
     case 'admitted':
-      arrival.releases.push(entry.ticket.release);
+      arrival.releases.push(() => entry.ticket.release());
       return;
     case 'full':
       throw new RouterError('queue_full', 'the router has as many requests in flight and waiting as it may', {
@@ -44,7 +44,7 @@ async function queued(
 function settle(rt: Runtime, arrival: Arrival, outcome: WaitOutcome | { readonly kind: 'late' }): void {
   switch (outcome.kind) {
     case 'admitted':
-      arrival.releases.push(outcome.ticket.release);
+      arrival.releases.push(() => outcome.ticket.release());
       return;
     case 'timeout':
       throw new RouterError(

@@ -44,7 +44,9 @@ export async function readCall(rt: Runtime, arrival: Arrival): Promise<Call> {
     return opaqueCall(rt, arrival, streamed);
   }
   const held = await readBody(req, limits, rt.bodyBytes, rt.clock);
-  arrival.releases.push(held.release);
+  arrival.releases.push(() => {
+    held.release();
+  });
   arrival.decision.request_bytes = held.bytes.length;
   return endpoint.body === 'json' ? jsonCall(rt, arrival, held.bytes) : opaqueCall(rt, arrival, held.bytes);
 }

@@ -49,7 +49,7 @@ export function readChatPrompt(sim: SimState, body: Fields): readonly unknown[] 
 /** How many answers are wanted. */
 export function choicesOf(body: Fields): number {
   const n = integerField(body, 'n', 1) ?? 1;
-  if (n > MAX_CHOICES) throw badRequest(`n: expected at most ${String(MAX_CHOICES)}`, 'n');
+  if (n > MAX_CHOICES) throw badRequest(`n: expected at most ${MAX_CHOICES}`, 'n');
   return n;
 }
 
@@ -85,7 +85,7 @@ function answerChat(sim: SimState, exchange: Exchange, chat: Chat): void {
           ? `{"role":"assistant","content":null,"tool_calls":[${toolCallJson(sim, chat.tool, plan.output.pieces.join(''))}]}`
           : `{"role":"assistant","content":"${plan.output.pieces.join('')}","tool_calls":[]}`;
         const ids = chat.keepIds ? `,"token_ids":[${plan.output.ids.join(',')}]` : '';
-        return `{"index":${String(index)},"message":${message},"logprobs":null,${endOf(chat, plan)}${ids}}`;
+        return `{"index":${index},"message":${message},"logprobs":null,${endOf(chat, plan)}${ids}}`;
       });
       const promptIds = chat.planned[0]?.promptIds;
       exchange.reply.json(
@@ -114,7 +114,7 @@ function streamChat(sim: SimState, exchange: Exchange, body: Fields, chat: Chat)
     onTokens: (index, from, to) => {
       const plan = chat.planned[index];
       if (!plan) return;
-      const at = `{"index":${String(index)},"delta":`;
+      const at = `{"index":${index},"delta":`;
       if (from === 0) {
         running.cachedTokens = sequences[0]?.cachedTokens ?? 0;
         const ids =
@@ -147,7 +147,7 @@ function deltaOf(sim: SimState, chat: Chat, plan: Planned, from: number, to: num
 }
 
 function toolCallJson(sim: SimState, tool: ToolCall, argumentsText: string, index?: number): string {
-  const at = index === undefined ? '' : `"index":${String(index)},`;
+  const at = index === undefined ? '' : `"index":${index},`;
   const name = JSON.stringify(tool.name);
   return `{${at}"id":"chatcmpl-tool-${sim.nextId()}","type":"function","function":{"name":${name},"arguments":"${argumentsText}"}}`;
 }

@@ -123,5 +123,5 @@ function choiceJson(completion: Completion, index: number, text: string, from: n
     ids = `,"token_ids":[${(plan?.output.ids ?? []).slice(from, to).join(',')}]`;
     if (from === 0) ids += `,"prompt_token_ids":[${(plan?.promptIds ?? []).join(',')}]`;
   }
-  return `{"index":${String(index)},"text":"${text}","logprobs":null,${end}${ids}}`;
+  return `{"index":${index},"text":"${text}","logprobs":null,${end}${ids}}`;
 }

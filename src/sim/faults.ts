@@ -106,7 +106,7 @@ export function parseFault(source: unknown): ParsedFault {
       kind,
       rate: numbers.get('rate') ?? 1,
       times: numbers.get('times') ?? Infinity,
-      path: path === undefined ? undefined : String(path),
+      path: typeof path === 'string' ? path : undefined,
       ms: numbers.get('ms') ?? (kind === 'drip' ? 10 : 1000),
       forMs: numbers.get('for_ms'),
       after: numbers.get('after') ?? (kind === 'error_event' ? 1 : undefined),
@@ -118,6 +118,16 @@ export function parseFault(source: unknown): ParsedFault {
       by: numbers.get('by') ?? 10,
     },
   };
+}
+
+/** `x-sim-fault: kind:key=value,...; ...`. Throws a RangeError that says what is wrong. */
+export function parseFaultHeader(text: string): Fault[] {
+  return text.split(';').map((part) => required(parseFault(part.trim())));
+}
+
+function required(parsed: ParsedFault): Fault {
+  if (parsed.kind === 'error') throw new RangeError(parsed.message);
+  return parsed.fault;
 }
 
 function kindOf(name: string): FaultKind | undefined {
@@ -240,11 +250,7 @@ export class FaultSet {
 
   /** Replaces all faults. Throws a RangeError that says what is wrong with which one. */
   set(sources: readonly unknown[]): void {
-    this.#faults = sources.map((source) => {
-      const parsed = parseFault(source);
-      if (parsed.kind === 'error') throw new RangeError(parsed.message);
-      return parsed.fault;
-    });
+    this.#faults = sources.map((source) => required(parseFault(source)));
     this.#onChange();
   }
 

@@ -1,4 +1,4 @@
-import { ApiError, badRequest } from './api-error.ts';
+import { badRequest, type ApiError } from './api-error.ts';
 
 /** A JSON object of unknown make: every field is checked where it is read. */
 export type Fields = Readonly<Record<string, unknown>>;
@@ -57,7 +57,7 @@ export function arrayField(fields: Fields, name: string): readonly unknown[] | u
   const value = fields[name];
   if (value === undefined || value === null) return undefined;
   if (!Array.isArray(value)) throw wrongType(name, 'a list', value);
-  return value;
+  return value as readonly unknown[]; // Array.isArray makes any[] of it
 }
 
 /** A string or a list of strings, as a list. */
@@ -73,9 +73,8 @@ export function stringsField(fields: Fields, name: string): readonly string[] {
 
 export function tokenIds(value: unknown, name: string): readonly number[] {
   if (!Array.isArray(value)) throw wrongType(name, 'a list of token ids', value);
-  for (const id of value) {
-    if (!Number.isInteger(id) || id < 0 || id > 0x7fffffff)
-      throw badRequest(`${name}: ${JSON.stringify(id)} is not a token id`, name);
-  }
-  return value;
+  return value.map((id: unknown) => {
+    if (typeof id === 'number' && Number.isInteger(id) && id >= 0 && id <= 0x7fffffff) return id;
+    throw badRequest(`${name}: ${JSON.stringify(id)} is not a token id`, name);
+  });
 }

@@ -4,7 +4,8 @@ import { booleanField, integerField, objectField, stringField, stringsField, typ
 import { fixedOutput, naturalLength, wordsOutput, type Planned, type Sampling } from './output.ts';
 import type { SimState } from './sim-state.ts';
 import { blockHashes, scramble, textHash, tokenize } from './tokens.ts';
-import type { Sequence, WorkerModel } from './worker-model.ts';
+import type { Sequence } from './sequence.ts';
+import type { WorkerModel } from './worker-model.ts';
 
 export interface PlanOptions {
   readonly sampling: Sampling;
@@ -25,7 +26,7 @@ export interface Usage {
 export function samplingOf(fields: Fields, maxTokens: number | undefined): Sampling {
   const priority = integerField(fields, 'priority', -(2 ** 31));
   if (priority !== undefined && priority !== 0) {
-    throw badRequest(`Got priority ${String(priority)} but Priority scheduling is not enabled.`, 'priority');
+    throw badRequest(`Got priority ${priority} but Priority scheduling is not enabled.`, 'priority');
   }
   return {
     maxTokens: maxTokens ?? Infinity,
@@ -51,8 +52,8 @@ export function planAnswer(sim: SimState, options: PlanOptions): Planned {
   const wanted = options.sampling.maxTokens === Infinity ? 0 : options.sampling.maxTokens;
   if (room < Math.max(1, wanted)) {
     throw badRequest(
-      `This model's maximum context length is ${String(settings.model.maxModelLen)} tokens. However, you requested ` +
-        `${String(promptTokens + wanted)} tokens (${String(promptTokens)} in the messages, ${String(wanted)} in the completion).`,
+      `This model's maximum context length is ${settings.model.maxModelLen} tokens. However, you requested ` +
+        `${String(promptTokens + wanted)} tokens (${promptTokens} in the messages, ${wanted} in the completion).`,
       'max_tokens',
     );
   }
@@ -183,12 +184,10 @@ export function usageOf(planned: readonly Planned[], sequences: readonly Sequenc
 
 /** OpenAI's usage object. */
 export function usageJson(sim: SimState, usage: Usage): string {
-  const details = sim.settings.promptTokensDetails
-    ? `{"cached_tokens":${String(usage.cachedTokens)}}`
-    : 'null';
+  const details = sim.settings.promptTokensDetails ? `{"cached_tokens":${usage.cachedTokens}}` : 'null';
   return (
-    `{"prompt_tokens":${String(usage.promptTokens)},"total_tokens":${String(usage.promptTokens + usage.completionTokens)},` +
-    `"completion_tokens":${String(usage.completionTokens)},"prompt_tokens_details":${details}}`
+    `{"prompt_tokens":${usage.promptTokens},"total_tokens":${String(usage.promptTokens + usage.completionTokens)},` +
+    `"completion_tokens":${usage.completionTokens},"prompt_tokens_details":${details}}`
   );
 }
 

@@ -1,4 +1,4 @@
-import { MODEL_DEFAULTS, type ModelSettings } from './worker-model.ts';
+import { MODEL_DEFAULTS, type ModelSettings } from './model-settings.ts';
 
 export interface SimOptions {
   /** Default 127.0.0.1. */

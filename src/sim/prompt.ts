@@ -15,10 +15,10 @@ export function chatPrompt(buffer: TokenBuffer, messages: readonly unknown[], bo
   for (const [index, message] of messages.entries()) {
     const role = isFields(message) ? message['role'] : undefined;
     if (!isFields(message) || typeof role !== 'string') {
-      throw badRequest(`messages[${String(index)}]: expected an object with a role`, 'messages');
+      throw badRequest(`messages[${index}]: expected an object with a role`, 'messages');
     }
     buffer.special(roleToken(role));
-    contentTokens(buffer, message['content'], `messages[${String(index)}].content`);
+    contentTokens(buffer, message['content'], `messages[${index}].content`);
     const calls = message['tool_calls'];
     if (Array.isArray(calls)) buffer.text(JSON.stringify(calls));
     buffer.special(SPECIAL.end);

@@ -48,7 +48,7 @@ export class Reply {
       if (cut.kind === 'reset') socket?.resetAndDestroy();
       this.#cut = true;
     } else if (status) {
-      const message = `simulated ${String(status.code)}`;
+      const message = `simulated ${status.code}`;
       const type = status.code >= 500 ? 'InternalServerError' : 'BadRequestError';
       const headers = status.retryAfter === undefined ? [] : ['retry-after', String(status.retryAfter)];
       this.json(
@@ -153,7 +153,7 @@ export class Reply {
   #writeHead(status: number, head: string[]): void {
     if (this.#plan.noFraming) {
       this.#bare = true;
-      let text = `HTTP/1.1 ${String(status)} OK\r\nconnection: close\r\n`;
+      let text = `HTTP/1.1 ${status} OK\r\nconnection: close\r\n`;
       for (let i = 0; i < head.length; i += 2) {
         if (head[i] !== 'content-length') text += `${head[i] ?? ''}: ${head[i + 1] ?? ''}\r\n`;
       }

@@ -9,7 +9,7 @@ import { ResponseEvents } from './response-events.ts';
 import type { SimState } from './sim-state.ts';
 import { tokenize } from './tokens.ts';
 import { forcedToolCall } from './tools.ts';
-import type { Sequence } from './worker-model.ts';
+import type { Sequence } from './sequence.ts';
 
 const MOST_STORED = 1000;
 

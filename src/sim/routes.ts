@@ -182,7 +182,7 @@ function version(_sim: SimState, exchange: Exchange): void {
 }
 
 function load(sim: SimState, exchange: Exchange): void {
-  exchange.reply.json(`{"server_load":${String(sim.inFlight)}}`);
+  exchange.reply.json(`{"server_load":${sim.inFlight}}`);
 }
 
 /** SageMaker's one door: the body says which API is meant. */

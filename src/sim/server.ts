@@ -4,17 +4,17 @@ import type { AddressInfo } from 'node:net';
 import { EventEmitter, once } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { seededRandom } from '../base/random.ts';
-import { ApiError, badRequest, errorJson, notFound } from './api-error.ts';
+import { isAuthorized } from './api-key.ts';
+import { ApiError, errorJson, notFound } from './api-error.ts';
 import { Exchange, type SeenRequest } from './exchange.ts';
-import { FaultSet, NO_FAULTS, parseFault, planOf, type Fault, type FaultPlan } from './faults.ts';
+import { FaultSet, NO_FAULTS, parseFaultHeader, planOf, type Fault, type FaultPlan } from './faults.ts';
 import { anthropicErrorJson } from './messages.ts';
 import { simSettings, type SimOptions } from './options.ts';
-import { realtime } from './realtime.ts';
 import { Reply } from './reply.ts';
 import { findRoute, type Route } from './routes.ts';
 import { simClock } from './sim-clock.ts';
 import { SimState } from './sim-state.ts';
-import { acceptWebSocket } from './websocket.ts';
+import { openTunnel } from './tunnel.ts';
 import type { WorkerModel } from './worker-model.ts';
 
 export interface SimEvent {
@@ -56,7 +56,6 @@ export async function startSimWorker(options: SimOptions = {}): Promise<SimWorke
   return worker;
 }
 
-const GUARDED = /^\/(v1|v2|inference|cohere)/;
 const PROBLEM_TYPE = 'text/plain; charset=utf-8';
 
 class SimServer implements SimWorker {
@@ -101,7 +100,9 @@ class SimServer implements SimWorker {
       ? createTlsServer({ ...serverOptions, ...options.tls }, listener)
       : createServer(serverOptions, listener);
     this.#server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-      this.#upgrade(request, socket, head);
+      this.#tunnels.add(socket);
+      socket.on('close', () => this.#tunnels.delete(socket));
+      openTunnel(this.#state, request, socket, head);
     });
     if (options.faults && options.faults.length > 0) this.#faults.set(options.faults);
   }
@@ -174,7 +175,7 @@ class SimServer implements SimWorker {
     // The cast is what Node documents for a server that listens on a port.
     this.port = (this.#server.address() as AddressInfo).port;
     const host = this.host.includes(':') ? `[${this.host}]` : this.host;
-    this.url = `${this.#scheme}://${host}:${String(this.port)}`;
+    this.url = `${this.#scheme}://${host}:${this.port}`;
   }
 
   async #close(): Promise<void> {
@@ -251,36 +252,13 @@ class SimServer implements SimWorker {
 
   #answer(exchange: Exchange, route: Route | 'method' | undefined): void {
     const { settings } = this.#state;
-    if (settings.apiKeys.length > 0 && GUARDED.test(exchange.path) && !this.#authorized(exchange.request)) {
+    if (!isAuthorized(settings.apiKeys, exchange.request, exchange.path)) {
       exchange.reply.json('{"error":"Unauthorized"}', 401);
       return;
     }
     if (route === 'method') throw new ApiError(405, 'MethodNotAllowedError', 'Method Not Allowed');
     if (!route || (route.dev && !settings.devMode)) throw notFound('Not Found');
     route.handler(this.#state, exchange, this);
-  }
-
-  /** `/v1/realtime` as vLLM has it, and `/sim/echo`, which sends every message back as it came. */
-  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    const path = (request.url ?? '/').replace(/\?.*$/, '');
-    socket.on('error', () => undefined);
-    const { apiKeys } = this.#state.settings;
-    const allowed = apiKeys.length === 0 || !GUARDED.test(path) || this.#authorized(request);
-    const status = !allowed
-      ? '401 Unauthorized'
-      : path !== '/v1/realtime' && path !== '/sim/echo'
-        ? '404 Not Found'
-        : '';
-    if (status !== '') {
-      socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
-      return;
-    }
-    const peer = acceptWebSocket(request, socket);
-    if (!peer) return;
-    this.#tunnels.add(socket);
-    socket.on('close', () => this.#tunnels.delete(socket));
-    if (path === '/v1/realtime') peer.open(head, realtime(this.#state, peer));
-    else peer.open(head, ({ data, binary }) => peer.send(binary ? data : data.toString()));
   }
 
   #guarded(exchange: Exchange, action: () => void): void {
@@ -296,22 +274,10 @@ class SimServer implements SimWorker {
     }
   }
 
-  #authorized(request: IncomingMessage): boolean {
-    const match = /^bearer (.*)$/i.exec(request.headers.authorization ?? '');
-    return match !== null && this.#state.settings.apiKeys.includes(match[1] ?? '');
-  }
-
   #planFaults(request: IncomingMessage, path: string, inference: boolean): FaultPlan {
     const asked = request.headers['x-sim-fault'];
     if (asked === undefined) return path.startsWith('/sim/') ? NO_FAULTS : this.#faults.plan(path, inference);
-    const faults = String(asked)
-      .split(';')
-      .map((text) => {
-        const parsed = parseFault(text.trim());
-        if (parsed.kind === 'error') throw badRequest(`x-sim-fault: ${parsed.message}`);
-        return parsed.fault;
-      });
-    return planOf(faults);
+    return planOf(parseFaultHeader(String(asked)));
   }
 
   #extraHeaders(request: IncomingMessage): readonly string[] {

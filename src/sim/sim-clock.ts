@@ -2,8 +2,8 @@ import { systemClock, type Clock } from '../base/clock.ts';
 
 /** Real time, except that "after 0 ms" means the next turn of the event loop, not the next millisecond. */
 export const simClock: Clock = {
-  now: systemClock.now,
-  wall: systemClock.wall,
+  now: () => systemClock.now(),
+  wall: () => systemClock.wall(),
   after(delayMs, callback) {
     if (delayMs > 0) return systemClock.after(delayMs, callback);
     let immediate = setImmediate(callback);

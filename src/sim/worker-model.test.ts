@@ -4,7 +4,9 @@ import fc from 'fast-check';
 import { seededRandom, randomInt } from '../base/random.ts';
 import { VirtualClock } from '../base/virtual-clock.ts';
 import { blockHashes } from './tokens.ts';
-import { MODEL_DEFAULTS, WorkerModel, type ModelSettings, type Sequence } from './worker-model.ts';
+import { MODEL_DEFAULTS, type ModelSettings } from './model-settings.ts';
+import type { Sequence } from './sequence.ts';
+import { WorkerModel } from './worker-model.ts';
 
 /** `length` token ids that share a prefix exactly when the topic is the same. */
 function ids(topic: number, length: number): number[] {

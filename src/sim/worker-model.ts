@@ -1,83 +1,8 @@
 import type { Clock, Timer } from '../base/clock.ts';
 import { BlockCache } from './block-cache.ts';
-import { EngineStats, type FinishedReason } from './engine-stats.ts';
-
-export interface ModelSettings {
-  /** Tokens computed per second of prefill. */
-  readonly prefillTokensPerSecond: number;
-  /** A decode step takes `decodeBaseMs + decodePerRequestMs * decoding requests`. */
-  readonly decodeBaseMs: number;
-  readonly decodePerRequestMs: number;
-  /** Tokens of one step, prefill chunks and decodes together (`max_num_batched_tokens`). */
-  readonly stepTokens: number;
-  /** Requests in the batch at once (`max_num_seqs`). */
-  readonly maxRunning: number;
-  readonly blockSize: number;
-  readonly blocks: number;
-  readonly prefixCaching: boolean;
-  /** Longest prompt plus output, tokens. */
-  readonly maxModelLen: number;
-  /** Multiplies every duration: 1 is real time, 0 takes no time at all. */
-  readonly timeScale: number;
-}
-
-export const MODEL_DEFAULTS: ModelSettings = {
-  prefillTokensPerSecond: 8000,
-  decodeBaseMs: 6,
-  decodePerRequestMs: 0.35,
-  stepTokens: 2048,
-  maxRunning: 256,
-  blockSize: 16,
-  blocks: 32768,
-  prefixCaching: true,
-  maxModelLen: 131072,
-  timeScale: 1,
-};
-
-export interface SequenceAsk {
-  readonly promptTokens: number;
-  /** Tokens to generate; 0 for prefill-only work (embeddings, scores). */
-  readonly outputTokens: number;
-  /** Chained block hashes of the prompt and what will be generated, two words per block (`blockHashes`). */
-  readonly hashes: Uint32Array;
-  /** How it ends when it is not aborted. */
-  readonly finishedReason: FinishedReason;
-  /** `count` tokens more, at once after the step that made them. Not set: only the end is of interest. */
-  readonly onTokens?: (count: number) => void;
-  /** Called once, after the last `onTokens`; never after an abort. */
-  readonly onDone: (sequence: Sequence) => void;
-}
-
-/** One request inside the engine. Times are the clock's, ms; NaN until they happen. */
-export class Sequence {
-  readonly ask: SequenceAsk;
-  state: 'waiting' | 'running' | 'done' | 'aborted' = 'waiting';
-  generated = 0;
-  /** Prompt tokens found in the cache when it was first scheduled. */
-  cachedTokens = 0;
-  preemptions = 0;
-  readonly arrivedAt: number;
-  scheduledAt = NaN;
-  firstTokenAt = NaN;
-  lastTokenAt = NaN;
-  finishedAt = NaN;
-  /** Tokens whose keys and values are in its blocks. */
-  computed = 0;
-  readonly blocks: number[] = [];
-  /** Tokens it gets in the step under way. */
-  share = 0;
-  /** Tokens generated and not yet told. */
-  fresh = 0;
-
-  constructor(ask: SequenceAsk, arrivedAt: number) {
-    this.ask = ask;
-    this.arrivedAt = arrivedAt;
-  }
-
-  get tokens(): number {
-    return this.ask.promptTokens + this.generated;
-  }
-}
+import { EngineStats } from './engine-stats.ts';
+import type { ModelSettings } from './model-settings.ts';
+import { recordEnd, Sequence, type SequenceAsk } from './sequence.ts';
 
 /** Steps per wake-up: bounds how long a machine that fell behind, or a run without delays, holds the event loop. */
 const STEPS_PER_WAKE = 1024;
@@ -376,18 +301,7 @@ export class WorkerModel {
       return;
     }
     if (sequence.fresh === 0) this.#told.push(sequence);
-    stats.finished[sequence.ask.finishedReason]++;
-    const { outputTokens, promptTokens } = sequence.ask;
-    if (outputTokens === 0) stats.promptTokens += promptTokens;
-    const firstTokenAt = outputTokens === 0 ? now : sequence.firstTokenAt;
-    stats.endToEnd.observe((now - sequence.arrivedAt) / 1000);
-    stats.queueTime.observe((sequence.scheduledAt - sequence.arrivedAt) / 1000);
-    stats.prefillTime.observe((firstTokenAt - sequence.scheduledAt) / 1000);
-    stats.decodeTime.observe((now - firstTokenAt) / 1000);
-    stats.inferenceTime.observe((now - sequence.scheduledAt) / 1000);
-    stats.requestPromptTokens.observe(promptTokens);
-    stats.requestGenerationTokens.observe(outputTokens);
-    if (outputTokens > 1) stats.timePerOutputToken.observe((now - firstTokenAt) / 1000 / (outputTokens - 1));
+    recordEnd(stats, sequence);
   }
 
   #tell(): void {

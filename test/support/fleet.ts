@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { App } from '../../src/app.ts';
+import type { Clock } from '../../src/base/clock.ts';
+import type { Random } from '../../src/base/random.ts';
 import { configFromOptions } from '../../src/config/load.ts';
 import type { RouterOptions } from '../../src/config/options.ts';
 import { silentLog, type Log } from '../../src/observe/log.ts';
@@ -14,6 +16,9 @@ export interface FleetOptions {
   readonly extraWorkerUrls?: readonly string[];
   readonly router?: Omit<RouterOptions, 'workerUrls'>;
   readonly log?: Log;
+  /** The router's clock and chance, where a test turns them itself; the workers keep real time. */
+  readonly clock?: Clock;
+  readonly random?: Random;
   /** Wait until every simulated worker is healthy; default true. */
   readonly waitForWorkers?: boolean;
 }
@@ -138,15 +143,15 @@ export function until(
   timeoutMs = 10_000,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
-    let stop: (() => void) | undefined;
+    let stop = (): void => undefined;
     const timer = setTimeout(() => {
-      stop?.();
+      stop();
       reject(new Error(`not within ${timeoutMs} ms: ${done.toString()}`));
     }, timeoutMs);
     const check = (): void => {
       if (!done()) return;
       clearTimeout(timer);
-      stop?.();
+      stop();
       resolve();
     };
     stop = subscribe(check);

@@ -1,0 +1,197 @@
+import { seededRandom } from '../../src/base/random.ts';
+import { CHAT_BYTES, streamBytes, type CannedWorker } from './canned-worker.ts';
+import { ClientConnection } from './client-connection.ts';
+import { memory } from './process-usage.ts';
+import type { Held, Measured, Order, TargetAddress } from './protocol.ts';
+import { requestMix, type BodyKind, type RequestMix } from './requests.ts';
+import { Window } from './window.ts';
+
+type OrderOf<K extends Order['kind']> = Extract<Order, { kind: K }>;
+
+const mixes = new Map<BodyKind, RequestMix>();
+
+function mixOf(kind: BodyKind): RequestMix {
+  let mix = mixes.get(kind);
+  if (!mix) mixes.set(kind, (mix = requestMix(kind)));
+  return mix;
+}
+
+/** Every connection sends its next request when it has the answer: as fast as the target can. */
+export async function runClosed(order: OrderOf<'closed'>): Promise<Measured> {
+  const window = new Window(order.target);
+  const mix = mixOf(order.body);
+  const connections = await openConnections(order.target, order.connections);
+  let running = true;
+  const drive = (connection: ClientConnection): void => {
+    const sentAt = performance.now();
+    connection.send(mix.next(), CHAT_BYTES, ({ ok, problem }) => {
+      if (!running) return;
+      if (ok) window.answered(performance.now() - sentAt);
+      else window.failed(problem);
+      if (connection.usable) drive(connection);
+    });
+  };
+  connections.forEach(drive);
+  await pause(order.warmupMs);
+  window.open();
+  await pause(order.windowMs);
+  running = false;
+  const result = window.close();
+  for (const connection of connections) connection.close();
+  return result;
+}
+
+/**
+ * Requests leave on a schedule, whatever the target does, and latency counts from the scheduled moment: a target that
+ * stalls pays for every request it kept waiting, not only for the one it held (no coordinated omission).
+ */
+export async function runOpen(order: OrderOf<'open'>): Promise<Measured> {
+  const window = new Window(order.target);
+  const mix = mixOf(order.body);
+  const idle = await openConnections(order.target, 64);
+  const all = new Set(idle);
+  const waiting: number[] = [];
+  let running = true;
+  const send = (connection: ClientConnection, dueAt: number): void => {
+    connection.send(mix.next(), CHAT_BYTES, ({ ok, problem }) => {
+      if (!running) return;
+      if (ok) window.answered(performance.now() - dueAt);
+      else window.failed(problem);
+      const next = waiting.shift();
+      if (!connection.usable) all.delete(connection);
+      else if (next === undefined) idle.push(connection);
+      else send(connection, next);
+    });
+  };
+  const stop = onSchedule(order, (dueAt) => {
+    const connection = idle.pop();
+    if (connection) send(connection, dueAt);
+    else waiting.push(dueAt);
+  });
+  await pause(order.warmupMs);
+  window.open();
+  await pause(order.windowMs);
+  running = false;
+  stop();
+  const result = window.close();
+  for (const connection of all) connection.close();
+  return result;
+}
+
+/** Calls at the scheduled moments. Spins for the last two milliseconds: timers are too coarse by as much. */
+function onSchedule(order: OrderOf<'open'>, due: (at: number) => void): () => void {
+  const meanGap = 1000 / order.ratePerSecond;
+  const random = seededRandom(11);
+  const gap = order.arrivals === 'even' ? (): number => meanGap : (): number => -Math.log(1 - random()) * meanGap;
+  let next = performance.now() + gap();
+  let stopped = false;
+  const turn = (): void => {
+    if (stopped) return;
+    const now = performance.now();
+    while (next <= now) {
+      due(next);
+      next += gap();
+    }
+    if (next - now > 2) setTimeout(turn, next - now - 2);
+    else setImmediate(turn);
+  };
+  turn();
+  return () => {
+    stopped = true;
+  };
+}
+
+/** A constant number of open streams, each followed by another one. */
+export async function runStreams(order: OrderOf<'streams'>, workers: readonly CannedWorker[]): Promise<Measured> {
+  for (const worker of workers) worker.pace = order.pace;
+  const window = new Window(order.target);
+  const mix = mixOf('stream');
+  const expected = streamBytes(order.pace);
+  const connections = await openConnections(order.target, order.streams);
+  const received = (): number => connections.reduce((sum, connection) => sum + connection.received, 0);
+  let running = true;
+  const drive = (connection: ClientConnection): void => {
+    const sentAt = performance.now();
+    connection.send(mix.next(), expected, ({ ok, problem }) => {
+      if (!running) return;
+      if (ok) window.answered(performance.now() - sentAt);
+      else window.failed(problem);
+      if (connection.usable) drive(connection);
+    });
+  };
+  // Begun one after the other over the length of a stream, so that they do not all end at once.
+  const streamMs = order.pace.events * order.pace.stepMs;
+  for (const [index, connection] of connections.entries()) {
+    setTimeout(() => {
+      if (running) drive(connection);
+    }, (index / connections.length) * streamMs);
+  }
+  await pause(streamMs + order.warmupMs);
+  window.open(received());
+  await pause(order.windowMs);
+  running = false;
+  const result = window.close(received());
+  for (const connection of connections) connection.close();
+  return result;
+}
+
+/** Opens streams until all are open together, lets them run to their end, and counts what became of each. */
+export async function runHold(order: OrderOf<'hold'>, workers: readonly CannedWorker[]): Promise<Held> {
+  for (const worker of workers) worker.pace = order.pace;
+  const window = new Window(order.target);
+  const mix = mixOf('stream');
+  const expected = streamBytes(order.pace);
+  const connections: ClientConnection[] = [];
+  let opened = 0;
+  let ended = 0;
+  let completed = 0;
+  let openAtOnce = 0;
+  let rss = 0;
+  const start = async (port: number): Promise<void> => {
+    try {
+      const connection = await ClientConnection.open(port);
+      connections.push(connection);
+      connection.send(
+        mix.next(),
+        expected,
+        ({ ok, problem }) => {
+          ended += 1;
+          if (ok) completed += 1;
+          else window.failed(problem);
+        },
+        () => (opened += 1),
+      );
+    } catch (error) {
+      ended += 1;
+      window.failed(String(error));
+    }
+  };
+  window.open();
+  const startedAt = performance.now();
+  let asked = 0;
+  const longest = (order.streams / order.openPerSecond) * 1000 + order.pace.events * order.pace.stepMs * 2 + 30_000;
+  while (ended < order.streams && performance.now() - startedAt < longest) {
+    const due = Math.min(order.streams, Math.floor(((performance.now() - startedAt) / 1000) * order.openPerSecond));
+    for (; asked < due; asked += 1) void start(portAt(order.target, asked));
+    openAtOnce = Math.max(openAtOnce, opened - ended);
+    if (order.target.pid !== undefined) rss = Math.max(rss, memory(order.target.pid).rss);
+    await pause(20);
+  }
+  const result = window.close(connections.reduce((sum, connection) => sum + connection.received, 0));
+  for (const connection of connections) connection.close();
+  return { ...result, opened, openAtOnce, completed, rss };
+}
+
+function openConnections(target: TargetAddress, count: number): Promise<ClientConnection[]> {
+  return Promise.all(Array.from({ length: count }, (_, index) => ClientConnection.open(portAt(target, index))));
+}
+
+function portAt({ ports }: TargetAddress, index: number): number {
+  return ports[index % ports.length] ?? 0;
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms);
+  });
+}

@@ -1,0 +1,38 @@
+/**
+ * The load process: the clients and the canned workers in one event loop, so that nothing but this process runs on the
+ * second core. Takes orders over IPC, one at a time.
+ */
+import { CannedWorker } from './canned-worker.ts';
+import { runClosed, runHold, runOpen, runStreams } from './loads.ts';
+import type { Message, Order } from './protocol.ts';
+
+const WORKERS = 4;
+
+const workers = Array.from({ length: WORKERS }, () => new CannedWorker());
+const urls = await Promise.all(workers.map((worker) => worker.listen()));
+
+process.on('message', (order: Order) => {
+  void carryOut(order).then(say, (error: unknown) => {
+    say({ kind: 'failed', reason: error instanceof Error ? error.message : String(error) });
+  });
+});
+// The measuring process is gone.
+process.on('disconnect', () => process.exit(1));
+say({ kind: 'ready', workerPorts: urls.map((url) => Number(new URL(url).port)) });
+
+async function carryOut(order: Order): Promise<Message> {
+  switch (order.kind) {
+    case 'closed':
+      return { kind: 'measured', result: await runClosed(order) };
+    case 'open':
+      return { kind: 'measured', result: await runOpen(order) };
+    case 'streams':
+      return { kind: 'measured', result: await runStreams(order, workers) };
+    case 'hold':
+      return { kind: 'held', result: await runHold(order, workers) };
+  }
+}
+
+function say(message: Message): void {
+  process.send?.(message);
+}
