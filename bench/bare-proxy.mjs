@@ -64,3 +64,4 @@ function kept(headers) {
 server.listen({ host: '127.0.0.1', port: 0, backlog: 4096 }, () => {
   process.stdout.write(`listening ${server.address().port}\n`);
 });
+process.on('SIGTERM', () => process.exit(0));

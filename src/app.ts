@@ -58,6 +58,8 @@ export class App {
   readonly #clock: Clock;
   #sweepTimer: Timer | undefined;
   #stopping = false;
+  #cutting = false;
+  #endDelay: (() => void) | undefined;
 
   constructor(settings: Settings, deps: AppDeps) {
     this.#settings = settings;
@@ -143,7 +145,8 @@ export class App {
     this.#sweepTimer?.cancel();
     const stopped = this.#edge.stop();
     this.runtime.admission.close();
-    const cut = this.#clock.after(options.immediately === true ? 0 : shutdownTimeoutMs, () => {
+    const atOnce = options.immediately === true || this.#cutting;
+    const cut = this.#clock.after(atOnce ? 0 : shutdownTimeoutMs, () => {
       this.#edge.cut();
     });
     await stopped;
@@ -152,8 +155,10 @@ export class App {
     await this.#metricsServer?.stop();
   }
 
-  /** Cuts what is still open: the second signal. */
+  /** Cuts what is still open, and ends the shutdown delay: the second signal. */
   cut(): void {
+    this.#cutting = true;
+    this.#endDelay?.();
     this.#edge.cut();
   }
 
@@ -245,15 +250,22 @@ export class App {
   #sweep(): void {
     const { cacheIndex } = this.runtime;
     if (!cacheIndex) return;
-    this.#sweepTimer = this.#clock.after(this.#settings.cacheIndex.evictionIntervalMs, () => {
-      cacheIndex.sweep();
-      this.#sweep();
-    });
+    const step = (): void => {
+      if (this.#stopping) return;
+      // A sweep works in pieces, so that no stream waits for it.
+      if (cacheIndex.sweep()) setImmediate(step);
+      else this.#sweep();
+    };
+    this.#sweepTimer = this.#clock.after(this.#settings.cacheIndex.evictionIntervalMs, step);
   }
 
   #pause(ms: number): Promise<void> {
     return new Promise((resolve) => {
-      this.#clock.after(ms, resolve);
+      const timer = this.#clock.after(ms, resolve);
+      this.#endDelay = () => {
+        timer.cancel();
+        resolve();
+      };
     });
   }
 }

@@ -78,7 +78,7 @@ export async function runOpen(order: OrderOf<'open'>): Promise<Measured> {
   return result;
 }
 
-/** Calls at the scheduled moments. Spins for the last two milliseconds: timers are too coarse by as much. */
+/** Calls at the scheduled moments, to the microsecond while this process is awake: timers are too coarse by far. */
 function onSchedule(order: OrderOf<'open'>, due: (at: number) => void): () => void {
   const meanGap = 1000 / order.ratePerSecond;
   const random = seededRandom(11);
@@ -92,8 +92,7 @@ function onSchedule(order: OrderOf<'open'>, due: (at: number) => void): () => vo
       due(next);
       next += gap();
     }
-    if (next - now > 2) setTimeout(turn, next - now - 2);
-    else setImmediate(turn);
+    setImmediate(turn);
   };
   turn();
   return () => {

@@ -56,12 +56,12 @@ export class MessageReader {
   #readHead(buffer: Buffer, at: number, length: number): number {
     const end = this.#partial === '' ? buffer.indexOf(END_OF_HEAD, at) : -1;
     if (end >= 0 && end + END_OF_HEAD.length <= length) {
-      this.#begin(buffer.latin1Slice(at, end));
+      this.#begin(buffer.toString('latin1', at, end));
       return end + END_OF_HEAD.length;
     }
     // Rare: the head came in pieces.
     const before = this.#partial.length;
-    this.#partial += buffer.latin1Slice(at, length);
+    this.#partial += buffer.toString('latin1', at, length);
     const whole = this.#partial.indexOf('\r\n\r\n');
     if (whole < 0) return length;
     const head = this.#partial.slice(0, whole);
@@ -90,10 +90,10 @@ export class MessageReader {
   #readLine(buffer: Buffer, at: number, length: number): number {
     const lf = buffer.indexOf(LF, at);
     if (lf < 0 || lf >= length) {
-      this.#partial += buffer.latin1Slice(at, length);
+      this.#partial += buffer.toString('latin1', at, length);
       return length;
     }
-    const line = (this.#partial + buffer.latin1Slice(at, lf)).trimEnd();
+    const line = (this.#partial + buffer.toString('latin1', at, lf)).trimEnd();
     this.#partial = '';
     if (this.#state === 'last_line') {
       if (line === '') this.#end();

@@ -25,10 +25,10 @@ export function findUsage(text: string): Usage | undefined {
 }
 
 function usageAt(text: string, from: number): Usage | undefined {
-  const colon = /^\s*:\s*/.exec(text.slice(from, from + 16));
-  if (!colon) return undefined;
-  const start = from + colon[0].length;
-  if (text[start] !== '{') return undefined;
+  const colon = skipSpace(text, from);
+  if (text.charCodeAt(colon) !== COLON) return undefined;
+  const start = skipSpace(text, colon + 1);
+  if (text.charCodeAt(start) !== OPEN_BRACE) return undefined;
   const end = closingBrace(text, start);
   if (end < 0) return undefined;
   try {
@@ -39,12 +39,25 @@ function usageAt(text: string, from: number): Usage | undefined {
   }
 }
 
+const COLON = 0x3a;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+const SPACE = 0x20;
+
+function skipSpace(text: string, from: number): number {
+  let at = from;
+  // The white space of JSON, and control characters, which the parse would refuse.
+  while (text.charCodeAt(at) <= SPACE) at += 1;
+  return at;
+}
+
 /** `usage` holds no strings with braces, so counting is enough; what is not JSON fails in the parse. */
 function closingBrace(text: string, start: number): number {
   let depth = 0;
   for (let at = start; at < text.length; at += 1) {
-    if (text[at] === '{') depth += 1;
-    else if (text[at] === '}') {
+    const unit = text.charCodeAt(at);
+    if (unit === OPEN_BRACE) depth += 1;
+    else if (unit === CLOSE_BRACE) {
       depth -= 1;
       if (depth === 0) return at + 1;
     }

@@ -1,7 +1,7 @@
 /** Time is handed in, never read: the same code runs in the server, in tests and in virtual time. */
 export interface Timer {
   cancel(): void;
-  /** Starts the same delay again from now. */
+  /** Starts the same delay again from now, also after it has fired; does nothing after `cancel`. */
   refresh(): void;
 }
 

@@ -5,7 +5,7 @@ interface Entry {
   order: number;
   readonly delayMs: number;
   readonly callback: () => void;
-  active: boolean;
+  cancelled: boolean;
 }
 
 /** A clock that moves only when told to. Timers due at the same instant run in the order they were set. */
@@ -33,18 +33,19 @@ export class VirtualClock implements Clock {
       order: this.#order++,
       delayMs,
       callback,
-      active: true,
+      cancelled: false,
     };
     this.#entries.add(entry);
     return {
       cancel: () => {
-        entry.active = false;
+        entry.cancelled = true;
         this.#entries.delete(entry);
       },
       refresh: () => {
-        if (!entry.active) return;
+        if (entry.cancelled) return;
         entry.dueAt = this.#now + delayMs;
         entry.order = this.#order++;
+        this.#entries.add(entry);
       },
     };
   }
@@ -58,7 +59,6 @@ export class VirtualClock implements Clock {
     const until = this.#now + byMs;
     for (let next = this.#earliest(); next !== undefined && next.dueAt <= until; next = this.#earliest()) {
       this.#now = next.dueAt;
-      next.active = false;
       this.#entries.delete(next);
       next.callback();
     }

@@ -2,10 +2,13 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { prompt } from '../../test/support/pool.ts';
+import { randomInt, seededRandom } from '../base/random.ts';
 import { VirtualClock } from '../base/virtual-clock.ts';
 import type { PromptBlocks } from '../routing/blocks.ts';
 import { blocksFromHashIds } from '../routing/prompt-hash.ts';
 import { PredictedIndex, noCache, type PredictedIndexOptions } from './predicted-index.ts';
+
+fc.configureGlobal({ seed: 7 });
 
 function indexOf(options: Partial<PredictedIndexOptions> = {}): PredictedIndex {
   return new PredictedIndex({
@@ -140,6 +143,33 @@ describe('PredictedIndex', () => {
     off.record(prompt(160), 0);
     assert.equal(off.entries, 0);
   });
+
+  for (const maxBytes of [1024, 16 * 1024])
+    it(`stays right over many evictions and crowded buckets, in ${maxBytes} bytes`, () => {
+      const index = indexOf({ maxBytes });
+      const random = seededRandom(5);
+      const block = (id: number): PromptBlocks => blocksFromHashIds([id], 16, 16);
+      /** Insertion order is order of use. */
+      const uses = new Set<string>();
+      let capacity = Infinity;
+      for (let step = 0; step < 6000; step++) {
+        const id = randomInt(random, 40);
+        const slot = randomInt(random, 60);
+        index.record(block(id), slot);
+        uses.delete(`${id}:${slot}`);
+        uses.add(`${id}:${slot}`);
+        if (index.entries < uses.size) {
+          capacity = Math.min(capacity, index.entries);
+          const [oldest] = uses;
+          uses.delete(oldest!);
+        }
+        assert.equal(index.entries, uses.size);
+        const probe = `${randomInt(random, 40)}:${randomInt(random, 60)}`;
+        const [otherId, otherSlot] = probe.split(':').map(Number) as [number, number];
+        assert.equal(held(index, block(otherId), otherSlot) === 1, uses.has(probe));
+      }
+      assert.ok(capacity >= 0.85 * (maxBytes / 40), `${capacity} entries`);
+    });
 
   it('behaves like a plain list ordered by last use, and stays closed under prefixes', () => {
     fc.assert(

@@ -63,13 +63,20 @@ async function run(app: App, settings: Settings, log: Log): Promise<number> {
     .then((found) => (found ? new Promise<never>(() => undefined) : ('no_worker' as const)));
   const end = await Promise.race([signal, noWorker]);
   if (end === 'no_worker') {
-    log.error({ timeout_secs: settings.workerStartupTimeoutMs / 1000 }, 'no worker became healthy in time');
+    const workers = app.runtime.registry.workers.map(({ id, health }) => ({
+      worker: id,
+      reason: health.reason,
+    }));
+    log.error(
+      { timeout_secs: settings.workerStartupTimeoutMs / 1000, workers },
+      'no worker became healthy in time',
+    );
     await app.stop({ immediately: true });
     return 1;
   }
   log.info({ signal: end }, 'stopping: open responses are finished first; a second signal cuts them');
-  const second = untilSignal().then(() => app.cut());
-  await Promise.race([app.stop(), second]);
+  void untilSignal().then(() => app.cut());
+  await app.stop();
   log.info({}, 'stopped');
   return 0;
 }

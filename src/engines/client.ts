@@ -11,6 +11,8 @@ export interface WorkerRequest {
   readonly body: Buffer | Readable | undefined;
   /** Set for a WebSocket handshake. */
   readonly upgrade: 'websocket' | undefined;
+  /** Must not reach the worker twice: it gets a fresh connection, since a kept-alive one may have died unnoticed. */
+  readonly once?: boolean;
 }
 
 /** What went wrong on the way to, in or from the worker. */

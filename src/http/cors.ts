@@ -17,17 +17,14 @@ export function corsHeaders(allowedOrigins: readonly string[], origin: string): 
   return headers;
 }
 
-/** Headers of the answer to a preflight request. */
+/** What the answer to a preflight request carries beside `corsHeaders`; nothing for an origin that is not allowed. */
 export function preflightHeaders(
   allowedOrigins: readonly string[],
   origin: string,
   requestedHeaders: string | undefined,
 ): string[] {
-  const allow = allowedOrigin(allowedOrigins, origin);
-  if (allow === undefined) return [];
-  const headers = [
-    'access-control-allow-origin',
-    allow,
+  if (allowedOrigin(allowedOrigins, origin) === undefined) return [];
+  return [
     'access-control-allow-methods',
     ALLOWED_METHODS,
     'access-control-allow-headers',
@@ -35,8 +32,6 @@ export function preflightHeaders(
     'access-control-max-age',
     MAX_AGE_SECS,
   ];
-  if (allow !== '*') headers.push('vary', 'origin');
-  return headers;
 }
 
 function allowedOrigin(allowedOrigins: readonly string[], origin: string): string | undefined {

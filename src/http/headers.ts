@@ -52,15 +52,18 @@ function connectionTokens(headers: FlatHeaders): Set<string> | undefined {
   return tokens;
 }
 
-const VISIBLE_ASCII = /^[\x20-\x7e]*$/;
+const VISIBLE_ASCII = /^[\x21-\x7e]*$/;
+const MAX_VALUE_BYTES = 256;
 
 /** A value safe to put into a header: percent-encoded outside visible ASCII, at most 256 bytes. */
 export function headerValue(value: string): string {
-  let safe = value;
-  if (!VISIBLE_ASCII.test(value)) {
-    safe = Array.from(value, (char) =>
-      VISIBLE_ASCII.test(char) ? char : encodeURIComponent(char.toWellFormed()),
-    ).join('');
+  if (VISIBLE_ASCII.test(value)) return value.slice(0, MAX_VALUE_BYTES);
+  let safe = '';
+  // Clients choose some of these values: what is cut off need not be encoded first.
+  for (const char of value.slice(0, MAX_VALUE_BYTES)) {
+    const next = VISIBLE_ASCII.test(char) ? char : encodeURIComponent(char.toWellFormed());
+    if (safe.length + next.length > MAX_VALUE_BYTES) break;
+    safe += next;
   }
-  return safe.length > 256 ? safe.slice(0, 256) : safe;
+  return safe;
 }

@@ -1,7 +1,7 @@
 import { createServer, ServerResponse, type IncomingMessage, type Server } from 'node:http';
 import { Socket, type AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { ERRORS, type ErrorCode } from '../base/errors.ts';
+import { ERRORS, needsRetryAfter, type ErrorCode } from '../base/errors.ts';
 import type { ListenSettings } from '../config/settings.ts';
 
 export interface Tunnel {
@@ -23,6 +23,8 @@ export class EdgeServer {
   readonly #settings: ListenSettings;
   /** Sockets that Node has handed over: it neither counts nor closes them. */
   readonly #tunnels = new Set<Duplex>();
+  /** The newest response on each connection. */
+  readonly #latest = new WeakMap<Duplex, ServerResponse>();
   #stopping = false;
 
   constructor(settings: ListenSettings, onRequest: OnRequest, onRefused: OnRefused) {
@@ -36,17 +38,22 @@ export class EdgeServer {
       keepAliveTimeout: settings.keepAliveMs,
       noDelay: true,
       // Other tokens (h2c from Java and curl) are no reason to leave HTTP/1.1.
-      shouldUpgradeCallback: (req) => req.headers.upgrade?.toLowerCase() === 'websocket',
+      shouldUpgradeCallback: isHandshake,
     });
     this.#server.timeout = 0;
     this.#server.maxRequestsPerSocket = 0;
-    this.#server.on('request', (req, res) => {
-      void onRequest(req, res);
-    });
+    // The limit on the size of the head is enough; versions of Node drop what exceeds a count without a word.
+    this.#server.maxHeadersCount = 0;
+    const accept = (req: IncomingMessage, res: ServerResponse): void => {
+      this.#latest.set(req.socket, res);
+      if (isSoundlyFramed(req)) void onRequest(req, res);
+      else refuseRequest(res, onRefused);
+    };
+    this.#server.on('request', accept);
     // An Expect header is answered when the body is wanted, not before the limits have been checked.
     this.#server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => {
       if (Number(req.headers['content-length'] ?? 0) <= settings.maxPayloadSize) res.writeContinue();
-      void onRequest(req, res);
+      accept(req, res);
     });
     this.#server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) => {
       // Upgrades arrive on net or tls sockets; the type says Duplex for the sake of custom servers.
@@ -59,7 +66,8 @@ export class EdgeServer {
       void onRequest(req, responseOn(req, socket), { socket, head });
     });
     this.#server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
-      refuse(error, socket, onRefused);
+      if (mayAnswer(this.#latest.get(socket))) refuse(error, socket, onRefused);
+      else socket.destroy();
     });
   }
 
@@ -113,6 +121,33 @@ function responseOn(req: IncomingMessage, socket: Socket): ServerResponse {
   return res;
 }
 
+/** A WebSocket handshake is a GET without a body (RFC 6455 4.1); anything else stays an ordinary request. */
+function isHandshake({ method, headers }: IncomingMessage): boolean {
+  if (method !== 'GET' || headers['transfer-encoding'] !== undefined) return false;
+  return Number(headers['content-length'] ?? 0) === 0 && headers.upgrade?.toLowerCase() === 'websocket';
+}
+
+/**
+ * Whether every hop sees the same end of the body. Node has refused conflicting and repeated lengths; codings other
+ * than chunked would be lost on the way, and HTTP/1.0 knows none (RFC 9112 6.1).
+ */
+function isSoundlyFramed({ headers, httpVersion }: IncomingMessage): boolean {
+  const coding = headers['transfer-encoding'];
+  return coding === undefined || (coding.toLowerCase() === 'chunked' && httpVersion !== '1.0');
+}
+
+function refuseRequest(res: ServerResponse, onRefused: OnRefused): void {
+  onRefused('invalid_request');
+  const { status, headers, body } = refusal('invalid_request');
+  res.writeHead(status, headers).end(body);
+}
+
+/** Bytes that are not HTTP must not be answered in the middle, or in the place, of another answer. */
+function mayAnswer(latest: ServerResponse | undefined): boolean {
+  if (latest === undefined || latest.writableFinished) return true;
+  return !latest.headersSent && !latest.req.complete;
+}
+
 function refuse(error: NodeJS.ErrnoException, socket: Duplex, onRefused: OnRefused): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
@@ -120,14 +155,27 @@ function refuse(error: NodeJS.ErrnoException, socket: Duplex, onRefused: OnRefus
   }
   const code = codeOf(error);
   onRefused(code);
-  const { status } = ERRORS[code];
-  const body = JSON.stringify({
-    error: { message: MESSAGES[code], type: ERRORS[code].type, param: null, code },
-  });
-  socket.end(
-    `HTTP/1.1 ${status} ${REASONS[code]}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
-    () => socket.destroy(),
-  );
+  const { status, headers, body } = refusal(code);
+  const fields = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.end(`HTTP/1.1 ${status} ${REASONS[code]}\r\n${fields.join('')}\r\n${body}`, () => socket.destroy());
+}
+
+interface Refusal {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+function refusal(code: RefusalCode): Refusal {
+  const { status, type } = ERRORS[code];
+  const body = JSON.stringify({ error: { message: MESSAGES[code], type, param: null, code } });
+  const headers = {
+    'content-type': 'application/json',
+    'content-length': String(Buffer.byteLength(body)),
+    ...(needsRetryAfter(status) ? { 'retry-after': '1' } : {}),
+    connection: 'close',
+  };
+  return { status, headers, body };
 }
 
 type RefusalCode = 'headers_too_large' | 'body_timeout' | 'invalid_request';

@@ -48,6 +48,8 @@ export function accessLine(request: FinishedRequest): AccessLine {
 
 /** An answer that a worker broke after a good head is an error too, although its status says 200. */
 function levelOf(request: FinishedRequest): AccessLine['level'] {
+  // The router's own answer, e.g. a health check that says 503: polled, and no failure of a request.
+  if (request.attempts.length === 0 && request.error === undefined) return 'info';
   if (request.status >= 500 || request.outcome === 'worker_broken') return 'error';
   return request.status >= 400 ? 'warn' : 'info';
 }

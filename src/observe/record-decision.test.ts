@@ -59,6 +59,12 @@ describe('recordDecision', () => {
     assert.equal(metrics.admissionRejectionsTotal.series.size, 0);
   });
 
+  it('does not take a health check that says 503 for a failed request', () => {
+    const metrics = record(finished({ route: '/health', http_method: 'GET', status: 503, attempts: [] }));
+    assert.equal(metrics.httpRequestsTotal.with('/health', 'GET', '503', '5xx').value, 1);
+    assert.equal(metrics.requestErrorsTotal.series.size, 0);
+  });
+
   it('has no time per token where there is none: one token, no stream, or a cut stream', () => {
     const metrics = record(
       finished({ ttft_ms: 400, completion_tokens: 1 }),
@@ -227,6 +233,7 @@ describe('the table of series', () => {
 
 describe('accessLine', () => {
   const levels: readonly [Partial<FinishedRequest>, string][] = [
+    [{ status: 503, attempts: [] }, 'info'],
     [{ status: 200 }, 'info'],
     [{ status: 304 }, 'info'],
     [{ status: 404, outcome: 'rejected' }, 'warn'],

@@ -86,7 +86,8 @@ function recordOutcome(metrics: Metrics, request: FinishedRequest): void {
     metrics.admissionRejectionsTotal.with(error).inc();
 
   if (outcome === 'client_abort') metrics.clientAbortsTotal.with(route).inc();
-  else if (status >= 400 || outcome === 'worker_broken') {
+  // Without attempt and error it is the router's own answer: a health check that says 503 has not failed.
+  else if ((routed || error !== undefined) && (status >= 400 || outcome === 'worker_broken')) {
     metrics.requestErrorsTotal.with(route, errorType(error)).inc();
   }
   if (outcome === 'worker_broken' && status < 400 && request.worker !== undefined) {

@@ -1,9 +1,7 @@
 /**
- * Every series the router exposes, in one table: `metrics.ts` builds the families from it, the reference page is
- * generated from it. Names, labels and duration buckets of the reference routers are kept, so that their dashboards and alerts
- * go on working.
- *
- * Longer than 300 lines would be fine here: it is data.
+ * Every series the router exposes, in one table (longer than 300 lines because it is data): `metrics.ts` builds the
+ * families from it, the reference page is generated from it. Names, labels and duration buckets of the reference
+ * routers are kept, so that their dashboards and alerts go on working.
  */
 import type { FamilyType } from './registry.ts';
 
@@ -244,8 +242,8 @@ const EVENT_SERIES = {
     [],
     'Choices made although breakers excluded every healthy worker.',
   ),
-  maxLoad: gauge('vllm_router_max_load', [], 'Highest worker load at the last load balancing event.'),
-  minLoad: gauge('vllm_router_min_load', [], 'Lowest worker load at the last load balancing event.'),
+  maxLoad: gauge('vllm_router_max_load', [], 'Highest load of a healthy worker, at the scrape.'),
+  minLoad: gauge('vllm_router_min_load', [], 'Lowest load of a healthy worker, at the scrape.'),
 } as const;
 
 /** Read at each scrape. */

@@ -25,7 +25,15 @@ export interface Arrival {
   /** Set for a WebSocket handshake. */
   readonly tunnel: { readonly socket: Duplex; readonly head: Buffer } | undefined;
   /** Moments along the path, monotonic ms; 0 = not reached. */
-  readonly times: { bodyRead: number; dispatched: number; head: number; queueMs: number; backoffMs: number };
+  readonly times: {
+    bodyRead: number;
+    dispatched: number;
+    head: number;
+    queueMs: number;
+    backoffMs: number;
+    /** Spent with workers whose answers were given up for another attempt. */
+    givenUpMs: number;
+  };
   /** What must be given back when the request ends, whatever its end. */
   readonly releases: (() => void)[];
 }
@@ -38,8 +46,7 @@ export function identify(
 ): Arrival {
   const method = req.method ?? 'GET';
   const target = originForm(req.url ?? '/');
-  const query = target.indexOf('?');
-  const path = normalisePath(query < 0 ? target : target.slice(0, query));
+  const path = normalisePath(pathOf(target));
   const match = matchEndpoint(method, path);
   const given = clientRequestId(rt.settings.requestIdHeaders, req.rawHeaders);
   const requestId = given ?? `${idPrefix(path)}${randomAlphanumeric(24)}`;
@@ -55,7 +62,7 @@ export function identify(
     idFromClient: given !== undefined,
     startedAt: rt.clock.now(),
     decision: newDecision(rt, requestId, method, match.endpoint.route),
-    times: { bodyRead: 0, dispatched: 0, head: 0, queueMs: 0, backoffMs: 0 },
+    times: { bodyRead: 0, dispatched: 0, head: 0, queueMs: 0, backoffMs: 0, givenUpMs: 0 },
     releases: [],
     client: new ClientWatch(res),
   };
@@ -90,6 +97,12 @@ function originForm(target: string): string {
   const authority = /^https?:\/\/[^/?#]*/i.exec(target);
   const rest = authority ? target.slice(authority[0].length) : '';
   return rest.startsWith('/') ? rest : `/${rest}`;
+}
+
+/** Some servers cut a fragment off, so `/sleep#x` would be `/sleep` to them. */
+function pathOf(target: string): string {
+  const end = target.search(/[?#]/);
+  return end < 0 ? target : target.slice(0, end);
 }
 
 function newDecision(rt: Runtime, requestId: string, method: string, route: string): Decision {

@@ -29,6 +29,7 @@ export class RequestAsk implements Ask {
   readonly #input: AskInput;
   #blocks: PromptBlocks | undefined;
   #chars = 0;
+  #hasher: PromptHasher | undefined;
   #hashKey: HashKey | undefined;
 
   constructor(rt: Runtime, arrival: Arrival, input: AskInput) {
@@ -74,7 +75,7 @@ export class RequestAsk implements Ask {
   #readPrompt(): PromptBlocks {
     const { prompt, rawPrompt, fields, bytes } = this.#input;
     if (!prompt) return NO_BLOCKS;
-    const hasher = new PromptHasher(saltOf(this.model, fields));
+    const hasher = (this.#hasher = new PromptHasher(saltOf(this.model, fields)));
     if (rawPrompt) {
       const charsPerToken = this.#rt.tokenRatio.charsPerToken(this.model);
       hasher.role('raw');
@@ -89,9 +90,8 @@ export class RequestAsk implements Ask {
 
   /** Stands for requests without any id: the same prompt, or the same path, goes to the same worker. */
   #fingerprint(): string {
-    const { count, hashes } = this.blocks();
-    if (count === 0) return `${this.#arrival.target}:${this.#input.bytes}`;
-    return `${hashes[2 * count - 2]}:${hashes[2 * count - 1]}`;
+    this.blocks();
+    return this.#hasher ? this.#hasher.fingerprint() : `${this.#arrival.target}:${this.#input.bytes}`;
   }
 }
 

@@ -222,6 +222,7 @@ export function retryAfterMs(headers: readonly string[], wallMs: number): number
   const value = headerOf(headers, 'retry-after')?.trim();
   if (value === undefined) return undefined;
   if (/^\d+$/.test(value)) return Number(value) * 1000;
-  const date = Date.parse(value);
+  // `Date.parse` makes dates of `-1` and `1.5` too; an HTTP date begins with its weekday.
+  const date = /^[A-Za-z]/.test(value) ? Date.parse(value) : NaN;
   return Number.isNaN(date) ? undefined : Math.max(0, date - wallMs);
 }

@@ -3,18 +3,23 @@ import type { Timer } from '../base/clock.ts';
 import type { Attempt } from './attempt.ts';
 import type { Runtime } from './runtime.ts';
 
+/** How long what was written in time, or says that time is up, may take to reach the client. */
+const FLUSH_MS = 5_000;
+
 /** The one deadline over queue, backoff and all attempts. */
 export class Deadline {
   readonly #rt: Runtime;
   readonly #at: number;
-  readonly #timer: Timer;
+  #timer: Timer;
   #attempt: Attempt | undefined;
   #waiter: (() => void) | undefined;
 
-  constructor(rt: Runtime, startedAt: number) {
+  /** `onOverdue`: the request has not even ended a moment after its deadline; its client does not read. */
+  constructor(rt: Runtime, startedAt: number, onOverdue: () => void) {
     this.#rt = rt;
     this.#at = startedAt + rt.settings.timeouts.requestMs;
     this.#timer = rt.clock.after(Math.max(0, this.leftMs), () => {
+      this.#timer = rt.clock.after(FLUSH_MS, onOverdue);
       const { code, message } = this.error();
       this.#attempt?.cut(code, message);
       this.#waiter?.();

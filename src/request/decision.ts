@@ -16,6 +16,11 @@ export interface CandidateRecord {
   readonly matched_tokens?: number;
 }
 
+/** A duration for the record: digits below a microsecond are noise. */
+export function roundMs(ms: number): number {
+  return Math.round(ms * 1000) / 1000;
+}
+
 /** The candidates that are not listed in full. */
 export interface CandidateRest {
   readonly count: number;
@@ -84,6 +89,8 @@ export interface Decision {
   /** Time to the head for streams, else to the end: the meaning of version 3. */
   duration_ms: number;
   total_ms: number;
+  /** The router's own work up to the dispatch: without the client's body, the queue and backoff. */
+  overhead_ms?: number;
   request_bytes: number;
   response_bytes: number;
 }

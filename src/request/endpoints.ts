@@ -180,6 +180,8 @@ for (const row of ROWS) {
 export type Match =
   | { readonly kind: 'endpoint'; readonly endpoint: Endpoint; readonly id?: string }
   | { readonly kind: 'reserved'; readonly endpoint: Endpoint }
+  /** The path climbs above its root: out of the prefix that a worker may be confined to. */
+  | { readonly kind: 'outside'; readonly endpoint: Endpoint }
   | { readonly kind: 'wrong_method'; readonly endpoint: Endpoint };
 
 /** Every route template, for bounded metric labels. */
@@ -197,6 +199,7 @@ export function matchEndpoint(method: string, path: string): Match {
     const id = path.slice(prefix.length, path.length - suffix.length);
     if (!id.includes('/') && row.methods.includes(method)) return { kind: 'endpoint', endpoint: row, id };
   }
+  if (isUnder(path, '/..')) return { kind: 'outside', endpoint: RESERVED };
   if (path.startsWith('/reset_')) return { kind: 'endpoint', endpoint: RESET };
   if (isUnder(path, '/workers') || isUnder(path, '/admin')) return { kind: 'reserved', endpoint: RESERVED };
   const operator = OPERATOR.find((endpoint) => isUnder(path, endpoint.route));
@@ -218,7 +221,8 @@ function isUnder(path: string, root: string): boolean {
 
 /**
  * The path that guards and matching look at: percent-decoded where that reveals a plain character, dot segments and
- * doubled or trailing slashes resolved, so that `/%73leep`, `//sleep` and `/x/../sleep/` are all `/sleep`.
+ * doubled or trailing slashes resolved, so that `/%73leep`, `//sleep` and `/x/../sleep/` are all `/sleep`. What climbs
+ * above the root begins with `/..`.
  */
 export function normalisePath(path: string): string {
   if (PLAIN.test(path)) return path;
@@ -226,7 +230,7 @@ export function normalisePath(path: string): string {
   const segments: string[] = [];
   for (const segment of decoded.split('/')) {
     if (segment === '' || segment === '.') continue;
-    if (segment === '..') segments.pop();
+    if (segment === '..' && segments.length > 0 && segments.at(-1) !== '..') segments.pop();
     else segments.push(segment);
   }
   return `/${segments.join('/')}`;

@@ -1,6 +1,7 @@
 import { accessLine } from '../observe/access-line.ts';
 import { recordDecision } from '../observe/record-decision.ts';
 import type { Arrival } from './arrival.ts';
+import { roundMs } from './decision.ts';
 import { routerMs } from './response-headers.ts';
 import type { Runtime } from './runtime.ts';
 
@@ -9,13 +10,14 @@ export function finish(rt: Runtime, arrival: Arrival): void {
   for (const release of arrival.releases) release();
   const { decision, times, startedAt, endpoint } = arrival;
   const now = rt.clock.now();
-  decision.total_ms = now - startedAt;
-  decision.duration_ms = decision.stream && times.head > 0 ? times.head - startedAt : decision.total_ms;
-  decision.queue_ms = times.queueMs;
+  decision.total_ms = roundMs(now - startedAt);
+  decision.duration_ms =
+    decision.stream && times.head > 0 ? roundMs(times.head - startedAt) : decision.total_ms;
+  decision.queue_ms = roundMs(times.queueMs);
   if (decision.status === 0) decision.status = arrival.client.gone ? 499 : 500;
   const quiet = endpoint.class === 'local';
-  const overhead = times.dispatched > 0 ? { ...decision, overhead_ms: routerMs(arrival, now) } : decision;
-  recordDecision(rt.metrics, overhead, boundedModel(rt, decision.model));
+  if (times.dispatched > 0) decision.overhead_ms = roundMs(routerMs(arrival, now));
+  recordDecision(rt.metrics, decision, boundedModel(rt, decision.model));
   if (!quiet) rt.decisions.push(decision);
   if (rt.settings.log.accessLog && !(quiet && decision.status < 400)) {
     const line = accessLine(decision);

@@ -1,5 +1,7 @@
 import { RouterError } from '../base/errors.ts';
 import { StreamedBody } from '../http/body.ts';
+import { EXCLUSION_NAMES } from '../routing/policy.ts';
+import type { PoolView } from '../workers/pool-view.ts';
 import type { Arrival } from './arrival.ts';
 import { Attempt, type Failure, type FirstResult, type Head } from './attempt.ts';
 import type { Deadline } from './deadline.ts';
@@ -23,7 +25,7 @@ export async function forward(rt: Runtime, arrival: Arrival, call: Call, deadlin
   for (;;) {
     deadline.check();
     const plan = makePlan(rt, call, tried);
-    if (plan.kind === 'none') throw noWorker(rt, call);
+    if (plan.kind === 'none') throw noWorker(plan.pool);
     recordPlan(rt, arrival.decision, plan);
     const outcome = new LegOutcome(rt, arrival, call, plan);
     try {
@@ -33,6 +35,7 @@ export async function forward(rt: Runtime, arrival: Arrival, call: Call, deadlin
       const again = await settleFirst(rt, arrival, call, { attempt, first, outcome, retry, plan });
       if (!again) return;
       tried.add(plan.legs[0].worker.slot);
+      arrival.times.givenUpMs += rt.clock.now() - arrival.times.dispatched;
     } finally {
       outcome.close();
     }
@@ -73,7 +76,7 @@ async function settleFirst(rt: Runtime, arrival: Arrival, call: Call, step: Step
       await hand(rt, arrival, call, step, first.head);
       return false;
     case 'upgraded':
-      outcome.answered(first.head.status);
+      outcome.upgraded(first.head.status);
       await relayTunnel(rt, arrival, first.head, first.socket);
       return false;
   }
@@ -117,14 +120,18 @@ function send(rt: Runtime, arrival: Arrival, call: Call, plan: Plan, retry: Retr
   );
 }
 
-function noWorker(rt: Runtime, call: Call): RouterError {
-  const { listed, members } = rt.registry.membersFor(call.model);
-  const what = listed ? ` for model ${JSON.stringify(call.model)}` : '';
-  const message =
-    members.length === 0
-      ? `no worker is registered${what}`
-      : `none of the ${members.length} workers${what} can take the request`;
-  return new RouterError('no_worker_available', message);
+/** Says what keeps the workers away: `none of the 3 workers for model "m" can take the request (2 unhealthy, 1 draining)`. */
+function noWorker({ key, members, mask }: PoolView): RouterError {
+  const what = key === '' ? '' : ` for model ${JSON.stringify(key)}`;
+  if (members.length === 0) return new RouterError('no_worker_available', 'no worker is registered');
+  const counts = new Map<string, number>();
+  for (const exclusion of mask) {
+    const name = EXCLUSION_NAMES[exclusion] ?? '';
+    counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  const why = Array.from(counts, ([name, count]) => `${count} ${name.replace('_', ' ')}`).join(', ');
+  const who = `none of the ${members.length} workers${what}`;
+  return new RouterError('no_worker_available', `${who} can take the request (${why})`);
 }
 
 /** The client's own body broke off or was too long while it was being passed on: that is what the client must hear. */

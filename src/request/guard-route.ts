@@ -5,11 +5,12 @@ import type { Arrival } from './arrival.ts';
 import { reply } from './reply.ts';
 import type { Runtime } from './runtime.ts';
 
-/** Hides what is not for clients. Throws `route_not_found` or `method_not_allowed`. */
+/** Hides what is not for clients. Throws `route_not_found`, `method_not_allowed` or `invalid_request`. */
 export function guardRoute(rt: Runtime, arrival: Arrival): void {
   const { match, method, endpoint } = arrival;
   if (match.kind === 'wrong_method')
     throw new RouterError('method_not_allowed', `${method} is not offered on ${endpoint.route}`);
+  if (match.kind === 'outside') throw new RouterError('invalid_request', 'the path leads out of its root');
   if (match.kind === 'reserved') throw new RouterError('route_not_found', 'no such route');
   if (endpoint.class !== 'operator' || rt.settings.proxyOperatorRoutes || hasAdminKey(rt, arrival)) return;
   throw new RouterError('route_not_found', 'no such route');

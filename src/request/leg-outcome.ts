@@ -1,7 +1,8 @@
 import { ERRORS } from '../base/errors.ts';
 import type { Arrival } from './arrival.ts';
+import type { Permit } from '../workers/breaker.ts';
 import type { Attempt, Failure } from './attempt.ts';
-import type { AttemptRecord } from './decision.ts';
+import { roundMs, type AttemptRecord } from './decision.ts';
 import type { Plan } from './plan.ts';
 import type { Call } from './read-call.ts';
 import type { RelayEnd } from './relay.ts';
@@ -20,6 +21,7 @@ export class LegOutcome {
   readonly #record: AttemptRecord;
   readonly #startedAt: number;
   #attempt: Attempt | undefined;
+  #credited = false;
 
   constructor(rt: Runtime, arrival: Arrival, call: Call, plan: Plan) {
     this.#rt = rt;
@@ -46,18 +48,25 @@ export class LegOutcome {
   /** The head is here, and with it the first byte or the decision to pass an error on. */
   answered(status: number): void {
     this.#record.status = status;
-    const { permit } = this.#plan.legs[0];
+    const { permit, worker } = this.#plan.legs[0];
     const isFirst = this.#arrival.decision.attempts[0] === this.#record;
     if (FAILING_STATUS.has(status) || (status === 500 && isFirst)) {
       if (permit.failure()) this.#count('failure');
-    } else if (status < 400) {
-      if (permit.success()) this.#count('success');
+    } else if (status < 400 && worker.breaker.state(this.#rt.clock.now()) === 'half_open') {
+      // The next trial does not wait for the end of a stream.
+      this.#succeeded();
     }
+  }
+
+  /** A tunnel stands: what is said in it is no matter of the worker's health. */
+  upgraded(status: number): void {
+    this.#record.status = status;
+    this.#succeeded();
   }
 
   firstToken(now: number): void {
     const leg = this.#plan.legs[0];
-    this.#arrival.decision.ttft_ms = now - this.#arrival.startedAt;
+    this.#arrival.decision.ttft_ms = roundMs(now - this.#arrival.startedAt);
     leg.lease.firstToken(leg.uncachedTokens);
   }
 
@@ -65,15 +74,14 @@ export class LegOutcome {
     const { decision } = this.#arrival;
     this.#readUsage(tap);
     if (end.kind === 'client_left') decision.outcome = 'client_abort';
+    // Not at the first byte: a worker that breaks every stream it begins would never fail twice in a row.
+    if (end.kind === 'complete' && (this.#record.status ?? 0) < 400) this.#succeeded();
     if (end.kind !== 'broken') return;
     const { source } = ERRORS[end.code];
     decision.outcome = source === 'worker' ? 'worker_broken' : 'router_error';
     decision.error = end.code;
     this.#record.error = end.code;
-    if (source !== 'worker') return;
-    // The permit was settled with the first byte: the break is a verdict of its own.
-    const { worker } = this.#plan.legs[0];
-    if (worker.breaker.permit(this.#rt.clock.now()).failure()) this.#count('failure');
+    if (source === 'worker' && this.#brokenPermit().failure()) this.#count('failure');
   }
 
   /** Idempotent end of the attempt, whatever came before. */
@@ -81,8 +89,20 @@ export class LegOutcome {
     const leg = this.#plan.legs[0];
     leg.permit.cancel();
     leg.lease.release();
-    this.#record.duration_ms = this.#rt.clock.now() - this.#startedAt;
+    this.#record.duration_ms = roundMs(this.#rt.clock.now() - this.#startedAt);
     if (this.#attempt?.resent) this.#record.resent = true;
+  }
+
+  #succeeded(): void {
+    if (!this.#plan.legs[0].permit.success()) return;
+    this.#credited = true;
+    this.#count('success');
+  }
+
+  /** A success that was counted at the first byte is not taken back: the break is a verdict of its own. */
+  #brokenPermit(): Permit {
+    const { permit, worker } = this.#plan.legs[0];
+    return this.#credited ? worker.breaker.permit(this.#rt.clock.now()) : permit;
   }
 
   #clientsFault(): boolean {

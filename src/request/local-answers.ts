@@ -99,6 +99,7 @@ function version(rt: Runtime): LocalAnswer {
 
 function serverInfo(rt: Runtime): LocalAnswer {
   const show = rt.settings.exposeRoutingHeaders;
+  const now = rt.clock.now();
   return json(200, {
     router_version: VERSION,
     router_type: 'regular',
@@ -106,6 +107,9 @@ function serverInfo(rt: Runtime): LocalAnswer {
     workers: rt.registry.workers.map((worker) => ({
       ...(show ? { url: worker.id } : {}),
       is_healthy: worker.health.healthy,
+      // Why the last check failed; it may name the address.
+      ...(show && worker.health.reason !== undefined ? { reason: worker.health.reason } : {}),
+      circuit_breaker: worker.breaker.state(now),
       version: rt.versionOf(worker) ?? null,
       models: [...worker.models],
       load: rt.ledger.running(worker.slot),

@@ -40,7 +40,10 @@ export async function readCall(rt: Runtime, arrival: Arrival): Promise<Call> {
   const limits = { maxBytes: maxPayloadSize, idleTimeoutMs: bodyIdleTimeoutMs };
   if (endpoint.body === 'opaque' && (length === undefined || length > HOLD_LIMIT_BYTES)) {
     const streamed = new StreamedBody(req, limits, rt.clock);
-    arrival.releases.push(() => streamed.destroy());
+    arrival.releases.push(() => {
+      arrival.decision.request_bytes = streamed.received;
+      streamed.destroy();
+    });
     return opaqueCall(rt, arrival, streamed);
   }
   const held = await readBody(req, limits, rt.bodyBytes, rt.clock);
@@ -73,8 +76,9 @@ function opaqueCall(rt: Runtime, arrival: Arrival, body: Buffer | StreamedBody |
 }
 
 function jsonCall(rt: Runtime, arrival: Arrival, bytes: Buffer): Call {
+  const json = withoutBom(bytes);
   const { fields, rawPrompt }: Fields =
-    bytes.length > PARSE_LIMIT_BYTES ? scanFields(bytes) : { fields: parseFields(bytes) };
+    json.length > PARSE_LIMIT_BYTES ? scanFields(json) : { fields: parseFields(json) };
   const model = typeof fields['model'] === 'string' ? fields['model'] : '';
   const stream = fields['stream'] === true;
   const { endpoint, decision } = arrival;
@@ -105,6 +109,11 @@ function maxTokensOf(fields: JsonObject): number {
     if (typeof value === 'number' && value >= 0) return value;
   }
   return DEFAULT_MAX_TOKENS;
+}
+
+/** Python's parser, and so vLLM, reads past a byte order mark. */
+function withoutBom(bytes: Buffer): Buffer {
+  return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? bytes.subarray(3) : bytes;
 }
 
 function parseFields(bytes: Buffer): JsonObject {

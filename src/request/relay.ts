@@ -1,9 +1,11 @@
+import type { ServerResponse } from 'node:http';
 import type { ErrorCode } from '../base/errors.ts';
 import { ERRORS } from '../base/errors.ts';
 import { errorEvent } from '../api/error-body.ts';
 import { headerOf } from '../http/headers.ts';
 import type { Arrival } from './arrival.ts';
 import type { Attempt, BodyReceiver, Failure, Head } from './attempt.ts';
+import { boundedModel } from './finish.ts';
 import { EventStreamTap, JsonTap, opaqueTap, type ResponseTap } from './response-tap.ts';
 import { responseHeaders } from './response-headers.ts';
 import type { Runtime } from './runtime.ts';
@@ -48,6 +50,7 @@ class Relay implements BodyReceiver {
   readonly #tap: ResponseTap;
   readonly #framed: boolean;
   readonly #isStream: boolean;
+  readonly #modelLabel: string;
   readonly #done: Promise<Relayed>;
   #resolve!: (result: Relayed) => void;
   #firstSeen = false;
@@ -61,6 +64,7 @@ class Relay implements BodyReceiver {
     this.#head = head;
     this.#events = events;
     this.#framed = isFramed(arrival.method, head);
+    this.#modelLabel = boundedModel(rt, arrival.decision.model);
     const type = headerOf(head.headers, 'content-type')?.toLowerCase() ?? '';
     this.#isStream = type.startsWith('text/event-stream');
     this.#tap = tapFor(type, headerOf(head.headers, 'content-encoding'), this.#framed);
@@ -114,23 +118,21 @@ class Relay implements BodyReceiver {
   onBroken(failure: Failure): void {
     if (this.#ended) return;
     this.#ended = { kind: 'broken', code: failure.code, message: failure.message };
-    const { res, endpoint } = this.#arrival;
+    const { res } = this.#arrival;
     const canAppend =
       this.#isStream &&
       this.#tap.atEventBoundary &&
       headerOf(this.#head.headers, 'content-length') === undefined;
     if (canAppend) {
-      res.end(
-        errorEvent(endpoint.dialect, {
-          code: failure.code,
-          spec: ERRORS[failure.code],
-          message: failure.message,
-        }),
-        this.#onFlushed,
-      );
+      // After the protocol's end the client has everything, and expects nothing more.
+      res.end(this.#tap.complete() ? '' : this.#errorEvent(failure), this.#onFlushed);
     } else {
-      res.destroy();
+      breakOff(res);
     }
+  }
+
+  #errorEvent({ code, message }: Failure): string {
+    return errorEvent(this.#arrival.endpoint.dialect, { code, spec: ERRORS[code], message });
   }
 
   #watchTokens(): void {
@@ -144,7 +146,7 @@ class Relay implements BodyReceiver {
     } else if (events > this.#seenEvents) {
       const now = this.#rt.clock.now();
       this.#rt.metrics.interTokenLatencySeconds
-        .with(this.#arrival.decision.model ?? '')
+        .with(this.#modelLabel)
         .observe((now - this.#lastEventAt) / 1000 / (events - this.#seenEvents));
       this.#lastEventAt = now;
       this.#seenEvents = events;
@@ -177,6 +179,13 @@ class Relay implements BodyReceiver {
     res.off('drain', this.#onDrain);
     this.#resolve({ end: this.#ended ?? { kind: 'client_left' }, tap: this.#tap });
   }
+}
+
+/** Ends a response so that the client sees that something is missing. */
+function breakOff(res: ServerResponse): void {
+  // To an HTTP/1.0 client a body of unknown length ends with the connection: a clean end would pass for the whole.
+  if (res.chunkedEncoding || res.req.httpVersion !== '1.0') res.destroy();
+  else res.socket?.resetAndDestroy();
 }
 
 /** Whether HTTP itself tells where the body ends; else only the end of the connection does. */

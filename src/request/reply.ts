@@ -18,11 +18,10 @@ export function reply(rt: Runtime, arrival: Arrival, answer: LocalAnswer): Promi
   decision.status = answer.status;
   arrival.times.head = rt.clock.now();
   const length = Buffer.byteLength(answer.body);
+  // A 204 has no body, and so neither type nor length (RFC 9110 8.6).
+  const entity = ['content-type', answer.contentType, 'content-length', String(length)];
   const headers = [
-    'content-type',
-    answer.contentType,
-    'content-length',
-    String(length),
+    ...(answer.status === 204 ? [] : entity),
     ...(answer.headers ?? []),
     ...corsOf(rt, arrival),
   ];

@@ -18,14 +18,15 @@ export function responseHeaders(
   workerHeaders: readonly string[],
   facts: HeadFacts,
 ): string[] {
-  const cors = corsOf(rt, arrival);
+  // Who may read answers across origins is for this router to say: vLLM lets everybody unless told otherwise.
+  const crossOrigin = arrival.req.headers.origin !== undefined;
   const headers = endToEnd(
     workerHeaders,
-    (name) => OURS.has(name) || (cors.length > 0 && name.startsWith('access-control-')),
+    (name) => OURS.has(name) || (crossOrigin && name.startsWith('access-control-')),
   );
   if (facts.isStream && headerOf(headers, 'x-accel-buffering') === undefined)
     headers.push('x-accel-buffering', 'no');
-  headers.push(...cors);
+  headers.push(...corsOf(rt, arrival));
   addRouterHeaders(rt, arrival, headers, facts.now);
   return headers;
 }
@@ -38,9 +39,11 @@ export function addRouterHeaders(rt: Runtime, arrival: Arrival, headers: string[
   if (rt.stopping()) headers.push('connection', 'close');
 }
 
+/** Routes that change or reveal a worker are not for web pages, whatever origins are allowed. */
 export function corsOf(rt: Runtime, arrival: Arrival): string[] {
   const origin = arrival.req.headers.origin;
-  return origin === undefined ? [] : corsHeaders(rt.settings.listen.corsAllowedOrigins, origin);
+  if (origin === undefined || arrival.endpoint.class === 'operator') return [];
+  return corsHeaders(rt.settings.listen.corsAllowedOrigins, origin);
 }
 
 /** `router` = the router's own work up to the dispatch, `queue` = waiting for a turn, `worker` = dispatch to first byte. */
@@ -52,9 +55,9 @@ function serverTiming(arrival: Arrival, now: number): string {
   return parts.join(', ');
 }
 
-/** From the last byte of the request to its (last) dispatch, without queue and backoff. */
+/** From the last byte of the request to its (last) dispatch, without queue, backoff and earlier attempts. */
 export function routerMs(arrival: Arrival, now: number): number {
   const { times, startedAt } = arrival;
   const from = times.bodyRead || startedAt;
-  return Math.max(0, (times.dispatched || now) - from - times.queueMs - times.backoffMs);
+  return Math.max(0, (times.dispatched || now) - from - times.queueMs - times.backoffMs - times.givenUpMs);
 }

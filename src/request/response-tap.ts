@@ -15,41 +15,59 @@ export interface ResponseTap {
 }
 
 /** Enough for the usage chunk and the terminator of any known API. */
-const TAIL_BYTES = 8 * 1024;
-const HEAD_BYTES = 4 * 1024;
+const TAIL_BYTES = 4 * 1024;
+/** Enough for the id of a stored response, and for Anthropic's first event. */
+const HEAD_BYTES = 1024;
 
-/** The first and the last bytes of a body, by reference to its chunks. */
+/**
+ * The first and the last bytes of a body, copied out of its chunks unless there is only one: a chunk that is kept until
+ * its stream has ended costs the garbage collector more than the copy does. What is looked for in them is ASCII.
+ */
 class Ends {
-  readonly #head: Buffer[] = [];
+  #only: Buffer | undefined;
+  /** Made for the second chunk: the head, and behind it the tail, which is written round and round. */
+  #kept: Buffer | undefined;
   #headBytes = 0;
-  #tail: Buffer[] = [];
-  #tailBytes = 0;
+  #tailAt = HEAD_BYTES;
+  #tailFull = false;
 
   push(chunk: Buffer): void {
-    if (this.#headBytes < HEAD_BYTES) {
-      this.#head.push(chunk.length > HEAD_BYTES ? chunk.subarray(0, HEAD_BYTES) : chunk);
-      this.#headBytes += chunk.length;
+    if (this.#kept) {
+      this.#keep(this.#kept, chunk);
+    } else if (!this.#only) {
+      this.#only = chunk;
+    } else {
+      this.#kept = Buffer.allocUnsafeSlow(HEAD_BYTES + TAIL_BYTES);
+      this.#keep(this.#kept, this.#only);
+      this.#keep(this.#kept, chunk);
+      this.#only = undefined;
     }
-    this.#tail.push(chunk);
-    this.#tailBytes += chunk.length;
-    if (this.#tailBytes > 2 * TAIL_BYTES || this.#tail.length > 256) this.#trim();
   }
 
   head(): string {
-    return Buffer.concat(this.#head).toString('utf8');
+    if (this.#kept) return this.#kept.toString('latin1', 0, this.#headBytes);
+    return this.#only?.toString('latin1', 0, HEAD_BYTES) ?? '';
   }
 
   tail(): string {
-    this.#trim();
-    return Buffer.concat(this.#tail).toString('utf8');
+    if (!this.#kept) return this.#only?.toString('latin1', Math.max(0, this.#only.length - TAIL_BYTES)) ?? '';
+    const newest = this.#kept.toString('latin1', HEAD_BYTES, this.#tailAt);
+    return this.#tailFull ? this.#kept.toString('latin1', this.#tailAt) + newest : newest;
   }
 
-  /** Copies the part that is kept, so that large chunks are not held for their last bytes. */
-  #trim(): void {
-    const all = Buffer.concat(this.#tail);
-    const kept = Buffer.from(all.subarray(Math.max(0, all.length - TAIL_BYTES)));
-    this.#tail = [kept];
-    this.#tailBytes = kept.length;
+  #keep(kept: Buffer, chunk: Buffer): void {
+    if (this.#headBytes < HEAD_BYTES) {
+      this.#headBytes += chunk.copy(kept, this.#headBytes, 0, HEAD_BYTES - this.#headBytes);
+    }
+    let from = Math.max(0, chunk.length - TAIL_BYTES);
+    while (from < chunk.length) {
+      const copied = chunk.copy(kept, this.#tailAt, from);
+      from += copied;
+      this.#tailAt += copied;
+      if (this.#tailAt < kept.length) continue;
+      this.#tailAt = HEAD_BYTES;
+      this.#tailFull = true;
+    }
   }
 }
 
@@ -70,29 +88,75 @@ abstract class EndsTap {
 const LF = 0x0a;
 const CR = 0x0d;
 const DATA_LINE = Buffer.from('data:');
-const END_OF_EVENT = Buffer.from('\n\n');
-const STREAM_END =
-  /(?:^|\n)(?:data: ?\[DONE\]|event: ?(?:message_stop|error|response\.(?:completed|failed|incomplete)))\r?\n/;
+const DONE = /(?:^|\n)data: ?\[DONE\]\r?\n/;
+const LAST_EVENT = /(?:^|\n)event: ?(?:message_stop|error|response\.(?:completed|failed|incomplete))\r?\n/;
+
+/** Counts server-sent events that carry data, however their bytes are cut into chunks. */
+class EventCounter {
+  count = 0;
+  /** Bytes of `data:` seen at the start of the line; -1 = the rest of the line does not matter. */
+  #matched = 0;
+  /** Whether the event that the line belongs to has been counted: it may have several data lines. */
+  #counted = false;
+
+  push(chunk: Buffer): void {
+    let at = 0;
+    while (at < chunk.length) {
+      if (this.#matched >= 0) {
+        this.#lineStart(chunk[at]);
+        at += 1;
+        continue;
+      }
+      const end = chunk.indexOf(LF, at);
+      if (end < 0) return;
+      this.#matched = 0;
+      at = end + 1;
+    }
+  }
+
+  #lineStart(byte: number | undefined): void {
+    if (byte === LF) {
+      // An empty line ends the event.
+      if (this.#matched === 0) this.#counted = false;
+      this.#matched = 0;
+    } else if (byte === DATA_LINE[this.#matched]) {
+      this.#matched += 1;
+      if (this.#matched < DATA_LINE.length) return;
+      if (!this.#counted) this.count += 1;
+      this.#counted = true;
+      this.#matched = -1;
+    } else if (byte !== CR || this.#matched > 0) {
+      this.#matched = -1;
+    }
+  }
+}
 
 /** Server-sent events, identity-encoded. */
 export class EventStreamTap extends EndsTap implements ResponseTap {
-  events = 0;
-  #last = LF;
-  #beforeLast = LF;
+  readonly #counter = new EventCounter();
+  /** The last three bytes; a body begins as if an event had just ended. */
+  #ending = 0x0a0a;
+
+  get events(): number {
+    return this.#counter.count;
+  }
 
   get atEventBoundary(): boolean {
-    return this.#last === LF && (this.#beforeLast === LF || this.#beforeLast === CR);
+    return (this.#ending & 0xffff) === 0x0a0a || this.#ending === 0x0a0d0a;
   }
 
   push(chunk: Buffer): void {
     this.ends.push(chunk);
-    this.#countEvents(chunk);
-    this.#beforeLast = chunk.length > 1 ? (chunk[chunk.length - 2] ?? LF) : this.#last;
-    this.#last = chunk[chunk.length - 1] ?? this.#last;
+    this.#counter.push(chunk);
+    for (let at = Math.max(0, chunk.length - 3); at < chunk.length; at += 1) {
+      this.#ending = ((this.#ending << 8) | (chunk[at] ?? 0)) & 0xffffff;
+    }
   }
 
   complete(): boolean {
-    return STREAM_END.test(this.ends.tail());
+    const tail = this.ends.tail();
+    // Clients act on an event when the empty line behind it has come; `[DONE]` tells them by itself.
+    return DONE.test(tail) || (this.atEventBoundary && LAST_EVENT.test(tail));
   }
 
   override usage(): Usage | undefined {
@@ -105,17 +169,6 @@ export class EventStreamTap extends EndsTap implements ResponseTap {
       completionTokens: last.completionTokens ?? first.completionTokens,
       cachedTokens: last.cachedTokens ?? first.cachedTokens,
     };
-  }
-
-  /** Almost always one whole event per chunk. An event cut in two by chunking counts once, when its `data:` is whole. */
-  #countEvents(chunk: Buffer): void {
-    let at = chunk.indexOf(DATA_LINE);
-    while (at >= 0) {
-      if (at === 0 ? this.#last === LF : chunk[at - 1] === LF) this.events += 1;
-      const end = chunk.indexOf(END_OF_EVENT, at);
-      if (end < 0) return;
-      at = chunk.indexOf(DATA_LINE, end);
-    }
   }
 }
 

@@ -37,13 +37,11 @@ export class RetryDecision {
   afterFailure(failure: Failure): boolean {
     if (!ERRORS[failure.code].retryable) return false;
     if (failure.sent && this.#call.retry === 'connect') return false;
-    if (this.#call.body instanceof StreamedBody && (this.#call.body.consumed || this.#call.body.destroyed))
-      return false;
-    return this.#retry(undefined);
+    return this.#bodyIsThere() && this.#retry(undefined);
   }
 
   afterStatus(status: number, retryAfterMs: number | undefined): boolean {
-    if (this.looksElsewhere(status)) return this.#nextWorker();
+    if (this.looksElsewhere(status)) return this.#bodyIsThere() && this.#nextWorker();
     if (this.#call.retry === 'connect') return false;
     if (retryAfterMs !== undefined && retryAfterMs > this.#rt.settings.retry.maxBackoffMs) return false;
     return this.#retry(retryAfterMs);
@@ -78,6 +76,12 @@ export class RetryDecision {
         );
       });
     });
+  }
+
+  /** A streamed body can be sent only as long as nothing of it has been. */
+  #bodyIsThere(): boolean {
+    const { body } = this.#call;
+    return !(body instanceof StreamedBody && (body.consumed || body.destroyed));
   }
 
   #isSearch(): boolean {

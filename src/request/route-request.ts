@@ -22,7 +22,7 @@ export async function routeRequest(
   tunnel?: Arrival['tunnel'],
 ): Promise<void> {
   const arrival = identify(rt, req, res, tunnel);
-  const deadline = new Deadline(rt, arrival.startedAt);
+  const deadline = new Deadline(rt, arrival.startedAt, () => res.destroy());
   try {
     if (await answerPreflight(rt, arrival)) return;
     guardRoute(rt, arrival);

@@ -69,6 +69,9 @@ function onWorkerEvent(rt: Runtime, event: RegistryEvent): void {
       rt.cacheIndex?.forget(event.worker.slot);
       rt.policy.observe?.({ type: 'left', slot: event.worker.slot });
       return;
+    case 'waiting':
+      log.warn({ worker: id, reason: event.worker.health.reason }, 'worker is not healthy yet');
+      return;
     case 'healthy':
       metrics.workerHealth.with(id).set(1);
       log.info({ worker: id }, 'worker is healthy');

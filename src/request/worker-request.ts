@@ -25,15 +25,18 @@ export function workerRequest(rt: Runtime, arrival: Arrival, call: Call, worker:
   const { apiKey, rank } = worker.spec;
   const clientHeaders = arrival.req.rawHeaders;
   const adminBearer = rt.settings.adminApiKey !== undefined && presentsAdminBearer(rt, arrival);
+  // An empty one names nothing.
+  const bringsRequestId = (headerOf(clientHeaders, 'x-request-id') ?? '') !== '';
   const headers = endToEnd(clientHeaders, (name) => {
     if (NEVER_FORWARDED.has(name)) return true;
     if (apiKey !== undefined && CREDENTIALS.has(name)) return true;
     if (adminBearer && name === 'authorization') return true;
+    if (name === 'x-request-id' && !bringsRequestId) return true;
     return name === RANK_HEADER && rank !== undefined;
   });
   if (apiKey !== undefined) headers.push('authorization', `Bearer ${apiKey}`);
   if (rank !== undefined) headers.push(RANK_HEADER, String(rank));
-  if (headerOf(clientHeaders, 'x-request-id') === undefined) headers.push('x-request-id', arrival.requestId);
+  if (!bringsRequestId) headers.push('x-request-id', arrival.requestId);
   if (call.body instanceof StreamedBody) addLength(headers, clientHeaders);
   return {
     method: arrival.method,
@@ -41,6 +44,7 @@ export function workerRequest(rt: Runtime, arrival: Arrival, call: Call, worker:
     headers,
     body: call.body,
     upgrade: arrival.tunnel ? 'websocket' : undefined,
+    once: call.retry === 'connect',
   };
 }
 

@@ -6,6 +6,8 @@ import { hash53 } from '../base/hash.ts';
 import { HashRing } from './hash-ring.ts';
 import type { Member } from './policy.ts';
 
+fc.configureGlobal({ seed: 7 });
+
 const members = (...slots: number[]): Member[] => slots.map((slot) => ({ slot, id: workerId(slot) }));
 const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 const keys = range(4000).map((i) => hash53(`key-${i}`));

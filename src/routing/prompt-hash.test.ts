@@ -4,6 +4,8 @@ import fc from 'fast-check';
 import type { PromptBlocks } from './blocks.ts';
 import { MAX_HASHED_UNITS, PromptHasher, blocksFromHashIds, unitsOf } from './prompt-hash.ts';
 
+fc.configureGlobal({ seed: 7 });
+
 type Piece =
   { kind: 'role'; name: string } | { kind: 'text'; value: string } | { kind: 'tokens'; ids: number[] };
 

@@ -3,6 +3,8 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { TokenRatio } from './token-ratio.ts';
 
+fc.configureGlobal({ seed: 7 });
+
 describe('TokenRatio', () => {
   it('starts at four characters per token', () => {
     assert.equal(new TokenRatio().charsPerToken('m'), 4);

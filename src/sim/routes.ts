@@ -137,9 +137,18 @@ export function findRoute(method: string, path: string): FoundRoute {
   if (fixed) return fixed;
   for (const [patternMethod, pattern, route] of PATTERNS) {
     const match = patternMethod === method ? pattern.exec(path) : null;
-    if (match) return { kind: 'route', route, pathId: decodeURIComponent(match[1] ?? '') };
+    if (match) return { kind: 'route', route, pathId: decoded(match[1] ?? '') };
   }
   return PATHS.has(path) ? { kind: 'method' } : NONE;
+}
+
+/** What is no valid encoding is taken as it is: it names nothing anyway. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 function readFaults(_sim: SimState, exchange: Exchange, control: FaultControl): void {

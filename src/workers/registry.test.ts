@@ -98,6 +98,19 @@ describe('membership', () => {
   });
 });
 
+describe('a worker that was never healthy', () => {
+  it('is told of once for each reason that its checks fail for', () => {
+    const { registry, workers, events } = setUp('a');
+    const [a] = workers;
+    assert.ok(a);
+    for (const reason of ['refused', 'refused', 'status 503', 'status 503'])
+      registry.reportCheck(a, false, reason);
+    registry.reportCheck(a, true);
+    registry.reportCheck(a, false, 'refused');
+    assert.deepEqual(events, ['a joined', 'a waiting', 'a waiting', 'a healthy']);
+  });
+});
+
 describe('pools', () => {
   it('hold the workers that list the model, else all', () => {
     const { idsFor, registry, workers, list } = setUp('a', 'b', 'c');
@@ -211,7 +224,7 @@ describe('health', () => {
     assert.equal(a.health.healthy, true);
     assert.equal(a.rampStartedAt, 10);
     assert.equal(a.health.changedAt, 10);
-    assert.deepEqual(events, ['a healthy', 'a unhealthy', 'a healthy']);
+    assert.deepEqual(events, ['a waiting', 'a healthy', 'a unhealthy', 'a healthy']);
   });
 });
 

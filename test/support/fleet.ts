@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { App } from '../../src/app.ts';
-import type { Clock } from '../../src/base/clock.ts';
 import type { Random } from '../../src/base/random.ts';
+import type { VirtualClock } from '../../src/base/virtual-clock.ts';
 import { configFromOptions } from '../../src/config/load.ts';
 import type { RouterOptions } from '../../src/config/options.ts';
 import { silentLog, type Log } from '../../src/observe/log.ts';
@@ -17,7 +17,7 @@ export interface FleetOptions {
   readonly router?: Omit<RouterOptions, 'workerUrls'>;
   readonly log?: Log;
   /** The router's clock and chance, where a test turns them itself; the workers keep real time. */
-  readonly clock?: Clock;
+  readonly clock?: VirtualClock;
   readonly random?: Random;
   /** Wait until every simulated worker is healthy; default true. */
   readonly waitForWorkers?: boolean;
@@ -51,14 +51,24 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
       startSimWorker({ seed: index, timeScale: TIME_SCALE, ...worker }),
     ),
   );
-  const app = new App(settingsOf(options, workers), { log: options.log ?? silentLog });
+  const { log = silentLog, clock, random } = options;
+  const app = new App(settingsOf(options, workers), {
+    log,
+    ...(clock && { clock }),
+    ...(random && { random }),
+  });
   const { port, metricsPort } = await app.start();
+  // The first checks come a moment after the start.
+  clock?.advance(200);
   if (options.waitForWorkers !== false) await allHealthy(app);
   const url = `http://127.0.0.1:${port}`;
   const metricsUrl = `http://127.0.0.1:${metricsPort ?? 0}/metrics`;
   let stopped: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
-    await app.stop({ immediately: true });
+    const stopping = app.stop({ immediately: true });
+    // Its timers, too, run on the test's clock.
+    clock?.advance(5_000);
+    await stopping;
     await Promise.all(workers.map((worker) => worker.stop()));
     await settled(app);
     assertNothingLeaked(app);
@@ -84,6 +94,8 @@ function settingsOf(
     port: 0,
     metrics: { port: 0 },
     slowStartSecs: 0,
+    // After the first checks none comes unasked, so that what a test waits for is what it caused.
+    healthCheck: { checkIntervalSecs: 2_000_000 },
     loadCheckIntervalSecs: 0,
     shutdownTimeoutSecs: 5,
     ...options.router,
@@ -157,6 +169,29 @@ export function until(
     stop = subscribe(check);
     check();
   });
+}
+
+/** Resolves when `done` holds, for what has no event of its own. */
+export function eventually(done: () => boolean): Promise<void> {
+  return until(done, (check) => every(2, check));
+}
+
+/** Resolves to the value when it has stood still for a while: for what is over when nothing happens any more. */
+export async function settledAt(value: () => number): Promise<number> {
+  let last = -1;
+  let unchanged = 0;
+  await eventually(() => {
+    unchanged = value() === last ? unchanged + 1 : 0;
+    last = value();
+    return unchanged > 50;
+  });
+  return last;
+}
+
+/** Lets virtual time go by, in step with real time, until `work` is done. */
+export async function advanceUntil<T>(clock: VirtualClock, stepMs: number, work: Promise<T>): Promise<T> {
+  const stop = every(1, () => clock.advance(stepMs));
+  return work.finally(stop);
 }
 
 /** A subscription for what has no event of its own. */

@@ -2,7 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startFleet } from '../support/fleet.ts';
 
-const CHAT = { model: 'sim-model', messages: [{ role: 'user', content: 'Tell me about routers.' }], max_tokens: 4 };
+const CHAT = {
+  model: 'sim-model',
+  messages: [{ role: 'user', content: 'Tell me about routers.' }],
+  max_tokens: 4,
+};
 
 test('a chat goes to a worker and the headers say which and why', async () => {
   await using fleet = await startFleet();

@@ -34,7 +34,8 @@ export class HttpWorkerClient implements WorkerClient {
     const exchange = new HttpExchange(request, this.#prefix + request.path, sink, () =>
       openFresh(this.#origin, this.#socketPath, this.#settings),
     );
-    exchange.dispatchOn(this.#pool);
+    if (request.once) exchange.dispatchFresh();
+    else exchange.dispatchOn(this.#pool);
     return exchange;
   }
 
@@ -93,6 +94,11 @@ class HttpExchange implements Exchange, ConnectionAwareHandler {
     }
   }
 
+  dispatchFresh(): void {
+    this.#fresh = this.#openFresh();
+    this.dispatchOn(this.#fresh);
+  }
+
   pause(): void {
     this.#controller?.pause();
   }
@@ -104,8 +110,9 @@ class HttpExchange implements Exchange, ConnectionAwareHandler {
   abort(): void {
     if (this.#done) return;
     this.#aborted = true;
-    this.#controller?.abort(ABORTED);
+    // First, for undici reports the abort as an error before `abort` returns.
     this.#finish();
+    this.#controller?.abort(ABORTED);
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -133,7 +140,7 @@ class HttpExchange implements Exchange, ConnectionAwareHandler {
     statusText = '',
   ): void {
     if (this.#done || status < 200) return;
-    this.#sink.onHead(status, statusText, flatten(controller.rawHeaders));
+    this.#sink.onHead(status, latin1(statusText), flatten(controller.rawHeaders));
   }
 
   onResponseData(_controller: unknown, chunk: Buffer): void {
@@ -180,8 +187,7 @@ class HttpExchange implements Exchange, ConnectionAwareHandler {
     this.#controller = undefined;
     this.#sent = false;
     this.#onReusedSocket = false;
-    this.#fresh = this.#openFresh();
-    this.dispatchOn(this.#fresh);
+    this.dispatchFresh();
   }
 
   #finish(): void {
@@ -192,6 +198,11 @@ class HttpExchange implements Exchange, ConnectionAwareHandler {
 
 function isStream(body: WorkerRequest['body']): boolean {
   return body !== undefined && !Buffer.isBuffer(body);
+}
+
+/** undici reads the reason phrase as UTF-8, Node writes it as Latin-1: so the same bytes go out. */
+function latin1(statusText: string): string {
+  return /^[\x20-\x7e]*$/.test(statusText) ? statusText : Buffer.from(statusText, 'utf8').toString('latin1');
 }
 
 /** undici hands raw headers over as buffers: header bytes are Latin-1. */

@@ -16,8 +16,19 @@ const CONNECT_CODES = new Set([
 
 /** Node and undici error to a code of the catalogue. `sent` = the request had been written to a connection. */
 export function toFailure(error: Error, sent: boolean): TransportFailure {
-  return { code: codeOf(error, sent), message: describe(error), sent };
+  const code = codeOf(error, sent);
+  const words = WORDS[code];
+  const message = words === undefined ? error.message : `${words} (${reasonOf(error)})`;
+  return { code, message, sent };
 }
+
+/** What clients read. Node's own messages would tell them the worker's address. */
+const WORDS: Partial<Readonly<Record<ErrorCode, string>>> = {
+  connect_failed: 'no connection to the worker could be made',
+  connect_timeout: 'no connection to the worker could be made in time',
+  worker_closed: 'the worker closed the connection before its answer was complete',
+  worker_bad_response: 'what the worker sent is not a valid HTTP response',
+};
 
 function codeOf(error: Error, sent: boolean): ErrorCode {
   const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
@@ -25,7 +36,8 @@ function codeOf(error: Error, sent: boolean): ErrorCode {
   if (code === 'UND_ERR_INVALID_ARG' || code === 'UND_ERR_NOT_SUPPORTED') return 'invalid_request';
   if (code === 'UND_ERR_CONNECT_TIMEOUT' || (code === 'ETIMEDOUT' && !sent)) return 'connect_timeout';
   if (
-    code.startsWith('HPE_') ||
+    // undici's parser error has no code where llhttp's number has no name.
+    error.name === 'HTTPParserError' ||
     code === 'UND_ERR_HEADERS_OVERFLOW' ||
     code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH'
   ) {
@@ -36,8 +48,9 @@ function codeOf(error: Error, sent: boolean): ErrorCode {
   return 'worker_closed';
 }
 
-/** Aggregate errors (several addresses tried) have no message of their own. */
-function describe(error: Error): string {
-  if (error instanceof AggregateError && error.errors[0] instanceof Error) return error.errors[0].message;
-  return error.message || error.name;
+/** Node's or undici's code, which an aggregate error (several addresses tried) has from its first. */
+function reasonOf(error: Error): string {
+  const first: unknown = error instanceof AggregateError ? error.errors[0] : error;
+  if (first instanceof Error && 'code' in first && typeof first.code === 'string') return first.code;
+  return error.name;
 }

@@ -65,6 +65,17 @@ describe('consistent_hash', () => {
     assert.ok(range(300).some((i) => dispatch(policy, print(i), after).index === 3));
   });
 
+  it('keeps a session at home for as long as it goes on', () => {
+    const fleet = new FakeFleet();
+    const policy = ring(fleet);
+    range(20).forEach((i) => dispatch(policy, session(i), fleet.pool(3)));
+    for (let turn = 0; turn < 4; turn++) {
+      fleet.clock.advance(TTL - 1);
+      const after = fleet.pool(4, { generation: 2 });
+      range(20).forEach((i) => assert.equal(dispatch(policy, session(i), after).reason, 'sticky'));
+    }
+  });
+
   it('lets an idle session go when its time is over', () => {
     const fleet = new FakeFleet();
     const policy = ring(fleet);
@@ -106,10 +117,8 @@ describe('consistent_hash', () => {
     const other = fleet.pool([2, 3], { key: 'other' });
     const first = dispatch(policy, session(1), one);
     assert.equal(dispatch(policy, session(1), other).reason, 'ring_owner');
-    assert.deepEqual(
-      [dispatch(policy, session(1), one).index, dispatch(policy, session(1), one).reason],
-      [first.index, 'sticky'],
-    );
+    const again = dispatch(policy, session(1), one);
+    assert.deepEqual([again.index, again.reason], [first.index, 'sticky']);
   });
 
   it('with a load bound walks on from a worker far above the mean, pinned or not', () => {

@@ -4,6 +4,8 @@ import fc from 'fast-check';
 import { FakeFleet, askFor, dispatch, prompt } from '../../../test/support/pool.ts';
 import { LeastWorkPolicy } from './least-work.ts';
 
+fc.configureGlobal({ seed: 7 });
+
 const leastWork = (fleet: FakeFleet, theta = 0.3): LeastWorkPolicy =>
   new LeastWorkPolicy({ theta }, fleet.deps);
 const ask = askFor(prompt(1000));

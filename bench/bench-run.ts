@@ -1,0 +1,69 @@
+import type { LoadProcess } from './load-process.ts';
+import type { Options } from './options.ts';
+import { progress, type Rounds } from './rounds.ts';
+import { startTarget, type Target, type TargetPlace } from './targets.ts';
+
+/** One run: the load process, the targets started so far, and what was measured. */
+export class BenchRun {
+  readonly load: LoadProcess;
+  readonly options: Options;
+  readonly #place: TargetPlace;
+  readonly #targets = new Map<string, Target>();
+  readonly #missing = new Map<string, string>();
+  /** Requests per second of this router alone, once measured. */
+  routerMaximum: number | undefined;
+
+  constructor(load: LoadProcess, options: Options, dir: string) {
+    this.load = load;
+    this.options = options;
+    this.#place = { workerPorts: load.workerPorts, dir, installNginx: options.installNginx };
+  }
+
+  /**
+   * Starts those that are not running yet. `names` are the part's own choice; what the user asks for goes before it, and
+   * what cannot be had here is left out.
+   */
+  async targets(names: readonly string[]): Promise<Target[]> {
+    const running: Target[] = [];
+    for (const name of this.options.targets ?? names) {
+      const target = this.#targets.get(name) ?? (await this.#start(name));
+      if (!target) continue;
+      this.#targets.set(name, target);
+      running.push(target);
+    }
+    return running;
+  }
+
+  /** A process of its own, for memory measurements; the caller stops it. */
+  async fresh(name: string): Promise<Target | undefined> {
+    return this.options.targets?.includes(name) === false ? undefined : this.#start(name);
+  }
+
+  /** Milliseconds, scaled for a quick run. */
+  ms(full: number): number {
+    return Math.round(full * this.options.pace);
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([...this.#targets.values()].map((target) => target.stop()));
+    this.#targets.clear();
+  }
+
+  get missing(): ReadonlyMap<string, string> {
+    return this.#missing;
+  }
+
+  async #start(name: string): Promise<Target | undefined> {
+    if (this.#missing.has(name)) return undefined;
+    progress(`starting ${name}`);
+    const target = await startTarget(name, this.#place);
+    if (!('missing' in target)) return target;
+    this.#missing.set(name, target.missing);
+    progress(`skipped: ${name}: ${target.missing}`);
+    return undefined;
+  }
+}
+
+export function find(rounds: readonly Rounds[], name: string): Rounds | undefined {
+  return rounds.find(({ target }) => target === name);
+}

@@ -1,0 +1,83 @@
+import { find, type BenchRun } from '../bench-run.ts';
+import { memory } from '../load/process-usage.ts';
+import type { Measured } from '../load/protocol.ts';
+import { mebibytes, number, times, type Bar, type PartReport } from '../report.ts';
+import { errorsOf, inRounds, medianOf, progress, ratioOf, type Rounds } from '../rounds.ts';
+import { ALL_TARGETS, BARE, ROUTER, ROUTER_NO_LOG, type Target } from '../targets.ts';
+
+const CONNECTIONS = 32;
+/** Below this share of a core, the target was the limit and not the load. */
+const LOAD_IS_THE_LIMIT = 0.93;
+
+/** Small chats as fast as each target takes them: CPU time per request, requests per second. */
+export async function requestPart(run: BenchRun): Promise<PartReport> {
+  const targets = await run.targets(ALL_TARGETS);
+  for (const target of targets) {
+    progress(`request: warming up ${target.name}`);
+    await measure(run, target, 0, 1_500);
+  }
+  const all = await inRounds('request', targets, run.options.rounds, (target) => measure(run, target, 250, 1_250));
+  const bare = find(all, BARE);
+  const router = find(all, ROUTER);
+  if (router) run.routerMaximum = medianOf(router, perSecond);
+  const peaks = new Map(targets.map(({ name, pid }) => [name, pid === undefined ? 0 : memory(pid).peak]));
+  return {
+    table: {
+      title: `Chat completions, 2 KiB body, not streamed, 4 workers, ${CONNECTIONS} connections`,
+      columns: ['target', 'CPU us/request', 'x bare', 'requests/s', 'p50 ms', 'p99 ms', 'peak RSS MiB', 'errors'],
+      rows: all.map((rounds) => [
+        rounds.target,
+        rounds.target === 'direct' ? '-' : number(medianOf(rounds, cpuPerRequest)),
+        bare && rounds.target !== 'direct' ? times(ratioOf(rounds, bare, cpuPerRequest)) : '-',
+        number(medianOf(rounds, perSecond)) + (medianOf(rounds, ({ loadBusy }) => loadBusy) > LOAD_IS_THE_LIMIT ? '*' : ''),
+        number(medianOf(rounds, ({ latency }) => latency?.p50 ?? NaN)),
+        number(medianOf(rounds, ({ latency }) => latency?.p99 ?? NaN)),
+        mebibytes(peaks.get(rounds.target) ?? 0),
+        String(errorsOf(rounds)),
+      ]),
+      notes: ['* limited by the load, which has one core for clients and workers: the target could do more'],
+    },
+    bars: bars(all, bare),
+    data: { rounds: all, peakRss: Object.fromEntries(peaks) },
+  };
+}
+
+/** Requests per second that this router takes alone, measured briefly where the part above was not run. */
+export async function routerMaximum(run: BenchRun, router: Target): Promise<number> {
+  if (run.routerMaximum === undefined) {
+    progress('measuring the maximum of the router');
+    await measure(run, router, 0, 1_500);
+    run.routerMaximum = perSecond(await measure(run, router, 250, 1_250));
+  }
+  return run.routerMaximum;
+}
+
+function bars(all: readonly Rounds[], bare: Rounds | undefined): Bar[] {
+  const bar = (name: string, target: string, limit: number): Bar => {
+    const rounds = find(all, target);
+    return { name, limit, unit: 'x bare proxy', measured: rounds && bare ? ratioOf(rounds, bare, cpuPerRequest) : undefined };
+  };
+  return [
+    bar('CPU per request, 2 KiB, all defaults on', ROUTER, 1.5),
+    bar('CPU per request, 2 KiB, access log off', ROUTER_NO_LOG, 1.25),
+  ];
+}
+
+function measure(run: BenchRun, target: Target, warmupMs: number, windowMs: number): Promise<Measured> {
+  return run.load.measure({
+    kind: 'closed', target: addressOf(target), body: 'small', connections: CONNECTIONS, warmupMs: run.ms(warmupMs), windowMs: run.ms(windowMs),
+  });
+}
+
+export function addressOf({ ports, pid }: Target): Pick<Target, 'ports' | 'pid'> {
+  return { ports, pid };
+}
+
+/** Microseconds. */
+export function cpuPerRequest({ cpuMs, requests }: Measured): number {
+  return (1000 * cpuMs) / requests;
+}
+
+function perSecond({ requests, windowMs }: Measured): number {
+  return (1000 * requests) / windowMs;
+}

@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, type AddressInfo } from 'node:net';
+import { describe, it } from 'node:test';
+import { sim } from './sim.ts';
+
+/** Runs the command and collects what it says; `meanwhile` runs while the workers do. */
+async function run(
+  argv: readonly string[],
+  meanwhile: (out: string) => Promise<void> = () => Promise.resolve(),
+) {
+  let out = '';
+  let err = '';
+  const code = await sim(argv, {
+    out: (text) => void (out += text),
+    err: (text) => void (err += text),
+    stop: () => meanwhile(out),
+  });
+  return { code, out, err };
+}
+
+describe('vllm-router sim', () => {
+  it('serves until it is told to stop, then frees its ports', async () => {
+    let urls: string[] = [];
+    const { code, out } = await run(['--count', '2', '--port', '0', '--time-scale', '0'], async (said) => {
+      urls = said.match(/(?<=^ {2})http:\/\/127\.0\.0\.1:\d+$/gm) ?? [];
+      for (const url of urls) assert.equal((await fetch(`${url}/health`)).status, 200);
+    });
+    assert.equal(code, 0);
+    assert.equal(new Set(urls).size, 2, out);
+    await assert.rejects(fetch(`${urls[0] ?? ''}/health`));
+  });
+
+  it('says in one line what is wrong with an argument', async () => {
+    const { code, err } = await run(['--prot', '1']);
+    assert.equal(code, 2);
+    assert.equal(err, 'vllm-router sim: unknown argument --prot; did you mean --port?\n');
+  });
+
+  it('says which address is taken, and leaves nothing behind', async () => {
+    const taken = createServer().listen(0, '127.0.0.1');
+    await once(taken, 'listening');
+    const port = String((taken.address() as AddressInfo).port);
+    const { code, err } = await run(['--port', port]);
+    taken.close();
+    assert.equal(code, 1);
+    assert.match(err, new RegExp(`^vllm-router sim: .*${port}.*\n$`));
+  });
+
+  it('shows every flag in its help', async () => {
+    const { code, out } = await run(['--help']);
+    assert.equal(code, 0);
+    assert.match(out, /--time-scale X/);
+    assert.match(out, /no_framing/);
+  });
+});

@@ -1,0 +1,102 @@
+import { didYouMean, nearest } from '../config/suggest.ts';
+import { FAULT_KINDS } from '../sim/faults.ts';
+import { SIM_FLAGS } from '../sim/flags.ts';
+import { parseSimFlags } from '../sim/parse-flags.ts';
+import { startSimWorker, type SimWorker } from '../sim/server.ts';
+import type { SimOptions } from '../sim/options.ts';
+import { untilSignal } from './until-signal.ts';
+
+export interface SimIo {
+  readonly out: (text: string) => void;
+  readonly err: (text: string) => void;
+  /** Resolves when the workers shall stop. Asked for once they run. */
+  readonly stop: () => Promise<unknown>;
+}
+
+const PROCESS_IO: SimIo = {
+  out: (text) => process.stdout.write(text),
+  err: (text) => process.stderr.write(text),
+  stop: untilSignal,
+};
+
+/**
+ * `vllm-router sim`: simulated vLLM workers until SIGINT or SIGTERM. Resolves to the exit code: 2 for a bad argument, 1 when
+ * a worker cannot listen.
+ */
+export async function sim(argv: readonly string[], io: SimIo = PROCESS_IO): Promise<number> {
+  const flags = parseSimFlags(argv);
+  if (flags.kind === 'help') {
+    io.out(helpText());
+    return 0;
+  }
+  if (flags.kind === 'error') {
+    io.err(`vllm-router sim: ${flags.message}${suggestion(flags.message)}\n`);
+    return 2;
+  }
+  const fleet = await startFleet(flags.workers);
+  if (typeof fleet === 'string') {
+    io.err(`vllm-router sim: ${fleet}\n`);
+    return 1;
+  }
+  io.out(announcement(fleet, flags.workers[0] ?? {}));
+  await io.stop();
+  await Promise.all(fleet.map((worker) => worker.stop()));
+  return 0;
+}
+
+async function startFleet(workers: readonly SimOptions[]): Promise<SimWorker[] | string> {
+  const started = await Promise.allSettled(workers.map((options) => startSimWorker(options)));
+  const fleet = started.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+  const failed = started.find((result) => result.status === 'rejected');
+  if (!failed) return fleet;
+  await Promise.all(fleet.map((worker) => worker.stop()));
+  return failed.reason instanceof Error ? failed.reason.message : String(failed.reason);
+}
+
+function announcement(fleet: readonly SimWorker[], options: SimOptions): string {
+  const models = (options.models ?? ['sim-model']).join(', ');
+  const urls = fleet.map((worker) => worker.url);
+  const lines = [
+    `${fleet.length} simulated vLLM worker${fleet.length === 1 ? '' : 's'} (model ${models}, time scale ${options.timeScale ?? 1})`,
+    ...urls.map((url) => `  ${url}`),
+    `Route to them: vllm-router --worker-urls ${urls.join(' ')}`,
+    'Stop with Ctrl-C.',
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+function suggestion(message: string): string {
+  const unknown = /^unknown argument (--[^=\s]*)/.exec(message)?.[1];
+  return unknown === undefined
+    ? ''
+    : didYouMean(
+        nearest(
+          unknown,
+          SIM_FLAGS.map((flag) => flag.name),
+        ),
+      );
+}
+
+function helpText(): string {
+  const lines = [
+    'Usage: vllm-router sim [flags]',
+    '',
+    'Simulated vLLM workers, to try policies on without a GPU.',
+  ];
+  for (const group of ['Workers', 'Engine', 'Answers', 'Faults'] as const) {
+    lines.push('', `${group}:`);
+    for (const flag of SIM_FLAGS.filter((candidate) => candidate.group === group)) {
+      const names = [flag.name, ...(flag.aliases ?? [])].join(', ');
+      lines.push(...entry(flag.value === undefined ? names : `${names} ${flag.value}`, flag.about));
+    }
+  }
+  lines.push('', 'Fault kinds (each also takes rate=, times= and path=):');
+  for (const [kind, { parameters, meaning }] of Object.entries(FAULT_KINDS)) {
+    lines.push(...entry(parameters.length === 0 ? kind : `${kind}:${parameters.join('=,')}=`, meaning));
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+function entry(left: string, right: string): string[] {
+  return left.length > 32 ? [`  ${left}`, `${' '.repeat(36)}${right}`] : [`  ${left.padEnd(34)}${right}`];
+}

@@ -1,0 +1,180 @@
+import assert from 'node:assert/strict';
+import { IncomingMessage } from 'node:http';
+import { Socket } from 'node:net';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { VirtualClock } from '../base/virtual-clock.ts';
+import { announcedLength, BodyBytes, readBody, refuseTooLong, StreamedBody } from './body.ts';
+
+const LIMITS = { maxBytes: 1000, idleTimeoutMs: 100 };
+
+/** A request whose body the test sends. */
+class FakeRequest extends IncomingMessage {
+  constructor(headers: Record<string, string> = {}) {
+    super(new Socket());
+    this.headers = headers;
+    this.method = 'POST';
+  }
+
+  override _read(): void {
+    // The test pushes by itself.
+  }
+
+  end(): void {
+    this.complete = true;
+    this.push(null);
+  }
+}
+
+/** Lets streams pass on what they have. */
+function tick(): Promise<void> {
+  return new Promise(setImmediate);
+}
+
+const chunks = fc.array(fc.uint8Array({ minLength: 1, maxLength: 60 }), { maxLength: 12 });
+
+test('a held body is the bytes that came, in any chunks, and is counted until it is released', async () => {
+  await fc.assert(
+    fc.asyncProperty(chunks, async (parts) => {
+      const req = new FakeRequest();
+      const held = new BodyBytes(10_000);
+      const reading = readBody(req, LIMITS, held, new VirtualClock());
+      for (const part of parts) req.push(Buffer.from(part));
+      req.end();
+      const whole = Buffer.concat(parts);
+      const body = await reading;
+      assert.deepEqual(body.bytes, whole);
+      assert.equal(held.held, whole.length);
+      body.release();
+      body.release();
+      assert.equal(held.held, 0);
+    }),
+    { numRuns: 50 },
+  );
+});
+
+test('a streamed body is the bytes that came, in any chunks', async () => {
+  await fc.assert(
+    fc.asyncProperty(chunks, async (parts) => {
+      const req = new FakeRequest();
+      const body = new StreamedBody(req, LIMITS, new VirtualClock());
+      for (const part of parts) req.push(Buffer.from(part));
+      req.end();
+      const got: Buffer[] = [];
+      for await (const part of body) got.push(part as Buffer);
+      const whole = Buffer.concat(parts);
+      assert.deepEqual(Buffer.concat(got), whole);
+      assert.equal(body.received, whole.length);
+      assert.equal(body.consumed, whole.length > 0);
+    }),
+    { numRuns: 50 },
+  );
+});
+
+test('too long without a length: refused with the chunk that exceeds the limit, nothing kept', async () => {
+  const req = new FakeRequest();
+  const held = new BodyBytes(10_000);
+  const reading = readBody(req, LIMITS, held, new VirtualClock());
+  req.push(Buffer.alloc(999));
+  req.push(Buffer.alloc(2));
+  await assert.rejects(reading, { code: 'payload_too_large' });
+  assert.equal(held.held, 0);
+});
+
+test('exactly the limit is not too long', async () => {
+  const req = new FakeRequest();
+  const reading = readBody(req, LIMITS, new BodyBytes(10_000), new VirtualClock());
+  req.push(Buffer.alloc(1000));
+  req.end();
+  assert.equal((await reading).bytes.length, 1000);
+});
+
+test('the bytes of all bodies together are bounded, and a refused body gives its own back', async () => {
+  const held = new BodyBytes(100);
+  const first = new FakeRequest();
+  const firstBody = readBody(first, LIMITS, held, new VirtualClock());
+  first.push(Buffer.alloc(60));
+  first.end();
+  const { release } = await firstBody;
+  const second = new FakeRequest();
+  const secondBody = readBody(second, LIMITS, held, new VirtualClock());
+  second.push(Buffer.alloc(30));
+  second.push(Buffer.alloc(11));
+  await assert.rejects(secondBody, { code: 'inflight_bytes_exceeded' });
+  assert.equal(held.held, 60);
+  release();
+  assert.equal(held.held, 0);
+});
+
+test('a pause that is too long ends the reading, every chunk starts it anew', async () => {
+  const clock = new VirtualClock();
+  const req = new FakeRequest();
+  const held = new BodyBytes(1000);
+  const reading = readBody(req, LIMITS, held, clock);
+  for (let i = 0; i < 3; i += 1) {
+    req.push(Buffer.alloc(1));
+    await tick();
+    clock.advance(99);
+  }
+  clock.advance(1);
+  await assert.rejects(reading, { code: 'body_timeout' });
+  assert.equal(held.held, 0);
+});
+
+test('a client that leaves while it sends is one that left', async () => {
+  const req = new FakeRequest();
+  const held = new BodyBytes(1000);
+  const reading = readBody(req, LIMITS, held, new VirtualClock());
+  req.push(Buffer.alloc(10));
+  req.destroy();
+  await assert.rejects(reading, { code: 'client_closed' });
+  assert.equal(held.held, 0);
+});
+
+test('streamed: too long, too slow and gone are told by the failure, and the request is left alone', async () => {
+  for (const [code, act] of [
+    ['payload_too_large', (req: FakeRequest) => req.push(Buffer.alloc(1001))],
+    ['body_timeout', (_req: FakeRequest, clock: VirtualClock) => clock.advance(100)],
+    ['client_closed', (req: FakeRequest) => req.destroy()],
+  ] as const) {
+    const clock = new VirtualClock();
+    const req = new FakeRequest();
+    const body = new StreamedBody(req, LIMITS, clock);
+    const failed = assert.rejects(async () => {
+      for await (const part of body) assert.fail(`got ${String(part)}`);
+    });
+    await tick();
+    act(req, clock);
+    await failed;
+    assert.equal(body.failure?.code, code);
+    if (code !== 'client_closed') assert.equal(req.destroyed, false);
+    assert.equal(clock.pending, 0);
+  }
+});
+
+test('streamed: a client is slow only while bytes are asked for', async () => {
+  const clock = new VirtualClock();
+  const req = new FakeRequest();
+  const body = new StreamedBody(req, { ...LIMITS, maxBytes: 1_000_000 }, clock);
+  // More than the stream takes ahead, and a reader that does not read: the worker is the slow one.
+  req.push(Buffer.alloc(200_000));
+  body.read(0);
+  await tick();
+  clock.advance(1_000);
+  assert.equal(body.failure, undefined);
+  body.destroy();
+});
+
+test('the announced length: as told, none for chunked, zero for neither', () => {
+  assert.equal(announcedLength(new FakeRequest({ 'content-length': '12' })), 12);
+  assert.equal(announcedLength(new FakeRequest({ 'transfer-encoding': 'chunked' })), undefined);
+  assert.equal(announcedLength(new FakeRequest()), 0);
+});
+
+test('a length above the limit is refused before anything is read', () => {
+  assert.throws(() => refuseTooLong(new FakeRequest({ 'content-length': '1001' }), 1000), {
+    code: 'payload_too_large',
+  });
+  refuseTooLong(new FakeRequest({ 'content-length': '1000' }), 1000);
+  refuseTooLong(new FakeRequest({ 'transfer-encoding': 'chunked' }), 1000);
+});

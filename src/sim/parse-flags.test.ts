@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { parseSimFlags } from './parse-flags.ts';
+
+function workersOf(...argv: string[]) {
+  const flags = parseSimFlags(argv);
+  assert.equal(flags.kind, 'workers', JSON.stringify(flags));
+  return flags.kind === 'workers' ? flags.workers : [];
+}
+
+describe('sim flags', () => {
+  it('makes workers on consecutive ports with seeds of their own', () => {
+    const workers = workersOf('--count', '3', '--port=9000', '--seed', '5');
+    assert.deepEqual(
+      workers.map(({ port, seed }) => [port, seed]),
+      [
+        [9000, 5],
+        [9001, 6],
+        [9002, 7],
+      ],
+    );
+  });
+
+  it('takes any free ports for port 0', () => {
+    assert.deepEqual(
+      workersOf('--count', '2', '--port', '0').map(({ port }) => port),
+      [0, 0],
+    );
+  });
+
+  it('collects what may be given again, and sets the engine', () => {
+    const [worker] = workersOf(
+      '--model',
+      'a',
+      '--served-model-name',
+      'b',
+      '--max-num-seqs',
+      '8',
+      '--no-prefix-caching',
+    );
+    assert.deepEqual(worker?.models, ['a', 'b']);
+    assert.deepEqual(worker?.model, { maxRunning: 8, prefixCaching: false });
+  });
+
+  it('gives faults to all workers or to one', () => {
+    const workers = workersOf(
+      '--count',
+      '2',
+      '--fault',
+      'delay:ms=5',
+      '--fault',
+      '2:status:code=503,rate=0.5',
+    );
+    assert.deepEqual(
+      workers.map(({ faults }) => faults),
+      [['delay:ms=5'], ['delay:ms=5', 'status:code=503,rate=0.5']],
+    );
+  });
+
+  for (const [argv, message] of [
+    [['--prot', '1'], /unknown argument --prot/],
+    [['extra'], /unknown argument extra/],
+    [['--port'], /--port: expected PORT/],
+    [['--port', '70000'], /--port 70000: expected a whole number from 0 to 65535/],
+    [['--count', '1.5'], /whole number/],
+    [['--time-scale', '-1'], /from 0 to 1000/],
+    [['--reply', 'sing'], /words or echo/],
+    [['--no-dev-mode=yes'], /takes no value/],
+    [['--fault', 'explode'], /unknown fault "explode"/],
+    [['--fault', '3:hang', '--count', '2'], /no worker 3/],
+    [['--port', '65535', '--count', '2'], /not enough ports/],
+    [['--uds', '/tmp/x', '--count', '2'], /one worker only/],
+    [['--max-model-len', '1000000'], /--max-model-len/],
+    [['--ssl-keyfile', '/x'], /go together/],
+    [['--ssl-keyfile', '/no', '--ssl-certfile', '/no'], /ENOENT/],
+  ] as const) {
+    it(`refuses ${argv.join(' ')}`, () => {
+      const flags = parseSimFlags(argv);
+      assert.equal(flags.kind, 'error');
+      if (flags.kind === 'error') assert.match(flags.message, message);
+    });
+  }
+});

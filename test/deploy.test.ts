@@ -1,0 +1,129 @@
+/** The files in deploy/ fit the project: what they name exists, and the tools that read them accept them. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { loadConfig } from '../src/config/load.ts';
+import { readPage, ROOT } from './support/pages.ts';
+
+describe('deploy/router.yaml', () => {
+  it('is a valid configuration', () => {
+    const loaded = loadConfig({ argv: ['--config-file=deploy/router.yaml'], env: {}, cwd: ROOT });
+    assert.deepEqual(loaded.kind === 'error' ? loaded.problems : [], []);
+  });
+});
+
+describe('deploy/Dockerfile', () => {
+  const lines = readPage('deploy/Dockerfile')
+    .split('\n')
+    .filter((line) => /^[A-Z]+ /.test(line));
+  const copies = lines.filter((line) => line.startsWith('COPY ')).map((line) => line.split(' ').slice(1));
+  const fromContext = copies
+    .filter(([first = '']) => !first.startsWith('--from'))
+    .flatMap((words) => words.slice(0, -1));
+
+  it('copies what is there', () => {
+    assert.ok(fromContext.length > 5);
+    assert.deepEqual(
+      fromContext.filter((path) => !existsSync(join(ROOT, path))),
+      [],
+    );
+  });
+
+  it('is sent exactly what it copies', () => {
+    const sent = readPage('deploy/Dockerfile.dockerignore')
+      .split('\n')
+      .filter((line) => line.startsWith('!'))
+      .map((line) => line.slice(1));
+    assert.deepEqual(sent.sort(), fromContext.toSorted());
+  });
+
+  it('holds all that the package does when it runs', () => {
+    const { files } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { files: string[] };
+    const held = copies
+      .filter(([first = '']) => first.startsWith('--from'))
+      .map((words) => words[1]?.replace('/src/', ''));
+    const needed = files.filter((name) => !/\.md$|^LICENSE$/.test(name));
+    assert.deepEqual(held.sort(), [...needed, 'node_modules', 'package.json'].sort());
+  });
+
+  it('runs scripts that exist, on the Node that the project asks for', () => {
+    const { scripts, engines } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+      scripts: object;
+      engines: { node: string };
+    };
+    const named = lines.flatMap((line) =>
+      [...line.matchAll(/npm run (\w+)/g)].map((match) => match[1] ?? ''),
+    );
+    assert.deepEqual(
+      named.filter((name) => !Object.hasOwn(scripts, name)),
+      [],
+    );
+    const images = lines.flatMap((line) => /^FROM node:(\d+)/.exec(line)?.[1] ?? []);
+    assert.deepEqual(new Set(images), new Set([engines.node.replace('>=', '')]));
+  });
+
+  it('starts the launcher', () => {
+    const entry = /^ENTRYPOINT (.*)$/.exec(lines.at(-1) ?? '')?.[1] ?? '[]';
+    assert.deepEqual(JSON.parse(entry), ['node', '/app/bin/vllm-router.js']);
+  });
+
+  it('sets variables that are settings', () => {
+    const env = Object.fromEntries(
+      lines.flatMap((line) => (/^ENV (VLLM_ROUTER_\w+)=(.*)$/.exec(line) ? [line.slice(4).split('=')] : [])),
+    );
+    const loaded = loadConfig({ argv: ['--worker-urls', 'http://gpu1:8000'], env, cwd: ROOT });
+    assert.equal(loaded.kind, 'ok');
+    assert.equal(loaded.config.host, '0.0.0.0');
+    assert.equal(loaded.config.metrics.host, '0.0.0.0');
+  });
+});
+
+describe('deploy/vllm-router.service', () => {
+  const unit = readPage('deploy/vllm-router.service');
+
+  it('gives the process longer to stop than it may take', () => {
+    const loaded = loadConfig({ argv: ['--config-file=deploy/router.yaml'], env: {}, cwd: ROOT });
+    assert.equal(loaded.kind, 'ok');
+    const longest = loaded.config.shutdown_delay_secs + loaded.config.shutdown_timeout_secs;
+    assert.ok(Number(/^TimeoutStopSec=(\d+)$/m.exec(unit)?.[1]) > longest);
+  });
+
+  it('starts the router with flags that exist', () => {
+    const command = /^ExecStart=\/usr\/bin\/env vllm-router (.*)$/m.exec(unit)?.[1] ?? '';
+    const argv = command.replace('%d/', 'deploy/').split(' ');
+    assert.equal(loadConfig({ argv, env: {}, cwd: ROOT }).kind, 'ok', command);
+  });
+
+  it('is a unit that systemd accepts, where there is systemd', (t) => {
+    const dir = mkdtempSync(join(tmpdir(), 'vllm-router-unit-'));
+    try {
+      // The program need not be installed here.
+      const file = join(dir, 'vllm-router.service');
+      writeFileSync(file, unit.replace(/^ExecStart=.*$/m, 'ExecStart=/bin/true'));
+      const { error, status, stderr } = spawnSync('systemd-analyze', ['verify', file], { encoding: 'utf8' });
+      if (error) t.diagnostic('there is no systemd-analyze here');
+      else assert.equal(status, 0, stderr);
+    } finally {
+      rmSync(dir, { recursive: true, force: true });
+    }
+  });
+});
+
+describe('deploy/prometheus', () => {
+  it('is accepted by promtool, where there is Prometheus', (t) => {
+    const { error, status, stdout, stderr } = spawnSync(
+      'promtool',
+      ['check', 'config', 'deploy/prometheus/prometheus.yml'],
+      {
+        cwd: ROOT,
+        encoding: 'utf8',
+      },
+    );
+    // What Prometheus would find beyond syntax, names and labels, test/guide-names.test.ts finds without it.
+    if (error) t.diagnostic('there is no promtool here');
+    else assert.equal(status, 0, stdout + stderr);
+  });
+});

@@ -1,0 +1,26 @@
+import type { TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { start, type Program } from '../programs.ts';
+
+export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+export const LAUNCHER = fileURLToPath(new URL('../../bin/vllm-router.js', import.meta.url));
+
+/** The router as a process of its own. */
+export interface Served {
+  readonly program: Program;
+  /** Where it listens. */
+  readonly url: string;
+  readonly port: number;
+}
+
+/** Starts `vllm-router` with these flags on a free port, without metrics; resolves when it listens. */
+export async function serve(t: TestContext, flags: readonly string[]): Promise<Served> {
+  const program = start(
+    t,
+    process.execPath,
+    [LAUNCHER, '--port', '0', '--no-metrics', '--log-format', 'json', ...flags],
+    { cwd: ROOT },
+  );
+  const [, url = '', port = ''] = await program.printed(/"url":"(http:\/\/127\.0\.0\.1:(\d+))"/);
+  return { program, url, port: Number(port) };
+}

@@ -1,0 +1,62 @@
+/** `Expect: 100-continue` is a question to the next hop: the router answers it, and workers never see it. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import type { Fleet } from '../support/fleet.ts';
+import { headerValue, RawClient } from '../support/raw-client.ts';
+import { startRouter, startScriptedWorker, type ScriptedWorker } from '../support/scripted-worker.ts';
+
+let worker: ScriptedWorker;
+let fleet: Fleet;
+const BODY = '{"model":"sim-model","prompt":"hi"}';
+
+before(async () => {
+  worker = await startScriptedWorker();
+  fleet = await startRouter([worker], { router: { maxPayloadSize: 1000 } });
+});
+
+after(async () => {
+  await fleet.stop();
+  await worker[Symbol.asyncDispose]();
+});
+
+for (const path of ['/v1/completions', '/unknown/upload']) {
+  test(`${path}: the body is asked for, and forwarded without the question`, async () => {
+    await using client = await RawClient.connect(fleet.port);
+    client.send(
+      `POST ${path} HTTP/1.1\r\nHost: r\r\nExpect: 100-continue\r\nContent-Length: ${BODY.length}\r\n\r\n`,
+    );
+    assert.equal((await client.response({ interim: true })).status, 100);
+    client.send(BODY);
+    assert.equal((await client.response()).status, 200);
+    assert.equal(worker.last.body.toString(), BODY);
+    assert.equal(worker.last.headers.expect, undefined);
+  });
+}
+
+test('a client that does not wait for the answer', async () => {
+  await using client = await RawClient.connect(fleet.port);
+  client.send(
+    `POST /v1/completions HTTP/1.1\r\nHost: r\r\nExpect: 100-continue\r\nContent-Length: ${BODY.length}\r\n\r\n${BODY}`,
+  );
+  assert.equal((await client.response()).status, 200);
+});
+
+test('a body that is too long is refused instead of asked for', async () => {
+  const before = worker.received.length;
+  await using client = await RawClient.connect(fleet.port);
+  client.send(
+    'POST /v1/completions HTTP/1.1\r\nHost: r\r\nExpect: 100-continue\r\nContent-Length: 1001\r\n\r\n',
+  );
+  const response = await client.response({ interim: true });
+  assert.equal(response.status, 413);
+  assert.equal(headerValue(response.headers, 'connection'), 'close');
+  assert.equal(worker.received.length, before);
+});
+
+test('any other expectation cannot be met', async () => {
+  await using client = await RawClient.connect(fleet.port);
+  client.send(
+    'POST /v1/completions HTTP/1.1\r\nHost: r\r\nExpect: the-unexpected\r\nContent-Length: 2\r\n\r\n{}',
+  );
+  assert.equal((await client.response()).status, 417);
+});

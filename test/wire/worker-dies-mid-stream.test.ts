@@ -1,0 +1,160 @@
+/** After the first byte there is no second chance and no second status: the client must see that something is missing. */
+import assert from 'node:assert/strict';
+import { gzipSync } from 'node:zlib';
+import { test } from 'node:test';
+import { chat, post, readBody, streamChat, type ReadBody } from '../support/chat.ts';
+import { startFleet, type Fleet } from '../support/fleet.ts';
+import { scrape } from '../support/metrics.ts';
+import { startScriptedWorker } from '../support/scripted-worker.ts';
+
+/** One worker with this fault, asked for a stream. */
+async function brokenStream(
+  fault: string,
+  path = '/v1/chat/completions',
+): Promise<ReadBody & { fleet: Fleet }> {
+  const fleet = await startFleet({ workers: [{ faults: [fault] }] });
+  const prompt = path.endsWith('/completions') && !path.includes('chat') ? { prompt: 'hello' } : {};
+  const body = {
+    model: 'sim-model',
+    messages: [{ role: 'user', content: 'hello' }],
+    max_tokens: 8,
+    ...prompt,
+  };
+  const response = await post(fleet, path, { ...body, stream: true });
+  assert.equal(response.status, 200);
+  return { ...(await readBody(response)), fleet };
+}
+
+async function assertBrokenOnTheBooks(fleet: Fleet): Promise<void> {
+  const { status, outcome, error, attempts, worker } = await fleet.decision();
+  assert.deepEqual(
+    { status, outcome, error },
+    { status: 200, outcome: 'worker_broken', error: 'worker_closed' },
+  );
+  assert.deepEqual(
+    attempts.map((attempt) => [attempt.status, attempt.error]),
+    [[200, 'worker_closed']],
+  );
+  const metrics = await scrape(fleet);
+  assert.equal(metrics.value('vllm_router_broken_streams_total', { worker: worker! }), 1);
+  assert.equal(metrics.sum('vllm_router_cb_outcomes_total', { outcome: 'failure' }), 1);
+  assert.equal(metrics.sum('vllm_router_cb_outcomes_total', { outcome: 'success' }), 0);
+}
+
+for (const fault of ['reset:after=2', 'close:after=2']) {
+  for (const path of ['/v1/chat/completions', '/v1/completions']) {
+    test(`${path}, ${fault}: an error event in OpenAI's shape, never [DONE]`, async () => {
+      const { fleet, text, whole } = await brokenStream(fault, path);
+      await using _fleet = fleet;
+      assert.ok(whole, 'the stream itself ends properly');
+      const events = text.split('\n\n');
+      assert.equal(events.pop(), '');
+      assert.equal(events.length, 3);
+      const last = JSON.parse(events[2]!.slice('data: '.length)) as { error: Record<string, unknown> };
+      assert.equal(last.error['code'], 'worker_closed');
+      assert.equal(last.error['type'], 'server_error');
+      assert.doesNotMatch(text, /\[DONE\]/);
+      await assertBrokenOnTheBooks(fleet);
+    });
+  }
+}
+
+test("/v1/messages: an error event in Anthropic's shape", async () => {
+  const { fleet, text, whole } = await brokenStream('reset:after=2', '/v1/messages');
+  await using _fleet = fleet;
+  assert.ok(whole);
+  const last = text.split('\n\n').at(-2) ?? '';
+  const [name, data] = last.split('\n');
+  assert.equal(name, 'event: error');
+  const { type, error } = JSON.parse(data!.slice('data: '.length)) as {
+    type: string;
+    error: { type: string };
+  };
+  assert.equal(type, 'error');
+  assert.equal(error.type, 'api_error');
+  assert.doesNotMatch(text, /message_stop/);
+  await assertBrokenOnTheBooks(fleet);
+});
+
+test('within an event nothing can be added: the connection is cut', async () => {
+  const { fleet, text, whole } = await brokenStream('reset:after=2,partial=true');
+  await using _fleet = fleet;
+  assert.ok(!whole);
+  assert.doesNotMatch(text, /worker_closed/);
+  await assertBrokenOnTheBooks(fleet);
+});
+
+test('an error event of the worker itself passes, with its [DONE]', async () => {
+  const { fleet, text, whole } = await brokenStream('error_event:after=2');
+  await using _fleet = fleet;
+  assert.ok(whole);
+  assert.match(text, /simulated engine failure/);
+  assert.match(text, /data: \[DONE\]\n\n$/);
+  assert.equal((await fleet.decision()).outcome, 'ok');
+});
+
+test('when all is said, nothing is added to it', async () => {
+  await using worker = await startScriptedWorker((response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    response.write('data: {}\n\ndata: [DONE]\n\n', () => response.socket?.resetAndDestroy());
+  });
+  await using fleet = await startFleet({ workers: [], extraWorkerUrls: [worker.url] });
+  const body = await readBody(await streamChat(fleet));
+  assert.deepEqual(body, { text: 'data: {}\n\ndata: [DONE]\n\n', whole: true });
+  await assertBrokenOnTheBooks(fleet);
+});
+
+const EVENT = 'data: {"choices":[]}\n\n';
+const NO_PLACE_FOR_AN_EVENT: Readonly<Record<string, { headers: string[]; body: Buffer }>> = {
+  'a compressed stream': {
+    headers: [
+      'content-type',
+      'text/event-stream',
+      'content-encoding',
+      'gzip',
+      'transfer-encoding',
+      'chunked',
+    ],
+    body: gzipSync(EVENT).subarray(0, 20),
+  },
+  'a stream with a content-length': {
+    headers: ['content-type', 'text/event-stream', 'content-length', '1000'],
+    body: Buffer.from(EVENT),
+  },
+  'a body that is no stream': {
+    headers: ['content-type', 'application/json', 'transfer-encoding', 'chunked'],
+    body: Buffer.from('{"choices":[\n\n'),
+  },
+};
+for (const [what, { headers, body }] of Object.entries(NO_PLACE_FOR_AN_EVENT)) {
+  test(`${what} is cut`, async () => {
+    await using worker = await startScriptedWorker((response) => {
+      response.writeHead(200, headers);
+      response.write(body, () => response.socket?.resetAndDestroy());
+    });
+    await using fleet = await startFleet({ workers: [], extraWorkerUrls: [worker.url] });
+    const response = await streamChat(fleet, {}, { headers: { 'accept-encoding': 'identity' } });
+    assert.equal(response.status, 200);
+    const { text, whole } = await readBody(response);
+    assert.ok(!whole);
+    assert.doesNotMatch(text, /worker_closed/);
+    await assertBrokenOnTheBooks(fleet);
+  });
+}
+
+test('a worker whose every stream breaks is failing, although each of them began well', async () => {
+  await using fleet = await startFleet({
+    workers: [{}, {}],
+    router: { policy: 'round_robin', circuitBreaker: { failureThreshold: 3 } },
+  });
+  const [bad, good] = fleet.workers;
+  await bad!.setFaults(['reset:after=2']);
+  for (let turn = 0; turn < 6; turn += 1) await (await streamChat(fleet)).text();
+  const metrics = await scrape(fleet);
+  assert.equal(metrics.sum('vllm_router_cb_state_transitions_total', { worker: bad!.url, to: 'open' }), 1);
+  for (let turn = 0; turn < 4; turn += 1) {
+    const response = await chat(fleet);
+    assert.equal(response.headers.get('x-vllm-router-worker'), good!.url);
+    await response.json();
+  }
+});
