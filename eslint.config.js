@@ -20,7 +20,7 @@ const READS_THE_WORLD = [
 ];
 
 export default defineConfig(
-  globalIgnores(['dist/', 'bench/results/', '.node/']),
+  globalIgnores(['dist/', 'bench/results/', '.node/', '.cache/']),
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
   js.configs.recommended,
   tseslint.configs.strictTypeChecked,

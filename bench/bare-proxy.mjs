@@ -9,8 +9,19 @@ import { createServer } from 'node:http';
 import { Pool } from 'undici';
 
 const urls = process.argv.slice(process.argv.indexOf('--worker-urls') + 1);
-const pools = urls.map((url) => new Pool(url, { connections: null, pipelining: 1, headersTimeout: 0, bodyTimeout: 0 }));
-const DROPPED = new Set(['host', 'connection', 'keep-alive', 'transfer-encoding', 'content-length', 'upgrade', 'te', 'expect']);
+const pools = urls.map(
+  (url) => new Pool(url, { connections: null, pipelining: 1, headersTimeout: 0, bodyTimeout: 0 }),
+);
+const DROPPED = new Set([
+  'host',
+  'connection',
+  'keep-alive',
+  'transfer-encoding',
+  'content-length',
+  'upgrade',
+  'te',
+  'expect',
+]);
 let next = 0;
 
 const server = createServer({ keepAliveTimeout: 75_000, requestTimeout: 0 }, (req, res) => {

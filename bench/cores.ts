@@ -15,7 +15,12 @@ export function pinningProblem(): string | undefined {
 }
 
 /** `spawn`, on one core. */
-export function spawnOn(core: number, file: string, args: readonly string[], options: SpawnOptions): ChildProcess {
+export function spawnOn(
+  core: number,
+  file: string,
+  args: readonly string[],
+  options: SpawnOptions,
+): ChildProcess {
   return PINS ? spawn('taskset', ['-c', String(core), file, ...args], options) : spawn(file, args, options);
 }
 

@@ -10,7 +10,8 @@ const PLACES = ['/usr/sbin/nginx', '/usr/local/sbin/nginx', '/usr/bin/nginx'];
 /** nginx as the usual reverse proxy for these workers; installed from the distribution where that is possible. */
 export async function startNginx(place: TargetPlace): Promise<Target | { readonly missing: string }> {
   const program = findNginx() ?? (place.installNginx ? install() : undefined);
-  if (program === undefined) return { missing: 'nginx is not installed, and could not be (apt-get as root would be needed)' };
+  if (program === undefined)
+    return { missing: 'nginx is not installed, and could not be (apt-get as root would be needed)' };
   const dir = join(place.dir, 'nginx');
   mkdirSync(dir, { recursive: true });
   const port = await freePort();
@@ -23,7 +24,8 @@ export async function startNginx(place: TargetPlace): Promise<Target | { readonl
   const target = { name: NGINX, ports: [port], pid, stop: () => stopChild(child) };
   try {
     await until('nginx to answer', async () => {
-      if (child.exitCode !== null) throw new Error(`nginx stopped with exit code ${child.exitCode}; see ${dir}`);
+      if (child.exitCode !== null)
+        throw new Error(`nginx stopped with exit code ${child.exitCode}; see ${dir}`);
       return (await statusOf(port, '/health')) === 200;
     });
   } catch (error) {

@@ -47,9 +47,11 @@ export function readOptions(argv: readonly string[]): Options | 'help' {
   if (values.help) return 'help';
   const only = list(values.only);
   for (const name of only ?? []) {
-    if (!PARTS.some((part) => part === name)) throw new Error(`unknown part "${name}"; there are: ${PARTS.join(', ')}`);
+    if (!PARTS.some((part) => part === name))
+      throw new Error(`unknown part "${name}"; there are: ${PARTS.join(', ')}`);
   }
-  if (values.arrivals !== 'even' && values.arrivals !== 'poisson') throw new Error('--arrivals is even or poisson');
+  if (values.arrivals !== 'even' && values.arrivals !== 'poisson')
+    throw new Error('--arrivals is even or poisson');
   const wanted = only ?? (values.quick ? PARTS.filter((part) => part !== 'streams') : PARTS);
   return {
     parts: PARTS.filter((part) => wanted.includes(part)),
@@ -68,6 +70,7 @@ function list(values: readonly string[] | undefined): string[] | undefined {
 
 function count(flag: string, text: string): number {
   const value = Number(text);
-  if (!Number.isInteger(value) || value < 1) throw new Error(`${flag} wants a whole number above 0, not "${text}"`);
+  if (!Number.isInteger(value) || value < 1)
+    throw new Error(`${flag} wants a whole number above 0, not "${text}"`);
   return value;
 }

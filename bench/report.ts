@@ -28,9 +28,15 @@ export function isMet(bar: Bar): boolean | undefined {
 
 export function renderTable(table: Table): string {
   const lines = [table.columns, ...table.rows];
-  const widths = table.columns.map((_, column) => Math.max(...lines.map((line) => (line[column] ?? '').length)));
+  const widths = table.columns.map((_, column) =>
+    Math.max(...lines.map((line) => (line[column] ?? '').length)),
+  );
   const render = (line: readonly string[]): string =>
-    line.map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0))).join('  ');
+    line
+      .map((cell, column) =>
+        column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0),
+      )
+      .join('  ');
   const rule = widths.map((width) => '-'.repeat(width)).join('  ');
   const notes = (table.notes ?? []).map((note) => `  ${note}\n`).join('');
   return `${table.title}\n${[render(table.columns), rule, ...table.rows.map(render)].join('\n')}\n${notes}`;
@@ -40,7 +46,13 @@ export function renderBars(bars: readonly Bar[]): string {
   const rows = bars.map((bar) => {
     const met = isMet(bar);
     const measured = bar.measured === undefined ? 'not measured' : `${number(bar.measured)} ${bar.unit}`;
-    return [bar.name, measured, `<= ${number(bar.limit)} ${bar.unit}`, met === undefined ? '-' : met ? 'met' : 'NOT MET', bar.note ?? ''];
+    return [
+      bar.name,
+      measured,
+      `<= ${number(bar.limit)} ${bar.unit}`,
+      met === undefined ? '-' : met ? 'met' : 'NOT MET',
+      bar.note ?? '',
+    ];
   });
   return renderTable({ title: 'Targets', columns: ['target', 'measured', 'bar', '', ''], rows });
 }

@@ -22,7 +22,8 @@ export async function inRounds(
     for (const [index, target] of targets.entries()) {
       progress(`${part}: round ${round} of ${rounds}, ${target.name}`);
       const result = await measure(target);
-      if (result.errors > 0) progress(`  ${target.name}: ${result.errors} errors, first: ${result.problem ?? ''}`);
+      if (result.errors > 0)
+        progress(`  ${target.name}: ${result.errors} errors, first: ${result.problem ?? ''}`);
       all[index]?.results.push(result);
     }
   }

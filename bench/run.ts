@@ -69,7 +69,12 @@ async function bench(options: Options): Promise<void> {
   show(reports, run, startedAt, options);
 }
 
-function show(reports: ReadonlyMap<Part, PartReport>, run: BenchRun, startedAt: Date, options: Options): void {
+function show(
+  reports: ReadonlyMap<Part, PartReport>,
+  run: BenchRun,
+  startedAt: Date,
+  options: Options,
+): void {
   for (const { table } of reports.values()) process.stdout.write(`\n${renderTable(table)}`);
   const bars = [...reports.values()].flatMap((report) => report.bars);
   process.stdout.write(`\n${renderBars(bars)}`);
@@ -102,7 +107,11 @@ function show(reports: ReadonlyMap<Part, PartReport>, run: BenchRun, startedAt: 
 
 function commit(): string | null {
   try {
-    return execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: import.meta.dirname, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
+    return execFileSync('git', ['rev-parse', '--short', 'HEAD'], {
+      cwd: import.meta.dirname,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }).trim();
   } catch {
     return null;
   }

@@ -18,7 +18,14 @@ export interface TargetPlace {
   readonly installNginx: boolean;
 }
 
-const POLICIES = ['random', 'round_robin', 'power_of_two', 'consistent_hash', 'rendezvous_hash', 'least_work'] as const;
+const POLICIES = [
+  'random',
+  'round_robin',
+  'power_of_two',
+  'consistent_hash',
+  'rendezvous_hash',
+  'least_work',
+] as const;
 
 export const ROUTER = 'router';
 /** `router@../before` is the router of another checkout: before and after, in one run. */
@@ -28,20 +35,29 @@ export const BARE = 'bare';
 export const NGINX = 'nginx';
 export const DIRECT = 'direct';
 export const ALL_TARGETS: readonly string[] = [
-  DIRECT, NGINX, BARE, ROUTER, ROUTER_NO_LOG,
+  DIRECT,
+  NGINX,
+  BARE,
+  ROUTER,
+  ROUTER_NO_LOG,
   ...POLICIES.map((policy) => `router-${policy}`),
 ];
 
 /** Starts a target by its name, or says why it cannot be had here. */
-export async function startTarget(name: string, place: TargetPlace): Promise<Target | { readonly missing: string }> {
-  if (name === DIRECT) return { name, ports: place.workerPorts, pid: undefined, stop: () => Promise.resolve() };
+export async function startTarget(
+  name: string,
+  place: TargetPlace,
+): Promise<Target | { readonly missing: string }> {
+  if (name === DIRECT)
+    return { name, ports: place.workerPorts, pid: undefined, stop: () => Promise.resolve() };
   if (name === NGINX) return startNginx(place);
   if (name === BARE) return startBare(place);
   if (name === ROUTER) return startRouter(name, [], place);
   if (name === ROUTER_NO_LOG) return startRouter(name, ['--no-access-log'], place);
   const policy = POLICIES.find((known) => name === `router-${known}`);
   if (policy) return startRouter(name, ['--policy', policy], place);
-  if (name.startsWith(OTHER_CHECKOUT)) return startRouter(name, [], place, resolve(name.slice(OTHER_CHECKOUT.length)));
+  if (name.startsWith(OTHER_CHECKOUT))
+    return startRouter(name, [], place, resolve(name.slice(OTHER_CHECKOUT.length)));
   throw new Error(`unknown target "${name}"; there are: ${ALL_TARGETS.join(', ')}`);
 }
 
@@ -53,13 +69,35 @@ function startBare(place: TargetPlace): Promise<Target> {
 }
 
 /** All defaults, but for ports: metrics and the access log on, the log written to a file as a service's would be. */
-async function startRouter(name: string, flags: readonly string[], place: TargetPlace, checkout = root): Promise<Target> {
+async function startRouter(
+  name: string,
+  flags: readonly string[],
+  place: TargetPlace,
+  checkout = root,
+): Promise<Target> {
   const args = [
-    ...nodeFlags(), join(checkout, 'bin/vllm-router.js'),
-    '--worker-urls', ...urls(place), '--port', '0', '--prometheus-port', '0', '--log-format', 'json', ...flags,
+    ...nodeFlags(),
+    join(checkout, 'bin/vllm-router.js'),
+    '--worker-urls',
+    ...urls(place),
+    '--port',
+    '0',
+    '--prometheus-port',
+    '0',
+    '--log-format',
+    'json',
+    ...flags,
   ];
-  const target = await startNode(name, args, place, (output) => /"url":"http:\/\/127\.0\.0\.1:(\d+)"/.exec(output)?.[1]);
-  await until(`${name} to find its workers healthy`, async () => (await statusOf(target.ports[0] ?? 0, '/health')) === 200);
+  const target = await startNode(
+    name,
+    args,
+    place,
+    (output) => /"url":"http:\/\/127\.0\.0\.1:(\d+)"/.exec(output)?.[1],
+  );
+  await until(
+    `${name} to find its workers healthy`,
+    async () => (await statusOf(target.ports[0] ?? 0, '/health')) === 200,
+  );
   return target;
 }
 
@@ -81,13 +119,17 @@ async function startNode(
   mkdirSync(place.dir, { recursive: true });
   const log = join(place.dir, `${name.replaceAll('/', '_')}.log`);
   const file = openSync(log, 'w');
-  const child = spawnOn(TARGET_CORE, process.execPath, args, { stdio: ['ignore', file, file], env: environment() });
+  const child = spawnOn(TARGET_CORE, process.execPath, args, {
+    stdio: ['ignore', file, file],
+    env: environment(),
+  });
   const { pid } = child;
   if (pid === undefined) throw new Error(`${name} did not start`);
   const stop = (): Promise<void> => stopChild(child);
   let port: string | undefined;
   await until(`${name} to listen (its log: ${log})`, () => {
-    if (child.exitCode !== null) throw new Error(`${name} stopped with exit code ${child.exitCode}; its log: ${log}`);
+    if (child.exitCode !== null)
+      throw new Error(`${name} stopped with exit code ${child.exitCode}; its log: ${log}`);
     port = portIn(readFileSync(log, 'utf8'));
     return Promise.resolve(port !== undefined);
   });
@@ -96,7 +138,9 @@ async function startNode(
 
 /** The user's own settings must not take part. */
 function environment(): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(?:VLLM_ROUTER_|NODE_OPTIONS)/.test(name)));
+  return Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !/^(?:VLLM_ROUTER_|NODE_OPTIONS)/.test(name)),
+  );
 }
 
 export function stopChild(child: ChildProcess): Promise<void> {

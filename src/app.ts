@@ -2,11 +2,11 @@
 import { systemClock, type Clock, type Timer } from './base/clock.ts';
 import { systemRandom, type Random } from './base/random.ts';
 import { PredictedIndex } from './cache-knowledge/predicted-index.ts';
+import { Admin } from './admin/admin.ts';
+import type { Config } from './config/schema.ts';
 import type { Settings } from './config/settings.ts';
 import { VERSION } from './config/version.ts';
-import type { WorkerClient } from './engines/client.ts';
-import { HttpWorkerClient } from './engines/http/http-client.ts';
-import { probeWorker } from './engines/http/probe.ts';
+import { WorkerConnections } from './engines/http/worker-connections.ts';
 import { LoadPoller } from './engines/load-poller.ts';
 import { BodyBytes } from './http/body.ts';
 import { EdgeServer } from './http/server.ts';
@@ -14,17 +14,19 @@ import { Admission } from './limits/admission.ts';
 import type { Log } from './observe/log.ts';
 import { MetricsServer } from './observe/metrics-server.ts';
 import { createMetrics } from './observe/metrics.ts';
+import { ActivePolicy } from './request/active-policy.ts';
 import { DecisionRing } from './request/decision-ring.ts';
 import type { Decision } from './request/decision.ts';
+import { dryRun } from './request/dry-run.ts';
+import { LOCAL_PATHS } from './request/endpoints.ts';
 import { ResourceOwners } from './request/resource-owners.ts';
 import { routeRequest } from './request/route-request.ts';
 import type { Runtime } from './request/runtime.ts';
 import { observeRuntime } from './request/runtime-metrics.ts';
 import { FreshIdWatch, parseHashKeySource } from './routing/hash-key.ts';
-import { createPolicy } from './routing/policies/index.ts';
 import { UNITS_PER_BLOCK } from './routing/prompt-hash.ts';
 import { TokenRatio } from './routing/token-ratio.ts';
-import { HealthChecker, type ProbeResult } from './workers/health.ts';
+import { HealthChecker } from './workers/health.ts';
 import { LoadLedger } from './workers/ledger.ts';
 import { WorkerRegistry } from './workers/registry.ts';
 import { RetryBudget } from './workers/retry-budget.ts';
@@ -32,6 +34,8 @@ import type { Worker } from './workers/worker.ts';
 
 export interface AppDeps {
   readonly log: Log;
+  /** What the settings were compiled from. */
+  readonly config: Config;
   readonly clock?: Clock;
   readonly random?: Random;
   /** Log lines lost so far, for the metric. */
@@ -49,8 +53,9 @@ export interface Address {
 export class App {
   readonly runtime: Runtime;
   readonly #settings: Settings;
-  readonly #clients = new Map<string, WorkerClient>();
-  readonly #versions = new Map<string, string>();
+  readonly #connections: WorkerConnections;
+  readonly #policy: ActivePolicy;
+  readonly #admin: Admin;
   readonly #edge: EdgeServer;
   readonly #metricsServer: MetricsServer | undefined;
   readonly #health: HealthChecker;
@@ -64,14 +69,26 @@ export class App {
   constructor(settings: Settings, deps: AppDeps) {
     this.#settings = settings;
     this.#clock = deps.clock ?? systemClock;
-    this.runtime = this.#assemble(deps);
-    const { registry, ledger, metrics } = this.runtime;
-    const clientOf = (worker: Worker): WorkerClient => this.#clientOf(worker);
+    const clock = this.#clock;
+    const random = deps.random ?? systemRandom;
+    const ledger = new LoadLedger(clock);
+    this.#connections = new WorkerConnections({
+      clock,
+      pool: { connectMs: settings.timeouts.connectMs, maxHeaderSize: settings.listen.maxHeaderSize },
+      health: settings.health,
+    });
+    this.#policy = new ActivePolicy(settings.policy, {
+      ...{ loads: ledger, clock, random },
+      openIndex: () => openIndex(settings, clock),
+    });
+    this.runtime = this.#assemble(deps.log, random, ledger);
+    const { registry, metrics } = this.runtime;
+    this.#admin = this.#openAdmin(deps.config);
     this.#health = new HealthChecker({
       registry,
-      clock: this.#clock,
-      random: this.runtime.random,
-      probe: (worker) => this.#probe(worker),
+      clock,
+      random,
+      probe: ({ spec }) => this.#connections.probe(spec),
       settings: settings.health,
       startupTimeoutMs: settings.workerStartupTimeoutMs,
       startupCheckIntervalMs: settings.workerStartupCheckIntervalMs,
@@ -79,14 +96,17 @@ export class App {
     this.#poller = new LoadPoller({
       registry,
       ledger,
-      clientOf,
-      clock: this.#clock,
+      clientOf: this.runtime.clientOf,
+      clock,
       intervalMs: settings.loadCheckIntervalMs,
       timeoutMs: settings.health.timeoutMs,
     });
     this.#edge = new EdgeServer(
       settings.listen,
-      (req, res, tunnel) => routeRequest(this.runtime, req, res, tunnel),
+      (req, res, tunnel) => {
+        if (tunnel === undefined && this.#admin.handle(req, res)) return Promise.resolve();
+        return routeRequest(this.runtime, req, res, tunnel);
+      },
       (code) => {
         metrics.requestErrorsTotal.with('unmatched', code).inc();
         deps.log.debug({ error: code }, 'refused a connection');
@@ -98,7 +118,7 @@ export class App {
           log: deps.log,
           host: settings.metrics.host,
           port: settings.metrics.port,
-          clock: this.#clock,
+          clock,
         })
       : undefined;
     observeRuntime(this.runtime, deps.droppedLogLines ?? (() => 0));
@@ -107,14 +127,18 @@ export class App {
     });
   }
 
-  /** Listens at once; workers are probed meanwhile. Rejects when an address cannot be listened on. */
+  /**
+   * Listens at once; workers are probed meanwhile. Rejects when an address cannot be listened on, and with a
+   * `StateFileError` when the state file cannot be used.
+   */
   async start(): Promise<Address> {
+    for (const spec of this.#settings.workers) this.runtime.registry.add(spec);
+    await this.#admin.restore();
     const metricsPort = await this.#metricsServer?.start();
     const port = await this.#edge.listen().catch(async (error: unknown) => {
       await this.#metricsServer?.stop();
       throw error;
     });
-    for (const spec of this.#settings.workers) this.runtime.registry.add(spec);
     this.#health.start();
     this.#poller.start();
     this.#sweep();
@@ -124,6 +148,11 @@ export class App {
   /** Resolves to whether a worker became healthy within the start-up timeout. */
   firstWorker(): Promise<boolean> {
     return this.#health.waitForFirst();
+  }
+
+  /** Loads the admin routes, which takes a moment, before somebody asks for them. */
+  prepareAdmin(): Promise<void> {
+    return this.#admin.prepare();
   }
 
   /** The latest decision records, oldest first. */
@@ -145,13 +174,15 @@ export class App {
     this.#sweepTimer?.cancel();
     const stopped = this.#edge.stop();
     this.runtime.admission.close();
+    const closed = this.#admin.close();
     const atOnce = options.immediately === true || this.#cutting;
     const cut = this.#clock.after(atOnce ? 0 : shutdownTimeoutMs, () => {
       this.#edge.cut();
     });
     await stopped;
     cut.cancel();
-    for (const client of this.#clients.values()) client.close();
+    await closed;
+    this.#connections.close();
     await this.#metricsServer?.stop();
   }
 
@@ -162,39 +193,31 @@ export class App {
     this.#edge.cut();
   }
 
-  #assemble(deps: AppDeps): Runtime {
+  #assemble(log: Log, random: Random, ledger: LoadLedger): Runtime {
     const settings = this.#settings;
     const clock = this.#clock;
-    const random = deps.random ?? systemRandom;
-    const ledger = new LoadLedger(clock);
-    const registry = new WorkerRegistry({
-      clock,
-      ledger,
-      breaker: settings.breaker,
-      health: settings.health,
-      slowStartMs: settings.slowStartMs,
-    });
-    let index: PredictedIndex | undefined;
-    const policy = createPolicy(settings.policy, {
-      loads: ledger,
-      // Made for the policy that takes it; the others do without its memory.
-      get cache() {
-        index ??= openIndex(settings, clock);
-        return index;
-      },
-      clock,
-      random,
-    });
+    const policy = this.#policy;
+    const connections = this.#connections;
     return {
       settings,
       clock,
       random,
-      registry,
+      registry: new WorkerRegistry({
+        clock,
+        ledger,
+        breaker: settings.breaker,
+        health: settings.health,
+        slowStartMs: settings.slowStartMs,
+      }),
       ledger,
-      policy,
-      log: deps.log,
+      get policy() {
+        return policy.policy;
+      },
+      get cacheIndex() {
+        return policy.index;
+      },
+      log,
       metrics: createMetrics({ version: VERSION }),
-      cacheIndex: index,
       hashKeySources: settings.hashKey
         .map((text) => parseHashKeySource(text))
         .filter((source) => source !== undefined),
@@ -208,52 +231,39 @@ export class App {
       bodyBytes: new BodyBytes(settings.listen.maxInflightBodyBytes),
       owners: new ResourceOwners(),
       decisions: new DecisionRing(settings.decisionRing),
-      clientOf: (worker) => this.#clientOf(worker),
-      versionOf: (worker) => this.#versions.get(worker.spec.baseUrl),
+      clientOf: ({ spec }) => connections.clientOf(spec),
+      versionOf: ({ spec }) => connections.versionOf(spec),
       stopping: () => this.#stopping,
     };
   }
 
-  /** Ranks of one server share its connections. */
-  #clientOf(worker: Worker): WorkerClient {
-    const { baseUrl } = worker.spec;
-    let client = this.#clients.get(baseUrl);
-    if (!client) {
-      client = new HttpWorkerClient(worker.spec, {
-        connectMs: this.#settings.timeouts.connectMs,
-        maxHeaderSize: this.#settings.listen.maxHeaderSize,
-      });
-      this.#clients.set(baseUrl, client);
-    }
-    return client;
-  }
-
-  #dropClient(left: Worker): void {
-    const { baseUrl } = left.spec;
-    if (this.runtime.registry.workers.some((worker) => worker.spec.baseUrl === baseUrl)) return;
-    this.#clients.get(baseUrl)?.close();
-    this.#clients.delete(baseUrl);
-    this.#versions.delete(baseUrl);
-  }
-
-  async #probe(worker: Worker): Promise<ProbeResult> {
-    const { path, timeoutMs } = this.#settings.health;
-    const result = await probeWorker(this.#clientOf(worker), worker.spec, this.#clock, {
-      healthPath: path,
-      timeoutMs,
+  #openAdmin(config: Config): Admin {
+    const { runtime } = this;
+    const policy = this.#policy;
+    return new Admin({
+      ...runtime,
+      config,
+      policy,
+      inspect: (spec) => this.#connections.inspect(spec),
+      onInspected: (spec, inspection) => {
+        this.#connections.noteVersion(spec, inspection);
+      },
+      explain: (request) => dryRun(runtime, request, (other) => policy.trial(other)),
+      localRoutes: LOCAL_PATHS,
     });
-    if (result.ok && result.version !== undefined) this.#versions.set(worker.spec.baseUrl, result.version);
-    return result;
+  }
+
+  #dropClient({ spec }: Worker): void {
+    const { workers } = this.runtime.registry;
+    if (!workers.some((worker) => worker.spec.baseUrl === spec.baseUrl)) this.#connections.drop(spec);
   }
 
   /** Drops what the predicted index has not used for long; the byte budget holds without it. */
   #sweep(): void {
-    const { cacheIndex } = this.runtime;
-    if (!cacheIndex) return;
     const step = (): void => {
       if (this.#stopping) return;
-      // A sweep works in pieces, so that no stream waits for it.
-      if (cacheIndex.sweep()) setImmediate(step);
+      // A sweep works in pieces, so that no stream waits for it. The policy may have been switched meanwhile.
+      if (this.#policy.index?.sweep()) setImmediate(step);
       else this.#sweep();
     };
     this.#sweepTimer = this.#clock.after(this.#settings.cacheIndex.evictionIntervalMs, step);

@@ -1,5 +1,6 @@
 import { App } from './app.ts';
 import { configFromOptions } from './config/load.ts';
+import type { Config } from './config/schema.ts';
 import type { RouterOptions } from './config/options.ts';
 import type { Settings } from './config/settings.ts';
 import { createLog, type OpenLog } from './observe/log.ts';
@@ -32,6 +33,7 @@ export interface RunningRouter {
  */
 export class Router {
   readonly #settings: Settings;
+  readonly #config: Config;
   #app: App | undefined;
   #log: OpenLog | undefined;
 
@@ -41,13 +43,18 @@ export class Router {
     if (resolved.kind === 'error')
       throw new ConfigError(resolved.problems.map((problem) => `${problem.at}: ${problem.message}`));
     this.#settings = resolved.settings;
+    this.#config = resolved.config;
   }
 
   /** Resolves when the router listens; workers join as they are found healthy. */
   async start(): Promise<RunningRouter> {
     if (this.#app) throw new Error('the router is running');
     const log = createLog(this.#settings.log);
-    const app = new App(this.#settings, { log: log.log, droppedLogLines: log.dropped });
+    const app = new App(this.#settings, {
+      log: log.log,
+      config: this.#config,
+      droppedLogLines: log.dropped,
+    });
     this.#log = log;
     this.#app = app;
     try {

@@ -36,15 +36,36 @@ const CHAT = answer(200, {
   object: 'chat.completion',
   created: 1793696400,
   model: MODEL,
-  choices: [{ index: 0, message: { role: 'assistant', content: ' token'.repeat(40) }, logprobs: null, finish_reason: 'stop' }],
-  usage: { prompt_tokens: 480, total_tokens: 520, completion_tokens: 40, prompt_tokens_details: { cached_tokens: 0 } },
+  choices: [
+    {
+      index: 0,
+      message: { role: 'assistant', content: ' token'.repeat(40) },
+      logprobs: null,
+      finish_reason: 'stop',
+    },
+  ],
+  usage: {
+    prompt_tokens: 480,
+    total_tokens: 520,
+    completion_tokens: 40,
+    prompt_tokens_details: { cached_tokens: 0 },
+  },
 });
 const FIXED: Readonly<Record<string, Buffer>> = {
   '/health': answer(200, {}),
   '/version': answer(200, { version: '0.11.0' }),
   '/v1/models': answer(200, {
     object: 'list',
-    data: [{ id: MODEL, object: 'model', created: 1793696400, owned_by: 'vllm', root: MODEL, max_model_len: 131072 }],
+    data: [
+      {
+        id: MODEL,
+        object: 'model',
+        created: 1793696400,
+        owned_by: 'vllm',
+        root: MODEL,
+        max_model_len: 131072,
+      },
+    ],
   }),
 };
 const NOT_FOUND = answer(404, { detail: 'Not Found' });

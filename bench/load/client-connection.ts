@@ -29,7 +29,7 @@ export class ClientConnection {
   /** Rejects with the system's error when nothing listens there. */
   static open(port: number): Promise<ClientConnection> {
     return new Promise((resolve, reject) => {
-      let reader: MessageReader | undefined;
+      let reader: MessageReader | undefined = undefined;
       const socket = connect({
         host: '127.0.0.1',
         port,
@@ -63,7 +63,12 @@ export class ClientConnection {
   }
 
   /** `bodyBytes`: what the answer's body must have. */
-  send(request: Buffer, bodyBytes: number, onAnswer: (answer: Answer) => void, onFirstByte?: () => void): void {
+  send(
+    request: Buffer,
+    bodyBytes: number,
+    onAnswer: (answer: Answer) => void,
+    onFirstByte?: () => void,
+  ): void {
     this.#expected = bodyBytes;
     this.#got = 0;
     this.#onAnswer = onAnswer;
@@ -88,7 +93,8 @@ export class ClientConnection {
       },
       onEnd: () => {
         if (this.#status !== 200) this.#settle(`status ${this.#status}`);
-        else if (this.#got !== this.#expected) this.#settle(`${this.#got} bytes instead of ${this.#expected}`);
+        else if (this.#got !== this.#expected)
+          this.#settle(`${this.#got} bytes instead of ${this.#expected}`);
         else this.#settle(undefined);
       },
       onError: (reason) => {

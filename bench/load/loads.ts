@@ -82,7 +82,8 @@ export async function runOpen(order: OrderOf<'open'>): Promise<Measured> {
 function onSchedule(order: OrderOf<'open'>, due: (at: number) => void): () => void {
   const meanGap = 1000 / order.ratePerSecond;
   const random = seededRandom(11);
-  const gap = order.arrivals === 'even' ? (): number => meanGap : (): number => -Math.log(1 - random()) * meanGap;
+  const gap =
+    order.arrivals === 'even' ? (): number => meanGap : (): number => -Math.log(1 - random()) * meanGap;
   let next = performance.now() + gap();
   let stopped = false;
   const turn = (): void => {
@@ -101,7 +102,10 @@ function onSchedule(order: OrderOf<'open'>, due: (at: number) => void): () => vo
 }
 
 /** A constant number of open streams, each followed by another one. */
-export async function runStreams(order: OrderOf<'streams'>, workers: readonly CannedWorker[]): Promise<Measured> {
+export async function runStreams(
+  order: OrderOf<'streams'>,
+  workers: readonly CannedWorker[],
+): Promise<Measured> {
   for (const worker of workers) worker.pace = order.pace;
   const window = new Window(order.target);
   const mix = mixOf('stream');
@@ -121,9 +125,12 @@ export async function runStreams(order: OrderOf<'streams'>, workers: readonly Ca
   // Begun one after the other over the length of a stream, so that they do not all end at once.
   const streamMs = order.pace.events * order.pace.stepMs;
   for (const [index, connection] of connections.entries()) {
-    setTimeout(() => {
-      if (running) drive(connection);
-    }, (index / connections.length) * streamMs);
+    setTimeout(
+      () => {
+        if (running) drive(connection);
+      },
+      (index / connections.length) * streamMs,
+    );
   }
   await pause(streamMs + order.warmupMs);
   window.open(received());
@@ -168,9 +175,13 @@ export async function runHold(order: OrderOf<'hold'>, workers: readonly CannedWo
   window.open();
   const startedAt = performance.now();
   let asked = 0;
-  const longest = (order.streams / order.openPerSecond) * 1000 + order.pace.events * order.pace.stepMs * 2 + 30_000;
+  const longest =
+    (order.streams / order.openPerSecond) * 1000 + order.pace.events * order.pace.stepMs * 2 + 30_000;
   while (ended < order.streams && performance.now() - startedAt < longest) {
-    const due = Math.min(order.streams, Math.floor(((performance.now() - startedAt) / 1000) * order.openPerSecond));
+    const due = Math.min(
+      order.streams,
+      Math.floor(((performance.now() - startedAt) / 1000) * order.openPerSecond),
+    );
     for (; asked < due; asked += 1) void start(portAt(order.target, asked));
     openAtOnce = Math.max(openAtOnce, opened - ended);
     if (order.target.pid !== undefined) rss = Math.max(rss, memory(order.target.pid).rss);
@@ -182,7 +193,9 @@ export async function runHold(order: OrderOf<'hold'>, workers: readonly CannedWo
 }
 
 function openConnections(target: TargetAddress, count: number): Promise<ClientConnection[]> {
-  return Promise.all(Array.from({ length: count }, (_, index) => ClientConnection.open(portAt(target, index))));
+  return Promise.all(
+    Array.from({ length: count }, (_, index) => ClientConnection.open(portAt(target, index))),
+  );
 }
 
 function portAt({ ports }: TargetAddress, index: number): number {

@@ -2,10 +2,32 @@ import type { BodyKind } from './requests.ts';
 
 /** What the measuring process asks of the load process, and what it answers. Times in ms, sizes in bytes. */
 export type Order =
-  | { readonly kind: 'closed'; readonly target: TargetAddress; readonly body: BodyKind; readonly connections: number } & Window
-  | { readonly kind: 'open'; readonly target: TargetAddress; readonly body: BodyKind; readonly ratePerSecond: number; readonly arrivals: Arrivals } & Window
-  | { readonly kind: 'streams'; readonly target: TargetAddress; readonly streams: number; readonly pace: Pace } & Window
-  | { readonly kind: 'hold'; readonly target: TargetAddress; readonly streams: number; readonly pace: Pace; readonly openPerSecond: number };
+  | ({
+      readonly kind: 'closed';
+      readonly target: TargetAddress;
+      readonly body: BodyKind;
+      readonly connections: number;
+    } & Window)
+  | ({
+      readonly kind: 'open';
+      readonly target: TargetAddress;
+      readonly body: BodyKind;
+      readonly ratePerSecond: number;
+      readonly arrivals: Arrivals;
+    } & Window)
+  | ({
+      readonly kind: 'streams';
+      readonly target: TargetAddress;
+      readonly streams: number;
+      readonly pace: Pace;
+    } & Window)
+  | {
+      readonly kind: 'hold';
+      readonly target: TargetAddress;
+      readonly streams: number;
+      readonly pace: Pace;
+      readonly openPerSecond: number;
+    };
 
 export type Arrivals = 'even' | 'poisson';
 
@@ -38,8 +60,6 @@ export interface Measured {
   readonly problem: string | undefined;
   /** CPU time of the target over the window; 0 without one. */
   readonly cpuMs: number;
-  /** Share of the window that the load process itself was busy: near 1, the load is the limit. */
-  readonly loadBusy: number;
   readonly latency: Latency | undefined;
 }
 

@@ -14,7 +14,10 @@ const DISTINCT: Readonly<Record<BodyKind, number>> = { small: 1024, large: 16, s
 const SYSTEM_PROMPTS = 16;
 const SYSTEM_CHARS = 600;
 
-const WORDS = 'the a of to and in is it for with on that as are this from by or an be at was not have which you will can request'.split(' ');
+const WORDS =
+  'the a of to and in is it for with on that as are this from by or an be at was not have which you will can request'.split(
+    ' ',
+  );
 
 /**
  * Chats of one size. Different conversations, some of which share their beginning, in a repeatable order: what a cache

@@ -6,7 +6,6 @@ import type { Measured, TargetAddress } from './protocol.ts';
 interface Marks {
   readonly at: number;
   readonly cpu: number;
-  readonly loadCpu: number;
 }
 
 /** Counts what ends between `open` and `close`, and reads the target's CPU time at both moments. */
@@ -52,13 +51,11 @@ export class Window {
       errors: this.#errors,
       problem: this.#problem,
       cpuMs: end.cpu - start.cpu,
-      loadBusy: (end.loadCpu - start.loadCpu) / windowMs,
       latency: percentiles(this.#latencies),
     };
   }
 
   #mark(): Marks {
-    const { user, system } = process.cpuUsage();
-    return { at: performance.now(), cpu: this.#pid === undefined ? 0 : cpuMs(this.#pid), loadCpu: (user + system) / 1000 };
+    return { at: performance.now(), cpu: this.#pid === undefined ? 0 : cpuMs(this.#pid) };
   }
 }

@@ -12,8 +12,13 @@ export async function largePart(run: BenchRun): Promise<PartReport> {
   const targets = await run.targets([DIRECT, NGINX, BARE, ROUTER, 'router-least_work', 'router-round_robin']);
   const all = await inRounds('large bodies', targets, run.options.rounds, (target) =>
     run.load.measure({
-      kind: 'open', target: addressOf(target), body: 'large', ratePerSecond: PER_SECOND, arrivals: run.options.arrivals,
-      warmupMs: run.ms(500), windowMs: run.ms(1_500),
+      kind: 'open',
+      target: addressOf(target),
+      body: 'large',
+      ratePerSecond: PER_SECOND,
+      arrivals: run.options.arrivals,
+      warmupMs: run.ms(500),
+      windowMs: run.ms(1_500),
     }),
   );
   const direct = find(all, DIRECT);
@@ -36,7 +41,14 @@ export async function largePart(run: BenchRun): Promise<PartReport> {
         String(errorsOf(rounds)),
       ]),
     },
-    bars: [{ name: 'added p50, 220 kB body', measured: Number.isFinite(measured) ? measured : undefined, limit: 15, unit: 'ms' }],
+    bars: [
+      {
+        name: 'added p50, 220 kB body',
+        measured: Number.isFinite(measured) ? measured : undefined,
+        limit: 15,
+        unit: 'ms',
+      },
+    ],
     data: { rounds: all },
   };
 }

@@ -3,7 +3,7 @@ import type { Measured } from '../load/protocol.ts';
 import { number, times, type PartReport } from '../report.ts';
 import { differenceOf, errorsOf, inRounds, medianOf, type Rounds } from '../rounds.ts';
 import { BARE, DIRECT, NGINX, ROUTER, ROUTER_NO_LOG, type Target } from '../targets.ts';
-import { addressOf, routerMaximum } from './request.ts';
+import { addressOf, busy, routerMaximum } from './request.ts';
 
 const SHARE_OF_MAXIMUM = 0.7;
 
@@ -12,7 +12,9 @@ export async function latencyPart(run: BenchRun): Promise<PartReport> {
   const targets = await run.targets([DIRECT, NGINX, BARE, ROUTER, ROUTER_NO_LOG]);
   const router = targets.find(({ name }) => name === ROUTER);
   const rate = Math.round(SHARE_OF_MAXIMUM * (router ? await routerMaximum(run, router) : 5_000));
-  const all = await inRounds(`latency at ${rate}/s`, targets, run.options.rounds, (target) => measure(run, target, rate));
+  const all = await inRounds(`latency at ${rate}/s`, targets, run.options.rounds, (target) =>
+    measure(run, target, rate),
+  );
   const direct = find(all, DIRECT);
   const added = (rounds: Rounds | undefined, read: (result: Measured) => number): number =>
     rounds && direct && rounds !== direct ? differenceOf(rounds, direct, read) : NaN;
@@ -21,7 +23,17 @@ export async function latencyPart(run: BenchRun): Promise<PartReport> {
   return {
     table: {
       title: `Latency, 2 KiB body, ${rate} requests/s (${SHARE_OF_MAXIMUM * 100}% of the router's maximum), arrivals: ${run.options.arrivals}`,
-      columns: ['target', 'p50 ms', 'p90 ms', 'p99 ms', 'added p50', 'added p99', 'x bare', 'busy %', 'errors'],
+      columns: [
+        'target',
+        'p50 ms',
+        'p90 ms',
+        'p99 ms',
+        'added p50',
+        'added p99',
+        'x bare',
+        'busy %',
+        'errors',
+      ],
       rows: all.map((rounds) => [
         rounds.target,
         number(medianOf(rounds, p50)),
@@ -49,8 +61,13 @@ export async function latencyPart(run: BenchRun): Promise<PartReport> {
 
 function measure(run: BenchRun, target: Target, ratePerSecond: number): Promise<Measured> {
   return run.load.measure({
-    kind: 'open', target: addressOf(target), body: 'small', ratePerSecond, arrivals: run.options.arrivals,
-    warmupMs: run.ms(500), windowMs: run.ms(3_000),
+    kind: 'open',
+    target: addressOf(target),
+    body: 'small',
+    ratePerSecond,
+    arrivals: run.options.arrivals,
+    warmupMs: run.ms(500),
+    windowMs: run.ms(3_000),
   });
 }
 
@@ -60,8 +77,4 @@ function p50({ latency }: Measured): number {
 
 function p99({ latency }: Measured): number {
   return latency?.p99 ?? NaN;
-}
-
-function busy({ cpuMs, windowMs }: Measured): number {
-  return cpuMs / windowMs;
 }

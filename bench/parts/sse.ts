@@ -13,7 +13,14 @@ const PACE = { events: 100, stepMs: 10 };
 export async function ssePart(run: BenchRun): Promise<PartReport> {
   const targets = await run.targets([NGINX, BARE, ROUTER, ROUTER_NO_LOG, 'router-least_work']);
   const all = await inRounds('streams of 100 events', targets, run.options.rounds, (target) =>
-    run.load.measure({ kind: 'streams', target: addressOf(target), streams: STREAMS, pace: PACE, warmupMs: run.ms(250), windowMs: run.ms(2_000) }),
+    run.load.measure({
+      kind: 'streams',
+      target: addressOf(target),
+      streams: STREAMS,
+      pace: PACE,
+      warmupMs: run.ms(250),
+      windowMs: run.ms(2_000),
+    }),
   );
   const nginx = find(all, NGINX);
   const bare = find(all, BARE);
@@ -22,7 +29,16 @@ export async function ssePart(run: BenchRun): Promise<PartReport> {
   return {
     table: {
       title: `Streamed chats, ${PACE.events} events each, ${STREAMS} open at a time, an event per stream every ${PACE.stepMs} ms`,
-      columns: ['target', 'CPU us/event', 'x nginx', 'x bare', 'events/s', 'busy %', 'peak RSS MiB', 'errors'],
+      columns: [
+        'target',
+        'CPU us/event',
+        'x nginx',
+        'x bare',
+        'events/s',
+        'busy %',
+        'peak RSS MiB',
+        'errors',
+      ],
       rows: all.map((rounds) => [
         rounds.target,
         number(medianOf(rounds, cpuPerEvent)),

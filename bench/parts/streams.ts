@@ -25,12 +25,18 @@ export async function streamsPart(run: BenchRun): Promise<PartReport> {
   const wanted = run.options.streams;
   const streams = Math.min(wanted, Math.floor((openFileLimit() - OTHER_FILES) / FILES_PER_STREAM));
   const rows: Row[] = [];
-  for (const name of [NGINX, BARE, ROUTER]) {
+  for (const name of run.options.targets ?? [NGINX, BARE, ROUTER]) {
     const target = await run.fresh(name);
     if (target?.pid === undefined) continue;
     const before = memory(target.pid).rss;
     progress(`${streams} open streams: ${name}`);
-    const held = await run.load.hold({ kind: 'hold', target: addressOf(target), streams, pace: PACE, openPerSecond: OPEN_PER_SECOND });
+    const held = await run.load.hold({
+      kind: 'hold',
+      target: addressOf(target),
+      streams,
+      pace: PACE,
+      openPerSecond: OPEN_PER_SECOND,
+    });
     if (held.errors > 0) progress(`  ${name}: ${held.errors} errors, first: ${held.problem ?? ''}`);
     await target.stop();
     rows.push({ target: name, before, held });
@@ -50,7 +56,11 @@ export async function streamsPart(run: BenchRun): Promise<PartReport> {
       ]),
       ...(streams < wanted ? { notes: [fewer(streams, wanted)] } : {}),
     },
-    bars: bars(rows.find(({ target }) => target === ROUTER), streams, wanted),
+    bars: bars(
+      rows.find(({ target }) => target === ROUTER),
+      streams,
+      wanted,
+    ),
     data: { streams, rows },
   };
 }
@@ -58,11 +68,24 @@ export async function streamsPart(run: BenchRun): Promise<PartReport> {
 /** Where fewer could be opened, memory is scaled up from those that were. */
 function bars(row: Row | undefined, streams: number, wanted: number): Bar[] {
   const memoryAtWanted = row && row.before + ((row.held.rss - row.before) * wanted) / streams;
-  const failed = row && Math.max(row.held.errors, streams - row.held.completed, streams - row.held.openAtOnce);
+  const failed =
+    row && Math.max(row.held.errors, streams - row.held.completed, streams - row.held.openAtOnce);
   const note = streams < wanted ? { note: fewer(streams, wanted) } : {};
   return [
-    { name: `${wanted} open streams, memory`, measured: memoryAtWanted && memoryAtWanted / 1024 / 1024, limit: 600, unit: 'MiB', ...note },
-    { name: `${wanted} open streams, failed or not open together`, measured: failed, limit: 0, unit: 'streams', ...note },
+    {
+      name: `${wanted} open streams, memory`,
+      measured: memoryAtWanted && memoryAtWanted / 1024 / 1024,
+      limit: 600,
+      unit: 'MiB',
+      ...note,
+    },
+    {
+      name: `${wanted} open streams, failed or not open together`,
+      measured: failed,
+      limit: 0,
+      unit: 'streams',
+      ...note,
+    },
   ];
 }
 

@@ -3,6 +3,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { scanMembers } from './json-scan.ts';
 
+fc.configureGlobal({ seed: 7 });
+
 function membersOf(json: string): readonly (readonly [key: string, value: string])[] | undefined {
   const bytes = Buffer.from(json);
   return scanMembers(bytes)?.map(({ key, start, end }) => [key, bytes.toString('utf8', start, end)]);
@@ -102,7 +104,7 @@ test('an empty object has no members', () => {
 });
 
 test('text that is not JSON never throws', () => {
-  const characters = fc.constantFrom(...'{}[]",:\\ \n01-+.eEtrufalsn\u00e9');
+  const characters = fc.constantFrom(...Array.from('{}[]",:\\ \n01-+.eEtrufalsn\u00e9'));
   fc.assert(
     fc.property(fc.array(characters, { maxLength: 60 }), (parts) => {
       const json = parts.join('');

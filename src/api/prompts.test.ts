@@ -14,6 +14,8 @@ import {
   type PromptReader,
 } from './prompts.ts';
 
+fc.configureGlobal({ seed: 7 });
+
 const READERS = {
   chatPrompt,
   completionPrompt,

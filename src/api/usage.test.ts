@@ -3,6 +3,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { findUsage } from './usage.ts';
 
+fc.configureGlobal({ seed: 7 });
+
 function usage(prompt: number | undefined, completion: number | undefined, cached: number | undefined) {
   return { promptTokens: prompt, completionTokens: completion, cachedTokens: cached };
 }

@@ -1,3 +1,5 @@
+import { TimerLines } from './timer-lines.ts';
+
 /** Time is handed in, never read: the same code runs in the server, in tests and in virtual time. */
 export interface Timer {
   cancel(): void;
@@ -14,21 +16,15 @@ export interface Clock {
   after(delayMs: number, callback: () => void): Timer;
 }
 
-const LONGEST_DELAY_MS = 2 ** 31 - 1;
+const timers = new TimerLines({
+  now: () => performance.now(),
+  wakeAfter: (delayMs, callback) => {
+    setTimeout(callback, delayMs).unref();
+  },
+});
 
 export const systemClock: Clock = {
   now: () => performance.now(),
   wall: () => Date.now(),
-  after(delayMs, callback) {
-    const handle = setTimeout(callback, Math.min(delayMs, LONGEST_DELAY_MS));
-    handle.unref();
-    return {
-      cancel: () => {
-        clearTimeout(handle);
-      },
-      refresh: () => {
-        handle.refresh();
-      },
-    };
-  },
+  after: (delayMs, callback) => timers.after(delayMs, callback),
 };

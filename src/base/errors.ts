@@ -116,6 +116,13 @@ export const ERRORS = {
     meaning:
       'No worker for the model can take the request: none registered, or all unhealthy, draining or already tried.',
   },
+  worker_removed: {
+    status: 503,
+    source: 'router',
+    retryable: true,
+    type: 'service_unavailable',
+    meaning: 'The worker was drained, and the request had not ended there when the time for that was up.',
+  },
   shutting_down: {
     status: 503,
     source: 'router',

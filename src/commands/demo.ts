@@ -1,6 +1,7 @@
 import { App, type Address } from '../app.ts';
 import { problemLine } from '../config/layer.ts';
 import { loadConfig } from '../config/load.ts';
+import type { Config } from '../config/schema.ts';
 import type { Settings } from '../config/settings.ts';
 import { createLog, type OpenLog } from '../observe/log.ts';
 import { httpUrl } from '../router.ts';
@@ -46,7 +47,7 @@ async function run(
   if (loaded.kind !== 'ok') return 0;
   const opened = createLog(loaded.settings.log);
   try {
-    const { app, address } = await listen(loaded.settings, opened);
+    const { app, address } = await listen(loaded, opened);
     await app.firstWorker();
     process.stdout.write(welcome(app, address, loaded.settings, workers));
     await signal;
@@ -64,10 +65,11 @@ async function run(
 
 /** A port in use is no reason to spoil somebody's first minute: any free one will do. */
 async function listen(
-  settings: Settings,
+  { settings, config }: { readonly settings: Settings; readonly config: Config },
   { log, dropped }: OpenLog,
 ): Promise<{ app: App; address: Address }> {
-  const app = new App(settings, { log, droppedLogLines: dropped });
+  const deps = { log, config, droppedLogLines: dropped };
+  const app = new App(settings, deps);
   try {
     return { app, address: await app.start() };
   } catch (error) {
@@ -79,7 +81,7 @@ async function listen(
     listen: { ...settings.listen, port: 0 },
     metrics: { ...settings.metrics, port: 0 },
   };
-  const second = new App(anyPort, { log, droppedLogLines: dropped });
+  const second = new App(anyPort, deps);
   return { app: second, address: await second.start() };
 }
 

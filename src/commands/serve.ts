@@ -1,3 +1,4 @@
+import { StateFileError } from '../admin/state-file.ts';
 import { App } from '../app.ts';
 import { problemLine } from '../config/layer.ts';
 import { loadConfig } from '../config/load.ts';
@@ -15,12 +16,12 @@ export async function serve(argv: readonly string[]): Promise<number> {
     return 2;
   }
   if (loaded.kind !== 'ok') return 0;
-  const { settings, notices } = loaded;
+  const { settings, config, notices } = loaded;
   const opened = openLog(settings);
   if (!opened) return 1;
   const { log, close, dropped } = opened;
   for (const notice of notices) log.warn({}, notice);
-  const app = new App(settings, { log, droppedLogLines: dropped });
+  const app = new App(settings, { log, config, droppedLogLines: dropped });
   try {
     return await run(app, settings, log);
   } finally {
@@ -55,12 +56,15 @@ async function run(app: App, settings: Settings, log: Log): Promise<number> {
       'vllm-router listens',
     );
   } catch (error) {
-    process.stderr.write(`vllm-router: cannot listen: ${messageOf(error)}\n`);
+    const what = error instanceof StateFileError ? '' : 'cannot listen: ';
+    process.stderr.write(`vllm-router: ${what}${messageOf(error)}\n`);
     return 1;
   }
-  const noWorker = app
-    .firstWorker()
-    .then((found) => (found ? new Promise<never>(() => undefined) : ('no_worker' as const)));
+  await app.prepareAdmin();
+  const never = new Promise<never>(() => undefined);
+  // With a state file workers may come through the API at any time.
+  const waits = settings.stateFile === undefined ? app.firstWorker() : never;
+  const noWorker = waits.then((found) => (found ? never : ('no_worker' as const)));
   const end = await Promise.race([signal, noWorker]);
   if (end === 'no_worker') {
     const workers = app.runtime.registry.workers.map(({ id, health }) => ({

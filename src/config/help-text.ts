@@ -15,7 +15,9 @@ const negated = (flag: string): string => flag.replace('--', '--no-');
 
 /** Description with the choices, the policies and the default that belong to it. */
 export function flagMeaning(key: ConfigKey): string {
-  const parts = [key.about];
+  // Beside `--no-x` stands what x does: say that this is the way to do without it.
+  const negative = key.kind === 'boolean' && key.default === true;
+  const parts = [negative ? `Do without: ${key.about}` : key.about];
   if (key.name === 'policy.type') parts.push(`One of ${key.choices.join(', ')}.`);
   if (key.policies) parts.push(`(${key.policies.join(', ')})`);
   const switched = key.default === true ? 'on' : 'off';

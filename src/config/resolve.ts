@@ -37,7 +37,8 @@ export function resolveLayers(
   const config = parsed.data;
   const checked = crossChecks(config);
   for (const { path, message } of checked.problems) problems.push(problemFor(path, message, merged));
-  if (options.needsWorkers && !merged.has('worker_urls')) {
+  // With a state file they may all come through the API.
+  if (options.needsWorkers && !merged.has('worker_urls') && !merged.has('state_file')) {
     problems.push({ at: 'worker_urls', message: 'no workers: give --worker-urls http://host:port' });
   }
   if (problems.length > 0) return { kind: 'error', problems };

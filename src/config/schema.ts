@@ -100,6 +100,13 @@ export const configSchema = z.strictObject({
     about: 'Keys of single workers by base URL; they go before api_key.',
     secret: true,
   }),
+  state_file: key(text().optional(), {
+    group: 'Workers',
+    about:
+      'Workers registered through the API are kept in this file over a restart, their keys included. The router waits for workers as long as it takes then.',
+    value: 'FILE',
+    defaultText: 'none',
+  }),
   worker_startup_timeout_secs: key(secs().default(600), {
     group: 'Workers',
     about: 'The router gives up when no worker became healthy for this long after the start.',

@@ -8,9 +8,10 @@ import type {
   RetrySettings,
   Settings,
   TimeoutSettings,
+  WorkerDefaults,
   WorkerSpec,
 } from './settings.ts';
-import { parseWorkerUrl, workerId } from './worker-url.ts';
+import { parseWorkerUrl, workerId, type WorkerAddress } from './worker-url.ts';
 
 /** Longer than the 60 s that common load balancers in front keep idle connections, so that they close first. */
 const KEEP_ALIVE_MS = 75_000;
@@ -35,6 +36,8 @@ export function settingsFromConfig(config: Config): Settings {
     metrics: config.metrics,
     log: logSettings(config),
     workers: config.worker_urls.flatMap((url) => expandWorkers(url, config)),
+    workerDefaults: workerDefaults(config),
+    stateFile: config.state_file,
     policy: policySettings(config.policy, config.load_check_interval_secs),
     hashKey: config.hash_key,
     cacheIndex: indexSettings(config),
@@ -74,29 +77,33 @@ export function settingsFromConfig(config: Config): Settings {
   };
 }
 
+type WorkerConfig = Pick<Config, 'intra_node_data_parallel_size' | 'worker_api_keys' | 'api_key'>;
+
 /** The workers that one entry of `worker_urls` stands for: itself, or one per data-parallel rank. */
-export function expandWorkers(
-  url: string,
-  config: Pick<Config, 'intra_node_data_parallel_size' | 'worker_api_keys' | 'api_key'>,
-): WorkerSpec[] {
+export function expandWorkers(url: string, config: WorkerConfig): WorkerSpec[] {
   const parsed = parseWorkerUrl(url);
-  if (parsed.kind === 'bad') return [];
-  const { baseUrl, rank } = parsed.address;
-  const apiKey = keyOf(baseUrl, config.worker_api_keys) ?? config.api_key;
-  const size = config.intra_node_data_parallel_size;
-  const ranks = size > 1 ? Array.from({ length: size }, (_, index) => index) : [rank];
+  return parsed.kind === 'bad' ? [] : workerSpecs(parsed.address, workerDefaults(config));
+}
+
+/** The same for an address that is known to be good. A rank of its own is kept: it is one worker. */
+export function workerSpecs(address: WorkerAddress, defaults: WorkerDefaults): WorkerSpec[] {
+  const { baseUrl, rank } = address;
+  const apiKey = defaults.apiKeys.get(baseUrl) ?? defaults.apiKey;
+  const size = defaults.ranksPerUrl;
+  const ranks = size > 1 && rank === undefined ? Array.from({ length: size }, (_, index) => index) : [rank];
   return ranks.map((one) => ({ baseUrl, rank: one, id: workerId({ baseUrl, rank: one }), apiKey }));
 }
 
-function keyOf(baseUrl: string, keys: Config['worker_api_keys']): string | undefined {
-  const found = Object.entries(keys).find(([url]) => {
+function workerDefaults(config: WorkerConfig): WorkerDefaults {
+  const apiKeys = new Map<string, string>();
+  for (const [url, apiKey] of Object.entries(config.worker_api_keys)) {
     const parsed = parseWorkerUrl(url);
-    return parsed.kind === 'ok' && parsed.address.baseUrl === baseUrl;
-  });
-  return found?.[1];
+    if (parsed.kind === 'ok') apiKeys.set(parsed.address.baseUrl, apiKey);
+  }
+  return { ranksPerUrl: config.intra_node_data_parallel_size, apiKeys, apiKey: config.api_key };
 }
 
-function policySettings(policy: PolicyConfig, loadCheckIntervalSecs: number): PolicySettings {
+export function policySettings(policy: PolicyConfig, loadCheckIntervalSecs: number): PolicySettings {
   switch (policy.type) {
     case 'random':
     case 'round_robin':

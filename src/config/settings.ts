@@ -13,6 +13,15 @@ export interface WorkerSpec {
   readonly apiKey: string | undefined;
 }
 
+/** How a worker that is registered while the router runs becomes one or several specs, as those of the file did. */
+export interface WorkerDefaults {
+  /** Above 1, a URL without a rank stands for that many data-parallel ranks. */
+  readonly ranksPerUrl: number;
+  /** Keys by base URL; they go before `apiKey`. */
+  readonly apiKeys: ReadonlyMap<string, string>;
+  readonly apiKey: string | undefined;
+}
+
 export type PolicySettings =
   | { readonly type: 'random' | 'round_robin' }
   | { readonly type: 'power_of_two'; readonly loadCheckIntervalMs: number }
@@ -115,6 +124,9 @@ export interface Settings {
   readonly metrics: { readonly host: string; readonly port: number; readonly enabled: boolean };
   readonly log: LogSettings;
   readonly workers: readonly WorkerSpec[];
+  readonly workerDefaults: WorkerDefaults;
+  /** Where workers registered while it runs are kept over a restart, as configured. */
+  readonly stateFile: string | undefined;
   readonly policy: PolicySettings;
   /** Sources of the hash key, in order: `header:<name>` and `body:<dotted path>`. */
   readonly hashKey: readonly string[];

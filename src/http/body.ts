@@ -33,7 +33,7 @@ export class BodyBytes {
 export interface HeldBody {
   readonly bytes: Buffer;
   /** Idempotent. */
-  release(): void;
+  readonly release: () => void;
 }
 
 /** Length announced by the client, or undefined for chunked bodies. Node has refused malformed values already. */
@@ -91,14 +91,7 @@ export function readBody(
     };
     const onEnd = (): void => {
       stop();
-      let released = false;
-      resolve({
-        bytes: chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, size),
-        release() {
-          if (!released) held.give(size);
-          released = true;
-        },
-      });
+      resolve(hold(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, size), held));
     };
     const onClose = (): void => {
       fail(new RouterError('client_closed', 'the client left while it was sending the body'));
@@ -108,6 +101,19 @@ export function readBody(
     req.on('close', onClose);
     req.on('error', onClose);
   });
+}
+
+/** `release` knows the size only: it is kept until the answer has ended, which the bytes need not be. */
+function hold(bytes: Buffer, held: BodyBytes): HeldBody {
+  const size = bytes.length;
+  let released = false;
+  return {
+    bytes,
+    release: () => {
+      if (!released) held.give(size);
+      released = true;
+    },
+  };
 }
 
 /**

@@ -3,6 +3,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { endToEnd, headerOf, headerValue } from './headers.ts';
 
+fc.configureGlobal({ seed: 7 });
+
 const nothing = (): boolean => false;
 
 test('finds the first value, whatever the case of the name', () => {

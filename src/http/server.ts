@@ -1,8 +1,9 @@
 import { createServer, ServerResponse, type IncomingMessage, type Server } from 'node:http';
 import { Socket, type AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { ERRORS, needsRetryAfter, type ErrorCode } from '../base/errors.ts';
+import type { ErrorCode } from '../base/errors.ts';
 import type { ListenSettings } from '../config/settings.ts';
+import { refusalCodeOf, refuseOn, refuseRequest } from './refusal.ts';
 
 export interface Tunnel {
   readonly socket: Duplex;
@@ -25,6 +26,7 @@ export class EdgeServer {
   readonly #tunnels = new Set<Duplex>();
   /** The newest response on each connection. */
   readonly #latest = new WeakMap<Duplex, ServerResponse>();
+  readonly #refused = new WeakSet<Duplex>();
   #stopping = false;
 
   constructor(settings: ListenSettings, onRequest: OnRequest, onRefused: OnRefused) {
@@ -45,9 +47,15 @@ export class EdgeServer {
     // The limit on the size of the head is enough; versions of Node drop what exceeds a count without a word.
     this.#server.maxHeadersCount = 0;
     const accept = (req: IncomingMessage, res: ServerResponse): void => {
+      if (this.#isOver(req.socket)) return;
       this.#latest.set(req.socket, res);
-      if (isSoundlyFramed(req)) void onRequest(req, res);
-      else refuseRequest(res, onRefused);
+      if (isSoundlyFramed(req)) {
+        void onRequest(req, res);
+        return;
+      }
+      this.#refused.add(req.socket);
+      onRefused('invalid_request');
+      refuseRequest(res, 'invalid_request');
     };
     this.#server.on('request', accept);
     // An Expect header is answered when the body is wanted, not before the limits have been checked.
@@ -56,6 +64,7 @@ export class EdgeServer {
       accept(req, res);
     });
     this.#server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) => {
+      if (this.#isOver(socket)) return;
       // Upgrades arrive on net or tls sockets; the type says Duplex for the sake of custom servers.
       if (!(socket instanceof Socket)) {
         socket.destroy();
@@ -66,9 +75,21 @@ export class EdgeServer {
       void onRequest(req, responseOn(req, socket), { socket, head });
     });
     this.#server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
-      if (mayAnswer(this.#latest.get(socket))) refuse(error, socket, onRefused);
-      else socket.destroy();
+      if (this.#isOver(socket)) return;
+      if (error.code === 'ECONNRESET' || !mayAnswer(this.#latest.get(socket))) {
+        socket.destroy();
+        return;
+      }
+      this.#refused.add(socket);
+      const code = refusalCodeOf(error);
+      onRefused(code);
+      refuseOn(socket, code);
     });
+  }
+
+  /** Whether the last answer on the connection is out or on its way: what still comes is no request. */
+  #isOver(socket: Duplex): boolean {
+    return this.#refused.has(socket) || !socket.writable;
   }
 
   /** Resolves to the port. Rejects with the system's error when it cannot listen there. */
@@ -136,63 +157,8 @@ function isSoundlyFramed({ headers, httpVersion }: IncomingMessage): boolean {
   return coding === undefined || (coding.toLowerCase() === 'chunked' && httpVersion !== '1.0');
 }
 
-function refuseRequest(res: ServerResponse, onRefused: OnRefused): void {
-  onRefused('invalid_request');
-  const { status, headers, body } = refusal('invalid_request');
-  res.writeHead(status, headers).end(body);
-}
-
 /** Bytes that are not HTTP must not be answered in the middle, or in the place, of another answer. */
 function mayAnswer(latest: ServerResponse | undefined): boolean {
   if (latest === undefined || latest.writableFinished) return true;
   return !latest.headersSent && !latest.req.complete;
-}
-
-function refuse(error: NodeJS.ErrnoException, socket: Duplex, onRefused: OnRefused): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const code = codeOf(error);
-  onRefused(code);
-  const { status, headers, body } = refusal(code);
-  const fields = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-  socket.end(`HTTP/1.1 ${status} ${REASONS[code]}\r\n${fields.join('')}\r\n${body}`, () => socket.destroy());
-}
-
-interface Refusal {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: string;
-}
-
-function refusal(code: RefusalCode): Refusal {
-  const { status, type } = ERRORS[code];
-  const body = JSON.stringify({ error: { message: MESSAGES[code], type, param: null, code } });
-  const headers = {
-    'content-type': 'application/json',
-    'content-length': String(Buffer.byteLength(body)),
-    ...(needsRetryAfter(status) ? { 'retry-after': '1' } : {}),
-    connection: 'close',
-  };
-  return { status, headers, body };
-}
-
-type RefusalCode = 'headers_too_large' | 'body_timeout' | 'invalid_request';
-
-const REASONS: Readonly<Record<RefusalCode, string>> = {
-  headers_too_large: 'Request Header Fields Too Large',
-  body_timeout: 'Request Timeout',
-  invalid_request: 'Bad Request',
-};
-
-const MESSAGES: Readonly<Record<RefusalCode, string>> = {
-  headers_too_large: 'the request head is too large',
-  body_timeout: 'the request head arrived too slowly',
-  invalid_request: 'the request is not valid HTTP/1.1',
-};
-
-function codeOf(error: NodeJS.ErrnoException): RefusalCode {
-  if (error.code === 'HPE_HEADER_OVERFLOW') return 'headers_too_large';
-  return error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 'body_timeout' : 'invalid_request';
 }

@@ -59,6 +59,9 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       registry.revive('worker', worker);
       families.workerHealth.with(worker).set(0);
       families.cbState.with(worker).set(0);
+      // A counter that begins with its first event hides it from Prometheus' rate() and increase().
+      families.brokenStreamsTotal.with(worker);
+      families.cbStateTransitionsTotal.with(worker, 'closed', 'open');
       families.activeWorkers.with().set(workers.size);
     },
     workerLeft(worker) {

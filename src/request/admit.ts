@@ -5,7 +5,7 @@ import type { Deadline } from './deadline.ts';
 import type { Runtime } from './runtime.ts';
 
 /** Takes the request's place among those in flight, after its turn in the queue. Given back when the request ends. */
-export async function waitForTurn(rt: Runtime, arrival: Arrival, deadline: Deadline): Promise<void> {
+export function waitForTurn(rt: Runtime, arrival: Arrival, deadline: Deadline): Promise<void> | void {
   const entry = rt.admission.enter();
   switch (entry.kind) {
     case 'admitted':
@@ -18,7 +18,7 @@ export async function waitForTurn(rt: Runtime, arrival: Arrival, deadline: Deadl
     case 'closed':
       throw new RouterError('shutting_down', 'the router is shutting down');
     case 'waiting':
-      settle(rt, arrival, await queued(rt, arrival, deadline, entry));
+      return queued(rt, arrival, deadline, entry).then((outcome) => settle(rt, arrival, outcome));
   }
 }
 

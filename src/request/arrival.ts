@@ -2,8 +2,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { randomAlphanumeric } from '../base/ids.ts';
 import { headerOf } from '../http/headers.ts';
+import { normalisePath, originForm, pathOf } from '../http/normalise-path.ts';
 import type { Decision } from './decision.ts';
-import { matchEndpoint, normalisePath, type Endpoint, type Match } from './endpoints.ts';
+import { matchEndpoint, type Endpoint, type Match } from './endpoints.ts';
 import type { Runtime } from './runtime.ts';
 
 /** A request as it stands when its head has been read. */
@@ -89,20 +90,6 @@ export class ClientWatch {
     this.#callback = callback;
     if (this.#gone) callback?.();
   }
-}
-
-/** Clients that take us for a forward proxy send `GET http://host/path`; workers want the path. */
-function originForm(target: string): string {
-  if (target.startsWith('/')) return target;
-  const authority = /^https?:\/\/[^/?#]*/i.exec(target);
-  const rest = authority ? target.slice(authority[0].length) : '';
-  return rest.startsWith('/') ? rest : `/${rest}`;
-}
-
-/** Some servers cut a fragment off, so `/sleep#x` would be `/sleep` to them. */
-function pathOf(target: string): string {
-  const end = target.search(/[?#]/);
-  return end < 0 ? target : target.slice(0, end);
 }
 
 function newDecision(rt: Runtime, requestId: string, method: string, route: string): Decision {

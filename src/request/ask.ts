@@ -6,8 +6,14 @@ import { NO_BLOCKS, type PromptBlocks } from '../routing/blocks.ts';
 import { readHashKey } from '../routing/hash-key.ts';
 import type { Ask, HashKey } from '../routing/policy.ts';
 import { PromptHasher } from '../routing/prompt-hash.ts';
-import type { Arrival } from './arrival.ts';
 import type { Runtime } from './runtime.ts';
+
+/** What is read of a request beside its body. An `Arrival` is one. */
+export interface AskSource {
+  readonly req: { readonly rawHeaders: readonly string[] };
+  /** Path and query. */
+  readonly target: string;
+}
 
 interface AskInput {
   readonly model: string;
@@ -25,18 +31,18 @@ export class RequestAsk implements Ask {
   readonly model: string;
   readonly stream: boolean;
   readonly #rt: Runtime;
-  readonly #arrival: Arrival;
-  readonly #input: AskInput;
+  readonly #source: AskSource;
+  #input: AskInput;
   #blocks: PromptBlocks | undefined;
   #chars = 0;
   #hasher: PromptHasher | undefined;
   #hashKey: HashKey | undefined;
 
-  constructor(rt: Runtime, arrival: Arrival, input: AskInput) {
+  constructor(rt: Runtime, source: AskSource, input: AskInput) {
     this.model = input.model;
     this.stream = input.stream;
     this.#rt = rt;
-    this.#arrival = arrival;
+    this.#source = source;
     this.#input = input;
   }
 
@@ -48,7 +54,7 @@ export class RequestAsk implements Ask {
   hashKey(): HashKey {
     this.#hashKey ??= readHashKey(
       this.#rt.hashKeySources,
-      (name) => headerOf(this.#arrival.req.rawHeaders, name),
+      (name) => headerOf(this.#source.req.rawHeaders, name),
       (path) => memberAt(this.#input.fields, path),
       () => this.#fingerprint(),
     );
@@ -65,6 +71,16 @@ export class RequestAsk implements Ask {
     if (this.#input.prompt === undefined) return 0;
     if (this.#blocks) return this.#blocks.totalTokens;
     return Math.ceil(this.#input.bytes / this.#rt.tokenRatio.charsPerToken(this.model));
+  }
+
+  /**
+   * The answer has begun, and nothing will be chosen any more: lets go of the parsed body and the hashes, which a long
+   * stream would otherwise keep to its end.
+   */
+  letGo(): void {
+    this.#input = { ...this.#input, fields: {}, rawPrompt: undefined };
+    this.#hasher = undefined;
+    if (this.#blocks) this.#blocks = { ...NO_BLOCKS, totalTokens: this.#blocks.totalTokens };
   }
 
   /** Characters of the prompt, for learning the ratio; 0 when the prompt was not read as text. */
@@ -91,7 +107,7 @@ export class RequestAsk implements Ask {
   /** Stands for requests without any id: the same prompt, or the same path, goes to the same worker. */
   #fingerprint(): string {
     this.blocks();
-    return this.#hasher ? this.#hasher.fingerprint() : `${this.#arrival.target}:${this.#input.bytes}`;
+    return this.#hasher ? this.#hasher.fingerprint() : `${this.#source.target}:${this.#input.bytes}`;
   }
 }
 

@@ -1,6 +1,6 @@
 import { EXCLUDED, EXCLUSION_NAMES } from '../routing/policy.ts';
 import type { CandidateRecord, CandidateRest } from './decision.ts';
-import type { Plan } from './plan.ts';
+import type { Leg, Plan } from './plan.ts';
 import type { Runtime } from './runtime.ts';
 
 /** The candidates of one plan, as the record shows them. */
@@ -12,13 +12,19 @@ export interface CandidateTable {
   readonly margin: number | undefined;
 }
 
+/** A choice among the members of a pool; a plan, or what would have become one. */
+export interface Chosen extends Pick<Plan, 'pool' | 'choice' | 'index'> {
+  /** Absent where no lease has been taken. */
+  readonly legs?: readonly [Leg];
+}
+
 const LISTED_IN_FULL = 8;
 
-export function describeCandidates(rt: Runtime, plan: Plan): CandidateTable {
+export function describeCandidates(rt: Runtime, plan: Chosen, inFull = LISTED_IN_FULL): CandidateTable {
   const { mask, members } = plan.pool;
-  const listed = best(plan, Math.min(members.length, LISTED_IN_FULL));
+  const listed = best(plan, Math.min(members.length, inFull));
   const margin = marginOf(plan, listed);
-  if (members.length > LISTED_IN_FULL) {
+  if (members.length > inFull) {
     for (let index = 0; index < members.length; index += 1) {
       const wanted = index === plan.index || mask[index] === EXCLUDED.tried;
       if (wanted && !listed.includes(index)) listed.push(index);
@@ -32,7 +38,7 @@ export function describeCandidates(rt: Runtime, plan: Plan): CandidateTable {
 }
 
 /** Indices of the `count` lowest scores, lowest first; members without a score come behind, in their order. */
-function best(plan: Plan, count: number): number[] {
+function best(plan: Chosen, count: number): number[] {
   const order: number[] = [];
   for (let index = 0; index < plan.pool.members.length; index += 1) {
     const score = sortKey(plan, index);
@@ -45,22 +51,22 @@ function best(plan: Plan, count: number): number[] {
   return order;
 }
 
-function sortKey(plan: Plan, index: number): number {
+function sortKey(plan: Chosen, index: number): number {
   return scoreOf(plan, index) ?? Infinity;
 }
 
-function scoreOf(plan: Plan, index: number): number | undefined {
+function scoreOf(plan: Chosen, index: number): number | undefined {
   const score = plan.choice?.scores?.[index];
   return score === undefined || !Number.isFinite(score) ? undefined : score;
 }
 
-function candidate(rt: Runtime, plan: Plan, index: number): CandidateRecord {
+function candidate(rt: Runtime, plan: Chosen, index: number): CandidateRecord {
   const member = plan.pool.members[index];
   const slot = member?.slot ?? 0;
   const score = scoreOf(plan, index);
   const matched = plan.choice?.matchedTokens?.[index];
   // The ledger already counts this request on its worker; the record shows what the policy saw.
-  const own = index === plan.index ? plan.legs[0] : undefined;
+  const own = index === plan.index ? plan.legs?.[0] : undefined;
   const record: Mutable<CandidateRecord> = {
     worker: member?.id ?? '',
     state: EXCLUSION_NAMES[plan.pool.mask[index] ?? 0] ?? 'eligible',
@@ -74,7 +80,7 @@ function candidate(rt: Runtime, plan: Plan, index: number): CandidateRecord {
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
-function rest(plan: Plan, listed: ReadonlySet<number>): CandidateRest {
+function rest(plan: Chosen, listed: ReadonlySet<number>): CandidateRest {
   const { mask, members } = plan.pool;
   const scores = new Float64Array(members.length);
   const excluded: Record<string, number> = {};
@@ -98,7 +104,7 @@ function rest(plan: Plan, listed: ReadonlySet<number>): CandidateRest {
   };
 }
 
-function marginOf(plan: Plan, order: readonly number[]): number | undefined {
+function marginOf(plan: Chosen, order: readonly number[]): number | undefined {
   const own = scoreOf(plan, plan.index);
   const runnerUp = order.find((index) => index !== plan.index && plan.pool.mask[index] === EXCLUDED.no);
   const other = runnerUp === undefined ? undefined : scoreOf(plan, runnerUp);

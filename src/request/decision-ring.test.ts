@@ -4,6 +4,8 @@ import fc from 'fast-check';
 import type { Decision } from './decision.ts';
 import { DecisionRing } from './decision-ring.ts';
 
+fc.configureGlobal({ seed: 7 });
+
 function record(id: string, candidates = 0): Decision {
   return {
     schema_version: 4,

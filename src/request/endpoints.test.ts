@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { matchEndpoint, normalisePath, ROUTES } from './endpoints.ts';
+import { normalisePath } from '../http/normalise-path.ts';
+import { matchEndpoint, ROUTES } from './endpoints.ts';
+
+fc.configureGlobal({ seed: 7 });
 
 /** Class of the endpoint that a path leads to, as the request path reads it. */
 function classOf(path: string, method = 'POST'): string {

@@ -11,6 +11,8 @@ import {
   type PromptReader,
 } from '../api/prompts.ts';
 
+export { normalisePath } from '../http/normalise-path.ts';
+
 /**
  * Every endpoint, as data. `inference` is admitted, placed by the policy and explained; `info` is cheap and skips
  * admission; `operator` changes or reveals a worker and is hidden from clients; `local` is answered by the router.
@@ -182,12 +184,17 @@ export type Match =
   | { readonly kind: 'reserved'; readonly endpoint: Endpoint }
   /** The path climbs above its root: out of the prefix that a worker may be confined to. */
   | { readonly kind: 'outside'; readonly endpoint: Endpoint }
-  | { readonly kind: 'wrong_method'; readonly endpoint: Endpoint };
+  | { readonly kind: 'wrong_method'; readonly endpoint: Endpoint; readonly allow: string };
 
 /** Every route template, for bounded metric labels. */
 export const ROUTES: readonly string[] = [
   ...new Set([...ROWS, ...OPERATOR, UNMATCHED, RESET, RESERVED].map((endpoint) => endpoint.route)),
 ];
+
+/** Paths that the router answers by itself. */
+export const LOCAL_PATHS: readonly string[] = ROWS.filter((row) => row.local !== undefined).flatMap(
+  (row) => row.paths,
+);
 
 /** `path` is the normalised path: see `normalisePath`. */
 export function matchEndpoint(method: string, path: string): Match {
@@ -211,46 +218,11 @@ function matchRow(rows: readonly Row[], method: string): Match {
   const row = rows.find((candidate) => candidate.methods.length === 0 || candidate.methods.includes(method));
   if (row) return { kind: 'endpoint', endpoint: row };
   const first = rows[0];
-  if (first?.class === 'local') return { kind: 'wrong_method', endpoint: first };
+  if (first?.class === 'local')
+    return { kind: 'wrong_method', endpoint: first, allow: first.methods.join(', ') };
   return { kind: 'endpoint', endpoint: method === 'GET' || method === 'HEAD' ? UNMATCHED_SAFE : UNMATCHED };
 }
 
 function isUnder(path: string, root: string): boolean {
   return path === root || path.startsWith(`${root}/`);
-}
-
-/**
- * The path that guards and matching look at: percent-decoded where that reveals a plain character, dot segments and
- * doubled or trailing slashes resolved, so that `/%73leep`, `//sleep` and `/x/../sleep/` are all `/sleep`. What climbs
- * above the root begins with `/..`.
- */
-export function normalisePath(path: string): string {
-  if (PLAIN.test(path)) return path;
-  const decoded = decodeRepeatedly(path).replaceAll('\\', '/');
-  const segments: string[] = [];
-  for (const segment of decoded.split('/')) {
-    if (segment === '' || segment === '.') continue;
-    if (segment === '..' && segments.length > 0 && segments.at(-1) !== '..') segments.pop();
-    else segments.push(segment);
-  }
-  return `/${segments.join('/')}`;
-}
-
-const PLAIN = /^(?:\/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+$/;
-
-/** A worker, or a proxy before it, may decode more than once. */
-function decodeRepeatedly(path: string): string {
-  let current = path;
-  for (let round = 0; round < 3; round += 1) {
-    const next = decodeOnce(current);
-    if (next === current) break;
-    current = next;
-  }
-  return current;
-}
-
-function decodeOnce(path: string): string {
-  return path.replace(/%[0-7][0-9A-Fa-f]/g, (escape) =>
-    String.fromCharCode(Number.parseInt(escape.slice(1), 16)),
-  );
 }

@@ -36,9 +36,14 @@ export function recordPlan(rt: Runtime, decision: Decision, plan: Plan): void {
   decision.worker = worker.id;
   decision.method = plan.method;
   decision.reason = plan.reason;
-  if (plan.method === 'policy') decision.policy = rt.policy.name;
+  if (plan.method === 'policy') decision.policy = plan.policy;
   else delete decision.policy;
   decision.cache_source = rt.cacheIndex ? 'predicted' : 'none';
+  // What only an earlier attempt's plan had must not stay.
+  delete decision.predicted_cached_tokens;
+  delete decision.predicted_ttft_ms;
+  delete decision.candidates_rest;
+  delete decision.margin;
   if (plan.predictedCachedTokens !== undefined) decision.predicted_cached_tokens = plan.predictedCachedTokens;
   if (plan.predictedTtftMs !== undefined) decision.predicted_ttft_ms = roundScore(plan.predictedTtftMs);
   recordHashKey(rt, decision, plan);

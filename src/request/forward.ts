@@ -2,6 +2,7 @@ import { RouterError } from '../base/errors.ts';
 import { StreamedBody } from '../http/body.ts';
 import { EXCLUSION_NAMES } from '../routing/policy.ts';
 import type { PoolView } from '../workers/pool-view.ts';
+import type { Worker } from '../workers/worker.ts';
 import type { Arrival } from './arrival.ts';
 import { Attempt, type Failure, type FirstResult, type Head } from './attempt.ts';
 import type { Deadline } from './deadline.ts';
@@ -27,14 +28,15 @@ export async function forward(rt: Runtime, arrival: Arrival, call: Call, deadlin
     const plan = makePlan(rt, call, tried);
     if (plan.kind === 'none') throw noWorker(plan.pool);
     recordPlan(rt, arrival.decision, plan);
+    const { worker } = plan.legs[0];
     const outcome = new LegOutcome(rt, arrival, call, plan);
     try {
       const attempt = send(rt, arrival, call, plan, retry);
       outcome.started(attempt);
       const first = await firstOf(attempt, arrival, deadline);
-      const again = await settleFirst(rt, arrival, call, { attempt, first, outcome, retry, plan });
+      const again = await settleFirst(rt, arrival, call, { attempt, first, outcome, retry, worker });
       if (!again) return;
-      tried.add(plan.legs[0].worker.slot);
+      tried.add(worker.slot);
       arrival.times.givenUpMs += rt.clock.now() - arrival.times.dispatched;
     } finally {
       outcome.close();
@@ -48,7 +50,7 @@ interface Step {
   readonly first: FirstResult | { readonly kind: 'client_left' };
   readonly outcome: LegOutcome;
   readonly retry: RetryDecision;
-  readonly plan: Plan;
+  readonly worker: Worker;
 }
 
 /** Decides what the first sign of the worker means for the client. True = try again. */
@@ -83,6 +85,7 @@ async function settleFirst(rt: Runtime, arrival: Arrival, call: Call, step: Step
 }
 
 async function hand(rt: Runtime, arrival: Arrival, call: Call, step: Step, head: Head): Promise<void> {
+  call.ask.letGo();
   const { end, tap } = await relay(rt, arrival, step.attempt, head, {
     onFirstToken: (now) => {
       step.outcome.firstToken(now);
@@ -90,7 +93,7 @@ async function hand(rt: Runtime, arrival: Arrival, call: Call, step: Step, head:
   });
   step.outcome.relayed(end, tap);
   if (head.status > 299) return;
-  const workerId = step.plan.legs[0].worker.id;
+  const workerId = step.worker.id;
   if (arrival.endpoint.resource === 'by_id' && call.resourceId !== undefined)
     rt.owners.remember(call.resourceId, workerId);
   const created = arrival.endpoint.resource === 'create' ? tap.resourceId() : undefined;
@@ -121,7 +124,7 @@ function send(rt: Runtime, arrival: Arrival, call: Call, plan: Plan, retry: Retr
 }
 
 /** Says what keeps the workers away: `none of the 3 workers for model "m" can take the request (2 unhealthy, 1 draining)`. */
-function noWorker({ key, members, mask }: PoolView): RouterError {
+export function noWorker({ key, members, mask }: PoolView): RouterError {
   const what = key === '' ? '' : ` for model ${JSON.stringify(key)}`;
   if (members.length === 0) return new RouterError('no_worker_available', 'no worker is registered');
   const counts = new Map<string, number>();

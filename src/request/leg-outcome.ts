@@ -1,9 +1,10 @@
 import { ERRORS } from '../base/errors.ts';
 import type { Arrival } from './arrival.ts';
 import type { Permit } from '../workers/breaker.ts';
+import type { InFlight } from '../workers/worker.ts';
 import type { Attempt, Failure } from './attempt.ts';
 import { roundMs, type AttemptRecord } from './decision.ts';
-import type { Plan } from './plan.ts';
+import type { Leg, Plan } from './plan.ts';
 import type { Call } from './read-call.ts';
 import type { RelayEnd } from './relay.ts';
 import type { ResponseTap } from './response-tap.ts';
@@ -13,21 +14,22 @@ import type { Runtime } from './runtime.ts';
 const FAILING_STATUS = new Set([502, 503, 504]);
 
 /** Books what one attempt did: its lease, its breaker permit and its line in the record, each closed exactly once. */
-export class LegOutcome {
+export class LegOutcome implements InFlight {
   readonly #rt: Runtime;
   readonly #arrival: Arrival;
   readonly #call: Call;
-  readonly #plan: Plan;
+  readonly #leg: Leg;
   readonly #record: AttemptRecord;
   readonly #startedAt: number;
   #attempt: Attempt | undefined;
   #credited = false;
+  #tunnel = false;
 
   constructor(rt: Runtime, arrival: Arrival, call: Call, plan: Plan) {
     this.#rt = rt;
     this.#arrival = arrival;
     this.#call = call;
-    this.#plan = plan;
+    [this.#leg] = plan.legs;
     this.#startedAt = rt.clock.now();
     this.#record = { worker: plan.legs[0].worker.id, reason: plan.reason, duration_ms: 0 };
     arrival.decision.attempts.push(this.#record);
@@ -35,10 +37,18 @@ export class LegOutcome {
 
   started(attempt: Attempt): void {
     this.#attempt = attempt;
+    this.#leg.worker.inFlight.add(this);
+  }
+
+  /** The worker is drained and the time for that is up. */
+  cut(): void {
+    this.#attempt?.cut('worker_removed', 'the worker is being taken out of service');
+    // Its attempt was over when the tunnel stood.
+    if (this.#tunnel) this.#arrival.tunnel?.socket.destroy();
   }
 
   failed(failure: Failure): void {
-    const { permit, worker } = this.#plan.legs[0];
+    const { permit, worker } = this.#leg;
     this.#record.error = failure.code;
     if (ERRORS[failure.code].source !== 'worker' || this.#clientsFault()) return;
     if (permit.failure()) this.#count('failure');
@@ -48,7 +58,7 @@ export class LegOutcome {
   /** The head is here, and with it the first byte or the decision to pass an error on. */
   answered(status: number): void {
     this.#record.status = status;
-    const { permit, worker } = this.#plan.legs[0];
+    const { permit, worker } = this.#leg;
     const isFirst = this.#arrival.decision.attempts[0] === this.#record;
     if (FAILING_STATUS.has(status) || (status === 500 && isFirst)) {
       if (permit.failure()) this.#count('failure');
@@ -61,11 +71,12 @@ export class LegOutcome {
   /** A tunnel stands: what is said in it is no matter of the worker's health. */
   upgraded(status: number): void {
     this.#record.status = status;
+    this.#tunnel = true;
     this.#succeeded();
   }
 
   firstToken(now: number): void {
-    const leg = this.#plan.legs[0];
+    const leg = this.#leg;
     this.#arrival.decision.ttft_ms = roundMs(now - this.#arrival.startedAt);
     leg.lease.firstToken(leg.uncachedTokens);
   }
@@ -86,22 +97,23 @@ export class LegOutcome {
 
   /** Idempotent end of the attempt, whatever came before. */
   close(): void {
-    const leg = this.#plan.legs[0];
+    const leg = this.#leg;
     leg.permit.cancel();
+    leg.worker.inFlight.delete(this);
     leg.lease.release();
     this.#record.duration_ms = roundMs(this.#rt.clock.now() - this.#startedAt);
     if (this.#attempt?.resent) this.#record.resent = true;
   }
 
   #succeeded(): void {
-    if (!this.#plan.legs[0].permit.success()) return;
+    if (!this.#leg.permit.success()) return;
     this.#credited = true;
     this.#count('success');
   }
 
   /** A success that was counted at the first byte is not taken back: the break is a verdict of its own. */
   #brokenPermit(): Permit {
-    const { permit, worker } = this.#plan.legs[0];
+    const { permit, worker } = this.#leg;
     return this.#credited ? worker.breaker.permit(this.#rt.clock.now()) : permit;
   }
 
@@ -126,6 +138,6 @@ export class LegOutcome {
   }
 
   #count(outcome: 'success' | 'failure'): void {
-    this.#rt.metrics.cbOutcomesTotal.with(this.#plan.legs[0].worker.id, outcome).inc();
+    this.#rt.metrics.cbOutcomesTotal.with(this.#leg.worker.id, outcome).inc();
   }
 }

@@ -9,9 +9,12 @@ import { reply, type LocalAnswer } from './reply.ts';
 import type { Runtime } from './runtime.ts';
 
 /** Answers what the router knows by itself. False = not one of those endpoints. */
-export async function answerLocally(rt: Runtime, arrival: Arrival): Promise<boolean> {
+export function answerLocally(rt: Runtime, arrival: Arrival): false | Promise<true> {
   const { local } = arrival.endpoint;
-  if (local === undefined) return false;
+  return local !== undefined && answer(rt, arrival, local);
+}
+
+async function answer(rt: Runtime, arrival: Arrival, local: LocalName): Promise<true> {
   await reply(rt, arrival, await ANSWERS[local](rt));
   return true;
 }

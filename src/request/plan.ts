@@ -21,6 +21,8 @@ export interface Plan {
   readonly kind: 'plan';
   readonly method: DecisionMethod;
   readonly reason: string;
+  /** Name of the policy that was asked, or would have been. */
+  readonly policy: string;
   readonly legs: readonly [Leg];
   readonly pool: PoolView;
   /** Absent when a selector before the policy decided. */
@@ -42,18 +44,27 @@ export function makePlan(rt: Runtime, call: Call, tried: ReadonlySet<number>): P
   let pool = view(rt, call, tried);
   if (pool.eligible === 0 && tried.size > 0) pool = view(rt, call, new Set());
   if (pool.failedOpen) rt.metrics.cbFailOpenTotal.with().inc();
-  if (pool.eligible === 0) return { kind: 'none', pool };
+  const pick = pickWorker(rt, call, pool, false);
+  return pick ? seal(rt, call, pool, pick) : { kind: 'none', pool };
+}
+
+/** What `makePlan` would come to now, for a request that is not sent: no lease is taken, and no policy remembers it. */
+export function previewPlan(rt: Runtime, call: Call): Preview | NoPlan {
+  const pool = view(rt, call, new Set());
+  const pick = pickWorker(rt, call, pool, true);
+  if (!pick) return { kind: 'none', pool };
+  const prediction = predict(rt, call, memberAt(pool, pick.index).slot, pick);
+  return { kind: 'preview', ...pick, pool, policy: call.policy.name, ...prediction };
+}
+
+function pickWorker(rt: Runtime, call: Call, pool: PoolView, peek: boolean): Pick | undefined {
+  if (pool.eligible === 0) return undefined;
   const owner = ownerIndex(rt, call, pool);
-  if (owner >= 0)
-    return seal(rt, call, pool, {
-      method: 'owner',
-      reason: 'stored_resource',
-      index: owner,
-      choice: undefined,
-    });
-  const choice = rt.policy.choose(call.ask, pool);
-  if (choice.kind === 'none') return { kind: 'none', pool };
-  return seal(rt, call, pool, { method: 'policy', reason: choice.reason, index: choice.index, choice });
+  if (owner >= 0) return { method: 'owner', reason: 'stored_resource', index: owner, choice: undefined };
+  const { policy, ask } = call;
+  const choice = peek && policy.peek ? policy.peek(ask, pool) : policy.choose(ask, pool);
+  if (choice.kind === 'none') return undefined;
+  return { method: 'policy', reason: choice.reason, index: choice.index, choice };
 }
 
 function view(rt: Runtime, call: Call, tried: ReadonlySet<number>): PoolView {
@@ -77,15 +88,40 @@ interface Pick {
   readonly choice: Plan['choice'];
 }
 
-function seal(rt: Runtime, call: Call, pool: PoolView, pick: Pick): Plan {
-  const worker = pool.members[pick.index];
-  if (!worker) throw new Error(`the policy chose member ${pick.index} of ${pool.members.length}`);
-  const { slot } = worker;
+interface Prediction {
+  readonly promptTokens: number;
+  readonly uncachedTokens: number;
+  readonly predictedCachedTokens: number | undefined;
+  readonly predictedTtftMs: number | undefined;
+}
+
+/** A plan that was not carried out. */
+export interface Preview extends Pick, Prediction {
+  readonly kind: 'preview';
+  readonly pool: PoolView;
+  readonly policy: string;
+}
+
+function memberAt(pool: PoolView, index: number): Worker {
+  const worker = pool.members[index];
+  if (!worker) throw new Error(`the policy chose member ${index} of ${pool.members.length}`);
+  return worker;
+}
+
+function predict(rt: Runtime, call: Call, slot: number, pick: Pick): Prediction {
   const matched = pick.choice?.matchedTokens?.[pick.index];
   const predictedCachedTokens = matched === undefined || Number.isNaN(matched) ? undefined : matched;
   const promptTokens = call.ask.promptTokens();
   const uncachedTokens = Math.max(0, promptTokens - (predictedCachedTokens ?? 0));
   const predictedTtftMs = promptTokens > 0 ? rt.ledger.predictedTtftMs(slot, uncachedTokens) : undefined;
+  return { promptTokens, uncachedTokens, predictedCachedTokens, predictedTtftMs };
+}
+
+function seal(rt: Runtime, call: Call, pool: PoolView, pick: Pick): Plan {
+  const worker = memberAt(pool, pick.index);
+  const { slot } = worker;
+  const prediction = predict(rt, call, slot, pick);
+  const { promptTokens, uncachedTokens, predictedCachedTokens, predictedTtftMs } = prediction;
   const lease = rt.ledger.acquire(slot, {
     prefillTokens: uncachedTokens,
     kvTokens: promptTokens > 0 ? promptTokens + call.maxTokens : 0,
@@ -94,11 +130,17 @@ function seal(rt: Runtime, call: Call, pool: PoolView, pick: Pick): Plan {
   const permit = worker.breaker.permit(rt.clock.now());
   worker.processed += 1;
   if (rt.cacheIndex && promptTokens > 0) rt.cacheIndex.record(call.ask.blocks(), slot);
-  rt.policy.observe?.({ type: 'dispatched', ask: call.ask, slot, matchedTokens: predictedCachedTokens ?? 0 });
+  call.policy.observe?.({
+    type: 'dispatched',
+    ask: call.ask,
+    slot,
+    matchedTokens: predictedCachedTokens ?? 0,
+  });
   const leg: Leg = { role: 'regular', worker, lease, permit, uncachedTokens };
   return {
     kind: 'plan',
     ...pick,
+    policy: call.policy.name,
     legs: [leg],
     pool,
     predictedCachedTokens,

@@ -2,9 +2,10 @@ import { RouterError } from '../base/errors.ts';
 import { isObject, type JsonObject } from '../api/prompt-sink.ts';
 import { scanMembers } from '../api/json-scan.ts';
 import { announcedLength, readBody, refuseTooLong, StreamedBody } from '../http/body.ts';
-import type { Ask } from '../routing/policy.ts';
+import type { Ask, Policy } from '../routing/policy.ts';
 import type { Arrival } from './arrival.ts';
-import { RequestAsk } from './ask.ts';
+import { RequestAsk, type AskSource } from './ask.ts';
+import type { Decision } from './decision.ts';
 import type { Runtime } from './runtime.ts';
 
 /** A request as it is understood: what it asks for, and the bytes that go to a worker. */
@@ -14,12 +15,20 @@ export interface Call {
   readonly model: string;
   readonly stream: boolean;
   readonly ask: Ask & RequestAsk;
+  /** The policy in use when the request was read. */
+  readonly policy: Policy;
   /** Tokens that the answer may add to the KV cache, as far as the request says. */
   readonly maxTokens: number;
   /** The endpoint's retry column, narrowed by what this request does on a worker. */
   readonly retry: 'full' | 'connect';
   /** A stored resource that the request reads, cancels or continues. */
   readonly resourceId: string | undefined;
+}
+
+/** What a request is understood from, beside its body; an `Arrival` is one. */
+export interface CallSource extends AskSource, Pick<Arrival, 'match' | 'endpoint'> {
+  /** Stream and model are entered here. */
+  readonly decision: Pick<Decision, 'stream' | 'requested_model' | 'model'>;
 }
 
 /** Above this a body is scanned for its members instead of being parsed: parsing would hold up every stream. */
@@ -46,22 +55,26 @@ export async function readCall(rt: Runtime, arrival: Arrival): Promise<Call> {
     });
     return opaqueCall(rt, arrival, streamed);
   }
-  const held = await readBody(req, limits, rt.bodyBytes, rt.clock);
-  arrival.releases.push(() => {
-    held.release();
-  });
-  arrival.decision.request_bytes = held.bytes.length;
-  return endpoint.body === 'json' ? jsonCall(rt, arrival, held.bytes) : opaqueCall(rt, arrival, held.bytes);
+  const { bytes, release } = await readBody(req, limits, rt.bodyBytes, rt.clock);
+  arrival.releases.push(release);
+  arrival.decision.request_bytes = bytes.length;
+  return understand(rt, arrival, bytes);
 }
 
-function opaqueCall(rt: Runtime, arrival: Arrival, body: Buffer | StreamedBody | undefined): Call {
+/** Makes sense of a whole body. Throws `invalid_json` where the endpoint wants JSON and this is none. */
+export function understand(rt: Runtime, source: CallSource, bytes: Buffer): Call {
+  return source.endpoint.body === 'json' ? jsonCall(rt, source, bytes) : opaqueCall(rt, source, bytes);
+}
+
+function opaqueCall(rt: Runtime, source: CallSource, body: Buffer | StreamedBody | undefined): Call {
   const size = Buffer.isBuffer(body) ? body.length : 0;
-  const { match, endpoint } = arrival;
+  const { match, endpoint } = source;
   return {
     body,
     model: '',
     stream: false,
-    ask: new RequestAsk(rt, arrival, {
+    policy: rt.policy,
+    ask: new RequestAsk(rt, source, {
       model: '',
       stream: false,
       fields: {},
@@ -75,13 +88,13 @@ function opaqueCall(rt: Runtime, arrival: Arrival, body: Buffer | StreamedBody |
   };
 }
 
-function jsonCall(rt: Runtime, arrival: Arrival, bytes: Buffer): Call {
+function jsonCall(rt: Runtime, source: CallSource, bytes: Buffer): Call {
   const json = withoutBom(bytes);
   const { fields, rawPrompt }: Fields =
     json.length > PARSE_LIMIT_BYTES ? scanFields(json) : { fields: parseFields(json) };
   const model = typeof fields['model'] === 'string' ? fields['model'] : '';
   const stream = fields['stream'] === true;
-  const { endpoint, decision } = arrival;
+  const { endpoint, decision } = source;
   decision.stream = stream;
   if (model !== '') decision.requested_model = decision.model = model;
   const previous = fields['previous_response_id'];
@@ -89,7 +102,8 @@ function jsonCall(rt: Runtime, arrival: Arrival, bytes: Buffer): Call {
     body: bytes,
     model,
     stream,
-    ask: new RequestAsk(rt, arrival, {
+    policy: rt.policy,
+    ask: new RequestAsk(rt, source, {
       model,
       stream,
       fields,

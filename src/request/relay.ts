@@ -8,6 +8,7 @@ import type { Attempt, BodyReceiver, Failure, Head } from './attempt.ts';
 import { boundedModel } from './finish.ts';
 import { EventStreamTap, JsonTap, opaqueTap, type ResponseTap } from './response-tap.ts';
 import { responseHeaders } from './response-headers.ts';
+import type { Histogram } from '../observe/registry.ts';
 import type { Runtime } from './runtime.ts';
 
 /** How the relay of a response ended. */
@@ -55,6 +56,9 @@ class Relay implements BodyReceiver {
   #resolve!: (result: Relayed) => void;
   #firstSeen = false;
   #lastEventAt = 0;
+  #seenEvents = 0;
+  #tokenGaps: Histogram | undefined;
+  #awaitsDrain = false;
   #ended: RelayEnd | undefined;
 
   constructor(rt: Runtime, arrival: Arrival, attempt: Attempt, head: Head, events: RelayEvents) {
@@ -74,13 +78,9 @@ class Relay implements BodyReceiver {
   }
 
   run(): Promise<Relayed> {
-    const { res } = this.#arrival;
-    res.on('close', this.#onClose);
-    res.on('drain', this.#onDrain);
-    if (this.#arrival.client.gone) {
-      this.#onClose();
-      return this.#done;
-    }
+    const { res, client } = this.#arrival;
+    client.onGone(this.#onGone);
+    if (client.gone) return this.#done;
     const now = this.#rt.clock.now();
     this.#arrival.times.head = now;
     this.#arrival.decision.status = this.#head.status;
@@ -99,7 +99,13 @@ class Relay implements BodyReceiver {
     this.#tap.push(chunk);
     this.#arrival.decision.response_bytes += chunk.length;
     this.#watchTokens();
-    return this.#arrival.res.write(chunk);
+    const { res } = this.#arrival;
+    const ready = res.write(chunk);
+    if (!ready && !this.#awaitsDrain) {
+      this.#awaitsDrain = true;
+      res.once('drain', this.#onDrain);
+    }
+    return ready;
   }
 
   onComplete(): void {
@@ -145,17 +151,15 @@ class Relay implements BodyReceiver {
       this.#seenEvents = events;
     } else if (events > this.#seenEvents) {
       const now = this.#rt.clock.now();
-      this.#rt.metrics.interTokenLatencySeconds
-        .with(this.#modelLabel)
-        .observe((now - this.#lastEventAt) / 1000 / (events - this.#seenEvents));
+      this.#tokenGaps ??= this.#rt.metrics.interTokenLatencySeconds.with(this.#modelLabel);
+      this.#tokenGaps.observe((now - this.#lastEventAt) / 1000 / (events - this.#seenEvents));
       this.#lastEventAt = now;
       this.#seenEvents = events;
     }
   }
 
-  #seenEvents = 0;
-
   readonly #onDrain = (): void => {
+    this.#awaitsDrain = false;
     this.#attempt.resume();
   };
 
@@ -163,20 +167,15 @@ class Relay implements BodyReceiver {
     this.#settle();
   };
 
-  readonly #onClose = (): void => {
-    if (!this.#ended) {
-      this.#ended = { kind: 'client_left' };
-      this.#attempt.abort();
-    } else if (this.#ended.kind === 'complete' && !this.#arrival.res.writableFinished) {
-      this.#ended = { kind: 'client_left' };
-    }
+  /** The client's side is closed before everything was sent, by the client or by `breakOff`. */
+  readonly #onGone = (): void => {
+    if (!this.#ended) this.#attempt.abort();
+    if (this.#ended?.kind !== 'broken') this.#ended = { kind: 'client_left' };
     this.#settle();
   };
 
   #settle(): void {
-    const { res } = this.#arrival;
-    res.off('close', this.#onClose);
-    res.off('drain', this.#onDrain);
+    this.#arrival.client.onGone(undefined);
     this.#resolve({ end: this.#ended ?? { kind: 'client_left' }, tap: this.#tap });
   }
 }

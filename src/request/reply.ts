@@ -1,5 +1,6 @@
 import { needsRetryAfter, RouterError } from '../base/errors.ts';
 import { errorBody } from '../api/error-body.ts';
+import { lingerAfter } from '../http/linger.ts';
 import type { Arrival } from './arrival.ts';
 import { addRouterHeaders, corsOf } from './response-headers.ts';
 import type { Runtime } from './runtime.ts';
@@ -9,6 +10,8 @@ export interface LocalAnswer {
   readonly contentType: string;
   readonly body: string;
   readonly headers?: readonly string[];
+  /** For statuses that ask for another try; 1 unless given. */
+  readonly retryAfterSecs?: number;
 }
 
 /** Sends an answer of the router's own. Resolves when it has left, or the client has. */
@@ -22,11 +25,16 @@ export function reply(rt: Runtime, arrival: Arrival, answer: LocalAnswer): Promi
   const entity = ['content-type', answer.contentType, 'content-length', String(length)];
   const headers = [
     ...(answer.status === 204 ? [] : entity),
+    ...(needsRetryAfter(answer.status) ? ['retry-after', String(answer.retryAfterSecs ?? 1)] : []),
     ...(answer.headers ?? []),
     ...corsOf(rt, arrival),
   ];
   addRouterHeaders(rt, arrival, headers, arrival.times.head);
-  if (arrival.tunnel || !arrival.req.complete) closeAfter(arrival, headers);
+  if (arrival.tunnel || !arrival.req.complete) {
+    // Bytes of the request are still to come and nobody will read them: the connection cannot be used again.
+    headers.push('connection', 'close');
+    lingerAfter(res);
+  }
   decision.response_bytes = length;
   return new Promise((resolve) => {
     res.once('close', resolve);
@@ -36,20 +44,6 @@ export function reply(rt: Runtime, arrival: Arrival, answer: LocalAnswer): Promi
     });
   });
 }
-
-/** Bytes of the request are still to come and nobody will read them: the connection cannot be used again. */
-function closeAfter(arrival: Arrival, headers: string[]): void {
-  headers.push('connection', 'close');
-  const { req, res } = arrival;
-  res.once('finish', () => {
-    // What is on its way is read and dropped for a moment, so that the answer is not lost to a reset.
-    req.resume();
-    const socket = req.socket;
-    setTimeout(() => socket.destroy(), LINGER_MS).unref();
-  });
-}
-
-const LINGER_MS = 500;
 
 /** Answers with an error in the caller's dialect, or, once the head is out, breaks the connection visibly. */
 export async function replyError(rt: Runtime, arrival: Arrival, thrown: unknown): Promise<void> {
@@ -71,7 +65,8 @@ export async function replyError(rt: Runtime, arrival: Arrival, thrown: unknown)
     status,
     contentType: 'application/json',
     body: errorBody(arrival.endpoint.dialect, { code: error.code, spec: error.spec, message: error.message }),
-    ...(needsRetryAfter(status) ? { headers: ['retry-after', String(error.retryAfterSecs ?? 1)] } : {}),
+    ...(arrival.match.kind === 'wrong_method' ? { headers: ['allow', arrival.match.allow] } : {}),
+    ...(error.retryAfterSecs === undefined ? {} : { retryAfterSecs: error.retryAfterSecs }),
   });
 }
 
@@ -89,7 +84,8 @@ function outcomeOf(error: RouterError): Arrival['decision']['outcome'] {
   if (error.spec.source === 'worker') return 'worker_broken';
   return error.code === 'internal' ||
     error.code === 'deadline_exceeded' ||
-    error.code === 'no_worker_available'
+    error.code === 'no_worker_available' ||
+    error.code === 'worker_removed'
     ? 'router_error'
     : 'rejected';
 }

@@ -1,6 +1,7 @@
 import { endToEnd, headerOf } from '../http/headers.ts';
 import { corsHeaders } from '../http/cors.ts';
 import type { Arrival } from './arrival.ts';
+import { roundMs } from './decision.ts';
 import { addExplainHeaders, EXPLAIN_HEADERS } from './explain.ts';
 import type { Runtime } from './runtime.ts';
 
@@ -22,7 +23,10 @@ export function responseHeaders(
   const crossOrigin = arrival.req.headers.origin !== undefined;
   const headers = endToEnd(
     workerHeaders,
-    (name) => OURS.has(name) || (crossOrigin && name.startsWith('access-control-')),
+    (name) =>
+      OURS.has(name) ||
+      (name === 'request-id' && arrival.endpoint.dialect === 'anthropic') ||
+      (crossOrigin && name.startsWith('access-control-')),
   );
   if (facts.isStream && headerOf(headers, 'x-accel-buffering') === undefined)
     headers.push('x-accel-buffering', 'no');
@@ -34,6 +38,8 @@ export function responseHeaders(
 /** What every response of the router carries, whoever made it. */
 export function addRouterHeaders(rt: Runtime, arrival: Arrival, headers: string[], now: number): void {
   headers.push('x-request-id', arrival.requestId);
+  // Where Anthropic's clients look for it.
+  if (arrival.endpoint.dialect === 'anthropic') headers.push('request-id', arrival.requestId);
   if (rt.settings.exposeRoutingHeaders) addExplainHeaders(headers, arrival.decision);
   headers.push('server-timing', serverTiming(arrival, now));
   if (rt.stopping()) headers.push('connection', 'close');
@@ -49,10 +55,10 @@ export function corsOf(rt: Runtime, arrival: Arrival): string[] {
 /** `router` = the router's own work up to the dispatch, `queue` = waiting for a turn, `worker` = dispatch to first byte. */
 function serverTiming(arrival: Arrival, now: number): string {
   const { times, startedAt } = arrival;
-  const parts = [`router;dur=${routerMs(arrival, now).toFixed(3)}`];
-  if (times.queueMs > 0) parts.push(`queue;dur=${times.queueMs.toFixed(3)}`);
-  if (times.dispatched > startedAt) parts.push(`worker;dur=${(now - times.dispatched).toFixed(3)}`);
-  return parts.join(', ');
+  let timing = `router;dur=${roundMs(routerMs(arrival, now))}`;
+  if (times.queueMs > 0) timing += `, queue;dur=${roundMs(times.queueMs)}`;
+  if (times.dispatched > startedAt) timing += `, worker;dur=${roundMs(now - times.dispatched)}`;
+  return timing;
 }
 
 /** From the last byte of the request to its (last) dispatch, without queue, backoff and earlier attempts. */

@@ -15,7 +15,7 @@ export interface ResponseTap {
 }
 
 /** Enough for the usage chunk and the terminator of any known API. */
-const TAIL_BYTES = 4 * 1024;
+const TAIL_BYTES = 2 * 1024;
 /** Enough for the id of a stored response, and for Anthropic's first event. */
 const HEAD_BYTES = 1024;
 

@@ -26,6 +26,7 @@ export interface Runtime {
   readonly metrics: Metrics;
   readonly registry: WorkerRegistry;
   readonly ledger: LoadLedger;
+  /** What new requests get: each keeps the one it began with (`Call.policy`), since it can be switched. */
   readonly policy: Policy;
   readonly hashKeySources: readonly HashKeySource[];
   readonly freshIds: FreshIdWatch;

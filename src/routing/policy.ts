@@ -110,6 +110,8 @@ export interface Policy {
   /** Async or costly knowledge that the request path must prepare or keep for this policy. */
   readonly needs: { readonly cache: boolean };
   choose(ask: Ask, pool: Pool): Choice;
+  /** What `choose` would answer, for a request that will not be sent. Absent where `choose` itself remembers nothing. */
+  peek?(ask: Ask, pool: Pool): Choice;
   observe?(event: PolicyEvent): void;
 }
 

@@ -54,6 +54,8 @@ export class LoadLedger implements LoadView {
   readonly #reusable: number[] = [];
   readonly #generations: number[] = [];
   readonly #allocated: boolean[] = [];
+  /** Who wants to know when a slot's last lease is back. */
+  readonly #idleWatch = new Map<number, Set<() => void>>();
   #own = new Float64Array(0);
   #kv = new Float64Array(0);
   #external = new Float64Array(0);
@@ -111,6 +113,19 @@ export class LoadLedger implements LoadView {
     this.#kv[slot] = this.kvTokens(slot) + lease.kv;
     this.#openLeases += 1;
     return lease;
+  }
+
+  /** Calls back once, when no lease is out on the slot; at once where none is. Returns what withdraws the wish. */
+  whenIdle(slot: number, callback: () => void): () => void {
+    if (this.own(slot) === 0) {
+      callback();
+      return () => undefined;
+    }
+    const watchers = this.#idleWatch.get(slot) ?? new Set();
+    this.#idleWatch.set(slot, watchers.add(callback));
+    return () => {
+      if (watchers.delete(callback) && watchers.size === 0) this.#idleWatch.delete(slot);
+    };
   }
 
   running(slot: number): number {
@@ -172,7 +187,15 @@ export class LoadLedger implements LoadView {
     this.#own[slot] = own;
     this.#kv[slot] = this.kvTokens(slot) - lease.kv;
     this.#openLeases -= 1;
-    if (own === 0 && this.#allocated[slot] !== true) this.#reusable.push(slot);
+    if (own !== 0) return;
+    if (this.#allocated[slot] !== true) this.#reusable.push(slot);
+    if (this.#idleWatch.size > 0) this.#tellIdle(slot);
+  }
+
+  #tellIdle(slot: number): void {
+    const watchers = this.#idleWatch.get(slot);
+    this.#idleWatch.delete(slot);
+    for (const callback of watchers ?? []) callback();
   }
 
   #assertAllocated(slot: number): void {

@@ -156,6 +156,7 @@ export class WorkerRegistry {
       draining: false,
       rampStartedAt: undefined,
       processed: 0,
+      inFlight: new Set(),
     };
     return worker;
   }

@@ -17,6 +17,12 @@ export interface WorkerHealth {
   reason: string | undefined;
 }
 
+/** A request that is being carried out. */
+export interface InFlight {
+  /** Ends it on this worker: its time there is up. */
+  cut(): void;
+}
+
 /** One engine, or one data-parallel rank of it. */
 export interface Worker extends Member {
   /** Tells this worker from an earlier one of the same slot. */
@@ -30,6 +36,8 @@ export interface Worker extends Member {
   draining: boolean;
   /** `clock.now()` when it became healthy, new or recovered; load is ramped up from there. */
   rampStartedAt: number | undefined;
-  /** Requests that ended here, for operators. Counted by the request path. */
+  /** Requests that were sent here, for operators. Counted by the request path. */
   processed: number;
+  /** Those under way, so that a drain whose time is up can end them. Kept by the request path. */
+  readonly inFlight: Set<InFlight>;
 }

@@ -155,6 +155,8 @@ test('what the router refuses is told in Anthropic’s shape', async () => {
   });
   const error = await rejection(request, BadRequestError);
   assert.equal(errorOf(error).type, 'invalid_request_error');
+  const decision = await fleet.decision();
+  assert.equal(error.requestID, decision.request_id);
   assert.equal(errorOf(error).code, 'invalid_json');
 });
 

@@ -52,7 +52,7 @@ export async function readBody(response: Response): Promise<ReadBody> {
 }
 
 /** The body as it arrives. */
-export async function* pieces(response: Response): AsyncGenerator<string> {
+export async function* pieces(response: Response): AsyncGenerator<string, undefined> {
   if (!response.body) return;
   for await (const piece of response.body.pipeThrough(new TextDecoderStream())) yield piece;
 }

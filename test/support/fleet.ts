@@ -52,8 +52,10 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     ),
   );
   const { log = silentLog, clock, random } = options;
-  const app = new App(settingsOf(options, workers), {
+  const { settings, config } = resolve(options, workers);
+  const app = new App(settings, {
     log,
+    config,
     ...(clock && { clock }),
     ...(random && { random }),
   });
@@ -86,10 +88,10 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   };
 }
 
-function settingsOf(
+function resolve(
   options: FleetOptions,
   workers: readonly SimWorker[],
-): ConstructorParameters<typeof App>[0] {
+): Extract<ReturnType<typeof configFromOptions>, { kind: 'ok' }> {
   const resolved = configFromOptions({
     port: 0,
     metrics: { port: 0 },
@@ -103,7 +105,7 @@ function settingsOf(
   });
   if (resolved.kind === 'error')
     throw new Error(resolved.problems.map(({ at, message }) => `${at}: ${message}`).join('\n'));
-  return resolved.settings;
+  return resolved;
 }
 
 function allHealthy(app: App): Promise<void> {

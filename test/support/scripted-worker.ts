@@ -70,7 +70,10 @@ export async function startScriptedWorker(
       }
     });
   };
-  const server = tls ? createTlsServer({ ...tls }, onRequest) : createServer(onRequest);
+  // The router's limits are what is tested.
+  const limits = { maxHeaderSize: 1024 * 1024 };
+  const server = tls ? createTlsServer({ ...limits, ...tls }, onRequest) : createServer(limits, onRequest);
+  server.maxHeadersCount = 0;
   const sockets = new Set<Duplex>();
   server.on('connection', (socket: Duplex) => {
     sockets.add(socket);

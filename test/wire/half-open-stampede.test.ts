@@ -10,8 +10,8 @@ interface Recovering {
   readonly fleet: Fleet;
   readonly clock: VirtualClock;
   /** Chats that the worker under trial has received since its breaker became half-open. */
-  trials(): number;
-  state(): string;
+  readonly trials: () => number;
+  readonly state: () => string;
 }
 
 /** Two workers, the first one's breaker has just become half-open. It still has the fault that opened it. */
@@ -65,7 +65,7 @@ function crowd(fleet: Fleet, count: number): Crowd {
 
 /** Resolves when the well worker has finished that many chats. */
 function finishedElsewhere(fleet: Fleet, count: number): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
+  const { promise, resolve }: PromiseWithResolvers<void> = Promise.withResolvers();
   let finished = 0;
   const stop = fleet.workers[1]!.on(({ type, request }) => {
     if (type !== 'finished' || request.method !== 'POST' || ++finished < count) return;

@@ -21,14 +21,14 @@ const HELD = 24 * MIB;
 interface Gush {
   readonly worker: ScriptedWorker;
   /** Bytes that the worker could hand over so far. */
-  written(): number;
+  readonly written: () => number;
   /** Resolves when the worker's connection is gone before it was done. */
   readonly cut: Promise<void>;
 }
 
 /** A worker that streams as fast as it is allowed to; every other request gets a small answer. */
 async function startGush(piece: Buffer, end: 'ends' | 'hangs'): Promise<Gush> {
-  const cut = Promise.withResolvers<void>();
+  const cut: PromiseWithResolvers<void> = Promise.withResolvers();
   let left = PIECES;
   let stream: ServerResponse | undefined;
   const pump = (): void => {

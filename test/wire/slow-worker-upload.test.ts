@@ -18,7 +18,7 @@ const PATH = '/v1/audio/transcriptions';
 interface Upload {
   readonly client: ClientRequest;
   /** Bytes that the client could hand over so far. */
-  written(): number;
+  readonly written: () => number;
   readonly response: Promise<IncomingMessage>;
 }
 

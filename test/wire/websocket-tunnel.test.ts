@@ -176,12 +176,16 @@ for (const token of ['h2c', 'TLS/1.0', 'HTTP/3', 'websocket, h2c']) {
     await using worker = await startScriptedWorker();
     await using fleet = await startRouter([worker]);
     await using client = await RawClient.connect(fleet.port);
-    for (const path of ['/one', '/two']) {
+    for (const [method, body] of [
+      ['GET', ''],
+      ['POST', 'body'],
+      ['GET', ''],
+    ] as const) {
       client.send(
-        `POST ${path} HTTP/1.1\r\nHost: r\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: ${token}\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\nContent-Length: 4\r\n\r\nbody`,
+        `${method} /x HTTP/1.1\r\nHost: r\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: ${token}\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
       );
       assert.equal((await client.response()).status, 200);
-      assert.deepEqual([worker.last.url, worker.last.body.toString()], [path, 'body']);
+      assert.deepEqual([worker.last.method, worker.last.body.toString()], [method, body]);
       for (const gone of ['upgrade', 'http2-settings']) assert.equal(worker.last.headers[gone], undefined);
     }
   });
@@ -193,6 +197,7 @@ test('only a GET without a body is a handshake', async () => {
   await using client = await RawClient.connect(fleet.port);
   for (const [method, body] of [
     ['POST', '{"a":1}'],
+    ['POST', ''],
     ['GET', '{"a":1}'],
   ] as const) {
     client.send(

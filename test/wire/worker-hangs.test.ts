@@ -108,7 +108,11 @@ test('mid-stream silence ends after the idle timeout, with an error event', asyn
   const response = await streamChat(fleet);
   const body = pieces(response);
   let text = '';
-  while (text.split('\n\n').length < 3) text += (await body.next()).value ?? '';
+  while (text.split('\n\n').length < 3) {
+    const next = await body.next();
+    assert.ok(!next.done);
+    text += next.value;
+  }
   const aborted = fleet.workers[0]!.next('aborted');
   clock.advance(29_999);
   assert.equal(fleet.app.runtime.ledger.openLeases, 1);

@@ -50,7 +50,7 @@ export async function probeWorker(
   };
 }
 
-function probeHeaders(spec: WorkerSpec): string[] {
+export function probeHeaders(spec: WorkerSpec): string[] {
   const headers = ['user-agent', 'vllm-router'];
   if (spec.apiKey !== undefined) headers.push('authorization', `Bearer ${spec.apiKey}`);
   return headers;

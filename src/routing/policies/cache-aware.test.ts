@@ -39,6 +39,16 @@ describe('cache_aware', () => {
     assert.deepEqual(picked(cacheAware(fleet), fleet.pool(2)), [1, 'warmest']);
   });
 
+  it('knows a prompt beyond the hashing limit by the part that is hashed', () => {
+    const fleet = new FakeFleet();
+    fleet.at(1).running = 1;
+    const long = askFor({ ...prompt(1000), totalTokens: 100_000 });
+    fleet.cached = [0, 900];
+    assert.equal(dispatch(cacheAware(fleet), long, fleet.pool(2)).reason, 'warmest');
+    fleet.cached = [0, 200];
+    assert.equal(dispatch(cacheAware(fleet), long, fleet.pool(2)).reason, 'least_loaded_cold');
+  });
+
   it('chooses the less loaded among equally warm workers', () => {
     const fleet = new FakeFleet();
     fleet.cached = [800, 800, 800];

@@ -1,3 +1,4 @@
+import type { PromptBlocks } from '../blocks.ts';
 import { ColdOrder } from '../cold-order.ts';
 import { NOBODY, isEligible, rampedLoad } from '../eligible.ts';
 import type { Ask, CacheView, Choice, LoadView, Policy, PolicyDeps, PolicyEvent, Pool } from '../policy.ts';
@@ -50,12 +51,12 @@ export class CacheAwarePolicy implements Policy {
     const view = this.#look(ask, pool);
     const { lowestLoad, highestLoad, matched, loads } = view;
     const { balanceAbsThreshold, balanceRelThreshold, cacheThreshold } = this.#settings;
-    const totalTokens = ask.blocks().totalTokens;
+    const { totalTokens } = ask.blocks();
 
     if (highestLoad - lowestLoad > balanceAbsThreshold && highestLoad > balanceRelThreshold * lowestLoad) {
       return chosen(this.#lowest(pool, loads, loads), 'rebalanced', loads, matched);
     }
-    if (matched[view.warmest]! <= cacheThreshold * totalTokens) {
+    if (matched[view.warmest]! <= cacheThreshold * matchableTokens(ask.blocks())) {
       return chosen(this.#lowest(pool, loads, loads), 'least_loaded_cold', loads, matched);
     }
     const costs = this.#firstTokenCosts(pool, matched, totalTokens);
@@ -124,6 +125,13 @@ export class CacheAwarePolicy implements Policy {
     const member = pool.members[index];
     return member === undefined ? Infinity : this.#cold.turnOf(member.slot);
   }
+}
+
+/** Tokens that can match at all: of a prompt beyond the hashing limit, those of the part that is hashed. */
+function matchableTokens({ count, tokensPerBlock, totalTokens }: PromptBlocks): number {
+  const hashed = count * tokensPerBlock;
+  // Less than a block, and a token for rounding, is left over behind the last full block of any other prompt.
+  return totalTokens - hashed > tokensPerBlock + 1 ? hashed : totalTokens;
 }
 
 function chosen(index: number, reason: string, scores: Float64Array, matchedTokens: Float64Array): Choice {

@@ -52,6 +52,14 @@ export class ConsistentHashPolicy implements Policy {
   }
 
   choose(ask: Ask, pool: Pool): Choice {
+    return this.#choose(ask, pool, true);
+  }
+
+  peek(ask: Ask, pool: Pool): Choice {
+    return this.#choose(ask, pool, false);
+  }
+
+  #choose(ask: Ask, pool: Pool, remember: boolean): Choice {
     if (pool.eligible === 0) return NOBODY;
     const key = ask.hashKey();
     const { ring, indexOfId, poolHash } = this.#rings.get(pool);
@@ -66,7 +74,7 @@ export class ConsistentHashPolicy implements Policy {
       const home = this.#pins.get(pin);
       const index = home === undefined ? undefined : indexOfId.get(home);
       if (home !== undefined && index !== undefined && accepts(index)) {
-        this.#pins.keep(pin, home);
+        if (remember) this.#pins.keep(pin, home);
         return { kind: 'chosen', index, reason: 'sticky' };
       }
     }
@@ -74,7 +82,7 @@ export class ConsistentHashPolicy implements Policy {
     const owner = ring.owner(hash);
     if (accepts(owner)) {
       const worker = pool.members[owner];
-      if (key.sticky && worker !== undefined) this.#pins.keep(pin, worker.id);
+      if (remember && key.sticky && worker !== undefined) this.#pins.keep(pin, worker.id);
       return { kind: 'chosen', index: owner, reason: 'ring_owner' };
     }
     const index = ring.find(hash, accepts);

@@ -20,7 +20,13 @@ export class RoundRobinPolicy implements Policy {
     this.#random = random;
   }
 
-  choose(_ask: unknown, pool: Pool): Choice {
+  choose(ask: unknown, pool: Pool): Choice {
+    const choice = this.peek(ask, pool);
+    if (choice.kind === 'chosen') this.#turns.set(pool.key, choice.index + 1);
+    return choice;
+  }
+
+  peek(_ask: unknown, pool: Pool): Choice {
     if (pool.eligible === 0) return NOBODY;
     const size = pool.members.length;
     const start = (this.#turns.get(pool.key) ?? 0) % size;
@@ -29,14 +35,13 @@ export class RoundRobinPolicy implements Policy {
       const index = (start + step) % size;
       if (!isEligible(pool, index)) continue;
       const ramp = pool.ramp(index);
-      if (ramp <= 1 || this.#random() * ramp < 1) return this.#take(pool, index);
+      if (ramp <= 1 || this.#random() * ramp < 1) return chosen(index);
       if (passedOver < 0) passedOver = index;
     }
-    return this.#take(pool, passedOver);
+    return chosen(passedOver);
   }
+}
 
-  #take(pool: Pool, index: number): Choice {
-    this.#turns.set(pool.key, index + 1);
-    return { kind: 'chosen', index, reason: 'next_in_turn' };
-  }
+function chosen(index: number): Choice {
+  return { kind: 'chosen', index, reason: 'next_in_turn' };
 }

@@ -1,0 +1,205 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer } from 'node:http';
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { needsRetryAfter, RouterError } from '../base/errors.ts';
+import { randomAlphanumeric } from '../base/ids.ts';
+import { readBody } from '../http/body.ts';
+import { ADMIN_ERRORS, AdminError, type AdminErrorCode } from './admin-error.ts';
+import type { AdminContext } from './context.ts';
+import { admit } from './gate.ts';
+import type { AdminMethod, AdminRoute, Answer } from './route.ts';
+import { ADMIN_ROUTES } from './routes.ts';
+import { invalid, validated } from './validate.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who asked; undefined while that is not known. */
+    who: string | undefined;
+    /** What the handler noted for the audit line. */
+    notes: Readonly<Record<string, unknown>> | undefined;
+  }
+  interface FastifyContextConfig {
+    action?: string | undefined;
+  }
+}
+
+/** Enough for a request with a long prompt that is to be explained. */
+const MAX_BODY_BYTES = 8 * 1024 * 1024;
+/** URLs of workers stand in paths. */
+const MAX_PARAM_LENGTH = 4096;
+
+/**
+ * The worker and admin routes, served by Fastify. It has no listener of its own: the edge hands it the requests that
+ * are for it, with the normalised path as their URL.
+ */
+export class AdminServer {
+  readonly #app: FastifyInstance;
+  readonly #context: AdminContext;
+
+  constructor(context: AdminContext) {
+    this.#context = context;
+    this.#app = Fastify({
+      logger: false,
+      exposeHeadRoutes: true,
+      // The edge refuses what is not HTTP and closes connections; this server is never listened on.
+      serverFactory: (handler) => createServer(handler),
+      forceCloseConnections: false,
+      return503OnClosing: false,
+      genReqId: () => `req-${randomAlphanumeric(24)}`,
+      routerOptions: { maxParamLength: MAX_PARAM_LENGTH, ignoreTrailingSlash: true },
+    });
+    this.#prepare();
+  }
+
+  async ready(): Promise<void> {
+    await this.#app.ready();
+  }
+
+  /** The handler of one request, whose `url` has been normalised. */
+  handle(req: IncomingMessage, res: ServerResponse): void {
+    this.#app.routing(req, res);
+  }
+
+  async close(): Promise<void> {
+    await this.#app.close();
+  }
+
+  #prepare(): void {
+    const app = this.#app;
+    app.decorateRequest('who', undefined);
+    app.decorateRequest('notes', undefined);
+    app.removeAllContentTypeParsers();
+    // Whatever the content type says: the bodies are JSON, and curl says form data unless told otherwise.
+    app.addContentTypeParser('*', (request: FastifyRequest) => this.#readJson(request));
+    app.addHook('onRequest', (request, reply, done) => {
+      this.#admit(request, reply, done);
+    });
+    app.addHook('onSend', (request, reply, payload, done) => {
+      this.#audit(request, reply);
+      done(null, payload);
+    });
+    app.setErrorHandler((error, request, reply) => this.#sendError(error, request, reply));
+    app.setNotFoundHandler((request, reply) => this.#notFound(request, reply));
+    for (const row of ADMIN_ROUTES) this.#mount(row);
+  }
+
+  #mount(row: AdminRoute): void {
+    this.#app.route({
+      method: row.method,
+      url: row.path.replace('{url}', ':url'),
+      config: { action: row.action },
+      handler: async (request, reply) => {
+        const answer = await row.handle(this.#context, {
+          body: row.body && validated(row.body, request.body, ''),
+          query: row.query && validated(row.query, request.query, 'query'),
+          url: (request.params as { readonly url?: string }).url ?? '',
+          note: (fields) => {
+            request.notes = { ...request.notes, ...fields };
+          },
+        });
+        return send(reply, answer);
+      },
+    });
+  }
+
+  async #readJson(request: FastifyRequest): Promise<unknown> {
+    const { bodyBytes, clock, settings } = this.#context;
+    const limits = {
+      maxBytes: Math.min(MAX_BODY_BYTES, settings.listen.maxPayloadSize),
+      idleTimeoutMs: settings.listen.bodyIdleTimeoutMs,
+    };
+    const held = await readBody(request.raw, limits, bodyBytes, clock);
+    try {
+      const text = held.bytes.toString('utf8');
+      return text.trim() === '' ? undefined : (JSON.parse(text) as unknown);
+    } catch {
+      // What the parser says quotes the body, which may have a key in it.
+      throw invalid([{ path: '', message: 'the body is not valid JSON' }]);
+    } finally {
+      held.release();
+    }
+  }
+
+  #admit(request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void {
+    reply.header('x-request-id', request.id);
+    reply.header('cache-control', 'no-store');
+    const verdict = admit(this.#context.settings.adminApiKey, request.raw);
+    if (verdict.kind === 'admitted') {
+      request.who = verdict.who;
+      done();
+      return;
+    }
+    if (verdict.code === 'UNAUTHORIZED') reply.header('www-authenticate', 'Bearer');
+    done(new AdminError(verdict.code, verdict.message));
+  }
+
+  #notFound(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    const path = request.url.replace(/\?.*$/s, '');
+    const methods = new Set<AdminMethod>();
+    for (const { method, path: template } of ADMIN_ROUTES) {
+      if (new RegExp(`^${template.replace('{url}', '[^/]+')}$`).test(path)) methods.add(method);
+    }
+    if (methods.size === 0) return sendError(reply, 'NOT_FOUND', 'no such route');
+    reply.header('allow', [...methods].join(', '));
+    return sendError(reply, 'METHOD_NOT_ALLOWED', `${request.method} is not offered on ${path}`);
+  }
+
+  #sendError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    if (error instanceof AdminError) return sendError(reply, error.code, error.message, error.details);
+    if (error instanceof RouterError) {
+      const code = BODY_ERRORS[error.code];
+      if (code) return sendError(reply, code, error.message);
+    }
+    // Fastify's own refusals: a URL that does not decode, a parameter that is too long.
+    const status = (error as { readonly statusCode?: unknown }).statusCode;
+    if (status === 400 || status === 414)
+      return sendError(reply, 'INVALID_REQUEST', 'the request cannot be read');
+    this.#context.log.error({ request_id: request.id, err: error }, 'unexpected error in an admin route');
+    return sendError(reply, 'INTERNAL', `internal error; see the router's log for request ${request.id}`);
+  }
+
+  /** One line for everything that was done, and for everybody who was turned away. */
+  #audit(request: FastifyRequest, reply: FastifyReply): void {
+    const { action } = request.routeOptions.config;
+    const changes = request.method !== 'GET' && request.method !== 'HEAD';
+    const status = reply.statusCode;
+    if (!changes && status !== 401 && status !== 403) return;
+    const fields = {
+      action: action ?? 'none',
+      who: request.who ?? 'unknown',
+      peer: request.socket.remoteAddress,
+      request_id: request.id,
+      http_method: request.method,
+      path: request.url.slice(0, 512),
+      status,
+      ...request.notes,
+    };
+    if (status < 400) this.#context.log.info(fields, 'admin action');
+    else this.#context.log.warn(fields, 'admin action refused');
+  }
+}
+
+const BODY_ERRORS: Readonly<Partial<Record<string, AdminErrorCode>>> = {
+  payload_too_large: 'PAYLOAD_TOO_LARGE',
+  body_timeout: 'BODY_TIMEOUT',
+  inflight_bytes_exceeded: 'QUEUE_FULL',
+  client_closed: 'INVALID_REQUEST',
+};
+
+function send(reply: FastifyReply, answer: Answer): FastifyReply {
+  reply.code(answer.status);
+  if ('text' in answer) return reply.type('text/plain; charset=utf-8').send(answer.text);
+  if (answer.headers) reply.headers(answer.headers);
+  return reply.type('application/json; charset=utf-8').send(JSON.stringify(answer.json));
+}
+
+function sendError(
+  reply: FastifyReply,
+  code: AdminErrorCode,
+  message: string,
+  details: Readonly<Record<string, unknown>> = {},
+): FastifyReply {
+  const { status } = ADMIN_ERRORS[code];
+  if (needsRetryAfter(status)) reply.header('retry-after', '1');
+  return send(reply, { status, json: { error: message, code, ...details } });
+}

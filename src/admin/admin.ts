@@ -1,0 +1,120 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { AdminPaths, urlInPath } from './admin-paths.ts';
+import type { AdminServer } from './admin-server.ts';
+import type { AdminContext } from './context.ts';
+import type { AdminDeps } from './deps.ts';
+import { EngineLoads } from './engine-loads.ts';
+import { Registrar } from './registrar.ts';
+import { StateFile } from './state-file.ts';
+import { targetIn } from './worker-url-param.ts';
+
+const METRICS_SUFFIX = '/metrics';
+
+/** The control plane of one router: what operators ask and do while requests are under way. */
+export class Admin {
+  readonly registrar: Registrar;
+  readonly #context: AdminContext;
+  readonly #paths: AdminPaths;
+  #server: Promise<AdminServer> | undefined;
+
+  constructor(deps: AdminDeps) {
+    const { settings, clock, log, registry, ledger } = deps;
+    this.registrar = new Registrar({
+      ...{ registry, ledger, clock, log, inspect: deps.inspect, onInspected: deps.onInspected },
+      defaults: settings.workerDefaults,
+      startupTimeoutMs: settings.workerStartupTimeoutMs,
+      startupCheckIntervalMs: settings.workerStartupCheckIntervalMs,
+      onChange: () => this.#context.stateFile?.save(),
+    });
+    this.#context = {
+      ...deps,
+      registrar: this.registrar,
+      loads: new EngineLoads(clock, deps.clientOf),
+      stateFile: this.#stateFile(deps),
+      startedAt: clock.now(),
+      policyShown: deps.config.policy,
+    };
+    this.#paths = new AdminPaths({ openApi: !settings.proxyOperatorRoutes });
+  }
+
+  /**
+   * Takes back the workers of the state file, if there is one. Throws a StateFileError when it cannot be used, also
+   * for writing.
+   */
+  async restore(): Promise<void> {
+    const { stateFile } = this.#context;
+    if (!stateFile) return;
+    this.registrar.restore(stateFile.read());
+    stateFile.save();
+    await stateFile.settled();
+    stateFile.assertWritten();
+  }
+
+  /**
+   * Loads what serves these routes: a tenth of a second, in which no request moves. At the first request for them
+   * unless it has been done before.
+   */
+  async prepare(): Promise<void> {
+    await this.#open();
+  }
+
+  /** False when the request is not for these routes: then nothing has been done. */
+  handle(req: IncomingMessage, res: ServerResponse): boolean {
+    const match = this.#paths.match(req.url ?? '/');
+    if (!match) return false;
+    req.url = this.#routed(match.path) + match.query;
+    void this.#open().then(
+      (server) => {
+        server.handle(req, res);
+      },
+      (error: unknown) => {
+        this.#context.log.error({ err: error }, 'the admin routes cannot be served');
+        res.destroy();
+      },
+    );
+    return true;
+  }
+
+  /** Ends all jobs, and with them the requests that wait for one. */
+  async close(): Promise<void> {
+    this.registrar.close();
+    await this.#context.stateFile?.close();
+    await (await this.#server)?.close();
+  }
+
+  #open(): Promise<AdminServer> {
+    return (this.#server ??= (async () => {
+      const { AdminServer } = await import('./admin-server.ts');
+      const server = new AdminServer(this.#context);
+      await server.ready();
+      return server;
+    })());
+  }
+
+  #stateFile({ settings, clock, log }: AdminDeps): StateFile | undefined {
+    if (settings.stateFile === undefined) return undefined;
+    return new StateFile(settings.stateFile, {
+      clock,
+      snapshot: () => this.registrar.registrations(),
+      onFailure: (error) => {
+        log.error({ err: error }, 'the state file could not be written');
+      },
+    });
+  }
+
+  /** Folds a worker's URL into one path segment, as the routes have it. */
+  #routed(path: string): string {
+    if (!path.startsWith('/workers/')) return path;
+    const url = urlInPath(path.slice('/workers/'.length));
+    const wantsMetrics = url.endsWith(METRICS_SUFFIX) && !this.#knows(url);
+    if (!wantsMetrics) return `/workers/${encodeURIComponent(url)}`;
+    return `/workers/${encodeURIComponent(url.slice(0, -METRICS_SUFFIX.length))}${METRICS_SUFFIX}`;
+  }
+
+  /** A worker may have a prefix that ends in /metrics. */
+  #knows(url: string): boolean {
+    const target = targetIn(url);
+    if (target === undefined) return false;
+    return this.registrar.workersOf(target).length > 0 || this.registrar.jobs.of(target) !== undefined;
+  }
+}

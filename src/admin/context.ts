@@ -1,0 +1,16 @@
+import type { AdminDeps } from './deps.ts';
+import type { EngineLoads } from './engine-loads.ts';
+import type { PolicyBody } from './policy-body.ts';
+import type { Registrar } from './registrar.ts';
+import type { StateFile } from './state-file.ts';
+
+/** What every handler has at hand. */
+export interface AdminContext extends AdminDeps {
+  readonly registrar: Registrar;
+  readonly loads: EngineLoads;
+  readonly stateFile: StateFile | undefined;
+  /** `clock.now()` of the start. */
+  readonly startedAt: number;
+  /** The policy in use, in the words of the configuration. */
+  policyShown: PolicyBody;
+}

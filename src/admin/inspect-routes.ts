@@ -1,0 +1,135 @@
+import * as z from 'zod';
+import { redactConfig } from '../config/redact.ts';
+import { VERSION } from '../config/version.ts';
+import type { Decision } from '../request/decision.ts';
+import { isOpen } from '../workers/jobs.ts';
+import { route, type AdminRoute } from './route.ts';
+import { roundSecs } from './worker-view.ts';
+
+const showConfig = route({
+  method: 'GET',
+  path: '/admin/config',
+  about:
+    'The active configuration in the words of the YAML file, secrets as ***. The policy is the one in use.',
+  answers: { 200: { about: 'Every key that has a value.', schema: z.record(z.string(), z.unknown()) } },
+  handle: ({ config, policyShown }) => ({
+    status: 200,
+    json: { ...redactConfig(config), policy: policyShown },
+  }),
+});
+
+const stats = route({
+  method: 'GET',
+  path: '/admin/stats',
+  about: 'What the router holds and does right now.',
+  answers: {
+    200: {
+      about: '`cache` is about a response cache, which this version does not have.',
+      schema: z.strictObject({
+        version: z.string(),
+        uptime_secs: z.number(),
+        cache: z.strictObject({
+          backend: z.literal('none'),
+          exact_entries: z.literal(0),
+          semantic_entries: z.literal(0),
+        }),
+        workers: z.strictObject({
+          total: z.int(),
+          healthy: z.int(),
+          draining: z.int(),
+          circuit_open: z.int(),
+          from_api: z.int(),
+        }),
+        policies: z.strictObject({
+          default: z.string(),
+          per_model: z.record(z.string(), z.string()),
+        }),
+        decisions_logged: z.int(),
+        decisions_held: z.strictObject({ records: z.int(), bytes: z.int() }),
+        requests: z.strictObject({ in_flight: z.int(), queued: z.int(), body_bytes: z.int() }),
+        jobs: z.strictObject({ open: z.int(), failed: z.int() }),
+        cache_index: z.strictObject({ entries: z.int(), bytes: z.int() }).nullable(),
+        state_file: z.strictObject({ path: z.string(), error: z.string().nullable() }).nullable(),
+      }),
+    },
+  },
+  handle(context) {
+    const { registry, registrar, decisions, admission, clock, policy, stateFile } = context;
+    const { workers } = registry;
+    const now = clock.now();
+    const jobs = registrar.jobs.list();
+    const count = (is: (worker: (typeof workers)[number]) => boolean): number => workers.filter(is).length;
+    return {
+      status: 200,
+      json: {
+        version: VERSION,
+        uptime_secs: roundSecs(now - context.startedAt),
+        cache: { backend: 'none', exact_entries: 0, semantic_entries: 0 },
+        workers: {
+          total: workers.length,
+          healthy: count(({ health }) => health.healthy),
+          draining: count(({ draining }) => draining),
+          circuit_open: count(({ breaker }) => breaker.state(now) === 'open'),
+          from_api: count((worker) => registrar.isFromApi(worker)),
+        },
+        policies: { default: context.policyShown.type, per_model: {} },
+        decisions_logged: decisions.total,
+        decisions_held: { records: decisions.size, bytes: decisions.bytes },
+        requests: {
+          in_flight: admission.inFlight,
+          queued: admission.queued,
+          body_bytes: context.bodyBytes.held,
+        },
+        jobs: {
+          open: jobs.filter(isOpen).length,
+          failed: jobs.filter(({ state }) => state.name === 'failed').length,
+        },
+        cache_index: policy.index ? { entries: policy.index.entries, bytes: policy.index.bytes } : null,
+        state_file: stateFile ? { path: stateFile.path, error: stateFile.failure ?? null } : null,
+      },
+    };
+  },
+});
+
+const DEFAULT_LIMIT = 50;
+const HIGHEST_LIMIT = 100_000;
+
+/** A time: RFC 3339, or seconds since the Unix epoch. */
+const moment = z.string().transform((value, context): number => {
+  const ms = /^\d+(\.\d+)?$/.test(value) ? Number(value) * 1000 : Date.parse(value);
+  if (Number.isFinite(ms)) return ms;
+  context.addIssue({ code: 'custom', message: 'expected a time: RFC 3339, or seconds since the Unix epoch' });
+  return z.NEVER;
+});
+
+const decisions = route({
+  method: 'GET',
+  path: '/admin/decisions',
+  about: 'The latest decision records, oldest first, of those that the filters leave.',
+  query: z.strictObject({
+    limit: z.coerce.number('expected a number').int().min(1).max(HIGHEST_LIMIT).default(DEFAULT_LIMIT),
+    worker: z.string().optional().meta({ description: 'A worker that got one of the attempts' }),
+    model: z.string().optional().meta({ description: 'The model asked for or resolved to' }),
+    since: moment.optional().meta({ description: 'RFC 3339, or seconds since the Unix epoch' }),
+  }),
+  answers: {
+    200: {
+      about: 'Fields are those of the decision record.',
+      schema: z.strictObject({ decisions: z.array(z.record(z.string(), z.unknown())) }),
+    },
+  },
+  handle({ decisions: records }, { query }) {
+    const { limit, worker, model, since } = query;
+    const matches = (record: Decision): boolean =>
+      (worker === undefined ||
+        record.worker === worker ||
+        record.attempts.some((one) => one.worker === worker)) &&
+      (model === undefined || record.model === model || record.requested_model === model) &&
+      (since === undefined || Date.parse(record.timestamp) >= since);
+    const all = worker === undefined && model === undefined && since === undefined;
+    const found = all ? records.latest(limit) : records.latest(records.size).filter(matches).slice(-limit);
+    return { status: 200, json: { decisions: found } };
+  },
+});
+
+export const INSPECT_ROUTES: readonly AdminRoute[] = [showConfig, stats, decisions];

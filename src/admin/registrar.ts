@@ -1,0 +1,279 @@
+import type { Clock } from '../base/clock.ts';
+import type { WorkerDefaults, WorkerSpec } from '../config/settings.ts';
+import { workerId } from '../config/worker-url.ts';
+import type { Inspection } from '../engines/http/worker-connections.ts';
+import type { Capabilities } from '../engines/http/capabilities.ts';
+import type { Log } from '../observe/log.ts';
+import { isOpen, JobQueue, type Job, type StepResult } from '../workers/jobs.ts';
+import type { LoadLedger } from '../workers/ledger.ts';
+import { Removals, type RemovalOutcome } from '../workers/removals.ts';
+import type { WorkerRegistry } from '../workers/registry.ts';
+import type { Worker } from '../workers/worker.ts';
+import { isSame, plainRegistration, specsOf, type Registration } from './registration.ts';
+
+export type WorkerJob = Job<Registration>;
+
+export type AddOutcome =
+  | { readonly kind: 'accepted'; readonly job: WorkerJob }
+  /** Registered already, with the same settings. */
+  | { readonly kind: 'present'; readonly workers: readonly Worker[] }
+  /** It was being drained, and takes requests again. */
+  | { readonly kind: 'undrained'; readonly workers: readonly Worker[] }
+  | { readonly kind: 'conflict'; readonly message: string }
+  | { readonly kind: 'full' };
+
+export type RemoveOutcome =
+  | RemovalOutcome<Registration>
+  /** It was never registered: its registration has been given up. */
+  | { readonly kind: 'withdrawn'; readonly job: WorkerJob }
+  | { readonly kind: 'unknown' };
+
+export interface RegistrarDeps {
+  readonly registry: WorkerRegistry;
+  readonly ledger: LoadLedger;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly defaults: WorkerDefaults;
+  readonly inspect: (spec: WorkerSpec) => Promise<Inspection>;
+  /** The registered worker's version, as inspected. */
+  readonly onInspected: (spec: WorkerSpec, inspection: Inspection) => void;
+  /** A worker that is not healthy for this long is not registered. */
+  readonly startupTimeoutMs: number;
+  /** Longest pause between two tries. */
+  readonly startupCheckIntervalMs: number;
+  /** What was registered through the API has changed. */
+  readonly onChange: () => void;
+}
+
+/** Drains of thousands of workers may wait side by side; probes go out a few at a time. */
+const LIMITS = { running: { add: 64, remove: Infinity }, open: 20_000, ended: 1_000 };
+const FIRST_PAUSE_MS = 200;
+/** As in the reference routers. */
+export const DRAIN_TIMEOUT_MS = 300_000;
+
+/** Registers and removes workers while requests are under way, through jobs that outlive whoever asked. */
+export class Registrar {
+  readonly jobs: JobQueue<Registration>;
+  readonly #deps: RegistrarDeps;
+  readonly #removals: Removals<Registration>;
+  /** By worker id, from the moment it was accepted: what was asked for through the API. */
+  readonly #asked = new Map<string, Registration>();
+  readonly #capabilities = new Map<string, Capabilities>();
+  #closed = false;
+
+  constructor(deps: RegistrarDeps) {
+    const { clock, registry, ledger, log } = deps;
+    this.#deps = deps;
+    this.jobs = new JobQueue({ clock, limits: LIMITS, onEnd: (job) => this.#onEnd(job) });
+    this.#removals = new Removals({
+      ...{ clock, registry, ledger, jobs: this.jobs },
+      onRemoved: ({ id }, cut) => {
+        if (cut > 0)
+          log.warn({ worker: id, cut }, 'drain time is up: requests still running on the worker were cut');
+      },
+    });
+    registry.on((event) => {
+      if (event.type !== 'left') return;
+      this.#asked.delete(event.worker.id);
+      this.#capabilities.delete(event.worker.id);
+    });
+  }
+
+  /** Takes workers back from the state file. They are used once they are found healthy, as those of the configuration. */
+  restore(registrations: readonly Registration[]): void {
+    for (const registration of registrations) {
+      for (const spec of specsOf(registration, this.#deps.defaults)) {
+        // The configuration's own workers come first.
+        if (this.#deps.registry.get(spec.id)) continue;
+        this.#asked.set(spec.id, rankOf(registration, spec));
+        this.#join(spec, registration, undefined);
+      }
+    }
+  }
+
+  /** What is to survive a restart: not what is about to leave. */
+  registrations(): readonly Registration[] {
+    const { registry } = this.#deps;
+    return [...this.#asked].flatMap(([id, registration]) => {
+      const worker = registry.get(id);
+      return worker && this.#removals.has(worker) ? [] : [registration];
+    });
+  }
+
+  registrationOf(worker: Worker): Registration {
+    return this.#asked.get(worker.id) ?? plainRegistration(worker.spec);
+  }
+
+  isFromApi(worker: Worker): boolean {
+    return this.#asked.has(worker.id);
+  }
+
+  capabilitiesOf(worker: Worker): Capabilities | undefined {
+    return this.#capabilities.get(worker.id);
+  }
+
+  /** Time left for the worker's drain, ms; undefined when it is not drained. */
+  drainLeftMs(worker: Worker): number | undefined {
+    return this.#removals.of(worker)?.leftMs;
+  }
+
+  /** The worker's own job, or that of all ranks of its server. */
+  jobOf(worker: Worker): WorkerJob | undefined {
+    return this.#removals.of(worker)?.job ?? this.jobs.of(worker.id) ?? this.jobs.of(worker.spec.baseUrl);
+  }
+
+  /** The registered workers that a URL stands for: one, or all ranks of a server. */
+  workersOf(target: string): readonly Worker[] {
+    const { registry } = this.#deps;
+    const worker = registry.get(target);
+    return worker ? [worker] : registry.workers.filter(({ spec }) => spec.baseUrl === target);
+  }
+
+  add(registration: Registration): AddOutcome {
+    const { registry, defaults } = this.#deps;
+    const target = workerId(registration.address);
+    const pending = this.#pendingAdd(target);
+    if (pending)
+      return isSame(pending.about, registration, defaults)
+        ? { kind: 'accepted', job: pending }
+        : { kind: 'conflict', message: `${target} is being registered with other settings` };
+    const specs = specsOf(registration, defaults);
+    const clash = this.#otherForm(specs);
+    if (clash !== undefined) return { kind: 'conflict', message: clash };
+    const known = specs.map(({ id }) => registry.get(id)).filter((worker) => worker !== undefined);
+    const different = known.find((worker) => !isSame(this.registrationOf(worker), registration, defaults));
+    if (different) return { kind: 'conflict', message: `${different.id} is registered with other settings` };
+    if (known.length < specs.length) return this.#submit(registration, specs);
+    if (this.#removals.cancel(known).length === 0) return { kind: 'present', workers: known };
+    this.#deps.onChange();
+    return { kind: 'undrained', workers: known };
+  }
+
+  /** `timeoutMs` undefined: the usual time, or what an earlier call set. */
+  remove(target: string, timeoutMs: number | undefined): RemoveOutcome {
+    const pending = this.#pendingAdd(target);
+    if (pending) this.jobs.cancel(pending, 'withdrawn before it was registered');
+    const workers = this.workersOf(target);
+    const [first] = workers;
+    if (!first) return pending ? { kind: 'withdrawn', job: pending } : { kind: 'unknown' };
+    const limit = { timeoutMs: timeoutMs ?? DRAIN_TIMEOUT_MS, explicit: timeoutMs !== undefined };
+    const outcome = this.#removals.start(target, workers, this.registrationOf(first), limit);
+    if (outcome.kind === 'accepted') this.#deps.onChange();
+    return outcome;
+  }
+
+  /** Ends every job. What was being registered stays on record, to be taken up again after a restart. */
+  close(): void {
+    this.#closed = true;
+    this.jobs.close('the router is stopping');
+  }
+
+  #pendingAdd(target: string): WorkerJob | undefined {
+    const job = this.jobs.of(target);
+    return job?.kind === 'add' && isOpen(job) ? job : undefined;
+  }
+
+  /** A server is known by its ranks or as a whole: both would count its requests twice. */
+  #otherForm([first]: readonly WorkerSpec[]): string | undefined {
+    if (!first) return undefined;
+    const other = this.#deps.registry.workers.find(
+      ({ spec }) =>
+        spec.baseUrl === first.baseUrl && (spec.rank === undefined) !== (first.rank === undefined),
+    );
+    if (!other) return undefined;
+    return first.rank === undefined
+      ? `${first.baseUrl} is registered by its ranks (${other.id})`
+      : `${first.baseUrl} is registered as a whole, without ranks`;
+  }
+
+  #submit(registration: Registration, specs: readonly WorkerSpec[]): AddOutcome {
+    const { clock, startupTimeoutMs, startupCheckIntervalMs, onChange } = this.#deps;
+    const startedAt = clock.now();
+    let pauseMs = FIRST_PAUSE_MS;
+    const submitted = this.jobs.submit({
+      kind: 'add',
+      target: workerId(registration.address),
+      about: registration,
+      step: async (signal) => {
+        const result = await this.#tryAdd(registration, specs, signal);
+        if (result.kind !== 'again') return result;
+        const afterMs = Math.min(pauseMs, startupCheckIntervalMs);
+        pauseMs = 2 * afterMs;
+        if (clock.now() + afterMs - startedAt <= startupTimeoutMs) return { ...result, afterMs };
+        return {
+          kind: 'failed',
+          reason: `not healthy within ${startupTimeoutMs / 1000} s: ${result.reason}`,
+        };
+      },
+    });
+    if (submitted.kind === 'full') return submitted;
+    if (submitted.kind === 'busy')
+      return { kind: 'conflict', message: `${submitted.job.target} has another job that has not ended` };
+    for (const spec of specs) this.#asked.set(spec.id, rankOf(registration, spec));
+    onChange();
+    return submitted;
+  }
+
+  async #tryAdd(
+    registration: Registration,
+    specs: readonly WorkerSpec[],
+    signal: AbortSignal,
+  ): Promise<StepResult> {
+    const [first] = specs;
+    if (!first) return { kind: 'failed', reason: 'the URL stands for no worker' };
+    const found = await this.#deps.inspect(first);
+    if (signal.aborted) return { kind: 'failed', reason: 'given up' };
+    if (!found.ok) return { kind: 'again', afterMs: 0, reason: found.reason };
+    const { modelId } = registration;
+    const listed = found.models && [...found.models.ids];
+    if (modelId !== undefined && listed && !listed.includes(modelId))
+      return {
+        kind: 'failed',
+        reason: `the worker lists ${listed.join(', ') || 'no model'}, not model_id ${modelId}`,
+      };
+    for (const spec of specs) {
+      if (!this.#deps.registry.get(spec.id)) this.#join(spec, registration, found);
+    }
+    return { kind: 'done' };
+  }
+
+  /** The worker is usable at once where it has just been found healthy. */
+  #join(
+    spec: WorkerSpec,
+    { modelId }: Registration,
+    found: Extract<Inspection, { ok: true }> | undefined,
+  ): void {
+    const { registry, onInspected } = this.#deps;
+    const worker = registry.add(spec);
+    // An engine without /v1/models serves what it was registered for.
+    const claimed = modelId === undefined ? undefined : { ids: new Set([modelId]), cards: [card(modelId)] };
+    const models = found?.models ?? claimed;
+    if (models) registry.setModels(worker, models.ids, models.cards);
+    if (!found) return;
+    onInspected(spec, found);
+    this.#capabilities.set(spec.id, found.capabilities);
+    registry.reportCheck(worker, true);
+  }
+
+  #onEnd(job: WorkerJob): void {
+    const { log, registry, defaults, onChange } = this.#deps;
+    const about = { job: job.id, worker: job.target, tries: job.tries };
+    const what = job.kind === 'add' ? 'registration' : 'removal';
+    if (job.state.name === 'failed')
+      log.warn({ ...about, reason: job.state.reason }, `worker ${what} failed`);
+    else log.info(about, `worker ${what} done`);
+    if (this.#closed || job.kind !== 'add' || job.state.name !== 'failed') return;
+    for (const { id } of specsOf(job.about, defaults)) if (!registry.get(id)) this.#asked.delete(id);
+    onChange();
+  }
+}
+
+/** The part of a registration that concerns one of its workers. */
+function rankOf(registration: Registration, { baseUrl, rank }: WorkerSpec): Registration {
+  return { ...registration, address: { baseUrl, rank } };
+}
+
+/** A model card as vLLM writes them. */
+function card(id: string): Readonly<Record<string, unknown>> {
+  return { id, object: 'model', owned_by: 'vllm', root: id, parent: null };
+}

@@ -1,0 +1,311 @@
+import * as z from 'zod';
+import { workerId } from '../config/worker-url.ts';
+import { collect } from '../engines/collect.ts';
+import { probeHeaders } from '../engines/http/probe.ts';
+import { isOpen } from '../workers/jobs.ts';
+import type { Worker } from '../workers/worker.ts';
+import { AdminError } from './admin-error.ts';
+import type { AdminContext } from './context.ts';
+import type { RemoveOutcome } from './registrar.ts';
+import { registrationOf, workerConfigRequest, type Registration } from './registration.ts';
+import { route, type AdminRoute, type Answer } from './route.ts';
+import { notFound, targetOfPath } from './worker-url-param.ts';
+import {
+  jobView,
+  pendingView,
+  roundSecs,
+  showJob,
+  showPending,
+  showWorker,
+  workerView,
+} from './worker-view.ts';
+
+const timeoutSecs = z.coerce.number('expected a number of seconds').min(0).max(2_147_483);
+
+const removed = z.strictObject({
+  success: z.literal(true),
+  status: z.enum(['draining', 'withdrawn']),
+  message: z.string(),
+  url: z.string(),
+  timeout_secs: z.number(),
+  job: jobView,
+});
+
+const MAX_METRICS_BYTES = 8 * 1024 * 1024;
+const METRICS_TIMEOUT_MS = 5_000;
+
+const addWorker = route({
+  method: 'POST',
+  path: '/workers',
+  action: 'worker.add',
+  about:
+    'Register a worker. It is probed and joins in the background; asking again for the same is harmless.',
+  body: workerConfigRequest,
+  answers: {
+    200: {
+      about: 'Registered already, with the same settings.',
+      schema: z.strictObject({
+        success: z.literal(true),
+        status: z.literal('registered'),
+        message: z.string(),
+        worker: workerView,
+        workers: z.array(workerView).optional(),
+      }),
+    },
+    202: {
+      about: 'Accepted, or a drain was called off.',
+      schema: z.strictObject({
+        success: z.literal(true),
+        status: z.enum(['accepted', 'undrained']),
+        message: z.string(),
+        url: z.string(),
+        location: z.string(),
+        job: jobView.optional(),
+        worker: workerView.optional(),
+        notices: z.array(z.string()),
+      }),
+    },
+    400: { about: 'A field is wrong, or would have no effect here.' },
+    409: { about: 'Known with other settings.' },
+    503: { about: 'Too many jobs are open.' },
+  },
+  async handle(context, { body, note }) {
+    const registration = registrationOf(body);
+    const outcome = context.registrar.add(registration);
+    note({ target: workerId(registration.address), outcome: outcome.kind });
+    await context.stateFile?.settled();
+    switch (outcome.kind) {
+      case 'accepted': {
+        const { job } = outcome;
+        return added('accepted', job.target, noticesOf(context, registration), { job: showJob(job) });
+      }
+      case 'undrained': {
+        const [first] = outcome.workers;
+        return added('undrained', first?.id ?? '', noticesOf(context, registration), {
+          ...(first && { worker: showWorker(context, first) }),
+        });
+      }
+      case 'present':
+        return present(context, outcome.workers);
+      case 'conflict':
+        throw new AdminError('WORKER_CONFLICT', outcome.message);
+      case 'full':
+        throw queueFull();
+    }
+  },
+});
+
+function added(
+  status: 'accepted' | 'undrained',
+  url: string,
+  notices: readonly string[],
+  more: Readonly<Record<string, unknown>>,
+): Answer {
+  const location = `/workers/${encodeURIComponent(url)}`;
+  const message =
+    status === 'accepted'
+      ? `Worker ${url} is being registered: ${location} shows how far that is`
+      : `Worker ${url} was being drained and takes requests again`;
+  return {
+    status: 202,
+    json: { success: true, status, message, url, location, ...more, notices },
+    headers: { location },
+  };
+}
+
+function present(context: AdminContext, workers: readonly Worker[]): Answer {
+  const shown = workers.map((worker) => showWorker(context, worker));
+  const [worker] = shown;
+  return {
+    status: 200,
+    json: {
+      success: true,
+      status: 'registered',
+      message: `Worker ${worker?.id ?? ''} is registered already`,
+      worker,
+      ...(shown.length > 1 ? { workers: shown } : {}),
+    },
+  };
+}
+
+/** What was accepted and yet changes less than one may think. */
+function noticesOf(context: AdminContext, { priority, cost, labels }: Registration): string[] {
+  const notices: string[] = [];
+  if (priority !== 50 || cost !== 1 || Object.keys(labels).length > 0)
+    notices.push('priority, cost and labels are kept and shown; no choice depends on them in this version');
+  const failure = context.stateFile?.failure;
+  if (failure !== undefined)
+    notices.push(`the state file could not be written and is tried again: ${failure}`);
+  return notices;
+}
+
+const listWorkers = route({
+  method: 'GET',
+  path: '/workers',
+  about: 'All workers, and the jobs that are open or have failed.',
+  answers: {
+    200: {
+      about: 'In order of joining.',
+      schema: z.strictObject({
+        workers: z.array(workerView),
+        total: z.int(),
+        stats: z.strictObject({
+          prefill_count: z.literal(0),
+          decode_count: z.literal(0),
+          regular_count: z.int(),
+          healthy_count: z.int(),
+          draining_count: z.int(),
+        }),
+        jobs: z.array(jobView),
+      }),
+    },
+  },
+  handle(context) {
+    const { workers } = context.registry;
+    const jobs = context.registrar.jobs.list().filter((job) => isOpen(job) || job.state.name === 'failed');
+    return {
+      status: 200,
+      json: {
+        workers: workers.map((worker) => showWorker(context, worker)),
+        total: workers.length,
+        stats: {
+          prefill_count: 0,
+          decode_count: 0,
+          regular_count: workers.length,
+          healthy_count: workers.filter(({ health }) => health.healthy).length,
+          draining_count: workers.filter(({ draining }) => draining).length,
+        },
+        jobs: jobs.map(showJob),
+      },
+    };
+  },
+});
+
+const showOne = route({
+  method: 'GET',
+  path: '/workers/{url}',
+  about: 'One worker, all ranks of a server, or the state of a registration.',
+  answers: {
+    200: {
+      about:
+        'The worker; `workers` where the URL stands for several ranks; a registration that has not succeeded.',
+      schema: z.union([
+        workerView,
+        z.strictObject({ url: z.string(), workers: z.array(workerView), total: z.int() }),
+        pendingView,
+      ]),
+    },
+    404: { about: 'Neither registered nor being registered.' },
+  },
+  handle(context, { url }) {
+    const target = targetOfPath(url);
+    const workers = context.registrar.workersOf(target).map((worker) => showWorker(context, worker));
+    const [worker] = workers;
+    if (workers.length > 1) return { status: 200, json: { url: target, workers, total: workers.length } };
+    if (worker) return { status: 200, json: worker };
+    const job = context.registrar.jobs.of(target);
+    if (job?.kind !== 'add') throw notFound(target);
+    // Registered once, and gone since.
+    if (job.state.name === 'done') throw notFound(target);
+    return { status: 200, json: showPending(job) };
+  },
+});
+
+const removeWorker = route({
+  method: 'DELETE',
+  path: '/workers/{url}',
+  action: 'worker.remove',
+  about:
+    'Drain a worker and remove it: no new requests from now on, those it has may finish until the time is up.',
+  query: z.strictObject({ timeout_secs: timeoutSecs.optional().meta({ default: 300 }) }),
+  answers: {
+    202: { about: 'The drain has begun, or had before.', schema: removed },
+    404: { about: 'Unknown.' },
+    409: { about: 'Some of its ranks are being removed under the same name.' },
+    503: { about: 'Too many jobs are open.' },
+  },
+  async handle(context, { url, query, note }) {
+    const target = targetOfPath(url);
+    return { status: 202, json: await removal(context, target, query.timeout_secs, note) };
+  },
+});
+
+/** Drains and removes, for every route that does. Throws where there is nothing to remove. */
+export async function removal(
+  context: AdminContext,
+  target: string,
+  secs: number | undefined,
+  note: (fields: Readonly<Record<string, unknown>>) => void,
+): Promise<z.output<typeof removed>> {
+  const outcome = context.registrar.remove(target, secs === undefined ? undefined : secs * 1000);
+  note({ target, outcome: outcome.kind });
+  await context.stateFile?.settled();
+  return removalAnswer(target, outcome);
+}
+
+function removalAnswer(target: string, outcome: RemoveOutcome): z.output<typeof removed> {
+  switch (outcome.kind) {
+    case 'unknown':
+      throw notFound(target);
+    case 'conflict':
+      throw new AdminError('WORKER_CONFLICT', outcome.message);
+    case 'full':
+      throw queueFull();
+    case 'withdrawn':
+      return {
+        success: true,
+        status: 'withdrawn',
+        message: `The registration of ${target} was given up`,
+        url: target,
+        timeout_secs: 0,
+        job: showJob(outcome.job),
+      };
+    case 'accepted':
+    case 'draining':
+      return {
+        success: true,
+        status: 'draining',
+        message: `Worker ${target} gets no new requests and is removed when those it has are done`,
+        url: target,
+        timeout_secs: roundSecs(outcome.leftMs),
+        job: showJob(outcome.job),
+      };
+  }
+}
+
+function queueFull(): AdminError {
+  return new AdminError('QUEUE_FULL', 'too many jobs are open, or the router is stopping');
+}
+
+const workerMetrics = route({
+  method: 'GET',
+  path: '/workers/{url}/metrics',
+  about: "The worker's own /metrics, as it answers.",
+  answers: {
+    200: { about: 'Prometheus text; the status is the worker’s.' },
+    404: { about: 'Unknown.' },
+    502: { about: 'It did not answer within 5 s.' },
+  },
+  async handle(context, { url }) {
+    const target = targetOfPath(url);
+    const [worker] = context.registrar.workersOf(target);
+    if (!worker) throw notFound(target);
+    const request = { method: 'GET', path: '/metrics', body: undefined, upgrade: undefined };
+    const answer = await collect(
+      context.clientOf(worker),
+      { ...request, headers: probeHeaders(worker.spec) },
+      context.clock,
+      { timeoutMs: METRICS_TIMEOUT_MS, maxBytes: MAX_METRICS_BYTES },
+    );
+    if (answer.kind === 'response') return { status: answer.status, text: answer.body.toString('utf8') };
+    throw new AdminError('WORKER_UNREACHABLE', `${target}: ${answer.message}`);
+  },
+});
+
+export const WORKER_ROUTES: readonly AdminRoute[] = [
+  addWorker,
+  listWorkers,
+  showOne,
+  removeWorker,
+  workerMetrics,
+];

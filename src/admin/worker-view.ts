@@ -1,0 +1,161 @@
+import * as z from 'zod';
+import { workerId } from '../config/worker-url.ts';
+import { isOpen } from '../workers/jobs.ts';
+import type { Worker } from '../workers/worker.ts';
+import type { AdminContext } from './context.ts';
+import type { WorkerJob } from './registrar.ts';
+import type { Registration } from './registration.ts';
+
+/** A job, as it is shown. */
+export const jobView = z.strictObject({
+  id: z.string(),
+  kind: z.enum(['add', 'remove']),
+  url: z.string(),
+  status: z.enum(['queued', 'running', 'done', 'failed']),
+  reason: z.string().nullable().meta({ description: 'Why it failed, or what the last try came to' }),
+  tries: z.int(),
+  created_at: z.iso.datetime(),
+  ended_at: z.iso.datetime().nullable(),
+});
+
+/** A worker, as it is shown: the reference routers' fields first, then ours. */
+export const workerView = z.strictObject({
+  id: z.string().meta({ description: 'The URL, with @rank for a data-parallel rank' }),
+  url: z.string(),
+  model_id: z.string().meta({ description: 'As registered, else the first model it lists, else unknown' }),
+  priority: z.number(),
+  cost: z.number(),
+  worker_type: z.literal('regular'),
+  is_healthy: z.boolean(),
+  load: z.number().meta({ description: 'Requests running there, those of others included as far as known' }),
+  connection_mode: z.literal('Http'),
+  base_url: z.string(),
+  rank: z.int().nullable(),
+  source: z.enum(['config', 'api']),
+  labels: z.record(z.string(), z.string()),
+  policy: z.string(),
+  models: z.array(z.string()),
+  version: z.string().nullable(),
+  draining: z.boolean(),
+  drain_remaining_secs: z.number().nullable(),
+  health: z.strictObject({
+    reason: z.string().nullable().meta({ description: 'Why the last check failed' }),
+    since_secs: z.number().meta({ description: 'Since it became healthy, unhealthy or was registered' }),
+    ever_healthy: z.boolean(),
+    consecutive_failures: z.int(),
+  }),
+  circuit_breaker: z.enum(['closed', 'open', 'half_open']),
+  in_flight: z.int().meta({ description: "This router's own requests there" }),
+  prefill_tokens: z.number(),
+  kv_tokens: z.number(),
+  requests_sent: z.int(),
+  capabilities: z
+    .record(z.string(), z.boolean().nullable())
+    .nullable()
+    .meta({ description: 'What it offers, tried at registration; null for workers of the configuration' }),
+  job: jobView.nullable(),
+});
+
+/** A worker that is being registered, or could not be: what was asked for, and the job. */
+export const pendingView = workerView
+  .pick({
+    id: true,
+    url: true,
+    model_id: true,
+    priority: true,
+    cost: true,
+    worker_type: true,
+    is_healthy: true,
+    load: true,
+    connection_mode: true,
+    labels: true,
+  })
+  .extend({ job: jobView });
+
+export function showJob(job: WorkerJob): z.output<typeof jobView> {
+  const { state } = job;
+  return {
+    id: job.id,
+    kind: job.kind,
+    url: job.target,
+    status: state.name,
+    reason: 'reason' in state ? (state.reason ?? null) : null,
+    tries: job.tries,
+    created_at: new Date(job.createdAt).toISOString(),
+    ended_at: 'endedAt' in state ? new Date(state.endedAt).toISOString() : null,
+  };
+}
+
+export function showWorker(context: AdminContext, worker: Worker): z.output<typeof workerView> {
+  const { registrar, registry, ledger, clock } = context;
+  const { spec, health, slot } = worker;
+  const now = clock.now();
+  const registration = registrar.registrationOf(worker);
+  const job = registrar.jobOf(worker);
+  const drainLeftMs = registrar.drainLeftMs(worker);
+  const capabilities = registrar.capabilitiesOf(worker);
+  return {
+    id: worker.id,
+    url: worker.id,
+    model_id: registration.modelId ?? firstOf(worker.models) ?? 'unknown',
+    priority: registration.priority,
+    cost: registration.cost,
+    worker_type: 'regular',
+    is_healthy: health.healthy,
+    load: ledger.running(slot),
+    connection_mode: 'Http',
+    base_url: spec.baseUrl,
+    rank: spec.rank ?? null,
+    source: registrar.isFromApi(worker) ? 'api' : 'config',
+    labels: registration.labels,
+    policy: context.policyShown.type,
+    models: [...worker.models],
+    version: context.versionOf(worker) ?? null,
+    draining: worker.draining,
+    drain_remaining_secs: drainLeftMs === undefined ? null : roundSecs(drainLeftMs),
+    health: {
+      reason: health.reason ?? null,
+      since_secs: roundSecs(now - health.changedAt),
+      ever_healthy: health.admitted,
+      consecutive_failures: health.failures,
+    },
+    circuit_breaker: worker.breaker.state(now),
+    in_flight: ledger.own(slot),
+    prefill_tokens: ledger.prefillTokens(slot),
+    kv_tokens: ledger.kvTokens(slot),
+    requests_sent: worker.processed,
+    capabilities: capabilities ? triStates(capabilities) : null,
+    job: job && registry.get(worker.id) === worker && isOpen(job) ? showJob(job) : null,
+  };
+}
+
+export function showPending(job: WorkerJob): z.output<typeof pendingView> {
+  const { modelId, priority, cost, labels, address }: Registration = job.about;
+  const url = workerId(address);
+  return {
+    id: url,
+    url,
+    model_id: modelId ?? 'unknown',
+    priority,
+    cost,
+    worker_type: 'regular',
+    is_healthy: false,
+    load: 0,
+    connection_mode: 'Http',
+    labels,
+    job: showJob(job),
+  };
+}
+
+export function roundSecs(ms: number): number {
+  return Math.round(ms) / 1000;
+}
+
+function firstOf(names: ReadonlySet<string>): string | undefined {
+  for (const name of names) return name;
+  return undefined;
+}
+
+function triStates(values: Readonly<Record<string, boolean | undefined>>): Record<string, boolean | null> {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value ?? null]));
+}

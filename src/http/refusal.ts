@@ -1,0 +1,60 @@
+import type { ServerResponse } from 'node:http';
+import { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { ERRORS, needsRetryAfter } from '../base/errors.ts';
+import { linger, lingerAfter } from './linger.ts';
+
+/** Why bytes never became a request: malformed, oversized or slow heads. */
+export type RefusalCode = 'headers_too_large' | 'body_timeout' | 'invalid_request';
+
+const REASONS: Readonly<Record<RefusalCode, string>> = {
+  headers_too_large: 'Request Header Fields Too Large',
+  body_timeout: 'Request Timeout',
+  invalid_request: 'Bad Request',
+};
+
+const MESSAGES: Readonly<Record<RefusalCode, string>> = {
+  headers_too_large: 'the request head is too large',
+  body_timeout: 'the request head arrived too slowly',
+  invalid_request: 'the request is not valid HTTP/1.1',
+};
+
+/** What Node's parser objects to. */
+export function refusalCodeOf(error: NodeJS.ErrnoException): RefusalCode {
+  if (error.code === 'HPE_HEADER_OVERFLOW') return 'headers_too_large';
+  return error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 'body_timeout' : 'invalid_request';
+}
+
+/** Answers where Node has no response object, and ends the connection. */
+export function refuseOn(socket: Duplex, code: RefusalCode): void {
+  const { status, headers, body } = refusal(code);
+  const fields = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.write(`HTTP/1.1 ${status} ${REASONS[code]}\r\n${fields.join('')}\r\n${body}`);
+  if (socket instanceof Socket) linger(socket);
+  else socket.end();
+}
+
+/** The same where there is one. */
+export function refuseRequest(res: ServerResponse, code: RefusalCode): void {
+  const { status, headers, body } = refusal(code);
+  lingerAfter(res);
+  res.writeHead(status, headers).end(body);
+}
+
+interface Refusal {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+function refusal(code: RefusalCode): Refusal {
+  const { status, type } = ERRORS[code];
+  const body = JSON.stringify({ error: { message: MESSAGES[code], type, param: null, code } });
+  const headers = {
+    'content-type': 'application/json',
+    'content-length': String(Buffer.byteLength(body)),
+    ...(needsRetryAfter(status) ? { 'retry-after': '1' } : {}),
+    connection: 'close',
+  };
+  return { status, headers, body };
+}

@@ -1,0 +1,90 @@
+/** A body that is no JSON object is the client's mistake, and no worker hears of it. */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import type { Fleet } from '../support/fleet.ts';
+import { ask, headerValue } from '../support/raw-client.ts';
+import { startRouter, startScriptedWorker, type ScriptedWorker } from '../support/scripted-worker.ts';
+
+let worker: ScriptedWorker;
+let fleet: Fleet;
+
+before(async () => {
+  worker = await startScriptedWorker();
+  fleet = await startRouter([worker]);
+});
+
+after(async () => {
+  await fleet.stop();
+  await worker[Symbol.asyncDispose]();
+});
+
+const FILLER = 'x'.repeat(1_100_000);
+
+for (const [what, body] of Object.entries({
+  nothing: '',
+  space: ' \n',
+  'half an object': '{"model":"sim-model","messages":[',
+  'a trailing comma': '{"model":"sim-model",}',
+  'single quotes': "{'model':'sim-model'}",
+  'a form': 'model=sim-model&prompt=hi',
+  'something behind the object': '{"model":"sim-model"} {}',
+  'a number that JSON does not know': '{"temperature":NaN}',
+  'a list': '[{"model":"sim-model"}]',
+  'a string': '"sim-model"',
+  'a number': '42',
+  null: 'null',
+  'more than 1 MiB cut off in a string': `{"prompt":"${FILLER}`,
+  'more than 1 MiB cut off in a list': `{"prompt":["${FILLER}"`,
+  'more than 1 MiB with a bad member': `{"prompt":"${FILLER}","model":sim-model}`,
+  'more than 1 MiB with a bad member inside a small one': `{"prompt":"${FILLER}","tools":[1,]}`,
+  'more than 1 MiB with something behind it': `{"prompt":"${FILLER}"}}`,
+  'more than 1 MiB without quotes': `{prompt:"${FILLER}"}`,
+  'more than 1 MiB of a list': `["${FILLER}"]`,
+})) {
+  test(what, async () => {
+    const response = await fetch(`${fleet.url}/v1/chat/completions`, { method: 'POST', body });
+    assert.equal(response.status, 400);
+    assert.equal(response.headers.get('content-type'), 'application/json');
+    const { error } = JSON.parse(await response.text());
+    assert.deepEqual(
+      { ...error, message: '' },
+      { message: '', type: 'invalid_request_error', param: null, code: 'invalid_json' },
+    );
+    assert.match(error.message, /JSON/);
+    assert.ok(error.message.length < 200);
+    assert.deepEqual(worker.received, []);
+  });
+}
+
+test('the error does not quote the body: it may be a prompt', async () => {
+  const response = await fetch(`${fleet.url}/v1/completions`, {
+    method: 'POST',
+    body: '{"prompt":"my secret plan","x":oops}',
+  });
+  assert.doesNotMatch(await response.text(), /plan|oops/);
+});
+
+test('the connection stays good: the body was read', async () => {
+  const response = await ask(
+    fleet.port,
+    'POST /v1/completions HTTP/1.1\r\nHost: r\r\nContent-Length: 1\r\n\r\n{',
+  );
+  assert.equal(response.status, 400);
+  assert.equal(headerValue(response.headers, 'connection'), 'keep-alive');
+});
+
+test('a route that the router does not read takes anything', async () => {
+  const response = await fetch(`${fleet.url}/unknown`, { method: 'POST', body: '{"half":' });
+  assert.equal(response.status, 200);
+  assert.equal(worker.last.body.toString(), '{"half":');
+});
+
+test('the record tells what was wrong', async () => {
+  const id = 'bad-json-record';
+  await fetch(`${fleet.url}/v1/completions`, { method: 'POST', headers: { 'x-request-id': id }, body: '[]' });
+  const decision = await fleet.decision(({ request_id: found }) => found === id);
+  assert.deepEqual(
+    [decision.status, decision.error, decision.outcome, decision.attempts],
+    [400, 'invalid_json', 'rejected', []],
+  );
+});

@@ -1,0 +1,88 @@
+/** Bodies above 1 MiB are scanned rather than parsed; everything else about them is as usual. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { workerOf } from '../support/chat.ts';
+import { startFleet, type Fleet } from '../support/fleet.ts';
+import { startRouter, startScriptedWorker } from '../support/scripted-worker.ts';
+
+const MIB = 1024 * 1024;
+
+function post(fleet: Fleet, body: string | Buffer): Promise<Response> {
+  return fetch(`${fleet.url}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body,
+  });
+}
+
+/** A long conversation that begins in its own way. */
+function conversation(name: string, turns: number): string {
+  const messages = Array.from({ length: turns }, (_, turn) => ({
+    role: turn % 2 === 0 ? 'user' : 'assistant',
+    content: `${name} turn ${turn}: ${`${name}${turn} `.repeat(20_000)}`,
+  }));
+  return JSON.stringify({ model: 'sim-model', messages, max_tokens: 4, user: name });
+}
+
+test('bytes arrive as they are, however large and oddly written', async () => {
+  await using worker = await startScriptedWorker();
+  await using fleet = await startRouter([worker]);
+  for (const body of [
+    conversation('big', 20),
+    ` {\n"seed" : 12345678901234567890 ,"model":"sim-model","messages":[{"role":"user","content":"${'\\"é\\u00e9 '.repeat(200_000)}"}] , "model" : "sim-model"}\n`,
+    `\ufeff{"model":"sim-model","prompt":"${'x'.repeat(9 * MIB)}"}`,
+  ]) {
+    assert.ok(Buffer.byteLength(body) > MIB);
+    const response = await post(fleet, body);
+    assert.equal(response.status, 200);
+    assert.equal(response.headers.get('x-vllm-router-model'), 'sim-model');
+    assert.ok(worker.last.body.equals(Buffer.from(body)));
+  }
+});
+
+test('the model is found wherever it stands, and decides', async () => {
+  await using first = await startScriptedWorker(undefined, { models: ['a'] });
+  await using second = await startScriptedWorker(undefined, { models: ['b'] });
+  await using fleet = await startRouter([first, second], { router: { policy: 'round_robin' } });
+  const filler = `"prompt":"${'x'.repeat(2 * MIB)}"`;
+  for (let i = 0; i < 3; i += 1) {
+    assert.equal(workerOf(await post(fleet, `{"model":"b",${filler}}`)), second.url);
+    assert.equal(workerOf(await post(fleet, `{${filler},"m\\u006fdel":"a"}`)), first.url);
+    // Inside of another member it is none.
+    assert.equal(workerOf(await post(fleet, `{"metadata":{"model":"a"},${filler},"model":"b"}`)), second.url);
+  }
+});
+
+test('stream is found too', async () => {
+  await using worker = await startScriptedWorker((response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' }).end('data: {}\n\ndata: [DONE]\n\n');
+  });
+  await using fleet = await startRouter([worker]);
+  await (
+    await post(fleet, `{"messages":[{"role":"user","content":"${'x'.repeat(2 * MIB)}"}],"stream":true}`)
+  ).text();
+  assert.equal((await fleet.decision()).stream, true);
+});
+
+for (const policy of ['cache_aware', 'least_work', 'consistent_hash', 'rendezvous_hash'] as const) {
+  test(`${policy}: a conversation that grows stays with its worker`, async () => {
+    await using fleet = await startFleet({ workers: [{}, {}, {}, {}], router: { policy } });
+    // The simulated workers refuse what is longer than their model takes: that is an answer too.
+    const homes = new Map<string, string | null>();
+    for (let turns = 11; turns <= 15; turns += 2) {
+      for (const name of ['alpha', 'beta', 'gamma']) {
+        const body = conversation(name, turns);
+        assert.ok(body.length > MIB);
+        const worker = workerOf(await post(fleet, body));
+        if (homes.has(name)) assert.equal(worker, homes.get(name), `${name} ${turns}`);
+        homes.set(name, worker);
+      }
+    }
+    if (policy === 'cache_aware') {
+      assert.equal(new Set(homes.values()).size, 3);
+      const { reason, predicted_cached_tokens: cached } = await fleet.decision();
+      assert.equal(reason, 'warmest');
+      assert.ok((cached ?? 0) > 0);
+    }
+  });
+}
