@@ -9,7 +9,7 @@ import type { Deadline } from './deadline.ts';
 import { LegOutcome } from './leg-outcome.ts';
 import { recordPlan } from './explain.ts';
 import { makePlan, type Plan } from './plan.ts';
-import type { Call } from './read-call.ts';
+import { letGoOfBody, type Call } from './read-call.ts';
 import { relay } from './relay.ts';
 import { RetryDecision } from './retry.ts';
 import type { Runtime } from './runtime.ts';
@@ -27,10 +27,10 @@ export async function forward(rt: Runtime, arrival: Arrival, call: Call, deadlin
     deadline.check();
     const plan = makePlan(rt, call, tried);
     if (plan.kind === 'none') throw noWorker(plan.pool);
-    recordPlan(rt, arrival.decision, plan);
     const { worker } = plan.legs[0];
     const outcome = new LegOutcome(rt, arrival, call, plan);
     try {
+      recordPlan(rt, arrival.decision, plan);
       const attempt = send(rt, arrival, call, plan, retry);
       outcome.started(attempt);
       const first = await firstOf(attempt, arrival, deadline);
@@ -85,7 +85,7 @@ async function settleFirst(rt: Runtime, arrival: Arrival, call: Call, step: Step
 }
 
 async function hand(rt: Runtime, arrival: Arrival, call: Call, step: Step, head: Head): Promise<void> {
-  call.ask.letGo();
+  letGoOfBody(call);
   const { end, tap } = await relay(rt, arrival, step.attempt, head, {
     onFirstToken: (now) => {
       step.outcome.firstToken(now);

@@ -58,9 +58,12 @@ export function previewPlan(rt: Runtime, call: Call): Preview | NoPlan {
 }
 
 function pickWorker(rt: Runtime, call: Call, pool: PoolView, peek: boolean): Pick | undefined {
-  if (pool.eligible === 0) return undefined;
   const owner = ownerIndex(rt, call, pool);
-  if (owner >= 0) return { method: 'owner', reason: 'stored_resource', index: owner, choice: undefined };
+  if (owner >= 0) {
+    if (!OWNER_SERVES.has(pool.mask[owner] ?? EXCLUDED.no)) return undefined;
+    return { method: 'owner', reason: 'stored_resource', index: owner, choice: undefined };
+  }
+  if (pool.eligible === 0) return undefined;
   const { policy, ask } = call;
   const choice = peek && policy.peek ? policy.peek(ask, pool) : policy.choose(ask, pool);
   if (choice.kind === 'none') return undefined;
@@ -75,10 +78,17 @@ function view(rt: Runtime, call: Call, tried: ReadonlySet<number>): PoolView {
   });
 }
 
+/**
+ * Only its owner knows a stored resource: it is asked again where others would be, and while it is drained. Any other
+ * worker would say that the resource is gone, so when the owner is out of reach nobody is asked.
+ */
+const OWNER_SERVES: ReadonlySet<number> = new Set([EXCLUDED.no, EXCLUDED.tried, EXCLUDED.draining]);
+
+/** The member that holds the resource which the request reads or continues; -1 when that is not known. */
 function ownerIndex(rt: Runtime, call: Call, pool: PoolView): number {
   if (call.resourceId === undefined) return -1;
   const owner = rt.owners.ownerOf(call.resourceId);
-  return pool.members.findIndex((member, index) => member.id === owner && pool.mask[index] === EXCLUDED.no);
+  return owner === undefined ? -1 : pool.members.findIndex((member) => member.id === owner);
 }
 
 interface Pick {

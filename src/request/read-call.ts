@@ -10,7 +10,10 @@ import type { Runtime } from './runtime.ts';
 
 /** A request as it is understood: what it asks for, and the bytes that go to a worker. */
 export interface Call {
-  readonly body: Buffer | StreamedBody | undefined;
+  /** Undefined where there is none, and once it cannot be needed any more. */
+  body: Buffer | StreamedBody | undefined;
+  /** Gives the bytes of a held body back. Idempotent. */
+  readonly releaseBody: () => void;
   /** '' when the request names none. */
   readonly model: string;
   readonly stream: boolean;
@@ -58,19 +61,31 @@ export async function readCall(rt: Runtime, arrival: Arrival): Promise<Call> {
   const { bytes, release } = await readBody(req, limits, rt.bodyBytes, rt.clock);
   arrival.releases.push(release);
   arrival.decision.request_bytes = bytes.length;
-  return understand(rt, arrival, bytes);
+  return understand(rt, arrival, bytes, release);
+}
+
+/** The answer has begun, so the request will not be sent again: its body and what was read of it are let go. */
+export function letGoOfBody(call: Call): void {
+  call.ask.letGo();
+  if (!Buffer.isBuffer(call.body)) return;
+  call.body = undefined;
+  call.releaseBody();
 }
 
 /** Makes sense of a whole body. Throws `invalid_json` where the endpoint wants JSON and this is none. */
-export function understand(rt: Runtime, source: CallSource, bytes: Buffer): Call {
-  return source.endpoint.body === 'json' ? jsonCall(rt, source, bytes) : opaqueCall(rt, source, bytes);
+export function understand(rt: Runtime, source: CallSource, bytes: Buffer, releaseBody = NOTHING_HELD): Call {
+  const call = source.endpoint.body === 'json' ? jsonCall(rt, source, bytes) : opaqueCall(rt, source, bytes);
+  return { ...call, releaseBody };
 }
+
+const NOTHING_HELD = (): void => undefined;
 
 function opaqueCall(rt: Runtime, source: CallSource, body: Buffer | StreamedBody | undefined): Call {
   const size = Buffer.isBuffer(body) ? body.length : 0;
   const { match, endpoint } = source;
   return {
     body,
+    releaseBody: NOTHING_HELD,
     model: '',
     stream: false,
     policy: rt.policy,
@@ -100,6 +115,7 @@ function jsonCall(rt: Runtime, source: CallSource, bytes: Buffer): Call {
   const previous = fields['previous_response_id'];
   return {
     body: bytes,
+    releaseBody: NOTHING_HELD,
     model,
     stream,
     policy: rt.policy,

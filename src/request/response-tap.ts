@@ -15,9 +15,9 @@ export interface ResponseTap {
 }
 
 /** Enough for the usage chunk and the terminator of any known API. */
-const TAIL_BYTES = 2 * 1024;
+const TAIL_BYTES = 1536;
 /** Enough for the id of a stored response, and for Anthropic's first event. */
-const HEAD_BYTES = 1024;
+const HEAD_BYTES = 512;
 
 /**
  * The first and the last bytes of a body, copied out of its chunks unless there is only one: a chunk that is kept until

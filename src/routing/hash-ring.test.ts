@@ -21,6 +21,24 @@ describe('HashRing', () => {
     for (const count of counts) assert.ok(count > 3500 && count < 6800, counts.join(' '));
   });
 
+  it('is the same ring whether built anew or from the one before', () => {
+    fc.assert(
+      fc.property(slots, slots, fc.boolean(), (before, after, inOrder) => {
+        const order = (list: readonly number[]): number[] =>
+          inOrder ? list.toSorted((a, b) => a - b) : [...list];
+        const [old, now] = [members(...order(before)), members(...order(after))];
+        const anew = new HashRing(now, 40);
+        const changed = new HashRing(now, 40, new HashRing(old, 40));
+        assert.equal(changed.bytes, anew.bytes);
+        for (const key of keys.slice(0, 500)) assert.equal(changed.owner(key), anew.owner(key));
+        assert.equal(new HashRing(now, 40, new HashRing(old, 20)).owner(7), anew.owner(7));
+        assert.equal(new HashRing(now, 40, new HashRing([], 40)).owner(7), anew.owner(7));
+        assert.equal(new HashRing([], 40, anew).owner(7), -1);
+      }),
+      { numRuns: 100 },
+    );
+  });
+
   it('moves only the keys of a member that leaves, and only to a member that joins', () => {
     fc.assert(
       fc.property(slots, fc.nat(), (list, pick) => {

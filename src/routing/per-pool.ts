@@ -15,13 +15,14 @@ interface Built<T> {
 
 /** Structures built once per membership: rebuilt when the pool's generation changes, bounded in pools and bytes. */
 export class PerPool<T extends Sized> {
-  readonly #build: (pool: Pool) => T;
+  readonly #build: (pool: Pool, previous: T | undefined) => T;
   readonly #pools: LRUCache<string, Built<T>>;
   /** The pool asked for last is kept whatever its size. */
   #lastKey: string | undefined;
   #last: Built<T> | undefined;
 
-  constructor(build: (pool: Pool) => T, maxBytes = 64 * 2 ** 20) {
+  /** @param build `previous` is what was built for the pool's former members, where that is still known. */
+  constructor(build: (pool: Pool, previous: T | undefined) => T, maxBytes = 64 * 2 ** 20) {
     this.#build = build;
     this.#pools = new LRUCache({
       max: MAX_POOLS,
@@ -33,7 +34,7 @@ export class PerPool<T extends Sized> {
   get(pool: Pool): T {
     const known = this.#lastKey === pool.key ? this.#last : this.#pools.get(pool.key);
     if (known?.generation === pool.generation) return this.#keep(pool.key, known);
-    const built = { generation: pool.generation, value: this.#build(pool) };
+    const built = { generation: pool.generation, value: this.#build(pool, known?.value) };
     this.#pools.set(pool.key, built);
     return this.#keep(pool.key, built);
   }

@@ -190,6 +190,11 @@ export async function settledAt(value: () => number): Promise<number> {
   return last;
 }
 
+/** Resolves when whatever has been set off inside the router so far has had its effect there. */
+export async function roundTrip(fleet: Pick<Fleet, 'url'>): Promise<void> {
+  await (await fetch(`${fleet.url}/liveness`)).text();
+}
+
 /** Lets virtual time go by, in step with real time, until `work` is done. */
 export async function advanceUntil<T>(clock: VirtualClock, stepMs: number, work: Promise<T>): Promise<T> {
   const stop = every(1, () => clock.advance(stepMs));

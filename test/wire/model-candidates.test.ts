@@ -25,7 +25,8 @@ for (const policy of [
       assert.equal(workerOf(await chat(fleet, { model: 'a' })), first);
       assert.equal(workerOf(await chat(fleet, { model: 'b' })), second);
     }
-    for (let i = 0; i < 6; i += 1) {
+    // So many that no hash puts all of them on one worker.
+    for (let i = 0; i < 24; i += 1) {
       served.add(
         workerOf(
           await chat(fleet, {

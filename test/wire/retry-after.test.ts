@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { VirtualClock } from '../../src/base/virtual-clock.ts';
 import { chat, workerOf } from '../support/chat.ts';
-import { eventually, startFleet } from '../support/fleet.ts';
+import { eventually, roundTrip, startFleet } from '../support/fleet.ts';
 import { scrape } from '../support/metrics.ts';
 
 test('Retry-After is waited for', async () => {
@@ -21,6 +21,7 @@ test('Retry-After is waited for', async () => {
   const { ledger } = fleet.app.runtime;
   await eventually(() => ledger.openLeases === 0);
   clock.advance(1_999);
+  await roundTrip(fleet);
   assert.equal(posts(), 0);
   assert.equal(ledger.openLeases, 0);
   clock.advance(1);

@@ -169,3 +169,27 @@ test('a response is not made twice: store and background are retried only before
     assert.equal(first.received.length + second.received.length, 1);
   }
 });
+
+test('a maker that is drained still answers for what it made', async () => {
+  await using stores = await startStores();
+  const { id, worker } = await create(stores.fleet);
+  const maker = stores.fleet.app.runtime.registry.get(worker ?? '');
+  assert.ok(maker);
+  maker.draining = true;
+  const response = await fetch(`${stores.fleet.url}/v1/responses/${id}`);
+  assert.deepEqual([response.status, workerOf(response)], [200, worker]);
+});
+
+test('while its maker is out of reach a response is unavailable, not gone', async () => {
+  await using stores = await startStores();
+  const { id, worker } = await create(stores.fleet);
+  const { registry } = stores.fleet.app.runtime;
+  const maker = registry.get(worker ?? '');
+  assert.ok(maker);
+  for (let failures = 0; failures < 3; failures += 1) registry.reportCheck(maker, false, 'test');
+  const before = stores.asked();
+  const response = await fetch(`${stores.fleet.url}/v1/responses/${id}`);
+  assert.equal(response.status, 503);
+  assert.equal(response.headers.get('retry-after'), '1');
+  assert.equal(stores.asked(), before, 'nobody else was asked');
+});

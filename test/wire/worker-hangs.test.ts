@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { VirtualClock } from '../../src/base/virtual-clock.ts';
 import type { RouterOptions } from '../../src/config/options.ts';
 import { chat, pieces, readBody, streamChat, workerOf } from '../support/chat.ts';
-import { advanceUntil, eventually, startFleet, type Fleet } from '../support/fleet.ts';
+import { advanceUntil, eventually, roundTrip, startFleet, type Fleet } from '../support/fleet.ts';
 import { scrape } from '../support/metrics.ts';
 
 const ROUND_ROBIN: RouterOptions = { policy: 'round_robin', retry: { initialBackoffMs: 1 } };
@@ -53,6 +53,7 @@ for (const fault of ['hang', 'hang:after=0']) {
     await arrived;
     const aborted = a!.next('aborted');
     clock.advance(19_999);
+    await roundTrip(fleet);
     assert.equal(fleet.app.runtime.ledger.openLeases, 1);
     clock.advance(1);
     await aborted;
@@ -91,6 +92,7 @@ test('by default a long prefill has all the time of the request, and its end is 
   const response = streamChat(fleet);
   await arrived;
   clock.advance(1_799_000);
+  await roundTrip(fleet);
   assert.equal(fleet.app.runtime.ledger.openLeases, 1);
   clock.advance(1_000);
   assert.equal((await response).status, 504);
@@ -115,6 +117,7 @@ test('mid-stream silence ends after the idle timeout, with an error event', asyn
   }
   const aborted = fleet.workers[0]!.next('aborted');
   clock.advance(29_999);
+  await roundTrip(fleet);
   assert.equal(fleet.app.runtime.ledger.openLeases, 1);
   clock.advance(1);
   await aborted;

@@ -4,17 +4,10 @@ import type { WorkerClient } from '../client.ts';
 import { collect } from '../collect.ts';
 import { probeHeaders } from './probe.ts';
 
-/** What the router may use of a worker, and the route that offers it. */
-const ROUTES = {
-  metrics: '/metrics',
-  tokenize: '/tokenize',
-  responses: '/v1/responses',
-  messages: '/v1/messages',
-  reset_prefix_cache: '/reset_prefix_cache',
-} as const;
-
-/** Undefined: the worker gave no clear answer. */
-export type Capabilities = Readonly<Record<keyof typeof ROUTES, boolean | undefined>>;
+/** Routes that a worker offers or not. Undefined: it gave no clear answer. */
+export type Capabilities = Readonly<
+  Record<'metrics' | 'tokenize' | 'responses' | 'messages' | 'reset_prefix_cache', boolean | undefined>
+>;
 
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 
@@ -28,13 +21,19 @@ export async function tryCapabilities(
   clock: Clock,
   timeoutMs: number,
 ): Promise<Capabilities> {
-  const tries = Object.entries(ROUTES).map(async ([name, path]) => {
+  const isThere = async (path: string): Promise<boolean | undefined> => {
     const request = { method: 'GET', path, headers: probeHeaders(spec), body: undefined, upgrade: undefined };
     const answer = await collect(client, request, clock, { timeoutMs, maxBytes: MAX_ANSWER_BYTES });
-    return [name, answer.kind === 'response' ? isOffered(answer.status) : undefined] as const;
-  });
-  // One entry per row, which Object.fromEntries cannot express.
-  return Object.fromEntries(await Promise.all(tries)) as Record<keyof typeof ROUTES, boolean | undefined>;
+    return answer.kind === 'response' ? isOffered(answer.status) : undefined;
+  };
+  // One after the other, so that they share a connection: whole fleets are registered at once.
+  return {
+    metrics: await isThere('/metrics'),
+    tokenize: await isThere('/tokenize'),
+    responses: await isThere('/v1/responses'),
+    messages: await isThere('/v1/messages'),
+    reset_prefix_cache: await isThere('/reset_prefix_cache'),
+  };
 }
 
 function isOffered(status: number): boolean | undefined {

@@ -1,4 +1,4 @@
-import type { Duplex } from 'node:stream';
+import { Readable, type Duplex } from 'node:stream';
 import type { Dispatcher, Pool } from 'undici';
 import type { WorkerSpec } from '../../config/settings.ts';
 import type { Exchange, ResponseSink, WorkerClient, WorkerRequest } from '../client.ts';
@@ -55,7 +55,10 @@ function parseBaseUrl(baseUrl: string): { origin: string; prefix: string; socket
 /** One request and its response, as an undici handler. */
 class HttpExchange implements Exchange, ConnectionAwareHandler {
   connection?: TrackedClient;
-  readonly #request: WorkerRequest;
+  readonly #request: Omit<WorkerRequest, 'body'>;
+  readonly #replayable: boolean;
+  /** Let go of when the answer begins. */
+  #body: WorkerRequest['body'];
   readonly #path: string;
   readonly #sink: ResponseSink;
   readonly #openFresh: () => TrackedClient;
@@ -68,20 +71,25 @@ class HttpExchange implements Exchange, ConnectionAwareHandler {
   #fresh: TrackedClient | undefined;
 
   constructor(request: WorkerRequest, path: string, sink: ResponseSink, fresh: () => TrackedClient) {
-    this.#request = request;
+    const { body, ...head } = request;
+    this.#request = head;
+    this.#body = body;
+    this.#replayable = body === undefined || Buffer.isBuffer(body);
     this.#path = path;
     this.#sink = sink;
     this.#openFresh = fresh;
   }
 
   dispatchOn(dispatcher: Dispatcher): void {
-    const { method, headers, body, upgrade } = this.#request;
+    const { method, headers, upgrade } = this.#request;
+    const body = this.#body;
+    const large = Buffer.isBuffer(body) && body.length > KEPT_BY_UNDICI_BYTES;
     const options: Dispatcher.DispatchOptions = {
       method: upgrade ? 'GET' : method,
       path: this.#path,
       // undici reads a flat list of names and values; its type asks for a mutable one.
-      headers: headers as string[],
-      body: body ?? null,
+      headers: (large ? [...headers, 'content-length', String(body.length)] : headers) as string[],
+      body: (large ? new OneShot(body) : body) ?? null,
       // undici sends whatever may be queued on one connection only if told that it is safe; pipelining is off anyway.
       idempotent: false,
       blocking: false,
@@ -144,7 +152,9 @@ class HttpExchange implements Exchange, ConnectionAwareHandler {
   }
 
   onResponseData(_controller: unknown, chunk: Buffer): void {
-    if (!this.#done) this.#sink.onData(chunk);
+    if (this.#done) return;
+    this.#body = undefined;
+    this.#sink.onData(chunk);
   }
 
   onResponseEnd(controller: Dispatcher.DispatchController): void {
@@ -179,7 +189,7 @@ class HttpExchange implements Exchange, ConnectionAwareHandler {
 
   /** A kept-alive socket that dies before any byte of the response: the worker closed it while it was idle. */
   #mayResend(): boolean {
-    return this.#onReusedSocket && !this.#responding && !this.#fresh && !isStream(this.#request.body);
+    return this.#onReusedSocket && !this.#responding && !this.#fresh && this.#replayable;
   }
 
   #resend(): void {
@@ -196,8 +206,24 @@ class HttpExchange implements Exchange, ConnectionAwareHandler {
   }
 }
 
-function isStream(body: WorkerRequest['body']): boolean {
-  return body !== undefined && !Buffer.isBuffer(body);
+/** undici keeps a body until the answer has ended: a stream of hours would keep its prompt that long. */
+const KEPT_BY_UNDICI_BYTES = 64 * 1024;
+
+/** Bytes that are forgotten as soon as they have been handed on. */
+class OneShot extends Readable {
+  #bytes: Buffer | undefined;
+
+  constructor(bytes: Buffer) {
+    super();
+    this.#bytes = bytes;
+  }
+
+  override _read(): void {
+    const bytes = this.#bytes;
+    this.#bytes = undefined;
+    if (bytes) this.push(bytes);
+    this.push(null);
+  }
 }
 
 /** undici reads the reason phrase as UTF-8, Node writes it as Latin-1: so the same bytes go out. */

@@ -39,8 +39,8 @@ export class ConsistentHashPolicy implements Policy {
     this.#settings = settings;
     this.#loads = loads;
     this.#pins = new StickyPins(clock, settings.stickyTtlMs);
-    this.#rings = new PerPool<PoolRing>((pool) => {
-      const ring = new HashRing(pool.members, settings.virtualNodes);
+    this.#rings = new PerPool<PoolRing>((pool, previous) => {
+      const ring = new HashRing(pool.members, settings.virtualNodes, previous?.ring);
       const indexOfId = new Map(pool.members.map((member, index) => [member.id, index]));
       return {
         ring,
