@@ -34,12 +34,10 @@ export const ROUTER_NO_LOG = 'router-no-log';
 export const BARE = 'bare';
 export const NGINX = 'nginx';
 export const DIRECT = 'direct';
+/** What the bars are about. */
+export const MAIN_TARGETS: readonly string[] = [DIRECT, NGINX, BARE, ROUTER, ROUTER_NO_LOG];
 export const ALL_TARGETS: readonly string[] = [
-  DIRECT,
-  NGINX,
-  BARE,
-  ROUTER,
-  ROUTER_NO_LOG,
+  ...MAIN_TARGETS,
   ...POLICIES.map((policy) => `router-${policy}`),
 ];
 

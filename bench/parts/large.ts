@@ -9,7 +9,7 @@ const PER_SECOND = 60;
 
 /** Prompts of 220 kB: long conversations, whole documents. */
 export async function largePart(run: BenchRun): Promise<PartReport> {
-  const targets = await run.targets([DIRECT, NGINX, BARE, ROUTER, 'router-least_work', 'router-round_robin']);
+  const targets = await run.targets([DIRECT, NGINX, BARE, ROUTER, 'router-round_robin']);
   const all = await inRounds('large bodies', targets, run.options.rounds, (target) =>
     run.load.measure({
       kind: 'open',

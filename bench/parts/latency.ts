@@ -2,14 +2,14 @@ import { find, type BenchRun } from '../bench-run.ts';
 import type { Measured } from '../load/protocol.ts';
 import { number, times, type PartReport } from '../report.ts';
 import { differenceOf, errorsOf, inRounds, medianOf, type Rounds } from '../rounds.ts';
-import { BARE, DIRECT, NGINX, ROUTER, ROUTER_NO_LOG, type Target } from '../targets.ts';
+import { BARE, DIRECT, NGINX, ROUTER, type Target } from '../targets.ts';
 import { addressOf, busy, routerMaximum } from './request.ts';
 
 const SHARE_OF_MAXIMUM = 0.7;
 
 /** Latency that each target adds at one rate for all: 70% of what this router can take. */
 export async function latencyPart(run: BenchRun): Promise<PartReport> {
-  const targets = await run.targets([DIRECT, NGINX, BARE, ROUTER, ROUTER_NO_LOG]);
+  const targets = await run.targets([DIRECT, NGINX, BARE, ROUTER]);
   const router = targets.find(({ name }) => name === ROUTER);
   const rate = Math.round(SHARE_OF_MAXIMUM * (router ? await routerMaximum(run, router) : 5_000));
   const all = await inRounds(`latency at ${rate}/s`, targets, run.options.rounds, (target) =>

@@ -3,7 +3,7 @@ import { memory } from '../load/process-usage.ts';
 import type { Measured } from '../load/protocol.ts';
 import { mebibytes, number, times, type Bar, type PartReport } from '../report.ts';
 import { errorsOf, inRounds, medianOf, progress, ratioOf, type Rounds } from '../rounds.ts';
-import { ALL_TARGETS, BARE, ROUTER, ROUTER_NO_LOG, type Target } from '../targets.ts';
+import { ALL_TARGETS, BARE, MAIN_TARGETS, ROUTER, ROUTER_NO_LOG, type Target } from '../targets.ts';
 
 const CONNECTIONS = 32;
 /** Until the compiler of a Node target has come to rest. */
@@ -13,7 +13,7 @@ const BUSY = 0.85;
 
 /** Small chats as fast as each target takes them: CPU time per request, requests per second. */
 export async function requestPart(run: BenchRun): Promise<PartReport> {
-  const targets = await run.targets(ALL_TARGETS);
+  const targets = await run.targets(run.options.quick ? MAIN_TARGETS : ALL_TARGETS);
   for (const target of targets) {
     progress(`request: warming up ${target.name}`);
     await measure(run, target, 0, WARM_UP_MS);

@@ -11,7 +11,7 @@ const PACE = { events: 100, stepMs: 10 };
 
 /** Streams of 100 events, each event sent by itself as an engine's step emits it. */
 export async function ssePart(run: BenchRun): Promise<PartReport> {
-  const targets = await run.targets([NGINX, BARE, ROUTER, ROUTER_NO_LOG, 'router-least_work']);
+  const targets = await run.targets([NGINX, BARE, ROUTER, ROUTER_NO_LOG]);
   const all = await inRounds('streams of 100 events', targets, run.options.rounds, (target) =>
     run.load.measure({
       kind: 'streams',

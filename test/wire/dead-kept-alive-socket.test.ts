@@ -97,6 +97,20 @@ test('what dies after part of its head is not sent again', async () => {
   assert.equal(worker.received.length, 2);
 });
 
+test('a connection is given up a second before the worker would do it', async () => {
+  const closed: PromiseWithResolvers<number> = Promise.withResolvers();
+  await using worker = await startScriptedWorker((response) => {
+    const at = performance.now();
+    response.socket?.once('close', () => closed.resolve(performance.now() - at));
+    response.setHeader('keep-alive', 'timeout=2');
+    answerJson(response);
+  });
+  await using fleet = await fleetOf(worker);
+  await (await chat(fleet)).text();
+  const idleMs = await closed.promise;
+  assert.ok(idleMs > 800 && idleMs < 1_900, `${idleMs} ms`);
+});
+
 test('what must not happen twice never meets a connection that may have died', async () => {
   await using worker = await startWorker(({ socket }) => socket?.resetAndDestroy());
   await using fleet = await fleetOf(worker);

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { VirtualClock } from '../../src/base/virtual-clock.ts';
 import type { RouterOptions } from '../../src/config/options.ts';
-import { chat, workerOf } from '../support/chat.ts';
+import { chat, streamChat, workerOf } from '../support/chat.ts';
 import { advanceUntil, eventually, startFleet, type Fleet } from '../support/fleet.ts';
 import { scrape } from '../support/metrics.ts';
 
@@ -102,6 +102,23 @@ test('it takes as many failures in a row as configured, and successes to come ba
     eventually(() => health.healthy),
   );
   assert.equal(health.successes, 2);
+});
+
+test('what runs on a worker that is taken out is finished there', async () => {
+  const clock = new VirtualClock();
+  await using fleet = await startFleet({ clock, router: CHECKS });
+  const [a, b] = fleet.workers;
+  await a!.setFaults(['status:code=503,path=/health', 'drip:bytes=500,ms=20']);
+  const response = await streamChat(fleet, { max_tokens: 64 });
+  await advanceUntil(
+    clock,
+    2_000,
+    eventually(() => !healthy(fleet, 0)),
+  );
+  assert.deepEqual(await serving(fleet, 2), [b!.url, b!.url]);
+  assert.equal(fleet.app.runtime.ledger.own(0), 1);
+  assert.match(await response.text(), /data: \[DONE\]\n\n$/);
+  assert.equal(workerOf(response), a!.url);
 });
 
 test('a refused connection has the worker checked at once', async () => {
