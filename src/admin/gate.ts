@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { isIP } from 'node:net';
 import { presentsAdminKey } from '../http/admin-key.ts';
 
 /** Who may use the worker and admin routes, and who asked. */
@@ -43,7 +44,8 @@ function notLocal({ socket, headers }: IncomingMessage): string | undefined {
 }
 
 export function isLoopback(address: string | undefined): boolean {
-  return address !== undefined && /^(::ffff:)?127\.|^::1$/.test(address);
+  if (address === undefined || isIP(address) === 0) return false;
+  return /^(::ffff:)?127\.|^::1$/.test(address);
 }
 
 function isLocalName(host: string | undefined): boolean {

@@ -42,7 +42,7 @@ export class StateFile {
   /** Changes so far, and those of them that a write (good or bad) has covered. */
   #changes = 0;
   #covered = 0;
-  #writing: Promise<void> | undefined;
+  #writing = false;
   #waiting: { readonly change: number; readonly resolve: () => void }[] = [];
   #retry: Timer | undefined;
   #failure: string | undefined;
@@ -69,9 +69,7 @@ export class StateFile {
   /** Something has changed: it is written soon. */
   save(): void {
     this.#changes += 1;
-    this.#writing ??= this.#write().finally(() => {
-      this.#writing = undefined;
-    });
+    if (!this.#writing) void this.#write();
   }
 
   /** Resolves when every change so far is on disk, or has failed to get there: `failure` tells which. */
@@ -103,6 +101,7 @@ export class StateFile {
   }
 
   async #write(): Promise<void> {
+    this.#writing = true;
     while (this.#covered < this.#changes) {
       const change = this.#changes;
       try {
@@ -117,6 +116,7 @@ export class StateFile {
       this.#waiting = this.#waiting.filter((waiting) => waiting.change > change);
       for (const { resolve } of done) resolve();
     }
+    this.#writing = false;
   }
 
   #failed(error: Error): void {

@@ -36,8 +36,11 @@ export interface Endpoint {
   readonly dialect: Dialect;
   /** `full`: on failures and retryable statuses; `connect`: only while the request cannot have reached a worker. */
   readonly retry: 'full' | 'connect';
-  /** `json`: held and read for model, stream and prompt; `opaque`: passed on as it arrives. */
-  readonly body: 'json' | 'opaque';
+  /**
+   * `json`: held and read for model, stream and prompt. `form`: likewise for the model, unless it is large and the model
+   * makes no difference. `opaque`: passed on as it arrives.
+   */
+  readonly body: 'json' | 'form' | 'opaque';
   readonly prompt?: PromptReader;
   /** Creates or names a stored resource that only the worker which made it knows. */
   readonly resource?: 'create' | 'by_id';
@@ -64,15 +67,15 @@ function inference(path: string, prompt: PromptReader, more: Partial<Row> = {}):
   };
 }
 
-function opaque(path: string): Row {
+function form(path: string): Row {
   return {
     methods: ['POST'],
     paths: [path],
     route: path,
     class: 'inference',
     dialect: 'openai',
-    retry: 'connect',
-    body: 'opaque',
+    retry: 'full',
+    body: 'form',
   };
 }
 
@@ -122,8 +125,8 @@ const ROWS: readonly Row[] = [
   inference('/detokenize', tokenizePrompt),
   inference('/generate', generatePrompt),
   inference('/inference/v1/generate', generatePrompt),
-  opaque('/v1/audio/transcriptions'),
-  opaque('/v1/audio/translations'),
+  form('/v1/audio/transcriptions'),
+  form('/v1/audio/translations'),
   local('/v1/models', 'models'),
   local('/health', 'health'),
   local('/liveness', 'liveness'),

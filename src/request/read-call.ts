@@ -1,11 +1,14 @@
 import { RouterError } from '../base/errors.ts';
 import { isObject, type JsonObject } from '../api/prompt-sink.ts';
+import { formField } from '../api/form-field.ts';
 import { scanMembers } from '../api/json-scan.ts';
+import { headerOf } from '../http/headers.ts';
 import { announcedLength, readBody, refuseTooLong, StreamedBody } from '../http/body.ts';
 import type { Ask, Policy } from '../routing/policy.ts';
 import type { Arrival } from './arrival.ts';
 import { RequestAsk, type AskSource } from './ask.ts';
 import type { Decision } from './decision.ts';
+import type { Endpoint } from './endpoints.ts';
 import type { Runtime } from './runtime.ts';
 
 /** A request as it is understood: what it asks for, and the bytes that go to a worker. */
@@ -48,9 +51,9 @@ export async function readCall(rt: Runtime, arrival: Arrival): Promise<Call> {
   const { maxPayloadSize, bodyIdleTimeoutMs } = rt.settings.listen;
   refuseTooLong(req, maxPayloadSize);
   const length = announcedLength(req);
-  if (length === 0 && endpoint.body === 'opaque') return opaqueCall(rt, arrival, undefined);
+  if (length === 0 && endpoint.body !== 'json') return opaqueCall(rt, arrival, undefined);
   const limits = { maxBytes: maxPayloadSize, idleTimeoutMs: bodyIdleTimeoutMs };
-  if (endpoint.body === 'opaque' && (length === undefined || length > HOLD_LIMIT_BYTES)) {
+  if (passesThrough(rt, endpoint) && (length === undefined || length > HOLD_LIMIT_BYTES)) {
     const streamed = new StreamedBody(req, limits, rt.clock);
     arrival.releases.push(() => {
       arrival.decision.request_bytes = streamed.received;
@@ -64,6 +67,11 @@ export async function readCall(rt: Runtime, arrival: Arrival): Promise<Call> {
   return understand(rt, arrival, bytes, release);
 }
 
+/** A form's model may stand behind its file: where models have workers of their own, the form is read whole first. */
+function passesThrough(rt: Runtime, { body }: Endpoint): boolean {
+  return body === 'opaque' || (body === 'form' && rt.registry.servesAlike);
+}
+
 /** The answer has begun, so the request will not be sent again: its body and what was read of it are let go. */
 export function letGoOfBody(call: Call): void {
   call.ask.letGo();
@@ -74,9 +82,10 @@ export function letGoOfBody(call: Call): void {
 
 /** Makes sense of a whole body. Throws `invalid_json` where the endpoint wants JSON and this is none. */
 export function understand(rt: Runtime, source: CallSource, bytes: Buffer, releaseBody = NOTHING_HELD): Call {
-  const call = source.endpoint.body === 'json' ? jsonCall(rt, source, bytes) : opaqueCall(rt, source, bytes);
-  return { ...call, releaseBody };
+  return { ...READERS[source.endpoint.body](rt, source, bytes), releaseBody };
 }
+
+const READERS = { json: jsonCall, form: formCall, opaque: opaqueCall } as const;
 
 const NOTHING_HELD = (): void => undefined;
 
@@ -101,6 +110,25 @@ function opaqueCall(rt: Runtime, source: CallSource, body: Buffer | StreamedBody
     retry: body instanceof StreamedBody ? 'connect' : endpoint.retry,
     resourceId: match.kind === 'endpoint' && endpoint.resource === 'by_id' ? match.id : undefined,
   };
+}
+
+/** Audio as OpenAI's clients send it. */
+function formCall(rt: Runtime, source: CallSource, bytes: Buffer): Call {
+  const type = headerOf(source.req.rawHeaders, 'content-type') ?? '';
+  const model = formField(bytes, type, 'model') ?? '';
+  const stream = formField(bytes, type, 'stream') === 'true';
+  const { decision } = source;
+  decision.stream = stream;
+  if (model !== '') decision.requested_model = decision.model = model;
+  const ask = new RequestAsk(rt, source, {
+    model,
+    stream,
+    fields: {},
+    prompt: undefined,
+    rawPrompt: undefined,
+    bytes: bytes.length,
+  });
+  return { ...opaqueCall(rt, source, bytes), model, stream, ask };
 }
 
 function jsonCall(rt: Runtime, source: CallSource, bytes: Buffer): Call {

@@ -57,6 +57,12 @@ export class ModelPools {
     this.#cardsOf.delete(worker);
   }
 
+  /** Whether every model is listed by every worker, so that the model makes no difference to who may serve. */
+  get alike(): boolean {
+    for (const count of this.#listings.values()) if (count < this.#workers.length) return false;
+    return true;
+  }
+
   membersFor(model: string): PoolMembers {
     // The empty name stands for a request that names no model, whatever a worker may list.
     return this.#listings.has(model) && model !== '' ? this.#poolOf(model) : this.#poolOf('');

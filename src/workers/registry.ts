@@ -103,6 +103,11 @@ export class WorkerRegistry {
     return this.#pools.membersFor(model);
   }
 
+  /** Whether all workers list the same models: then any of them may serve any request. */
+  get servesAlike(): boolean {
+    return this.#pools.alike;
+  }
+
   /** The outcome of one health check. `reason` says why it failed. */
   reportCheck(worker: Worker, ok: boolean, reason?: string): void {
     if (this.#byId.get(worker.id) !== worker) return;

@@ -115,7 +115,7 @@ test('what must not happen twice never meets a connection that may have died', a
   await using worker = await startWorker(({ socket }) => socket?.resetAndDestroy());
   await using fleet = await fleetOf(worker);
   await (await chat(fleet)).text();
-  for (const path of ['/custom/action', '/v1/audio/transcriptions']) {
+  for (const path of ['/custom/action', '/v1/responses/resp_x/cancel']) {
     const response = await post(fleet, path, { turn: 'on' });
     assert.equal(response.status, 200);
     await response.text();

@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { formField } from './form-field.ts';
+
+const TYPE = 'multipart/form-data; boundary=xYz';
+
+function part(name: string, value: string | Buffer, more = ''): Buffer {
+  return Buffer.concat([
+    Buffer.from(`--xYz\r\nContent-Disposition: form-data; name="${name}"${more}\r\n\r\n`),
+    Buffer.from(value),
+    Buffer.from('\r\n'),
+  ]);
+}
+
+const END = Buffer.from('--xYz--\r\n');
+
+test('a field is found wherever it stands', () => {
+  const file = part('file', 'RIFF', '; filename="model.wav"');
+  const model = part('model', 'whisper-1');
+  for (const parts of [[file, model], [model, file], [model]]) {
+    assert.equal(formField(Buffer.concat([...parts, END]), TYPE, 'model'), 'whisper-1');
+  }
+});
+
+test('what only looks like the field is not it', () => {
+  const decoys = [
+    part('file', 'name="model"\r\n\r\nx', '; filename="name=model"'),
+    part('models', 'a'),
+    part('xmodel', 'b'),
+  ];
+  assert.equal(formField(Buffer.concat([...decoys, END]), TYPE, 'model'), undefined);
+});
+
+test('a body that is cut, or no form at all, has no field', () => {
+  const whole = Buffer.concat([part('file', 'abc'), part('model', 'm')]);
+  for (const type of ['application/json', 'multipart/form-data', 'multipart/form-data; boundary=other']) {
+    assert.equal(formField(Buffer.concat([whole, END]), type, 'model'), undefined);
+  }
+  assert.equal(formField(whole.subarray(0, whole.length - 3), TYPE, 'model'), undefined);
+  assert.equal(formField(Buffer.alloc(0), TYPE, 'model'), undefined);
+});
+
+test('a quoted boundary, other header orders and unicode values are read', () => {
+  const body = Buffer.from(
+    '--a b\r\ncontent-type: text/plain\r\ncontent-disposition: form-data; name=model\r\n\r\nmödel\r\n--a b--\r\n',
+  );
+  assert.equal(formField(body, 'multipart/form-data; charset=utf-8; boundary="a b"', 'model'), 'mödel');
+});
+
+test('no file content hides the field or breaks the search', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
+      const file = Buffer.from(bytes);
+      fc.pre(!file.includes('--xYz'));
+      const body = Buffer.concat([part('file', file, '; filename="f"'), part('model', 'm'), END]);
+      assert.equal(formField(body, TYPE, 'model'), 'm');
+    }),
+    { seed: 7 },
+  );
+});
