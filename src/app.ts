@@ -20,7 +20,7 @@ import type { Decision } from './request/decision.ts';
 import { dryRun } from './request/dry-run.ts';
 import { LOCAL_PATHS } from './request/endpoints.ts';
 import { ResourceOwners } from './request/resource-owners.ts';
-import { routeRequest } from './request/route-request.ts';
+import { serveRequest } from './request/route-request.ts';
 import type { Runtime } from './request/runtime.ts';
 import { observeRuntime } from './request/runtime-metrics.ts';
 import { FreshIdWatch, parseHashKeySource } from './routing/hash-key.ts';
@@ -105,7 +105,7 @@ export class App {
       settings.listen,
       (req, res, tunnel) => {
         if (tunnel === undefined && this.#admin.handle(req, res)) return Promise.resolve();
-        return routeRequest(this.runtime, req, res, tunnel);
+        return serveRequest(this.runtime, req, res, tunnel);
       },
       (code) => {
         metrics.requestErrorsTotal.with('unmatched', code).inc();
@@ -153,6 +153,11 @@ export class App {
   /** Loads the admin routes, which takes a moment, before somebody asks for them. */
   prepareAdmin(): Promise<void> {
     return this.#admin.prepare();
+  }
+
+  /** Registrations and removals of workers that have not ended. */
+  get openJobs(): number {
+    return this.#admin.registrar.jobs.open;
   }
 
   /** The latest decision records, oldest first. */

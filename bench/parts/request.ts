@@ -3,7 +3,16 @@ import { memory } from '../load/process-usage.ts';
 import type { Measured } from '../load/protocol.ts';
 import { mebibytes, number, times, type Bar, type PartReport } from '../report.ts';
 import { errorsOf, inRounds, medianOf, progress, ratioOf, type Rounds } from '../rounds.ts';
-import { ALL_TARGETS, BARE, MAIN_TARGETS, ROUTER, ROUTER_NO_LOG, type Target } from '../targets.ts';
+import {
+  ALL_TARGETS,
+  BARE,
+  DIRECT,
+  MAIN_TARGETS,
+  NGINX,
+  ROUTER,
+  ROUTER_NO_LOG,
+  type Target,
+} from '../targets.ts';
 
 const CONNECTIONS = 32;
 /** Until the compiler of a Node target has come to rest. */
@@ -16,7 +25,7 @@ export async function requestPart(run: BenchRun): Promise<PartReport> {
   const targets = await run.targets(run.options.quick ? MAIN_TARGETS : ALL_TARGETS);
   for (const target of targets) {
     progress(`request: warming up ${target.name}`);
-    await measure(run, target, 0, WARM_UP_MS);
+    await warmUp(run, target);
   }
   const all = await inRounds('request', targets, run.options.rounds, (target) =>
     measure(run, target, 250, 1_250),
@@ -61,10 +70,23 @@ export async function requestPart(run: BenchRun): Promise<PartReport> {
 export async function routerMaximum(run: BenchRun, router: Target): Promise<number> {
   if (run.routerMaximum === undefined) {
     progress('measuring the maximum of the router');
-    await measure(run, router, 0, WARM_UP_MS);
+    await warmUp(run, router);
     run.routerMaximum = perSecond(await measure(run, router, 250, 1_250));
   }
   return run.routerMaximum;
+}
+
+/** In full in a quick run too: a Node process that is still being compiled costs several times as much. */
+async function warmUp(run: BenchRun, target: Target): Promise<void> {
+  if (target.name === DIRECT || target.name === NGINX) return;
+  await run.load.measure({
+    kind: 'closed',
+    target: addressOf(target),
+    body: 'small',
+    connections: CONNECTIONS,
+    warmupMs: 0,
+    windowMs: WARM_UP_MS,
+  });
 }
 
 function bars(all: readonly Rounds[], bare: Rounds | undefined): Bar[] {

@@ -9,7 +9,7 @@ import { addressOf } from './request.ts';
 
 /** Each stream has two sockets in the target, and two in the load process. */
 const FILES_PER_STREAM = 2;
-const OTHER_FILES = 300;
+const OTHER_FILES = 400;
 /** Long enough that the last stream opens well before the first one ends. */
 const PACE = { events: 15, stepMs: 1_000 };
 const OPEN_PER_SECOND = 1_500;

@@ -1,14 +1,6 @@
 import { normalisePath, originForm, pathOf } from '../http/normalise-path.ts';
+import { isOwnPath } from '../http/own-paths.ts';
 
-const EXACT: ReadonlySet<string> = new Set([
-  '/workers',
-  '/admin',
-  '/add_worker',
-  '/remove_worker',
-  '/list_workers',
-  '/flush_cache',
-  '/get_loads',
-]);
 const OPENAPI = '/openapi.json';
 
 /**
@@ -37,8 +29,7 @@ export class AdminPaths {
   }
 
   #isOurs(path: string): boolean {
-    if (EXACT.has(path) || path.startsWith('/workers/') || path.startsWith('/admin/')) return true;
-    return path === OPENAPI && this.#ownOpenApi;
+    return isOwnPath(path) || (path === OPENAPI && this.#ownOpenApi);
   }
 }
 

@@ -51,7 +51,10 @@ const explain = route({
       .regex(/^[A-Z]+$/, 'expected a method in capitals')
       .default('POST'),
     headers: z.record(z.string(), z.union([z.string(), z.array(z.string())])).default({}),
-    body: z.unknown().meta({ description: 'A JSON value, sent as JSON; a string is sent as it is' }),
+    body: z
+      .unknown()
+      .optional()
+      .meta({ description: 'A JSON value, sent as JSON; a string is sent as it is' }),
     policy: policyBody
       .optional()
       .meta({ description: 'Another policy than the one in use, without its memory' }),

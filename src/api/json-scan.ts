@@ -10,6 +10,9 @@ export interface JsonMember {
   readonly end: number;
 }
 
+/** Far more than any API has. Millions of them would hold up every stream for seconds. */
+export const MOST_MEMBERS = 4096;
+
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const COMMA = 0x2c;
@@ -20,8 +23,8 @@ const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
 
 /**
- * The members in order, duplicates included, or undefined when the bytes are not one JSON object. Values are checked
- * for balanced brackets and closed strings only; the worker's own parser is the judge of the rest.
+ * The members in order, duplicates included, or undefined when the bytes are not one JSON object of at most
+ * `MOST_MEMBERS` members. Values are checked for balanced brackets and closed strings only; the worker's own parser is the judge of the rest.
  */
 export function scanMembers(json: Buffer): JsonMember[] | undefined {
   let at = skipSpace(json, 0);
@@ -40,7 +43,7 @@ export function scanMembers(json: Buffer): JsonMember[] | undefined {
     const start = skipSpace(json, at + 1);
     const end = endOfValue(json, start);
     if (end <= start) return undefined;
-    members.push({ key, start, end });
+    if (members.push({ key, start, end }) > MOST_MEMBERS) return undefined;
     at = skipSpace(json, end);
     if (json[at] === CLOSE_BRACE) return skipSpace(json, at + 1) === json.length ? members : undefined;
     if (json[at] !== COMMA) return undefined;
@@ -58,17 +61,32 @@ function skipSpace(json: Buffer, from: number): number {
   return at;
 }
 
+/** Bytes looked at one by one before searching on: a search for every quote of an escape-dense text would stall. */
+const STRIDE = 64;
+
 /** Index behind the closing quote of the string that opens at `from`, or -1. */
 function endOfString(json: Buffer, from: number): number {
   let at = from + 1;
-  for (;;) {
+  while (at < json.length) {
+    const stop = Math.min(json.length, at + STRIDE);
+    while (at < stop) {
+      const byte = json[at];
+      if (byte === QUOTE) return at + 1;
+      at += byte === BACKSLASH ? 2 : 1;
+    }
     const quote = json.indexOf(QUOTE, at);
     if (quote < 0) return -1;
-    let backslashes = 0;
-    while (json[quote - 1 - backslashes] === BACKSLASH) backslashes += 1;
-    if (backslashes % 2 === 0) return quote + 1;
+    if (backslashesBefore(json, quote, at) % 2 === 0) return quote + 1;
     at = quote + 1;
   }
+  return -1;
+}
+
+/** `from` is no second half of an escape, so backslashes pair up from there. */
+function backslashesBefore(json: Buffer, index: number, from: number): number {
+  let count = 0;
+  while (index - 1 - count >= from && json[index - 1 - count] === BACKSLASH) count += 1;
+  return count;
 }
 
 /** Index behind the value that begins at `from`, or -1. */

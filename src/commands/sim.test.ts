@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { sim } from './sim.ts';
 
 /** Runs the command and collects what it says; `meanwhile` runs while the workers do. */
@@ -29,6 +31,25 @@ describe('vllm-router sim', () => {
     assert.equal(code, 0);
     assert.equal(new Set(urls).size, 2, out);
     await assert.rejects(fetch(`${urls[0] ?? ''}/health`));
+  });
+
+  it('outlives a time in which all its workers refuse connections', async () => {
+    const bin = fileURLToPath(new URL('../../bin/vllm-router.js', import.meta.url));
+    const args = ['sim', '--port', '0', '--fault', 'refuse:for_ms=100'];
+    const child = spawn(process.execPath, [bin, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const [said] = (await once(child.stdout, 'data')) as [Buffer];
+    const [url = ''] = /http:\/\/127\.0\.0\.1:\d+/.exec(said.toString()) ?? [];
+    const ended = once(child, 'exit');
+    const answered = (async () => {
+      for (;;) {
+        const response = await fetch(`${url}/health`).catch(() => undefined);
+        if (response) return response.status;
+        if (child.exitCode !== null) return 'ended';
+      }
+    })();
+    assert.equal(await answered, 200);
+    child.kill('SIGTERM');
+    assert.deepEqual(await ended, [0, null]);
   });
 
   it('says in one line what is wrong with an argument', async () => {

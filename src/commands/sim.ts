@@ -39,7 +39,10 @@ export async function sim(argv: readonly string[], io: SimIo = PROCESS_IO): Prom
     return 1;
   }
   io.out(announcement(fleet, flags.workers[0] ?? {}));
+  // Timers alone do not keep a process: when every worker refuses connections, nothing else would.
+  const alive = setInterval(() => undefined, 60_000);
   await io.stop();
+  clearInterval(alive);
   await Promise.all(fleet.map((worker) => worker.stop()));
   return 0;
 }

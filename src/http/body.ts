@@ -139,6 +139,8 @@ export class StreamedBody extends Readable {
       if (this.#waiting) this.#fail(slowBody(limits.idleTimeoutMs));
       else this.#idle.refresh();
     });
+    // Its sender listens, but while the request waits there is none, and an error that nobody hears ends the process.
+    this.on('error', () => undefined);
     req.on('readable', this.#pump);
     req.on('end', this.#onEnd);
     req.on('close', this.#onClose);

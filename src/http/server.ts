@@ -40,7 +40,8 @@ export class EdgeServer {
       keepAliveTimeout: settings.keepAliveMs,
       noDelay: true,
       // Other tokens (h2c from Java and curl) are no reason to leave HTTP/1.1.
-      shouldUpgradeCallback: isHandshake,
+      // Behind a request that has not been answered the socket cannot be handed over; such a handshake is a plain GET.
+      shouldUpgradeCallback: (req) => isHandshake(req) && this.#latest.get(req.socket)?.closed !== false,
     });
     this.#server.timeout = 0;
     this.#server.maxRequestsPerSocket = 0;

@@ -1,6 +1,7 @@
 import type { JsonObject, PromptSink } from '../api/prompt-sink.ts';
 import type { PromptReader } from '../api/prompts.ts';
 import { isObject } from '../api/prompt-sink.ts';
+import { RouterError } from '../base/errors.ts';
 import { headerOf } from '../http/headers.ts';
 import { NO_BLOCKS, type PromptBlocks } from '../routing/blocks.ts';
 import { readHashKey } from '../routing/hash-key.ts';
@@ -98,7 +99,9 @@ export class RequestAsk implements Ask {
       hasher.text(rawPrompt);
       return { ...hasher.finish({ charsPerToken }), totalTokens: Math.ceil(bytes / charsPerToken) };
     }
-    prompt(fields, hasher satisfies PromptSink);
+    readDeep(() => {
+      prompt(fields, hasher satisfies PromptSink);
+    });
     const blocks = hasher.finish({ charsPerToken: this.#rt.tokenRatio.charsPerToken(this.model) });
     if (blocks.estimated) this.#chars = hasher.units;
     return blocks;
@@ -108,6 +111,16 @@ export class RequestAsk implements Ask {
   #fingerprint(): string {
     this.blocks();
     return this.#hasher ? this.#hasher.fingerprint() : `${this.#source.target}:${this.#input.bytes}`;
+  }
+}
+
+/** JSON is read to any depth but written by recursion: what exhausts the stack would exhaust a worker's, too. */
+function readDeep(read: () => void): void {
+  try {
+    read();
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new RouterError('invalid_json', 'the JSON of the body is nested too deeply');
   }
 }
 

@@ -82,9 +82,9 @@ for (const path of INFERENCE) {
 }
 
 for (const path of AUDIO) {
-  test(`POST ${path} passes as it comes and is not sent twice`, () => {
+  test(`POST ${path} is inference, read as a form, retried in full`, () => {
     const { endpoint } = matchEndpoint('POST', path);
-    assert.deepEqual([endpoint.class, endpoint.body, endpoint.retry], ['inference', 'opaque', 'connect']);
+    assert.deepEqual([endpoint.class, endpoint.body, endpoint.retry], ['inference', 'form', 'full']);
   });
 }
 

@@ -11,6 +11,8 @@ import {
   type PromptReader,
 } from '../api/prompts.ts';
 
+import { isOwnPath } from '../http/own-paths.ts';
+
 export { normalisePath } from '../http/normalise-path.ts';
 
 /**
@@ -211,7 +213,7 @@ export function matchEndpoint(method: string, path: string): Match {
   }
   if (isUnder(path, '/..')) return { kind: 'outside', endpoint: RESERVED };
   if (path.startsWith('/reset_')) return { kind: 'endpoint', endpoint: RESET };
-  if (isUnder(path, '/workers') || isUnder(path, '/admin')) return { kind: 'reserved', endpoint: RESERVED };
+  if (isOwnPath(path)) return { kind: 'reserved', endpoint: RESERVED };
   const operator = OPERATOR.find((endpoint) => isUnder(path, endpoint.route));
   if (operator) return { kind: 'endpoint', endpoint: operator };
   return { kind: 'endpoint', endpoint: method === 'GET' || method === 'HEAD' ? UNMATCHED_SAFE : UNMATCHED };

@@ -1,7 +1,7 @@
 import { ERRORS } from '../base/errors.ts';
 import type { Arrival } from './arrival.ts';
 import type { Permit } from '../workers/breaker.ts';
-import type { InFlight } from '../workers/worker.ts';
+import type { InFlight } from '../workers/in-flight.ts';
 import type { Attempt, Failure } from './attempt.ts';
 import { roundMs, type AttemptRecord } from './decision.ts';
 import type { Leg, Plan } from './plan.ts';
@@ -15,6 +15,7 @@ const FAILING_STATUS = new Set([502, 503, 504]);
 
 /** Books what one attempt did: its lease, its breaker permit and its line in the record, each closed exactly once. */
 export class LegOutcome implements InFlight {
+  place = -1;
   readonly #rt: Runtime;
   readonly #arrival: Arrival;
   readonly #call: Call;
@@ -98,6 +99,8 @@ export class LegOutcome implements InFlight {
   /** Idempotent end of the attempt, whatever came before. */
   close(): void {
     const leg = this.#leg;
+    // Over by now, unless an error of ours has ended it: then nobody would read, or stop, what the worker still sends.
+    this.#attempt?.abort();
     leg.permit.cancel();
     leg.worker.inFlight.delete(this);
     leg.lease.release();

@@ -1,7 +1,7 @@
 import { RouterError } from '../base/errors.ts';
 import { isObject, type JsonObject } from '../api/prompt-sink.ts';
 import { formField } from '../api/form-field.ts';
-import { scanMembers } from '../api/json-scan.ts';
+import { MOST_MEMBERS, scanMembers } from '../api/json-scan.ts';
 import { headerOf } from '../http/headers.ts';
 import { announcedLength, readBody, refuseTooLong, StreamedBody } from '../http/body.ts';
 import type { Ask, Policy } from '../routing/policy.ts';
@@ -199,7 +199,8 @@ interface Fields {
 
 function scanFields(bytes: Buffer): Fields {
   const members = scanMembers(bytes);
-  if (!members) throw new RouterError('invalid_json', 'the body is not a JSON object');
+  if (!members)
+    throw new RouterError('invalid_json', `the body is not a JSON object of at most ${MOST_MEMBERS} members`);
   const fields: Record<string, unknown> = {};
   let rawPrompt = '';
   for (const { key, start, end } of members) {

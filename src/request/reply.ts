@@ -1,3 +1,4 @@
+import { STATUS_CODES } from 'node:http';
 import { needsRetryAfter, RouterError } from '../base/errors.ts';
 import { errorBody } from '../api/error-body.ts';
 import { lingerAfter } from '../http/linger.ts';
@@ -38,7 +39,8 @@ export function reply(rt: Runtime, arrival: Arrival, answer: LocalAnswer): Promi
   decision.response_bytes = length;
   return new Promise((resolve) => {
     res.once('close', resolve);
-    res.writeHead(answer.status, headers);
+    // The phrase is named, for a worker's that could not be written would still stand.
+    res.writeHead(answer.status, STATUS_CODES[answer.status] ?? '', headers);
     res.end(answer.body, () => {
       resolve();
     });

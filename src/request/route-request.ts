@@ -41,3 +41,14 @@ export async function routeRequest(
     finish(rt, arrival);
   }
 }
+
+/** The steps answer their own errors; what escapes them must not end the process, and with it every other request. */
+export async function serveRequest(...args: Parameters<typeof routeRequest>): Promise<void> {
+  const [rt, , res] = args;
+  try {
+    await routeRequest(...args);
+  } catch (error) {
+    rt.log.error({ err: error }, 'unexpected error outside the request path');
+    res.destroy();
+  }
+}

@@ -1,9 +1,13 @@
 import type { Duplex } from 'node:stream';
+import type { Timer } from '../base/clock.ts';
 import { endToEnd } from '../http/headers.ts';
 import type { Arrival } from './arrival.ts';
 import type { Head } from './attempt.ts';
 import { addRouterHeaders } from './response-headers.ts';
 import type { Runtime } from './runtime.ts';
+
+/** How long one side may go on when the other has ended: a WebSocket has nothing to say to half a connection. */
+const FAREWELL_MS = 5_000;
 
 /** Joins the client's and the worker's sockets after a WebSocket handshake. Resolves when both are closed. */
 export function relayTunnel(rt: Runtime, arrival: Arrival, head: Head, worker: Duplex): Promise<void> {
@@ -26,10 +30,18 @@ export function relayTunnel(rt: Runtime, arrival: Arrival, head: Head, worker: D
 
 function join(rt: Runtime, arrival: Arrival, client: Duplex, worker: Duplex): Promise<void> {
   const { decision } = arrival;
-  const idle = rt.clock.after(rt.settings.timeouts.tunnelIdleMs, () => {
+  const cut = (): void => {
     client.destroy();
     worker.destroy();
-  });
+  };
+  const idle = rt.clock.after(rt.settings.timeouts.tunnelIdleMs, cut);
+  // The pipe passes an end on; whoever does not answer it with its own would hold the place until the idle timeout.
+  let farewell: Timer | undefined;
+  const onEnd = (): void => {
+    farewell ??= rt.clock.after(FAREWELL_MS, cut);
+  };
+  client.once('end', onEnd);
+  worker.once('end', onEnd);
   client.on('data', (chunk: Buffer) => {
     idle.refresh();
     decision.request_bytes += chunk.length;
@@ -48,6 +60,7 @@ function join(rt: Runtime, arrival: Arrival, client: Duplex, worker: Duplex): Pr
       open -= 1;
       if (open > 0) return;
       idle.cancel();
+      farewell?.cancel();
       resolve();
     };
     const ignore = (): void => {

@@ -2,6 +2,7 @@ import type { Clock } from '../base/clock.ts';
 import type { BreakerSettings, HealthSettings, WorkerSpec } from '../config/settings.ts';
 import { Breaker } from './breaker.ts';
 import type { BreakerStateName } from './breaker.ts';
+import { InFlightList } from './in-flight.ts';
 import type { LoadLedger } from './ledger.ts';
 import { ModelPools } from './model-pools.ts';
 import type { PoolMembers } from './model-pools.ts';
@@ -161,7 +162,7 @@ export class WorkerRegistry {
       draining: false,
       rampStartedAt: undefined,
       processed: 0,
-      inFlight: new Set(),
+      inFlight: new InFlightList(),
     };
     return worker;
   }

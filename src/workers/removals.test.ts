@@ -104,6 +104,7 @@ describe('Removals', () => {
     const worker = bench.add();
     const lease = bench.send(worker);
     const part = {
+      place: -1,
       cut: () => {
         worker.inFlight.delete(part);
         lease.release();

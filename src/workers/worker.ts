@@ -1,6 +1,7 @@
 import type { WorkerSpec } from '../config/settings.ts';
 import type { Member } from '../routing/policy.ts';
 import type { Breaker } from './breaker.ts';
+import type { InFlightList } from './in-flight.ts';
 
 /** What the health checks say. Written by the registry alone. */
 export interface WorkerHealth {
@@ -15,12 +16,6 @@ export interface WorkerHealth {
   changedAt: number;
   /** Why the last check failed; undefined after a success and before the first check. */
   reason: string | undefined;
-}
-
-/** A request that is being carried out. */
-export interface InFlight {
-  /** Ends it on this worker: its time there is up. */
-  cut(): void;
 }
 
 /** One engine, or one data-parallel rank of it. */
@@ -39,5 +34,5 @@ export interface Worker extends Member {
   /** Requests that were sent here, for operators. Counted by the request path. */
   processed: number;
   /** Those under way, so that a drain whose time is up can end them. Kept by the request path. */
-  readonly inFlight: Set<InFlight>;
+  readonly inFlight: InFlightList;
 }

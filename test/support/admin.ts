@@ -31,6 +31,16 @@ export function adminOf(fleet: Pick<Fleet, 'url'>, key?: string): AdminCall {
   };
 }
 
+/** Asks for a worker until its job has ended; resolves to the last answer. */
+export async function settledWorker(admin: AdminCall, url: string): Promise<AdminAnswer> {
+  for (;;) {
+    const answer = await admin('GET', `/workers/${encodeURIComponent(url)}`);
+    const status: unknown = answer.body.job?.status;
+    if (status !== 'queued' && status !== 'running') return answer;
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
 /** Many workers behind one port: every first path segment is one, e.g. `http://127.0.0.1:4321/w17`. */
 export interface WorkerFarm extends AsyncDisposable {
   readonly url: (name: string) => string;

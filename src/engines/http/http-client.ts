@@ -226,9 +226,15 @@ class OneShot extends Readable {
   }
 }
 
-/** undici reads the reason phrase as UTF-8, Node writes it as Latin-1: so the same bytes go out. */
+/**
+ * undici reads the reason phrase as UTF-8, Node writes it as Latin-1: so the same bytes go out. One with control
+ * characters, which Node refuses to write, is left out: it means nothing to anybody.
+ */
 function latin1(statusText: string): string {
-  return /^[\x20-\x7e]*$/.test(statusText) ? statusText : Buffer.from(statusText, 'utf8').toString('latin1');
+  if (/^[\x20-\x7e]*$/.test(statusText)) return statusText;
+  return /^[\t\x20-\x7e\x80-\u{10ffff}]*$/u.test(statusText)
+    ? Buffer.from(statusText, 'utf8').toString('latin1')
+    : '';
 }
 
 /** undici hands raw headers over as buffers: header bytes are Latin-1. */
