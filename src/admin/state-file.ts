@@ -1,8 +1,9 @@
-import { mkdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import * as z from 'zod';
 import type { Clock, Timer } from '../base/clock.ts';
+import { ensureDir } from '../base/ensure-dir.ts';
 import { registrationOf, requestOf, workerConfigRequest, type Registration } from './registration.ts';
 import { fieldProblems } from './validate.ts';
 
@@ -57,7 +58,7 @@ export class StateFile {
   read(): readonly Registration[] {
     let text: string;
     try {
-      mkdirSync(dirname(this.path), { recursive: true });
+      ensureDir(dirname(this.path));
       text = readFileSync(this.path, 'utf8');
     } catch (error) {
       if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];

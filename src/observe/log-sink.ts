@@ -1,7 +1,8 @@
-import { mkdirSync, openSync } from 'node:fs';
+import { openSync } from 'node:fs';
 import { join } from 'node:path';
 import { destination, type DestinationStream } from 'pino';
 import type { Clock } from '../base/clock.ts';
+import { ensureDir } from '../base/ensure-dir.ts';
 
 /** Where finished lines go. Never throws and never blocks: a full disk or a stalled reader must not stop requests. */
 export interface LogSink {
@@ -75,7 +76,7 @@ const RETRY_MS = 60_000;
  * @throws the file system's error when the folder or today's file cannot be made.
  */
 export function dailyFileSink(dir: string, clock: Clock): LogSink {
-  mkdirSync(dir, { recursive: true });
+  ensureDir(dir);
   let current = openDay(dir, clock.wall());
   let nextAt = nextMidnight(clock.wall());
   let droppedBefore = 0;

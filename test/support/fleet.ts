@@ -174,8 +174,8 @@ export function until(
 }
 
 /** Resolves when `done` holds, for what has no event of its own. */
-export function eventually(done: () => boolean): Promise<void> {
-  return until(done, (check) => every(2, check));
+export function eventually(done: () => boolean, timeoutMs?: number): Promise<void> {
+  return until(done, (check) => every(2, check), timeoutMs);
 }
 
 /** Resolves to the value when it has stood still for a while: for what is over when nothing happens any more. */
