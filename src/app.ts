@@ -96,7 +96,7 @@ export class App {
     this.#poller = new LoadPoller({
       registry,
       ledger,
-      clientOf: this.runtime.clientOf,
+      clientOf: (worker) => this.runtime.clientOf(worker),
       clock,
       intervalMs: settings.loadCheckIntervalMs,
       timeoutMs: settings.health.timeoutMs,

@@ -1,7 +1,7 @@
 /** The policy is switched and asked what it would do while requests are under way. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { adminOf } from '../support/admin.ts';
+import { adminOf, type Parsed } from '../support/admin.ts';
 import { CHAT, chat, workerOf } from '../support/chat.ts';
 import { eventually, startFleet, type Fleet } from '../support/fleet.ts';
 import { startRouter, startScriptedWorker } from '../support/scripted-worker.ts';
@@ -134,7 +134,7 @@ test('a dry run tells the whole choice and leaves nothing behind', async () => {
     ['routed', 'round_robin', 'next_in_turn', 'sim-model', '/v1/chat/completions'],
   );
   assert.equal(answer.candidates.length, 12);
-  assert.ok(answer.candidates.every(({ state, running }: any) => state === 'eligible' && running === 0));
+  assert.ok(answer.candidates.every(({ state, running }: Parsed) => state === 'eligible' && running === 0));
   assert.deepEqual({ ledger: runtime.ledger.openLeases, decisions: runtime.decisions.total }, before);
   assert.ok(
     fleet.workers.every(
@@ -172,7 +172,7 @@ test('a dry run says what would be refused and why', async () => {
   await using fleet = await startFleet({ workers: [{}, {}], router: { unknownModel: 'reject' } });
   const admin = adminOf(fleet);
   const [first] = fleet.workers;
-  const explain = async (body: object): Promise<any> => (await admin('POST', '/admin/explain', body)).body;
+  const explain = async (body: object): Promise<Parsed> => (await admin('POST', '/admin/explain', body)).body;
   const cases: readonly (readonly [object, string, string | undefined])[] = [
     [{ path: '/health', method: 'GET' }, 'answered_by_router', undefined],
     [{ path: '/health' }, 'rejected', 'method_not_allowed'],
@@ -193,7 +193,7 @@ test('a dry run says what would be refused and why', async () => {
     [none.outcome, none.error.code, none.error.status],
     ['rejected', 'no_worker_available', 503],
   );
-  assert.deepEqual(none.candidates.map(({ worker, state }: any) => [worker, state])[0], [
+  assert.deepEqual(none.candidates.map(({ worker, state }: Parsed) => [worker, state])[0], [
     first?.url,
     'draining',
   ]);
