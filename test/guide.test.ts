@@ -20,7 +20,7 @@ import { chat } from './support/chat.ts';
 import { startFleet, type Fleet } from './support/fleet.ts';
 import { blocksOf, commandsOf, ROOT, type Block, type Command } from './support/pages.ts';
 
-const GUIDES = ['first-route', 'policies', 'reliability', 'observability'].map(
+const GUIDES = ['first-route', 'policies', 'reliability', 'observability', 'operate'].map(
   (name) => `docs/guide/${name}.md`,
 );
 /** Pages whose commands are looked at; the rest of the simulator's page is its own tests' business. */
