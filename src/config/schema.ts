@@ -3,6 +3,7 @@ import { bearerKey, count, host, httpToken, key, port, secs, secsOrZero, text } 
 import { circuitBreaker, healthCheck, metrics, retry } from './section-schemas.ts';
 import { DEFAULT_POLICY, policySchema } from './policy-schema.ts';
 import { inflightBodyBytesOfThisMachine } from './machine.ts';
+import { DEFAULT_HASH_KEY } from './settings.ts';
 import { parseWorkerUrl, WORKER_URL_FORMS } from './worker-url.ts';
 
 const workerUrl = z.string().superRefine((value, context) => {
@@ -36,21 +37,6 @@ const hashKeySource = z
     /^(header:[!#$%&'*+.^_`|~0-9A-Za-z-]+|body:[^.\s]+(\.[^.\s]+)*)$/,
     'expected header:<name> or body:<dotted path>',
   );
-
-/** Ids that name a conversation or a user stand before ids that a proxy in front may make anew for each request. */
-const DEFAULT_HASH_KEY = [
-  'header:x-semantic-cluster-id',
-  'header:x-session-id',
-  'header:x-user-id',
-  'header:x-tenant-id',
-  'header:x-correlation-id',
-  'header:x-request-id',
-  'header:x-trace-id',
-  'body:session_params.session_id',
-  'body:user',
-  'body:session_id',
-  'body:user_id',
-] as const;
 
 /**
  * Every setting: the keys of the YAML file. Validation, flags, environment variables, the JSON schema, the help text and

@@ -151,3 +151,18 @@ export interface Settings {
   readonly adminApiKey: string | undefined;
   readonly decisionRing: { readonly maxRecords: number; readonly maxBytes: number };
 }
+
+/** Sources of the hash key unless others are set. Ids that name a conversation or a user stand before ids that a proxy in front may make anew for each request. */
+export const DEFAULT_HASH_KEY: readonly string[] = [
+  'header:x-semantic-cluster-id',
+  'header:x-session-id',
+  'header:x-user-id',
+  'header:x-tenant-id',
+  'header:x-correlation-id',
+  'header:x-request-id',
+  'header:x-trace-id',
+  'body:session_params.session_id',
+  'body:user',
+  'body:session_id',
+  'body:user_id',
+];

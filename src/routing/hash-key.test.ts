@@ -1,15 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { DEFAULT_HASH_KEY } from '../config/settings.ts';
 import type { HashKey } from './policy.ts';
-import {
-  DEFAULT_HASH_KEY_SOURCES,
-  FreshIdWatch,
-  parseHashKeySource,
-  readHashKey,
-  type HashKeySource,
-} from './hash-key.ts';
+import { FreshIdWatch, parseHashKeySource, readHashKey, type HashKeySource } from './hash-key.ts';
 
-const sources = DEFAULT_HASH_KEY_SOURCES.map((text) => {
+const sources = DEFAULT_HASH_KEY.map((text) => {
   const source = parseHashKeySource(text);
   assert.ok(source, text);
   return source;
@@ -51,7 +46,7 @@ describe('readHashKey', () => {
       else if (path === 'session_params.session_id') body.session_params.session_id = '  ';
       else delete (body as Record<string, unknown>)[path];
     }
-    assert.deepEqual(order, [...DEFAULT_HASH_KEY_SOURCES, 'prompt']);
+    assert.deepEqual(order, [...DEFAULT_HASH_KEY, 'prompt']);
   });
 
   it('prefers the correlation id, stable over a conversation, to the request id', () => {

@@ -11,20 +11,6 @@ export type HashKeySource =
       readonly sticky: boolean;
     };
 
-export const DEFAULT_HASH_KEY_SOURCES: readonly string[] = [
-  'header:x-semantic-cluster-id',
-  'header:x-session-id',
-  'header:x-user-id',
-  'header:x-tenant-id',
-  'header:x-correlation-id',
-  'header:x-request-id',
-  'header:x-trace-id',
-  'body:session_params.session_id',
-  'body:user',
-  'body:session_id',
-  'body:user_id',
-];
-
 /** The source of a key that is a fingerprint of the prompt. */
 export const PROMPT_SOURCE = 'prompt';
 
