@@ -20,9 +20,10 @@ import { chat } from './support/chat.ts';
 import { startFleet, type Fleet } from './support/fleet.ts';
 import { blocksOf, commandsOf, ROOT, type Block, type Command } from './support/pages.ts';
 
-const GUIDES = ['first-route', 'policies', 'reliability', 'observability', 'operate'].map(
-  (name) => `docs/guide/${name}.md`,
-);
+const GUIDES = [
+  ...['first-route', 'policies', 'reliability', 'observability', 'operate'],
+  ...['workers-api', 'admin'],
+].map((name) => `docs/guide/${name}.md`);
 /** Pages whose commands are looked at; the rest of the simulator's page is its own tests' business. */
 const WITH_COMMANDS = [...GUIDES, 'docs/guide/sim.md', 'README.md'];
 const MODELS = ['Qwen/Qwen3-8B', 'sim-model', 'your-model'];

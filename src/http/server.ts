@@ -27,6 +27,8 @@ export class EdgeServer {
   /** The newest response on each connection. */
   readonly #latest = new WeakMap<Duplex, ServerResponse>();
   readonly #refused = new WeakSet<Duplex>();
+  /** Connections that have brought no request yet: Node does not count them as idle. */
+  readonly #silent = new Set<Duplex>();
   #stopping = false;
 
   constructor(settings: ListenSettings, onRequest: OnRequest, onRefused: OnRefused) {
@@ -47,7 +49,12 @@ export class EdgeServer {
     this.#server.maxRequestsPerSocket = 0;
     // The limit on the size of the head is enough; versions of Node drop what exceeds a count without a word.
     this.#server.maxHeadersCount = 0;
+    this.#server.on('connection', (socket: Socket) => {
+      this.#silent.add(socket);
+      socket.once('close', () => this.#silent.delete(socket));
+    });
     const accept = (req: IncomingMessage, res: ServerResponse): void => {
+      this.#silent.delete(req.socket);
       if (this.#isOver(req.socket)) return;
       this.#latest.set(req.socket, res);
       if (isSoundlyFramed(req)) {
@@ -65,6 +72,7 @@ export class EdgeServer {
       accept(req, res);
     });
     this.#server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) => {
+      this.#silent.delete(socket);
       if (this.#isOver(socket)) return;
       // Upgrades arrive on net or tls sockets; the type says Duplex for the sake of custom servers.
       if (!(socket instanceof Socket)) {
@@ -115,11 +123,21 @@ export class EdgeServer {
       const sweep = setInterval(() => {
         this.#server.closeIdleConnections();
       }, IDLE_SWEEP_MS);
+      // A head that is under way may still come; from here on Node does not time it any more.
+      const late = setTimeout(() => {
+        this.#closeSilent(() => true);
+      }, this.#settings.headerTimeoutMs);
+      this.#closeSilent((socket) => socket.bytesRead === 0);
       this.#server.close(() => {
         clearInterval(sweep);
+        clearTimeout(late);
         resolve();
       });
     });
+  }
+
+  #closeSilent(which: (socket: Socket) => boolean): void {
+    for (const socket of this.#silent) if (socket instanceof Socket && which(socket)) socket.destroy();
   }
 
   /** Cuts whatever is still open. */

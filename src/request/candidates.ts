@@ -19,6 +19,7 @@ export interface Chosen extends Pick<Plan, 'pool' | 'choice' | 'index'> {
 }
 
 const LISTED_IN_FULL = 8;
+const MANY = 64;
 
 export function describeCandidates(rt: Runtime, plan: Chosen, inFull = LISTED_IN_FULL): CandidateTable {
   const { mask, members } = plan.pool;
@@ -39,6 +40,7 @@ export function describeCandidates(rt: Runtime, plan: Chosen, inFull = LISTED_IN
 
 /** Indices of the `count` lowest scores, lowest first; members without a score come behind, in their order. */
 function best(plan: Chosen, count: number): number[] {
+  if (count > MANY) return sorted(plan).slice(0, count);
   const order: number[] = [];
   for (let index = 0; index < plan.pool.members.length; index += 1) {
     const score = sortKey(plan, index);
@@ -49,6 +51,15 @@ function best(plan: Chosen, count: number): number[] {
     if (order.length > count) order.pop();
   }
   return order;
+}
+
+/** The same for so many that inserting one by one would be slow. */
+function sorted(plan: Chosen): number[] {
+  const order = plan.pool.members.map((_, index) => index);
+  return order.sort((left, right) => {
+    const [a, b] = [sortKey(plan, left), sortKey(plan, right)];
+    return a === b ? left - right : a < b ? -1 : 1;
+  });
 }
 
 function sortKey(plan: Chosen, index: number): number {

@@ -6,6 +6,7 @@ import { test, type TestContext } from 'node:test';
 import { startSimWorker, type SimWorker } from '../../src/sim/server.ts';
 import type { SimOptions } from '../../src/sim/options.ts';
 import { chat, pieces, readBody, streamChat } from '../support/chat.ts';
+import { startFleet } from '../support/fleet.ts';
 import { serve, type Served } from '../support/serve.ts';
 
 interface Running extends Served {
@@ -148,3 +149,21 @@ for (const flags of [[], ['--shutdown-delay-secs', '600']]) {
     assert.equal((await running.program.ended).status, 0);
   });
 }
+
+test('connections that never brought a request do not hold the shutdown up', async () => {
+  const fleet = await startFleet({ workers: [{}], router: { shutdownTimeoutSecs: 60 } });
+  const silent = connect(fleet.port, '127.0.0.1');
+  const halfway = connect(fleet.port, '127.0.0.1');
+  await Promise.all([once(silent, 'connect'), once(halfway, 'connect')]);
+  halfway.write('GET /health HTTP/1.1\r\nHost: r\r\n');
+  await (await fetch(`${fleet.url}/liveness`)).text();
+  const cut = once(silent, 'close');
+  const stopped = fleet.app.stop();
+  await cut;
+  // A head that is under way is still waited for, and answered.
+  halfway.write('\r\n');
+  const [answer] = (await once(halfway, 'data')) as [Buffer];
+  assert.match(answer.toString(), /^HTTP\/1\.1 200 /);
+  await stopped;
+  await fleet.stop();
+});
