@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { route, type AdminRoute } from './route.ts';
-import { removal } from './worker-routes.ts';
+import { removal } from './removal.ts';
 import { notFound, targetOf } from './worker-url-param.ts';
 import { jobView, roundSecs, showJob } from './worker-view.ts';
 

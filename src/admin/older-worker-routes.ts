@@ -4,7 +4,7 @@ import type { AdminContext } from './context.ts';
 import { AdminError } from './admin-error.ts';
 import { registrationOf, workerConfigRequest } from './registration.ts';
 import { route, type AdminRoute, type Answer } from './route.ts';
-import { removal } from './worker-routes.ts';
+import { removal } from './removal.ts';
 import { targetOf } from './worker-url-param.ts';
 
 /** Only the URL: everything else is at its default, as in the routers these routes come from. */

@@ -6,30 +6,13 @@ import { isOpen } from '../workers/jobs.ts';
 import type { Worker } from '../workers/worker.ts';
 import { AdminError } from './admin-error.ts';
 import type { AdminContext } from './context.ts';
-import type { RemoveOutcome } from './registrar.ts';
 import { registrationOf, workerConfigRequest, type Registration } from './registration.ts';
+import { queueFull, removal, removed } from './removal.ts';
 import { route, type AdminRoute, type Answer } from './route.ts';
 import { notFound, targetOfPath } from './worker-url-param.ts';
-import {
-  jobView,
-  pendingView,
-  roundSecs,
-  showJob,
-  showPending,
-  showWorker,
-  workerView,
-} from './worker-view.ts';
+import { jobView, pendingView, showJob, showPending, showWorker, workerView } from './worker-view.ts';
 
 const timeoutSecs = z.coerce.number('expected a number of seconds').min(0).max(2_147_483);
-
-const removed = z.strictObject({
-  success: z.literal(true),
-  status: z.enum(['draining', 'withdrawn']),
-  message: z.string(),
-  url: z.string(),
-  timeout_secs: z.number(),
-  job: jobView,
-});
 
 const MAX_METRICS_BYTES = 8 * 1024 * 1024;
 const METRICS_TIMEOUT_MS = 5_000;
@@ -229,53 +212,6 @@ const removeWorker = route({
     return { status: 202, json: await removal(context, target, query.timeout_secs, note) };
   },
 });
-
-/** Drains and removes, for every route that does. Throws where there is nothing to remove. */
-export async function removal(
-  context: AdminContext,
-  target: string,
-  secs: number | undefined,
-  note: (fields: Readonly<Record<string, unknown>>) => void,
-): Promise<z.output<typeof removed>> {
-  const outcome = context.registrar.remove(target, secs === undefined ? undefined : secs * 1000);
-  note({ target, outcome: outcome.kind });
-  await context.stateFile?.settled();
-  return removalAnswer(target, outcome);
-}
-
-function removalAnswer(target: string, outcome: RemoveOutcome): z.output<typeof removed> {
-  switch (outcome.kind) {
-    case 'unknown':
-      throw notFound(target);
-    case 'conflict':
-      throw new AdminError('WORKER_CONFLICT', outcome.message);
-    case 'full':
-      throw queueFull();
-    case 'withdrawn':
-      return {
-        success: true,
-        status: 'withdrawn',
-        message: `The registration of ${target} was given up`,
-        url: target,
-        timeout_secs: 0,
-        job: showJob(outcome.job),
-      };
-    case 'accepted':
-    case 'draining':
-      return {
-        success: true,
-        status: 'draining',
-        message: `Worker ${target} gets no new requests and is removed when those it has are done`,
-        url: target,
-        timeout_secs: roundSecs(outcome.leftMs),
-        job: showJob(outcome.job),
-      };
-  }
-}
-
-function queueFull(): AdminError {
-  return new AdminError('QUEUE_FULL', 'too many jobs are open, or the router is stopping');
-}
 
 const workerMetrics = route({
   method: 'GET',
