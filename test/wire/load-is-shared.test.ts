@@ -103,8 +103,12 @@ test('a long prompt in prefill weighs more than many short ones: least_work goes
   const { ledger } = fleet.app.runtime;
   const controller = new AbortController();
   const book = { messages: [{ role: 'user', content: 'a long story '.repeat(8_000) }] };
+  // Not before the book has been read there: the fault is to meet it.
+  const arrived = Promise.race(
+    fleet.workers.map((worker) => worker.next('request', ({ method }) => method === 'POST')),
+  );
   const reading = streamChat(fleet, book, { signal: controller.signal }).catch(() => undefined);
-  await eventually(() => ledger.openLeases === 1);
+  await Promise.all([arrived, eventually(() => ledger.openLeases === 1)]);
   const busy = ledger.own(0) === 1 ? 0 : 1;
   for (const worker of fleet.workers) await worker.setFaults([]);
   for (let turn = 0; turn < 10; turn += 1) {
