@@ -27,6 +27,11 @@ export class BodyBytes {
   give(bytes: number): void {
     this.held -= bytes;
   }
+
+  /** Undefined where there is no room. */
+  hold(bytes: Buffer): HeldBody | undefined {
+    return this.take(bytes.length) ? hold(bytes, this) : undefined;
+  }
 }
 
 /** A body in memory and the duty to give its bytes back. */

@@ -1,11 +1,21 @@
 import { RouterError } from '../base/errors.ts';
 import type { WaitOutcome, Waiting } from '../limits/admission.ts';
 import type { Arrival } from './arrival.ts';
+import type { Caller } from './caller.ts';
 import type { Deadline } from './deadline.ts';
+import type { Call } from './read-call.ts';
 import type { Runtime } from './runtime.ts';
 
 /** Takes the request's place among those in flight, after its turn in the queue. Given back when the request ends. */
-export function waitForTurn(rt: Runtime, arrival: Arrival, deadline: Deadline): Promise<void> | void {
+export function waitForTurn(
+  rt: Runtime,
+  arrival: Arrival,
+  caller: Caller,
+  call: Call,
+  deadline: Deadline,
+): Promise<void> | void {
+  void caller;
+  void call;
   const entry = rt.admission.enter();
   switch (entry.kind) {
     case 'admitted':

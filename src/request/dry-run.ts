@@ -3,6 +3,7 @@ import { RouterError, type ErrorCode } from '../base/errors.ts';
 import { normalisePath, originForm, pathOf } from '../http/normalise-path.ts';
 import type { HashKey, Policy } from '../routing/policy.ts';
 import { EXCLUSION_NAMES } from '../routing/policy.ts';
+import { ANYBODY } from './caller.ts';
 import { describeCandidates, roundScore, type CandidateTable } from './candidates.ts';
 import type { CandidateRecord, Decision, DecisionMethod } from './decision.ts';
 import { matchEndpoint, type Endpoint, type Match } from './endpoints.ts';
@@ -84,15 +85,18 @@ export function dryRun(
     endpoint,
     req: { rawHeaders: request.headers },
     decision: { stream: false },
+    releases: [],
   };
   try {
     const read = understand(rt, source, request.body);
-    const call = request.policy ? { ...read, policy: trial(request.policy) } : read;
-    resolveModel(rt, call);
+    const resolved = resolveModel(rt, source, ANYBODY, read);
+    const call = request.policy ? { ...resolved, policy: trial(request.policy) } : resolved;
     return outcomeOf(rt, asked(endpoint, source.decision), call);
   } catch (error) {
     if (!(error instanceof RouterError)) throw error;
     return rejected(asked(endpoint, source.decision), error);
+  } finally {
+    for (const release of source.releases) release();
   }
 }
 

@@ -4,22 +4,25 @@ import { collect } from '../engines/collect.ts';
 import { RouterError } from '../base/errors.ts';
 import type { Worker } from '../workers/worker.ts';
 import type { Arrival } from './arrival.ts';
+import type { Caller } from './caller.ts';
 import type { LocalName } from './endpoints.ts';
 import { reply, type LocalAnswer } from './reply.ts';
 import type { Runtime } from './runtime.ts';
 
 /** Answers what the router knows by itself. False = not one of those endpoints. */
-export function answerLocally(rt: Runtime, arrival: Arrival): false | Promise<true> {
+export function answerLocally(rt: Runtime, arrival: Arrival, caller: Caller): false | Promise<true> {
   const { local } = arrival.endpoint;
-  return local !== undefined && answer(rt, arrival, local);
+  return local !== undefined && answer(rt, arrival, caller, local);
 }
 
-async function answer(rt: Runtime, arrival: Arrival, local: LocalName): Promise<true> {
-  await reply(rt, arrival, await ANSWERS[local](rt));
+async function answer(rt: Runtime, arrival: Arrival, caller: Caller, local: LocalName): Promise<true> {
+  await reply(rt, arrival, await ANSWERS[local](rt, caller));
   return true;
 }
 
-const ANSWERS: Readonly<Record<LocalName, (rt: Runtime) => LocalAnswer | Promise<LocalAnswer>>> = {
+const ANSWERS: Readonly<
+  Record<LocalName, (rt: Runtime, caller: Caller) => LocalAnswer | Promise<LocalAnswer>>
+> = {
   liveness: () => text(200, 'OK'),
   readiness,
   health,

@@ -32,7 +32,7 @@ export interface Call {
 }
 
 /** What a request is understood from, beside its body; an `Arrival` is one. */
-export interface CallSource extends AskSource, Pick<Arrival, 'match' | 'endpoint'> {
+export interface CallSource extends AskSource, Pick<Arrival, 'match' | 'endpoint' | 'releases'> {
   /** Stream and model are entered here. */
   readonly decision: Pick<Decision, 'stream' | 'requested_model' | 'model'>;
 }

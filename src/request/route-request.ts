@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { identify, type Arrival } from './arrival.ts';
+import { authenticate } from './caller.ts';
 import { answerLocally } from './local-answers.ts';
 import { answerPreflight, guardRoute } from './guard-route.ts';
 import { Deadline } from './deadline.ts';
@@ -12,6 +13,7 @@ import { forward } from './forward.ts';
 import { readCall } from './read-call.ts';
 import { replyError } from './reply.ts';
 import { resolveModel } from './resolve-model.ts';
+import { runHooks } from './run-hooks.ts';
 import type { Runtime } from './runtime.ts';
 import { waitForTurn } from './admit.ts';
 
@@ -26,12 +28,14 @@ export async function routeRequest(
   try {
     if (await answerPreflight(rt, arrival)) return;
     guardRoute(rt, arrival);
-    if (await answerLocally(rt, arrival)) return;
+    const caller = await authenticate(rt, arrival);
+    if (await answerLocally(rt, arrival, caller)) return;
 
-    const call = await readCall(rt, arrival);
+    const asked = await readCall(rt, arrival);
     arrival.times.bodyRead = rt.clock.now();
-    resolveModel(rt, call);
-    await waitForTurn(rt, arrival, deadline);
+    const resolved = resolveModel(rt, arrival, caller, asked);
+    const call = await runHooks(rt, arrival, caller, resolved);
+    await waitForTurn(rt, arrival, caller, call, deadline);
     rt.retryBudget.onRequest();
     await forward(rt, arrival, call, deadline);
   } catch (error) {
