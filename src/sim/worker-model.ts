@@ -2,12 +2,19 @@ import type { Clock, Timer } from '../base/clock.ts';
 import { BlockCache } from './block-cache.ts';
 import { EngineStats } from './engine-stats.ts';
 import type { ModelSettings } from './model-settings.ts';
+import { steadyMs } from './steady-steps.ts';
 import { recordEnd, Sequence, type SequenceAsk } from './sequence.ts';
 
 /** Steps per wake-up: bounds how long a machine that fell behind, or a run without delays, holds the event loop. */
 const STEPS_PER_WAKE = 1024;
 /** A machine that falls further behind than this slows the engine down instead of catching up. */
 const CATCH_UP_MS = 250;
+
+/**
+ * When the model looks at the clock. `step`: after every step, so that each token is told as it comes. `change`: only
+ * when something begins or ends, the steps between being caught up with; for virtual time, where nobody reads the tokens.
+ */
+export type Waking = 'step' | 'change';
 
 /**
  * One vLLM engine in miniature: continuous batching with chunked prefill, a paged KV cache with prefix reuse, and
@@ -22,6 +29,7 @@ export class WorkerModel {
   readonly stats = new EngineStats();
   readonly cache: BlockCache;
   readonly #clock: Clock;
+  readonly #wakesAtChange: boolean;
   #running: Sequence[] = [];
   #waiting: Sequence[] = [];
   /** Entries of `#waiting` before this one are gone. */
@@ -34,7 +42,7 @@ export class WorkerModel {
   #paused = false;
   #told: Sequence[] = [];
 
-  constructor(settings: ModelSettings, clock: Clock) {
+  constructor(settings: ModelSettings, clock: Clock, waking: Waking = 'step') {
     if (settings.maxModelLen > settings.blocks * settings.blockSize) {
       throw new RangeError(
         'max model length is larger than the KV cache: no request of that length could ever run',
@@ -43,6 +51,7 @@ export class WorkerModel {
     this.settings = settings;
     this.cache = new BlockCache(settings.blocks);
     this.#clock = clock;
+    this.#wakesAtChange = waking === 'change';
   }
 
   get running(): number {
@@ -67,16 +76,22 @@ export class WorkerModel {
     }
     const sequence = new Sequence(ask, this.#clock.now());
     this.#waiting.push(sequence);
+    this.#disarmFar();
     this.#arm();
     return sequence;
   }
 
   /** The client left: its blocks are free at once. Ended sequences are left alone. */
   abort(sequence: Sequence): boolean {
+    if (this.#wakesAtChange && !this.#waking) this.#catchUp();
     if (sequence.state === 'running') this.#running.splice(this.#running.indexOf(sequence), 1);
     else if (sequence.state === 'waiting') this.#gone++;
     else return false;
     this.#end(sequence, 'aborted', this.#clock.now());
+    if (this.#wakesAtChange && !this.#waking) {
+      this.#disarmFar();
+      this.#arm();
+    }
     if (this.#gone > 1024 && this.#gone > this.waiting) {
       this.#waiting = this.#waiting.slice(this.#waitingFrom).filter((other) => other.state === 'waiting');
       this.#waitingFrom = 0;
@@ -117,14 +132,31 @@ export class WorkerModel {
   #arm(): void {
     if (this.#waking || this.#timer !== undefined) return;
     if (!this.#stepping && (this.#paused || (this.#running.length === 0 && this.waiting === 0))) return;
-    const delay = this.#stepping ? Math.max(0, this.#stepEndsAt - this.#clock.now()) : 0;
+    const wakeAt =
+      this.#stepEndsAt +
+      (this.#wakesAtChange && this.waiting === 0
+        ? steadyMs(this.#running, this.settings, this.cache.free)
+        : 0);
+    const delay = this.#stepping ? Math.max(0, wakeAt - this.#clock.now()) : 0;
     this.#timer = this.#clock.after(delay, () => {
       this.#timer = undefined;
-      this.#waking = true;
-      this.#wake();
-      this.#waking = false;
+      this.#catchUp();
       this.#arm();
     });
+  }
+
+  #catchUp(): void {
+    this.#waking = true;
+    this.#wake();
+    this.#waking = false;
+  }
+
+  /** A timer that may be set beyond the end of the step is set anew: somebody waits for that end now. */
+  #disarmFar(): void {
+    if (!this.#wakesAtChange || this.#waking) return;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    if (this.#stepping && this.#stepEndsAt <= this.#clock.now()) this.#catchUp();
   }
 
   #wake(): void {
@@ -136,7 +168,8 @@ export class WorkerModel {
         if (this.#stepEndsAt > now) break;
         this.#apply(this.#stepEndsAt);
         // The next step follows the last one without a gap, however late the timer was.
-        if (!instant && now - this.#stepEndsAt < CATCH_UP_MS) startsAt = this.#stepEndsAt;
+        if (!instant && (this.#wakesAtChange || now - this.#stepEndsAt < CATCH_UP_MS))
+          startsAt = this.#stepEndsAt;
         // Without delays a stream would come in one piece: tell each step's tokens before the next step.
         if (instant && this.#told.some(isWatched)) {
           this.#stepping = false;
