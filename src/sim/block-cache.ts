@@ -42,6 +42,13 @@ export class BlockCache {
     return this.capacity - this.free;
   }
 
+  /** Blocks with contents that can be found, in use or not. */
+  get held(): number {
+    let count = 0;
+    for (const hashed of this.#hashed) count += hashed;
+    return count;
+  }
+
   /** Leading blocks of `hashes` that are cached, at most `limit`. Changes nothing. */
   match(hashes: Uint32Array, limit: number): number {
     const most = Math.min(limit, hashes.length >>> 1);

@@ -1,4 +1,5 @@
 import type { Policy, PolicyDeps } from '../../routing/policy.ts';
+import type { FleetView } from './fleet-view.ts';
 import type { ModelSettings } from '../model-settings.ts';
 
 /** One simulated engine. */
@@ -20,7 +21,7 @@ export type CacheKnowledge =
 /** Everything a run depends on beside the trace. The same plan, trace and seed give the same result. */
 export interface FleetPlan {
   readonly workers: readonly WorkerPlan[];
-  readonly policy: (deps: PolicyDeps) => Policy;
+  readonly policy: (deps: PolicyDeps & FleetView) => Policy;
   readonly cache: CacheKnowledge;
   /** Routers that share nothing; requests go to them in turn. */
   readonly routers: number;

@@ -1,3 +1,6 @@
+import { DEFAULT_TRAITS } from '../../config/settings.ts';
+import type { WorkerModel } from '../worker-model.ts';
+import { EngineSnapshots, type EngineAccess } from './engine-snapshots.ts';
 import { seededRandom, type Random } from '../../base/random.ts';
 import type { VirtualClock } from '../../base/virtual-clock.ts';
 import { PredictedIndex } from '../../cache-knowledge/predicted-index.ts';
@@ -45,8 +48,12 @@ export class SimRouter {
   readonly #clock: VirtualClock;
   readonly #plan: FleetPlan;
   readonly #index: PredictedIndex | undefined;
+  /** Ids by slot, of present workers. */
+  readonly #ids: (string | undefined)[] = [];
 
-  constructor(plan: FleetPlan, clock: VirtualClock, exact: (router: SimRouter) => CacheView, seed: number) {
+  readonly #activePromptTokens: number[] = [];
+
+  constructor(plan: FleetPlan, clock: VirtualClock, engines: EngineAccess, seed: number) {
     this.#plan = plan;
     this.#clock = clock;
     this.ledger = new LoadLedger(clock);
@@ -66,11 +73,25 @@ export class SimRouter {
       });
     }
     const random: Random = seededRandom(seed);
-    this.policy = plan.policy({ loads: this.ledger, cache: this.#index ?? exact(this), clock, random });
+    const modelOf = (slot: number): WorkerModel | undefined => engines.modelOf(this.#ids[slot] ?? '');
+    this.policy = plan.policy({
+      ...{ loads: this.ledger, cache: this.#index ?? exactView(modelOf), clock, random },
+      engineStats: (intervalMs) => new EngineSnapshots(this.#ids, engines, clock, intervalMs),
+      activePromptTokens: (slot) => this.#activePromptTokens[slot] ?? 0,
+      believedBlocks: (slot) => this.#index?.entriesOf(slot) ?? modelOf(slot)?.cache.held ?? 0,
+      cacheTokens: (slot) => {
+        const model = modelOf(slot);
+        return model ? model.cache.capacity * model.settings.blockSize : 0;
+      },
+    });
   }
 
   join(id: string): void {
-    const worker = this.registry.add({ baseUrl: id, id, rank: undefined, apiKey: undefined });
+    const worker = this.registry.add({
+      ...{ baseUrl: id, id, rank: undefined, apiKey: undefined },
+      traits: DEFAULT_TRAITS,
+    });
+    this.#ids[worker.slot] = id;
     this.registry.reportCheck(worker, true);
   }
 
@@ -78,6 +99,7 @@ export class SimRouter {
     const worker = this.registry.get(id);
     if (worker === undefined) return;
     this.registry.remove(worker);
+    this.#ids[worker.slot] = undefined;
     this.policy.observe?.({ type: 'left', slot: worker.slot });
     this.#index?.forget(worker.slot);
   }
@@ -103,10 +125,30 @@ export class SimRouter {
       kvTokens: request.promptTokens + request.outputTokens,
       stream: true,
     });
+    this.#count(worker.slot, request.promptTokens);
     this.#index?.record(request.blocks, worker.slot);
     this.policy.observe?.({ type: 'dispatched', ask, slot: worker.slot, matchedTokens: matched });
     return { worker, lease, uncachedTokens, predictedTokens: predicted };
   }
+
+  /** The request has ended there, in whatever way. */
+  release({ lease, worker }: Dispatch, { promptTokens }: TraceRequest): void {
+    if (lease.release()) this.#count(worker.slot, -promptTokens);
+  }
+
+  #count(slot: number, tokens: number): void {
+    this.#activePromptTokens[slot] = (this.#activePromptTokens[slot] ?? 0) + tokens;
+  }
+}
+
+/** What engines really hold. */
+function exactView(modelOf: (slot: number) => WorkerModel | undefined): CacheView {
+  return {
+    match: (blocks, slot) => {
+      const held = modelOf(slot)?.cache.match(blocks.hashes, blocks.count) ?? 0;
+      return { tokens: held * blocks.tokensPerBlock, source: 'predicted' };
+    },
+  };
 }
 
 /** A request of a trace as policies see it. */

@@ -1,8 +1,8 @@
 import { VirtualClock } from '../../base/virtual-clock.ts';
-import type { CacheView } from '../../routing/policy.ts';
 import type { Sequence } from '../sequence.ts';
 import type { Trace, TraceRequest } from '../traces/trace.ts';
 import { WorkerModel } from '../worker-model.ts';
+import type { EngineAccess } from './engine-snapshots.ts';
 import { MAX_ATTEMPTS, type FleetPlan } from './fleet-plan.ts';
 import { Outcomes } from './outcomes.ts';
 import { SimRouter, type Dispatch } from './sim-router.ts';
@@ -55,10 +55,13 @@ export class Simulation {
       this.#byId.set(id, index);
       return { id, model: new WorkerModel(settings, this.#clock, 'change'), open: new Set() };
     });
+    const engines: EngineAccess = {
+      modelOf: (id) => this.#engines[this.#byId.get(id) ?? -1]?.model,
+      busy: () => this.#open > 0 || this.#next < trace.requests.length,
+    };
     this.#routers = Array.from(
       { length: plan.routers },
-      (_, index) =>
-        new SimRouter(plan, this.#clock, (router) => this.#exactView(router), plan.seed + 7919 * index),
+      (_, index) => new SimRouter(plan, this.#clock, engines, plan.seed + 7919 * index),
     );
   }
 
@@ -138,7 +141,7 @@ export class Simulation {
     const { promptTokens, outputTokens, blocks } = request;
     const { maxModelLen } = engine.model.settings;
     if (promptTokens < 1 || promptTokens + outputTokens > maxModelLen) {
-      dispatch.lease.release();
+      router.release(dispatch, request);
       this.#open -= 1;
       return;
     }
@@ -166,10 +169,10 @@ export class Simulation {
   }
 
   #done(visit: Visit, sequence: Sequence): void {
-    const { place, arrivedAt, dispatch } = visit;
+    const { place, arrivedAt, dispatch, router, request } = visit;
     this.#outcomes.e2eMs[place] = this.#clock.now() - arrivedAt;
     this.#outcomes.cachedTokens[place] = sequence.cachedTokens;
-    dispatch?.lease.release();
+    if (dispatch) router.release(dispatch, request);
     this.#open -= 1;
   }
 
@@ -179,7 +182,7 @@ export class Simulation {
     engine.model.stop();
     for (const router of this.#routers) router.leave(engine.id);
     for (const visit of lost) {
-      visit.dispatch?.lease.release();
+      if (visit.dispatch) visit.router.release(visit.dispatch, visit.request);
       // After the first token nothing is sent again: the client has seen a part of the answer.
       const isOver = !Number.isNaN(this.#outcomes.ttftMs[visit.place]);
       if (isOver || (this.#outcomes.attempts[visit.place] ?? 0) >= MAX_ATTEMPTS) this.#open -= 1;
@@ -202,20 +205,5 @@ export class Simulation {
     if (pollDelayMs > 0) this.#clock.after(pollDelayMs, apply);
     else apply();
     this.#clock.after(pollIntervalMs, () => this.#poll());
-  }
-
-  #exactView(router: SimRouter): CacheView {
-    const modelOfSlot = new Map<number, WorkerModel>();
-    router.registry.on(({ type, worker }) => {
-      const engine = this.#engines[this.#byId.get(worker.id) ?? -1];
-      if (type === 'joined' && engine) modelOfSlot.set(worker.slot, engine.model);
-      if (type === 'left') modelOfSlot.delete(worker.slot);
-    });
-    return {
-      match: (blocks, slot) => {
-        const held = modelOfSlot.get(slot)?.cache.match(blocks.hashes, blocks.count) ?? 0;
-        return { tokens: held * blocks.tokensPerBlock, source: 'predicted' };
-      },
-    };
   }
 }

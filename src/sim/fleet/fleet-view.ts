@@ -1,0 +1,23 @@
+/**
+ * What some routers of the field read beside their own books; only baselines look at it. Slots are `Member.slot`. A
+ * snapshot is as old as the routers that read it let it become.
+ */
+export interface EngineStatsView {
+  /** Requests that the engine computes, at the last snapshot. */
+  running(slot: number): number;
+  /** Requests that wait inside the engine. */
+  waiting(slot: number): number;
+  /** Share of the engine's KV blocks in use, 0 to 1. */
+  kvUsage(slot: number): number;
+}
+
+export interface FleetView {
+  /** Snapshots of all engines, taken every `intervalMs` from now on. */
+  engineStats(intervalMs: number): EngineStatsView;
+  /** Prompt tokens of the requests that this router has running on the worker. */
+  activePromptTokens(slot: number): number;
+  /** Blocks that this router believes the worker to hold. */
+  believedBlocks(slot: number): number;
+  /** Tokens that the worker's KV cache holds. */
+  cacheTokens(slot: number): number;
+}
