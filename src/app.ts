@@ -1,45 +1,41 @@
 /** Composition root: the one place that makes the parts and joins them. */
 import { systemClock, type Clock, type Timer } from './base/clock.ts';
 import { systemRandom, type Random } from './base/random.ts';
-import { PredictedIndex } from './cache-knowledge/predicted-index.ts';
 import { Admin } from './admin/admin.ts';
+import type { ReloadOutcome, ReloadRequest } from './admin/reload-report.ts';
+import { ConfigWatch } from './app/config-watch.ts';
+import { logReload, Reloads, type Commit, type ConfigSource } from './app/reloads.ts';
+import { adoptSettings, openState, runtimeOf, type SharedState } from './app/shared-state.ts';
+import type { LoadResult } from './config/load.ts';
+import { NO_PLUGINS, type KnownPlugins } from './config/plugin-policy-schema.ts';
 import type { Config } from './config/schema.ts';
-import type { Settings } from './config/settings.ts';
-import { VERSION } from './config/version.ts';
-import { WorkerConnections } from './engines/http/worker-connections.ts';
-import { LoadPoller } from './engines/load-poller.ts';
-import { BodyBytes } from './http/body.ts';
+import type { LogSettings, Settings } from './config/settings.ts';
+import { LoadPoller, type PollTimes } from './engines/load-poller.ts';
 import { EdgeServer } from './http/server.ts';
-import { Admission } from './limits/admission.ts';
 import type { Log } from './observe/log.ts';
 import { MetricsServer } from './observe/metrics-server.ts';
-import { createMetrics } from './observe/metrics.ts';
-import { ActivePolicy } from './request/active-policy.ts';
-import { DecisionRing } from './request/decision-ring.ts';
 import type { Decision } from './request/decision.ts';
 import { dryRun } from './request/dry-run.ts';
 import { LOCAL_PATHS } from './request/endpoints.ts';
-import { ResourceOwners } from './request/resource-owners.ts';
 import { serveRequest } from './request/route-request.ts';
 import type { Runtime } from './request/runtime.ts';
 import { observeRuntime } from './request/runtime-metrics.ts';
-import { FreshIdWatch, parseHashKeySource } from './routing/hash-key.ts';
-import { UNITS_PER_BLOCK } from './routing/prompt-hash.ts';
-import { TokenRatio } from './routing/token-ratio.ts';
-import { HealthChecker } from './workers/health.ts';
-import { LoadLedger } from './workers/ledger.ts';
-import { WorkerRegistry } from './workers/registry.ts';
-import { RetryBudget } from './workers/retry-budget.ts';
+import { HealthChecker, type HealthTimes } from './workers/health.ts';
 import type { Worker } from './workers/worker.ts';
 
 export interface AppDeps {
   readonly log: Log;
   /** What the settings were compiled from. */
   readonly config: Config;
+  /** The file that a reload reads again; absent where there is none. */
+  readonly source?: ConfigSource | undefined;
+  /** The plugins that were loaded for the configuration. */
+  readonly plugins?: KnownPlugins;
   readonly clock?: Clock;
   readonly random?: Random;
   /** Log lines lost so far, for the metric. */
   readonly droppedLogLines?: () => number;
+  readonly setLogLevel?: (level: LogSettings['level']) => void;
 }
 
 /** Ports that were asked for as 0 are the real ones here. */
@@ -51,65 +47,60 @@ export interface Address {
 
 /** One running router. */
 export class App {
-  readonly runtime: Runtime;
-  readonly #settings: Settings;
-  readonly #connections: WorkerConnections;
-  readonly #policy: ActivePolicy;
+  readonly #deps: AppDeps;
+  readonly #state: SharedState;
   readonly #admin: Admin;
   readonly #edge: EdgeServer;
   readonly #metricsServer: MetricsServer | undefined;
   readonly #health: HealthChecker;
   readonly #poller: LoadPoller;
+  readonly #reloads: Reloads;
   readonly #clock: Clock;
+  #runtime: Runtime;
+  #watch: ConfigWatch | undefined;
   #sweepTimer: Timer | undefined;
   #stopping = false;
   #cutting = false;
   #endDelay: (() => void) | undefined;
 
   constructor(settings: Settings, deps: AppDeps) {
-    this.#settings = settings;
+    this.#deps = deps;
     this.#clock = deps.clock ?? systemClock;
     const clock = this.#clock;
     const random = deps.random ?? systemRandom;
-    const ledger = new LoadLedger(clock);
-    this.#connections = new WorkerConnections({
-      clock,
-      pool: { connectMs: settings.timeouts.connectMs, maxHeaderSize: settings.listen.maxHeaderSize },
-      health: settings.health,
-    });
-    this.#policy = new ActivePolicy(settings.policy, {
-      ...{ loads: ledger, clock, random },
-      openIndex: () => openIndex(settings, clock),
-    });
-    this.runtime = this.#assemble(deps.log, random, ledger);
-    const { registry, metrics } = this.runtime;
-    this.#admin = this.#openAdmin(deps.config);
+    this.#state = openState(settings, { clock, random, log: deps.log, plugins: deps.plugins ?? NO_PLUGINS, stopping: () => this.#stopping });
+    const { registry, metrics, connections } = this.#state;
+    this.#runtime = runtimeOf(this.#state, settings);
+    this.#reloads = this.#openReloads(settings);
+    this.#admin = this.#openAdmin();
     this.#health = new HealthChecker({
-      registry,
-      clock,
-      random,
-      probe: ({ spec }) => this.#connections.probe(spec),
-      settings: settings.health,
-      startupTimeoutMs: settings.workerStartupTimeoutMs,
-      startupCheckIntervalMs: settings.workerStartupCheckIntervalMs,
+      ...{ registry, clock, random, probe: ({ spec }) => connections.probe(spec) },
+      ...healthTimes(settings),
     });
     this.#poller = new LoadPoller({
-      registry,
-      ledger,
-      clientOf: (worker) => this.runtime.clientOf(worker),
-      clock,
-      intervalMs: settings.loadCheckIntervalMs,
-      timeoutMs: settings.health.timeoutMs,
+      ...{ registry, ledger: this.#state.ledger, clock },
+      clientOf: ({ spec }) => connections.clientOf(spec),
+      ...pollTimes(settings),
     });
     this.#edge = new EdgeServer(
       settings.listen,
       (req, res, tunnel) => {
         if (tunnel === undefined && this.#admin.handle(req, res)) return Promise.resolve();
-        return serveRequest(this.runtime, req, res, tunnel);
+        return serveRequest(this.#runtime, req, res, tunnel);
       },
-      (code) => {
-        metrics.requestErrorsTotal.with('unmatched', code).inc();
-        deps.log.debug({ error: code }, 'refused a connection');
+      {
+        onRefused: (code) => {
+          metrics.requestErrorsTotal.with('unmatched', code).inc();
+          deps.log.debug({ error: code }, 'refused a connection');
+        },
+        onHandshakeFailure: (reason) => {
+          metrics.tlsHandshakeFailuresTotal.with(reason).inc();
+          deps.log.debug({ reason }, 'a TLS handshake failed');
+        },
+        onCertificate: ({ expiresAt }) => {
+          metrics.tlsCertificateExpiryTimestampSeconds.with().set(expiresAt / 1000);
+          deps.log.info({ valid_until: new Date(expiresAt).toISOString() }, 'new connections get this certificate');
+        },
       },
     );
     this.#metricsServer = settings.metrics.enabled
@@ -121,10 +112,15 @@ export class App {
           clock,
         })
       : undefined;
-    observeRuntime(this.runtime, deps.droppedLogLines ?? (() => 0));
+    observeRuntime(this.#runtime, deps.droppedLogLines ?? (() => 0));
     registry.on((event) => {
       if (event.type === 'left') this.#dropClient(event.worker);
     });
+  }
+
+  /** What new requests get; a reload replaces it. */
+  get runtime(): Runtime {
+    return this.#runtime;
   }
 
   /**
@@ -132,7 +128,8 @@ export class App {
    * `StateFileError` when the state file cannot be used.
    */
   async start(): Promise<Address> {
-    for (const spec of this.#settings.workers) this.runtime.registry.add(spec);
+    const { settings, registry } = this.#state;
+    for (const spec of settings.workers) registry.add(spec);
     await this.#admin.restore();
     const metricsPort = await this.#metricsServer?.start();
     const port = await this.#edge.listen().catch(async (error: unknown) => {
@@ -142,6 +139,7 @@ export class App {
     this.#health.start();
     this.#poller.start();
     this.#sweep();
+    this.#watchConfig();
     return { port, metricsPort };
   }
 
@@ -162,7 +160,17 @@ export class App {
 
   /** The latest decision records, oldest first. */
   decisions(limit: number): readonly Decision[] {
-    return this.runtime.decisions.latest(limit);
+    return this.#state.decisions.latest(limit);
+  }
+
+  /**
+   * Puts another configuration in force, by default what the file of the start says now, while requests are under way.
+   * Never rejects; what is not valid changes nothing. Leaves one line in the log.
+   */
+  async reload(request: ReloadRequest, loaded?: LoadResult): Promise<ReloadOutcome> {
+    const outcome = await (loaded ? this.#reloads.put(loaded, request) : this.#reloads.run(request));
+    logReload(this.#deps.log, request, outcome);
+    return outcome;
   }
 
   /**
@@ -172,13 +180,15 @@ export class App {
   async stop(options: { immediately?: boolean } = {}): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
-    const { shutdownDelayMs, shutdownTimeoutMs } = this.#settings;
+    this.#watch?.stop();
+    const { shutdownDelayMs, shutdownTimeoutMs } = this.#state.settings;
     if (shutdownDelayMs > 0 && options.immediately !== true) await this.#pause(shutdownDelayMs);
     this.#health.stop();
     this.#poller.stop();
     this.#sweepTimer?.cancel();
     const stopped = this.#edge.stop();
-    this.runtime.admission.close();
+    this.#state.admission.close();
+    this.#state.workerWait.close();
     const closed = this.#admin.close();
     const atOnce = options.immediately === true || this.#cutting;
     const cut = this.#clock.after(atOnce ? 0 : shutdownTimeoutMs, () => {
@@ -187,7 +197,9 @@ export class App {
     await stopped;
     cut.cancel();
     await closed;
-    this.#connections.close();
+    this.#state.connections.close();
+    this.#state.keyServices.close();
+    this.#state.hooks.close();
     await this.#metricsServer?.stop();
   }
 
@@ -198,80 +210,110 @@ export class App {
     this.#edge.cut();
   }
 
-  #assemble(log: Log, random: Random, ledger: LoadLedger): Runtime {
-    const settings = this.#settings;
-    const clock = this.#clock;
-    const policy = this.#policy;
-    const connections = this.#connections;
-    return {
-      settings,
-      clock,
-      random,
-      registry: new WorkerRegistry({
-        clock,
-        ledger,
-        breaker: settings.breaker,
-        health: settings.health,
-        slowStartMs: settings.slowStartMs,
-      }),
-      ledger,
-      get policy() {
-        return policy.policy;
-      },
-      get cacheIndex() {
-        return policy.index;
-      },
-      log,
-      metrics: createMetrics({ version: VERSION }),
-      hashKeySources: settings.hashKey
-        .map((text) => parseHashKeySource(text))
-        .filter((source) => source !== undefined),
-      freshIds: new FreshIdWatch(),
-      tokenRatio: new TokenRatio(),
-      admission: new Admission(settings.admission, clock),
-      retryBudget: new RetryBudget(clock, {
-        ratio: settings.retry.budgetRatio,
-        floor: settings.retry.budgetFloor,
-      }),
-      bodyBytes: new BodyBytes(settings.listen.maxInflightBodyBytes),
-      owners: new ResourceOwners(),
-      decisions: new DecisionRing(settings.decisionRing),
-      clientOf: ({ spec }) => connections.clientOf(spec),
-      versionOf: ({ spec }) => connections.versionOf(spec),
-      stopping: () => this.#stopping,
+  #openAdmin(): Admin {
+    const { policies, connections } = this.#state;
+    const inForce = {
+      settings: () => this.#state.settings,
+      config: () => this.#reloads.config,
     };
-  }
-
-  #openAdmin(config: Config): Admin {
-    const { runtime } = this;
-    const policy = this.#policy;
     return new Admin({
-      ...runtime,
-      config,
-      policy,
-      inspect: (spec) => this.#connections.inspect(spec),
-      onInspected: (spec, inspection) => {
-        this.#connections.noteVersion(spec, inspection);
+      ...this.#runtime,
+      get settings() {
+        return inForce.settings();
       },
-      explain: (request) => dryRun(runtime, request, (other) => policy.trial(other)),
+      get config() {
+        return inForce.config();
+      },
+      policies,
+      plugins: this.#deps.plugins ?? NO_PLUGINS,
+      inspect: (spec) => connections.inspect(spec),
+      onInspected: (spec, inspection) => {
+        connections.noteVersion(spec, inspection);
+      },
+      explain: (request) => dryRun(this.#runtime, request, (other) => policies.trial(other)),
+      reload: (request) => this.#reloads.run(request),
+      loaded: () => this.#reloads.loaded,
       localRoutes: LOCAL_PATHS,
     });
   }
 
+  #openReloads(settings: Settings): Reloads {
+    const { clock, log, metrics, policies, registry } = this.#state;
+    const registrar = (): Admin['registrar'] => this.#admin.registrar;
+    return new Reloads(
+      { settings, config: this.#deps.config },
+      {
+        ...{ clock, log, metrics, source: this.#deps.source },
+        policies: () => policies,
+        fleet: ({ workerDefaults }) => ({
+          workers: registry.workers,
+          get: (id) => registry.get(id),
+          isFromApi: (worker) => registrar().isFromApi(worker),
+          specOf: (worker) => registrar().specUnder(workerDefaults, worker),
+        }),
+        hasRoomFor: (drains) => registrar().hasRoomFor(drains),
+        prepare: (commit) => this.#prepare(commit),
+      },
+    );
+  }
+
+  /** Everything of a reload that can fail; what it returns cannot, and does the rest in one turn of the event loop. */
+  async #prepare(commit: Commit): Promise<() => void> {
+    await Promise.resolve();
+    return () => {
+      this.#commit(commit);
+    };
+  }
+
+  #commit({ settings, config, workers }: Commit): void {
+    const { registry } = this.#state;
+    const { registrar } = this.#admin;
+    this.#deps.setLogLevel?.(settings.log.level);
+    adoptSettings(this.#state, settings);
+    this.#health.reconfigure(healthTimes(settings));
+    this.#poller.reconfigure(pollTimes(settings));
+    this.#edge.reconfigure(settings.listen);
+    this.#admin.reconfigure({ settings, config });
+    this.#runtime = runtimeOf(this.#state, settings);
+    for (const { worker, spec } of workers.respec) registry.respec(worker, spec);
+    for (const worker of workers.keep) registrar.keep(worker);
+    for (const spec of workers.join) registry.add(spec);
+    for (const worker of workers.retire) registrar.retire(worker);
+    this.#sweepNow();
+    this.#watchConfig();
+  }
+
+  #watchConfig(): void {
+    const { source, log } = this.#deps;
+    const wanted = this.#state.settings.watchConfig && !this.#stopping && source !== undefined;
+    if (!wanted) {
+      this.#watch?.stop();
+      this.#watch = undefined;
+    } else if (!this.#watch) {
+      const onChange = (): void => void this.reload({ who: 'watch', dryRun: false });
+      this.#watch = new ConfigWatch({ files: source.files, clock: this.#clock, log, onChange });
+      this.#watch.start();
+    } else this.#watch.seen();
+  }
+
   #dropClient({ spec }: Worker): void {
-    const { workers } = this.runtime.registry;
-    if (!workers.some((worker) => worker.spec.baseUrl === spec.baseUrl)) this.#connections.drop(spec);
+    const { registry, connections } = this.#state;
+    if (!registry.workers.some((worker) => worker.spec.baseUrl === spec.baseUrl)) connections.drop(spec);
   }
 
   /** Drops what the predicted index has not used for long; the byte budget holds without it. */
   #sweep(): void {
-    const step = (): void => {
-      if (this.#stopping) return;
-      // A sweep works in pieces, so that no stream waits for it. The policy may have been switched meanwhile.
-      if (this.#policy.index?.sweep()) setImmediate(step);
-      else this.#sweep();
-    };
-    this.#sweepTimer = this.#clock.after(this.#settings.cacheIndex.evictionIntervalMs, step);
+    this.#sweepTimer = this.#clock.after(this.#state.settings.cacheIndex.evictionIntervalMs, () => {
+      this.#sweepNow();
+    });
+  }
+
+  #sweepNow(): void {
+    if (this.#stopping) return;
+    this.#sweepTimer?.cancel();
+    // A sweep works in pieces, so that no stream waits for it. The policy may have been switched meanwhile.
+    if (this.#state.policies.index?.sweep()) setImmediate(() => this.#sweepNow());
+    else this.#sweep();
   }
 
   #pause(ms: number): Promise<void> {
@@ -285,11 +327,14 @@ export class App {
   }
 }
 
-function openIndex({ cacheIndex }: Settings, clock: Clock): PredictedIndex {
-  return new PredictedIndex({
-    maxBytes: cacheIndex.maxBytes,
-    maxBlocksPerWorker: Math.max(1, Math.floor(cacheIndex.maxCharsPerWorker / UNITS_PER_BLOCK)),
-    clock,
-    idleMs: cacheIndex.idleTtlMs,
-  });
+function healthTimes(settings: Settings): HealthTimes {
+  return {
+    settings: settings.health,
+    startupTimeoutMs: settings.workerStartupTimeoutMs,
+    startupCheckIntervalMs: settings.workerStartupCheckIntervalMs,
+  };
+}
+
+function pollTimes({ loadCheckIntervalMs, health }: Settings): PollTimes {
+  return { intervalMs: loadCheckIntervalMs, timeoutMs: health.timeoutMs };
 }

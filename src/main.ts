@@ -5,6 +5,7 @@ import { didYouMean, nearest } from './config/suggest.ts';
 /** Commands are loaded when they are run: `--version` should not wait for the server's modules. */
 const COMMANDS: Readonly<Record<SubCommand, (argv: readonly string[]) => Promise<number>>> = {
   sim: async (argv) => (await import('./commands/sim.ts')).sim([...argv]),
+  simulate: async (argv) => (await import('./commands/simulate.ts')).simulate(argv),
   demo: async (argv) => (await import('./commands/demo.ts')).demo([...argv]),
   config: async (argv) => (await import('./commands/config.ts')).config(argv),
 };

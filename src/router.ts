@@ -1,8 +1,11 @@
+import type { ReloadReport } from './admin/reload-report.ts';
 import { App } from './app.ts';
 import { configFromOptions } from './config/load.ts';
 import type { Config } from './config/schema.ts';
 import type { RouterOptions } from './config/options.ts';
-import type { Settings } from './config/settings.ts';
+import type { ListenSettings, Settings } from './config/settings.ts';
+import { importPlugins, ownPlugins } from './plugins/own-plugins.ts';
+import type { PluginSet } from './plugins/plugin-set.ts';
 import { createLog, type OpenLog } from './observe/log.ts';
 import type { Decision } from './request/decision.ts';
 
@@ -32,18 +35,35 @@ export interface RunningRouter {
  *     await router.stop();
  */
 export class Router {
-  readonly #settings: Settings;
-  readonly #config: Config;
+  #settings: Settings;
+  #config: Config;
+  readonly #plugins: PluginSet;
   #app: App | undefined;
   #log: OpenLog | undefined;
 
-  /** @throws ConfigError naming every option that is wrong. */
+  /**
+   * @param options `plugins` are objects here; `Router.load` takes paths and names of packages as well.
+   * @throws ConfigError naming every option that is wrong.
+   */
   constructor(options: RouterOptions) {
-    const resolved = configFromOptions(options);
+    const { plugins, rest, problems } = ownPlugins(options);
+    const resolved = configFromOptions(rest, plugins);
+    if (problems.length > 0) throw new ConfigError(problems);
     if (resolved.kind === 'error')
       throw new ConfigError(resolved.problems.map((problem) => `${problem.at}: ${problem.message}`));
+    this.#plugins = plugins;
     this.#settings = resolved.settings;
     this.#config = resolved.config;
+  }
+
+  /**
+   * The same with `plugins` that have to be loaded first; relative paths start in the working directory.
+   * @throws ConfigError (as a rejection) also where a module cannot be loaded.
+   */
+  static async load(options: RouterOptions): Promise<Router> {
+    const { exported, problems } = await importPlugins(options.plugins ?? [], process.cwd());
+    if (problems.length > 0) throw new ConfigError(problems);
+    return new Router({ ...options, plugins: exported });
   }
 
   /** Resolves when the router listens; workers join as they are found healthy. */
@@ -53,7 +73,9 @@ export class Router {
     const app = new App(this.#settings, {
       log: log.log,
       config: this.#config,
+      plugins: this.#plugins,
       droppedLogLines: log.dropped,
+      setLogLevel: log.setLevel,
     });
     this.#log = log;
     this.#app = app;
@@ -61,13 +83,38 @@ export class Router {
       const { port, metricsPort } = await app.start();
       const { listen, metrics } = this.#settings;
       return {
-        url: httpUrl(listen.host, port),
+        url: listenerUrl(listen, port),
         metricsUrl: metricsPort === undefined ? undefined : `${httpUrl(metrics.host, metricsPort)}/metrics`,
       };
     } catch (error) {
       await this.stop();
       throw error;
     }
+  }
+
+  /**
+   * Puts other options in force while requests are under way; options that are left out have their defaults. Requests
+   * under way finish with those they began with, and what was learnt is kept. Resolves to what has changed or, with
+   * `dryRun`, would change.
+   *
+   * @throws ConfigError naming every option that is wrong; nothing has changed then.
+   */
+  async reload(options: RouterOptions, { dryRun = false } = {}): Promise<ReloadReport> {
+    if (!this.#app) throw new Error('the router is not running');
+    // Modules are loaded once: whatever `plugins` is now, policies and hooks are those of the start.
+    const resolved = configFromOptions(ownPlugins(options).rest, this.#plugins);
+    const outcome = await this.#app.reload({ who: 'program', dryRun }, resolved);
+    if (outcome.kind !== 'done')
+      throw new ConfigError(
+        outcome.problems.length > 0
+          ? outcome.problems.map((problem) => `${problem.at}: ${problem.message}`)
+          : [outcome.message],
+      );
+    if (!dryRun && resolved.kind === 'ok') {
+      this.#settings = resolved.settings;
+      this.#config = resolved.config;
+    }
+    return outcome.report;
   }
 
   /** Resolves to whether a worker became healthy within `workerStartupTimeoutSecs`. */
@@ -92,8 +139,13 @@ export class Router {
 }
 
 /** A URL for an address that was listened on: wildcards become the loopback, IPv6 gets its brackets. */
-export function httpUrl(host: string, port: number): string {
-  if (host === '0.0.0.0') return `http://127.0.0.1:${port}`;
-  if (host === '::') return `http://[::1]:${port}`;
-  return host.includes(':') ? `http://[${host}]:${port}` : `http://${host}:${port}`;
+export function httpUrl(host: string, port: number, scheme: 'http' | 'https' = 'http'): string {
+  if (host === '0.0.0.0') return `${scheme}://127.0.0.1:${port}`;
+  if (host === '::') return `${scheme}://[::1]:${port}`;
+  return host.includes(':') ? `${scheme}://[${host}]:${port}` : `${scheme}://${host}:${port}`;
+}
+
+/** Where clients connect. */
+export function listenerUrl({ host, tls }: Pick<ListenSettings, 'host' | 'tls'>, port: number): string {
+  return httpUrl(host, port, tls ? 'https' : 'http');
 }

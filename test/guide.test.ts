@@ -17,16 +17,20 @@ import { silentLog, type Log } from '../src/observe/log.ts';
 import { parseSimFlags } from '../src/sim/parse-flags.ts';
 import { run } from './programs.ts';
 import { chat } from './support/chat.ts';
-import { startFleet, type Fleet } from './support/fleet.ts';
+import { startFleet, type Fleet, type FleetOptions } from './support/fleet.ts';
 import { blocksOf, commandsOf, ROOT, type Block, type Command } from './support/pages.ts';
 
 const GUIDES = [
   ...['first-route', 'policies', 'reliability', 'observability', 'operate'],
-  ...['workers-api', 'admin'],
+  ...['workers-api', 'admin', 'model-rules'],
 ].map((name) => `docs/guide/${name}.md`);
 /** Pages whose commands are looked at; the rest of the simulator's page is its own tests' business. */
 const WITH_COMMANDS = [...GUIDES, 'docs/guide/sim.md', 'README.md'];
 const MODELS = ['Qwen/Qwen3-8B', 'sim-model', 'your-model'];
+/** What the router of a page's curl lines needs beside its workers. */
+const ROUTERS: Readonly<Record<string, FleetOptions['router']>> = {
+  'docs/guide/model-rules.md': { modelRules: [{ match: 'gpt-4', rewrite: 'Qwen/Qwen3-8B' }] },
+};
 
 const scratch = mkdtempSync(join(tmpdir(), 'vllm-router-guide-'));
 copyFileSync(join(ROOT, 'deploy/router.yaml'), join(scratch, 'router.yaml'));
@@ -156,8 +160,8 @@ describe('what the pages run', () => {
   }
 });
 
-function startGuideFleet(log: Log = silentLog): Promise<Fleet> {
-  return startFleet({ workers: [{ models: MODELS }, { models: MODELS }], log });
+function startGuideFleet(log: Log = silentLog, router: FleetOptions['router'] = {}): Promise<Fleet> {
+  return startFleet({ workers: [{ models: MODELS }, { models: MODELS }], log, router });
 }
 
 /** The addresses of the pages, replaced by those of a running fleet. */
@@ -175,7 +179,7 @@ async function runCurls(t: TestContext, page: string): Promise<void> {
     t.skip('there is no curl here');
     return;
   }
-  await using fleet = await startGuideFleet();
+  await using fleet = await startGuideFleet(silentLog, ROUTERS[page]);
   let head = '';
   for (const block of blocksOf(page)) {
     if (block.lang === 'sh') {

@@ -17,7 +17,8 @@ const ROWS: readonly (readonly string[])[] = [
   ['commands'],
   ['router.ts'],
   ['app.ts'],
-  ['request', 'admin', 'decisions', 'sim'],
+  ['app'],
+  ['request', 'admin', 'decisions', 'sim', 'plugins'],
   ['routing', 'engines', 'response-cache', 'hooks', 'limits', 'discovery', 'cache-knowledge'],
   ['workers', 'api', 'tokenize'],
   ['config', 'observe', 'http'],
@@ -33,6 +34,7 @@ const VOCABULARY = [
   'src/routing/blocks.ts',
   'src/request/decision.ts',
   'src/config/settings.ts',
+  'src/plugins/plugin.ts',
 ];
 
 /** No sockets, files or timers of their own: a clock, random numbers and whatever talks to a worker are handed in. */

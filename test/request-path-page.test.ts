@@ -34,6 +34,7 @@ test('the steps are drawn in the order in which routeRequest takes them', () => 
     'resolveModel',
     'runHooks',
     'waitForTurn',
+    'preparePolicy',
     'forward',
     'finish',
   ];

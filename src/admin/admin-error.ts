@@ -8,12 +8,17 @@ export const ADMIN_ERRORS = {
     meaning: 'A field is wrong, missing or unknown; `fields` has the path of each.',
   },
   ADD_WORKER_FAILED: { status: 400, meaning: '`POST /add_worker`: the worker could not be registered.' },
+  RELOAD_REFUSED: {
+    status: 400,
+    meaning:
+      'The configuration that was read is not valid, or the router was started without a file; nothing has changed. `problems` has the place of each.',
+  },
   UNAUTHORIZED: { status: 401, meaning: 'The admin key is missing or wrong.' },
   FORBIDDEN: {
     status: 403,
     meaning: 'No admin key is configured and the request does not plainly come from this machine.',
   },
-  NOT_FOUND: { status: 404, meaning: 'There is no such route.' },
+  NOT_FOUND: { status: 404, meaning: 'There is no such route, or no worker lists the model.' },
   WORKER_NOT_FOUND: { status: 404, meaning: 'No worker has that URL, and none is being registered.' },
   METHOD_NOT_ALLOWED: {
     status: 405,
@@ -26,6 +31,7 @@ export const ADMIN_ERRORS = {
   },
   PAYLOAD_TOO_LARGE: { status: 413, meaning: 'The body is larger than 8 MiB.' },
   INTERNAL: { status: 500, meaning: 'A fault in the router; the log has the stack.' },
+  RELOAD_FAILED: { status: 500, meaning: 'The configuration could not be read; nothing has changed.' },
   WORKER_UNREACHABLE: { status: 502, meaning: 'The worker did not answer.' },
   QUEUE_FULL: { status: 503, meaning: 'Too many jobs are open, or the router is stopping.' },
 } as const;

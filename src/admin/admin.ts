@@ -14,13 +14,14 @@ const METRICS_SUFFIX = '/metrics';
 export class Admin {
   readonly registrar: Registrar;
   readonly #context: AdminContext;
-  readonly #paths: AdminPaths;
+  #paths: AdminPaths;
   #server: Promise<AdminServer> | undefined;
 
   constructor(deps: AdminDeps) {
     const { settings, clock, log, registry, ledger } = deps;
     this.registrar = new Registrar({
       ...{ registry, ledger, clock, log, inspect: deps.inspect, onInspected: deps.onInspected },
+      noticesOf: (worker) => deps.policies.noticesOf(worker),
       defaults: settings.workerDefaults,
       startupTimeoutMs: settings.workerStartupTimeoutMs,
       startupCheckIntervalMs: settings.workerStartupCheckIntervalMs,
@@ -28,12 +29,32 @@ export class Admin {
     });
     this.#context = {
       ...deps,
+      // A copy would show those of the start for ever.
+      get settings() {
+        return deps.settings;
+      },
+      get config() {
+        return deps.config;
+      },
       registrar: this.registrar,
       loads: new EngineLoads(clock, deps.clientOf),
       stateFile: this.#stateFile(deps),
       startedAt: clock.now(),
       policyShown: deps.config.policy,
+      modelPoliciesShown: new Map(),
     };
+    this.#paths = new AdminPaths({ openApi: !settings.proxyOperatorRoutes });
+  }
+
+  /** Takes over what is in force after a reload; a policy that was switched to is the configured one again. */
+  reconfigure({ settings, config }: Pick<AdminDeps, 'settings' | 'config'>): void {
+    this.registrar.reconfigure({
+      defaults: settings.workerDefaults,
+      startupTimeoutMs: settings.workerStartupTimeoutMs,
+      startupCheckIntervalMs: settings.workerStartupCheckIntervalMs,
+    });
+    this.#context.policyShown = config.policy;
+    this.#context.modelPoliciesShown.clear();
     this.#paths = new AdminPaths({ openApi: !settings.proxyOperatorRoutes });
   }
 

@@ -13,4 +13,6 @@ export interface AdminContext extends AdminDeps {
   readonly startedAt: number;
   /** The policy in use, in the words of the configuration. */
   policyShown: PolicyBody;
+  /** The same of the models whose policy was switched. */
+  readonly modelPoliciesShown: Map<string, PolicyBody>;
 }

@@ -1,5 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 import type { PredictedIndex } from '../cache-knowledge/predicted-index.ts';
+import type { KnownPlugins } from '../config/plugin-policy-schema.ts';
 import type { Config } from '../config/schema.ts';
 import type { PolicySettings, Settings, WorkerSpec } from '../config/settings.ts';
 import type { WorkerClient } from '../engines/client.ts';
@@ -8,9 +9,11 @@ import type { BodyBytes } from '../http/body.ts';
 import type { Admission } from '../limits/admission.ts';
 import type { Log } from '../observe/log.ts';
 import type { Decision } from '../request/decision.ts';
+import type { Policy } from '../routing/policy.ts';
 import type { LoadLedger } from '../workers/ledger.ts';
 import type { WorkerRegistry } from '../workers/registry.ts';
 import type { Worker } from '../workers/worker.ts';
+import type { LoadedConfig, ReloadOutcome, ReloadRequest } from './reload-report.ts';
 
 /** The latest decision records. */
 export interface DecisionRecords {
@@ -20,11 +23,22 @@ export interface DecisionRecords {
   readonly total: number;
 }
 
-/** The policy of new requests. */
-export interface SwitchablePolicy {
+/** The policies of new requests: the default one, and those of single models. */
+export interface SwitchablePolicies {
   readonly settings: PolicySettings;
-  /** False, and nothing changes, when that is the policy already. */
-  switchTo(settings: PolicySettings): boolean;
+  /** False, and nothing changes, when that is the policy already: the default one, or the model's. */
+  switchTo(settings: PolicySettings, model?: string): boolean;
+  /** The model gets the policy back that it would have without `switchTo`. False when it had no other. */
+  switchBack(model: string): boolean;
+  /** Models whose policy was switched, whether a worker lists them or not. */
+  readonly switched: { readonly size: number; has(model: string): boolean };
+  policyFor(model: string): Policy;
+  /** Models that have a policy of their own, and who said so. */
+  own(): readonly { readonly model: string; readonly policy: string; readonly source: string }[];
+  /** What is wrong with the policy that a worker's labels ask for, if anything. */
+  noticesOf(worker: Worker): readonly string[];
+  /** The same before there is a worker. */
+  noticesOfLabels(labels: Readonly<Record<string, string>>): readonly string[];
   readonly index: PredictedIndex | undefined;
 }
 
@@ -39,6 +53,7 @@ export interface ExplainRequest {
 
 /** What the worker and admin routes look at and act on. The request path is not among it: it is handed in as functions. */
 export interface AdminDeps {
+  /** Those in force: ask anew each time, since a reload replaces them. */
   readonly settings: Settings;
   /** As given and validated, for showing it. */
   readonly config: Config;
@@ -46,16 +61,21 @@ export interface AdminDeps {
   readonly log: Log;
   readonly registry: WorkerRegistry;
   readonly ledger: LoadLedger;
-  readonly admission: Pick<Admission, 'inFlight' | 'queued'>;
+  readonly admission: Pick<Admission, 'inFlight' | 'queued' | 'queuedOf' | 'flowCount' | 'flows'>;
   readonly bodyBytes: BodyBytes;
   readonly decisions: DecisionRecords;
-  readonly policy: SwitchablePolicy;
+  readonly policies: SwitchablePolicies;
+  /** The policies that plugins bring. */
+  readonly plugins: KnownPlugins;
   readonly clientOf: (worker: Worker) => WorkerClient;
   readonly versionOf: (worker: Worker) => string | undefined;
   readonly inspect: (spec: WorkerSpec) => Promise<Inspection>;
   readonly onInspected: (spec: WorkerSpec, inspection: Inspection) => void;
   /** What would be done with a request, as a JSON object. */
-  readonly explain: (request: ExplainRequest) => object;
+  readonly explain: (request: ExplainRequest) => object | Promise<object>;
+  /** Reads the configuration again and puts it in force. Never rejects. */
+  readonly reload: (request: ReloadRequest) => Promise<ReloadOutcome>;
+  readonly loaded: () => LoadedConfig;
   /** Routes outside of here that the router answers by itself, for the description of its API. */
   readonly localRoutes: readonly string[];
 }

@@ -67,7 +67,7 @@ async function flush(context: AdminContext, ranks: readonly Worker[]): Promise<F
     { timeoutMs: FLUSH_TIMEOUT_MS, maxBytes: MAX_ANSWER_BYTES },
   );
   const result = flushResult(answer);
-  if (result.status === 'flushed') for (const { slot } of ranks) context.policy.index?.forget(slot);
+  if (result.status === 'flushed') for (const { slot } of ranks) context.policies.index?.forget(slot);
   return ranks.map(({ id }) => ({ worker: id, ...result }));
 }
 

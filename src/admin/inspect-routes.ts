@@ -3,6 +3,8 @@ import { redactConfig } from '../config/redact.ts';
 import { VERSION } from '../config/version.ts';
 import type { Decision } from '../request/decision.ts';
 import { isOpen } from '../workers/jobs.ts';
+import { queueSchema, queueView } from './queue-view.ts';
+import type { LoadedConfig } from './reload-report.ts';
 import { route, type AdminRoute } from './route.ts';
 import { roundSecs } from './worker-view.ts';
 
@@ -12,9 +14,13 @@ const showConfig = route({
   about:
     'The active configuration in the words of the YAML file, secrets as ***. The policy is the one in use.',
   answers: { 200: { about: 'Every key that has a value.', schema: z.record(z.string(), z.unknown()) } },
-  handle: ({ config, policyShown }) => ({
+  handle: ({ config, policyShown, modelPoliciesShown }) => ({
     status: 200,
-    json: { ...redactConfig(config), policy: policyShown },
+    json: {
+      ...redactConfig(config),
+      policy: policyShown,
+      model_policies: { ...config.model_policies, ...Object.fromEntries(modelPoliciesShown) },
+    },
   }),
 });
 
@@ -24,7 +30,8 @@ const stats = route({
   about: 'What the router holds and does right now.',
   answers: {
     200: {
-      about: '`cache` is about a response cache, which this version does not have.',
+      about:
+        '`cache` is about a response cache, which this version does not have. `queue.longest` has the tenants with the most requests waiting (null: requests without a tenant).',
       schema: z.strictObject({
         version: z.string(),
         uptime_secs: z.number(),
@@ -47,14 +54,22 @@ const stats = route({
         decisions_logged: z.int(),
         decisions_held: z.strictObject({ records: z.int(), bytes: z.int() }),
         requests: z.strictObject({ in_flight: z.int(), queued: z.int(), body_bytes: z.int() }),
+        queue: queueSchema,
         jobs: z.strictObject({ open: z.int(), failed: z.int() }),
         cache_index: z.strictObject({ entries: z.int(), bytes: z.int() }).nullable(),
+        config: z.strictObject({
+          source: z.string().nullable().meta({ description: 'The file; null where there is none' }),
+          loaded_at: z.string().meta({ description: 'When what is in force was read' }),
+          waiting_for_restart: z
+            .array(z.string())
+            .meta({ description: 'Keys whose value in the file is not in force' }),
+        }),
         state_file: z.strictObject({ path: z.string(), error: z.string().nullable() }).nullable(),
       }),
     },
   },
   handle(context) {
-    const { registry, registrar, decisions, admission, clock, policy, stateFile } = context;
+    const { registry, registrar, decisions, admission, clock, policies, stateFile } = context;
     const { workers } = registry;
     const now = clock.now();
     const jobs = registrar.jobs.list();
@@ -72,7 +87,10 @@ const stats = route({
           circuit_open: count(({ breaker }) => breaker.state(now) === 'open'),
           from_api: count((worker) => registrar.isFromApi(worker)),
         },
-        policies: { default: context.policyShown.type, per_model: {} },
+        policies: {
+          default: context.policyShown.type,
+          per_model: Object.fromEntries(policies.own().map(({ model, policy }) => [model, policy])),
+        },
         decisions_logged: decisions.total,
         decisions_held: { records: decisions.size, bytes: decisions.bytes },
         requests: {
@@ -80,16 +98,28 @@ const stats = route({
           queued: admission.queued,
           body_bytes: context.bodyBytes.held,
         },
+        queue: queueView(admission),
         jobs: {
           open: jobs.filter(isOpen).length,
           failed: jobs.filter(({ state }) => state.name === 'failed').length,
         },
-        cache_index: policy.index ? { entries: policy.index.entries, bytes: policy.index.bytes } : null,
+        cache_index: policies.index
+          ? { entries: policies.index.entries, bytes: policies.index.bytes }
+          : null,
+        config: configView(context.loaded()),
         state_file: stateFile ? { path: stateFile.path, error: stateFile.failure ?? null } : null,
       },
     };
   },
 });
+
+function configView({ source, loadedAt, waiting }: LoadedConfig): object {
+  return {
+    source: source ?? null,
+    loaded_at: new Date(loadedAt).toISOString(),
+    waiting_for_restart: waiting,
+  };
+}
 
 const DEFAULT_LIMIT = 50;
 const HIGHEST_LIMIT = 100_000;

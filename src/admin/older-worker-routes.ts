@@ -1,8 +1,8 @@
 import * as z from 'zod';
+import { registrationOf, workerEntry } from '../config/worker-entry.ts';
 import { workerId } from '../config/worker-url.ts';
 import type { AdminContext } from './context.ts';
 import { AdminError } from './admin-error.ts';
-import { registrationOf, workerConfigRequest } from './registration.ts';
 import { route, type AdminRoute, type Answer } from './route.ts';
 import { removal } from './removal.ts';
 import { targetOf } from './worker-url-param.ts';
@@ -21,7 +21,7 @@ const addWorker = route({
     400: { about: 'Why not, in plain text.' },
   },
   async handle(context, { query, note }) {
-    const parsed = workerConfigRequest.safeParse(query);
+    const parsed = workerEntry.safeParse(query);
     if (!parsed.success) return failed(parsed.error.issues[0]?.message ?? 'not a worker URL');
     const registration = registrationOf(parsed.data);
     const target = workerId(registration.address);

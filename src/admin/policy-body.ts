@@ -1,54 +1,72 @@
 import * as z from 'zod';
-import { policySchema, type PolicyConfig } from '../config/policy-schema.ts';
-import { policySettings } from '../config/settings-from-config.ts';
+import { FIXED, livePolicy } from '../config/live-policy-schema.ts';
+import type { AnyPolicyConfig, KnownPlugins } from '../config/plugin-policy-schema.ts';
+import { policySettings } from '../config/policy-settings.ts';
 import type { PolicySettings } from '../config/settings.ts';
 
 /** A policy in the words of the configuration file. */
-export type PolicyBody = PolicyConfig;
-
-const NAMES = policySchema.options.map((option) => option.shape.type.value);
-
-/** Parameters of parts that are made at the start and outlive a switch of the policy. */
-const FIXED = {
-  max_tree_size: 'the predicted index keeps the size it was started with',
-  eviction_interval_secs: 'the predicted index keeps the period it was started with',
-  load_check_interval_secs: 'the workers are polled in the period that was configured',
-} as const;
+export type PolicyBody = AnyPolicyConfig;
 
 /** A policy's name, or an object with `type` and the parameters that can be set while the router runs. */
-export const policyBody = z
-  .preprocess((value) => (typeof value === 'string' ? { type: value } : value), z.unknown())
-  .superRefine((value, context) => {
-    if (typeof value !== 'object' || value === null) {
-      context.addIssue({ code: 'custom', message: 'expected a policy: a name, or an object with type' });
-      return;
-    }
-    const { type } = value as { readonly type?: unknown };
-    if (!NAMES.some((name) => name === type)) {
-      context.addIssue({ code: 'custom', path: ['type'], message: `expected one of ${NAMES.join(', ')}` });
-      return;
-    }
-    for (const [name, why] of Object.entries(FIXED)) {
-      if (name in value) context.addIssue({ code: 'custom', path: [name], message: `is fixed: ${why}` });
-    }
+export const policyBody = livePolicy;
+
+const model = z.string().min(1).max(1024).optional();
+
+/** What is to be switched to which policy: `model` undefined means the default one, `policy` null no policy of its own. */
+export interface PolicySwitch {
+  readonly model: string | undefined;
+  readonly policy: PolicyBody | null;
+}
+
+/**
+ * A policy as above; with `model`, that of one model. Beside `model` the policy may also stand under `policy`, as a name
+ * or an object.
+ */
+export const policySwitch = z
+  .unknown()
+  .transform((value, context): PolicySwitch => {
+    const parts = takeModel(value);
+    const named = model.safeParse(parts.model);
+    const policy = parts.policy === null ? null : policyBody.safeParse(parts.policy);
+    if (!named.success) addIssues(context, named.error, ['model']);
+    if (policy?.success === false) addIssues(context, policy.error, parts.path);
+    if (!named.success || policy?.success === false) return z.NEVER;
+    return { model: named.data, policy: policy && policy.data };
   })
-  .pipe(policySchema)
   .meta({
     anyOf: [
-      { type: 'string', enum: NAMES },
-      { type: 'object', required: ['type'] },
+      { type: 'string' },
+      { type: 'object', required: ['type'], properties: { model: { type: 'string' } } },
+      { type: 'object', required: ['model', 'policy'], properties: { model: { type: 'string' } } },
     ],
-    description: 'The name of a policy, or an object as under `policy` in the configuration file',
+    description:
+      'The name of a policy, or an object as under `policy` in the configuration file; `model` beside it for the policy of one model',
   });
+
+function takeModel(value: unknown): { model?: unknown; policy: unknown; path: readonly string[] } {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return { policy: value, path: [] };
+  const { model: named, ...rest }: { readonly model?: unknown } = value;
+  if (!('policy' in rest) || Object.keys(rest).length > 1) return { model: named, policy: rest, path: [] };
+  return { model: named, policy: rest.policy, path: ['policy'] };
+}
+
+function addIssues(context: z.RefinementCtx, error: z.ZodError, under: readonly string[]): void {
+  for (const { path, message } of error.issues)
+    context.addIssue({ code: 'custom', path: [...under, ...path], message });
+}
 
 /** `policy` for new requests, and as it is shown: what is fixed stays as the router was started. */
 export function compilePolicy(
   policy: PolicyBody,
-  started: { readonly policy: PolicyBody; readonly loadCheckIntervalMs: number },
+  started: {
+    readonly policy: PolicyBody;
+    readonly loadCheckIntervalMs: number;
+    readonly plugins: KnownPlugins;
+  },
 ): { readonly settings: PolicySettings; readonly shown: PolicyBody } {
   const kept = Object.entries(started.policy).filter(([name]) => name in FIXED && name in policy);
   return {
-    settings: policySettings(policy, started.loadCheckIntervalMs / 1000),
+    settings: policySettings(policy, started.loadCheckIntervalMs / 1000, started.plugins),
     shown: { ...policy, ...Object.fromEntries(kept) },
   };
 }

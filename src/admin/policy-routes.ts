@@ -1,6 +1,14 @@
 import * as z from 'zod';
-import { compilePolicy, policyBody } from './policy-body.ts';
+import { pluginPolicyProblems } from '../config/plugin-policy-schema.ts';
+import { policyName } from '../config/settings.ts';
+import { AdminError } from './admin-error.ts';
+import type { AdminContext } from './context.ts';
+import { compilePolicy, policyBody, policySwitch, type PolicyBody } from './policy-body.ts';
 import { route, type AdminRoute } from './route.ts';
+import { invalid } from './validate.ts';
+
+/** Models whose policies may be switched at once. */
+const MOST_SWITCHED = 1000;
 
 const shownPolicy = z.record(z.string(), z.unknown());
 
@@ -9,8 +17,8 @@ const switchPolicy = route({
   path: '/admin/policy',
   action: 'policy.switch',
   about:
-    'Switch the policy. New requests get the new one, those under way keep theirs. The predicted index lives on where both look at it; pinned sessions and turns begin anew. Not kept over a restart.',
-  body: policyBody,
+    'Switch the policy: the default one, or with `model` that of one model (null = back to what it would have without). New requests get the new one, those under way keep theirs. The predicted index lives on where both look at it; pinned sessions and turns begin anew. Not kept over a restart.',
+  body: policySwitch,
   answers: {
     200: {
       about: 'The policy in use from now on.',
@@ -19,24 +27,76 @@ const switchPolicy = route({
         changed: z
           .boolean()
           .meta({ description: 'False where it was the policy already: then nothing is touched' }),
+        model: z.string().optional(),
         policy: shownPolicy,
         previous: shownPolicy,
       }),
     },
     400: { about: 'Unknown policy, wrong parameter, or one that is fixed at the start.' },
+    404: { about: 'No worker lists the model.' },
   },
-  handle(context, { body, note }) {
-    const { settings, shown } = compilePolicy(body, {
-      policy: context.config.policy,
-      loadCheckIntervalMs: context.settings.loadCheckIntervalMs,
-    });
-    const previous = context.policyShown;
-    const changed = context.policy.switchTo(settings);
-    if (changed) context.policyShown = shown;
-    note({ policy: shown.type, previous: previous.type, changed });
-    return { status: 200, json: { status: 'ok', changed, policy: context.policyShown, previous } };
+  handle(context, { body: { model, policy }, note }) {
+    const outcome =
+      model === undefined ? switchDefault(context, policy) : switchModel(context, model, policy);
+    const { changed, policy: now, previous } = outcome;
+    note({ ...(model === undefined ? {} : { model }), policy: now.type, previous: previous.type, changed });
+    const about = model === undefined ? {} : { model };
+    return { status: 200, json: { status: 'ok', changed, ...about, policy: now, previous } };
   },
 });
+
+interface Switched {
+  readonly changed: boolean;
+  readonly policy: { readonly type: string };
+  readonly previous: { readonly type: string };
+}
+
+function switchDefault(context: AdminContext, policy: PolicyBody | null): Switched {
+  if (policy === null) throw invalid([{ path: 'policy', message: 'expected a policy, or a model beside it' }]);
+  const { settings, shown } = compiled(context, policy);
+  const previous = context.policyShown;
+  const changed = context.policies.switchTo(settings);
+  if (changed) context.policyShown = shown;
+  return { changed, policy: context.policyShown, previous };
+}
+
+function switchModel(context: AdminContext, model: string, policy: PolicyBody | null): Switched {
+  const { policies, modelPoliciesShown } = context;
+  const { switched } = policies;
+  const previous = { type: policies.policyFor(model).name };
+  if (policy === null) {
+    const changed = policies.switchBack(model);
+    modelPoliciesShown.delete(model);
+    return { changed, policy: { type: policies.policyFor(model).name }, previous };
+  }
+  if (!context.registry.knows(model))
+    throw new AdminError('NOT_FOUND', `No worker lists the model ${JSON.stringify(model)}`);
+  if (switched.size >= MOST_SWITCHED && !switched.has(model))
+    throw invalid([{ path: 'model', message: `at most ${MOST_SWITCHED} models can be switched` }]);
+  const { settings, shown } = compiled(context, policy);
+  const changed = policies.switchTo(settings, model);
+  modelPoliciesShown.set(model, shown);
+  return { changed, policy: shown, previous };
+}
+
+/** @throws AdminError INVALID_REQUEST where no plugin has such a policy, or the plugin refuses its parameters. */
+function compiled(
+  context: AdminContext,
+  policy: PolicyBody,
+  under: readonly string[] = [],
+): ReturnType<typeof compilePolicy> {
+  const { plugins } = context;
+  const problems = pluginPolicyProblems(policy, plugins).map(({ path, message }) => ({
+    path: [...under, ...path].join('.'),
+    message,
+  }));
+  if (problems.length > 0) throw invalid(problems);
+  return compilePolicy(policy, {
+    plugins,
+    policy: context.config.policy,
+    loadCheckIntervalMs: context.settings.loadCheckIntervalMs,
+  });
+}
 
 const explain = route({
   method: 'POST',
@@ -68,20 +128,19 @@ const explain = route({
         worker: z.string().optional(),
         policy: z.string().optional(),
         reason: z.string().optional(),
+        hooks: z
+          .literal('not_run')
+          .optional()
+          .meta({ description: 'Pre-routing hooks would be asked first; a dry run does not ask them' }),
         candidates: z.array(z.record(z.string(), z.unknown())).optional(),
         error: z.strictObject({ code: z.string(), status: z.int(), message: z.string() }).optional(),
       }),
     },
   },
-  handle(context, { body, note }) {
-    const policy =
-      body.policy &&
-      compilePolicy(body.policy, {
-        policy: context.config.policy,
-        loadCheckIntervalMs: context.settings.loadCheckIntervalMs,
-      }).settings;
-    note({ route: body.path, policy: policy?.type });
-    const result = context.explain({
+  async handle(context, { body, note }) {
+    const policy = body.policy && compiled(context, body.policy, ['policy']).settings;
+    note({ route: body.path, policy: policy && policyName(policy) });
+    const result = await context.explain({
       method: body.method,
       target: body.path,
       headers: Object.entries(body.headers).flatMap(([name, values]) =>

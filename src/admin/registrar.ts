@@ -1,5 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { WorkerDefaults, WorkerSpec } from '../config/settings.ts';
+import { traitsOf, type Registration } from '../config/worker-entry.ts';
+import { specsOf } from '../config/worker-specs.ts';
 import { workerId } from '../config/worker-url.ts';
 import type { Inspection } from '../engines/http/worker-connections.ts';
 import type { Capabilities } from '../engines/http/capabilities.ts';
@@ -9,7 +11,7 @@ import type { LoadLedger } from '../workers/ledger.ts';
 import { Removals, type RemovalOutcome } from '../workers/removals.ts';
 import type { WorkerRegistry } from '../workers/registry.ts';
 import type { Worker } from '../workers/worker.ts';
-import { isSame, plainRegistration, specsOf, type Registration } from './registration.ts';
+import { isSame } from './registration.ts';
 
 export type WorkerJob = Job<Registration>;
 
@@ -28,19 +30,25 @@ export type RemoveOutcome =
   | { readonly kind: 'withdrawn'; readonly job: WorkerJob }
   | { readonly kind: 'unknown' };
 
-export interface RegistrarDeps {
-  readonly registry: WorkerRegistry;
-  readonly ledger: LoadLedger;
-  readonly clock: Clock;
-  readonly log: Log;
+/** What the configuration says about registering. */
+export interface RegistrarSettings {
   readonly defaults: WorkerDefaults;
-  readonly inspect: (spec: WorkerSpec) => Promise<Inspection>;
-  /** The registered worker's version, as inspected. */
-  readonly onInspected: (spec: WorkerSpec, inspection: Inspection) => void;
   /** A worker that is not healthy for this long is not registered. */
   readonly startupTimeoutMs: number;
   /** Longest pause between two tries. */
   readonly startupCheckIntervalMs: number;
+}
+
+export interface RegistrarDeps extends RegistrarSettings {
+  readonly registry: WorkerRegistry;
+  readonly ledger: LoadLedger;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly inspect: (spec: WorkerSpec) => Promise<Inspection>;
+  /** The registered worker's version, as inspected. */
+  readonly onInspected: (spec: WorkerSpec, inspection: Inspection) => void;
+  /** What there is to say about a worker that has been registered. */
+  readonly noticesOf: (worker: Worker) => readonly string[];
   /** What was registered through the API has changed. */
   readonly onChange: () => void;
 }
@@ -55,6 +63,7 @@ export const DRAIN_TIMEOUT_MS = 300_000;
 export class Registrar {
   readonly jobs: JobQueue<Registration>;
   readonly #deps: RegistrarDeps;
+  #settings: RegistrarSettings;
   readonly #removals: Removals<Registration>;
   /** By worker id, from the moment it was accepted: what was asked for through the API. */
   readonly #asked = new Map<string, Registration>();
@@ -64,6 +73,7 @@ export class Registrar {
   constructor(deps: RegistrarDeps) {
     const { clock, registry, ledger, log } = deps;
     this.#deps = deps;
+    this.#settings = deps;
     this.jobs = new JobQueue({ clock, limits: LIMITS, onEnd: (job) => this.#onEnd(job) });
     this.#removals = new Removals({
       ...{ clock, registry, ledger, jobs: this.jobs },
@@ -79,14 +89,44 @@ export class Registrar {
     });
   }
 
+  /** For registrations from now on; jobs under way go on as they began. */
+  reconfigure(settings: RegistrarSettings): void {
+    this.#settings = settings;
+  }
+
+  /** Drains and removes one worker that the configuration no longer names. False: no more jobs fit. */
+  retire(worker: Worker): boolean {
+    const limit = { timeoutMs: DRAIN_TIMEOUT_MS, explicit: false };
+    const { kind } = this.#removals.start(worker.id, [worker], this.registrationOf(worker), limit);
+    return kind === 'accepted' || kind === 'draining';
+  }
+
+  /** Calls off the removal of a worker that is being drained. */
+  keep(worker: Worker): void {
+    if (this.#removals.cancel([worker]).length === 0) return;
+    this.#deps.registry.reportUndrained(worker);
+    this.#deps.onChange();
+  }
+
+  /** Whether that many workers can be retired now. */
+  hasRoomFor(jobs: number): boolean {
+    return this.jobs.open + jobs <= LIMITS.open;
+  }
+
+  /** What a worker that was registered through the API is by these defaults: they may have another key for it. */
+  specUnder(defaults: WorkerDefaults, worker: Worker): WorkerSpec {
+    const [spec = worker.spec] = specsOf(this.registrationOf(worker), defaults);
+    return spec;
+  }
+
   /** Takes workers back from the state file. They are used once they are found healthy, as those of the configuration. */
   restore(registrations: readonly Registration[]): void {
     for (const registration of registrations) {
-      for (const spec of specsOf(registration, this.#deps.defaults)) {
+      for (const spec of specsOf(registration, this.#settings.defaults)) {
         // The configuration's own workers come first.
         if (this.#deps.registry.get(spec.id)) continue;
         this.#asked.set(spec.id, rankOf(registration, spec));
-        this.#join(spec, registration, undefined);
+        this.#join(spec, undefined);
       }
     }
   }
@@ -101,7 +141,10 @@ export class Registrar {
   }
 
   registrationOf(worker: Worker): Registration {
-    return this.#asked.get(worker.id) ?? plainRegistration(worker.spec);
+    const { baseUrl, rank, apiKey } = worker.spec;
+    return (
+      this.#asked.get(worker.id) ?? { address: { baseUrl, rank }, ...traitsOf(worker.traits), apiKey }
+    );
   }
 
   isFromApi(worker: Worker): boolean {
@@ -130,7 +173,8 @@ export class Registrar {
   }
 
   add(registration: Registration): AddOutcome {
-    const { registry, defaults } = this.#deps;
+    const { registry } = this.#deps;
+    const { defaults } = this.#settings;
     const target = workerId(registration.address);
     const pending = this.#pendingAdd(target);
     if (pending)
@@ -145,6 +189,7 @@ export class Registrar {
     if (different) return { kind: 'conflict', message: `${different.id} is registered with other settings` };
     if (known.length < specs.length) return this.#submit(registration, specs);
     if (this.#removals.cancel(known).length === 0) return { kind: 'present', workers: known };
+    for (const worker of known) registry.reportUndrained(worker);
     this.#deps.onChange();
     return { kind: 'undrained', workers: known };
   }
@@ -187,7 +232,8 @@ export class Registrar {
   }
 
   #submit(registration: Registration, specs: readonly WorkerSpec[]): AddOutcome {
-    const { clock, startupTimeoutMs, startupCheckIntervalMs, onChange } = this.#deps;
+    const { clock, onChange } = this.#deps;
+    const { startupTimeoutMs, startupCheckIntervalMs } = this.#settings;
     const startedAt = clock.now();
     let pauseMs = FIRST_PAUSE_MS;
     const submitted = this.jobs.submit({
@@ -210,6 +256,9 @@ export class Registrar {
     if (submitted.kind === 'busy')
       return { kind: 'conflict', message: `${submitted.job.target} has another job that has not ended` };
     for (const spec of specs) this.#asked.set(spec.id, rankOf(registration, spec));
+    const { modelId } = registration;
+    // Its model is no unknown one meanwhile.
+    if (modelId !== undefined) void this.jobs.ended(submitted.job).then(this.#deps.registry.announce(modelId));
     onChange();
     return submitted;
   }
@@ -232,48 +281,42 @@ export class Registrar {
         reason: `the worker lists ${listed.join(', ') || 'no model'}, not model_id ${modelId}`,
       };
     for (const spec of specs) {
-      if (!this.#deps.registry.get(spec.id)) this.#join(spec, registration, found);
+      if (!this.#deps.registry.get(spec.id)) this.#join(spec, found);
     }
-    return { kind: 'done' };
+    const worker = this.#deps.registry.get(first.id);
+    return { kind: 'done', notices: worker ? this.#deps.noticesOf(worker) : [] };
   }
 
   /** The worker is usable at once where it has just been found healthy. */
-  #join(
-    spec: WorkerSpec,
-    { modelId }: Registration,
-    found: Extract<Inspection, { ok: true }> | undefined,
-  ): void {
+  #join(spec: WorkerSpec, found: Extract<Inspection, { ok: true }> | undefined): void {
     const { registry, onInspected } = this.#deps;
     const worker = registry.add(spec);
-    // An engine without /v1/models serves what it was registered for.
-    const claimed = modelId === undefined ? undefined : { ids: new Set([modelId]), cards: [card(modelId)] };
-    const models = found?.models ?? claimed;
-    if (models) registry.setModels(worker, models.ids, models.cards);
     if (!found) return;
+    if (found.models) registry.setModels(worker, found.models.ids, found.models.cards);
     onInspected(spec, found);
     this.#capabilities.set(spec.id, found.capabilities);
     registry.reportCheck(worker, true);
   }
 
   #onEnd(job: WorkerJob): void {
-    const { log, registry, defaults, onChange } = this.#deps;
+    const { log, registry, onChange } = this.#deps;
+    const { defaults } = this.#settings;
     const about = { job: job.id, worker: job.target, tries: job.tries };
     const what = job.kind === 'add' ? 'registration' : 'removal';
     if (job.state.name === 'failed')
       log.warn({ ...about, reason: job.state.reason }, `worker ${what} failed`);
-    else log.info(about, `worker ${what} done`);
+    else log.info({ ...about, ...noticesIn(job) }, `worker ${what} done`);
     if (this.#closed || job.kind !== 'add' || job.state.name !== 'failed') return;
     for (const { id } of specsOf(job.about, defaults)) if (!registry.get(id)) this.#asked.delete(id);
     onChange();
   }
 }
 
+function noticesIn({ state }: WorkerJob): { notices?: readonly string[] } {
+  return state.name === 'done' && state.notices.length > 0 ? { notices: state.notices } : {};
+}
+
 /** The part of a registration that concerns one of its workers. */
 function rankOf(registration: Registration, { baseUrl, rank }: WorkerSpec): Registration {
   return { ...registration, address: { baseUrl, rank } };
-}
-
-/** A model card as vLLM writes them. */
-function card(id: string): Readonly<Record<string, unknown>> {
-  return { id, object: 'model', owned_by: 'vllm', root: id, parent: null };
 }

@@ -1,15 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { WorkerDefaults } from '../config/settings.ts';
-import {
-  isSame,
-  plainRegistration,
-  registrationOf,
-  requestOf,
-  specsOf,
-  workerConfigRequest,
-  type Registration,
-} from './registration.ts';
+import { registrationOf, workerEntry, type Registration } from '../config/worker-entry.ts';
+import { specsOf } from '../config/worker-specs.ts';
+import { isSame, plainRegistration, requestOf } from './registration.ts';
 import { fieldProblems } from './validate.ts';
 
 const DEFAULTS: WorkerDefaults = {
@@ -19,11 +13,11 @@ const DEFAULTS: WorkerDefaults = {
 };
 
 function parse(body: unknown): Registration {
-  return registrationOf(workerConfigRequest.parse(body));
+  return registrationOf(workerEntry.parse(body));
 }
 
 function problems(body: unknown): string[] {
-  const parsed = workerConfigRequest.safeParse(body);
+  const parsed = workerEntry.safeParse(body);
   assert.equal(parsed.success, false);
   return parsed.success ? [] : fieldProblems(parsed.error).map(({ path, message }) => `${path}: ${message}`);
 }

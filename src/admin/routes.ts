@@ -4,6 +4,7 @@ import { INSPECT_ROUTES } from './inspect-routes.ts';
 import { OLDER_WORKER_ROUTES } from './older-worker-routes.ts';
 import { describeApi } from './openapi.ts';
 import { POLICY_ROUTES } from './policy-routes.ts';
+import { RELOAD_ROUTES } from './reload-routes.ts';
 import { route, type AdminRoute } from './route.ts';
 import { WORKER_ROUTES } from './worker-routes.ts';
 
@@ -25,6 +26,7 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   ...DRAIN_ROUTES,
   ...INSPECT_ROUTES,
   ...POLICY_ROUTES,
+  ...RELOAD_ROUTES,
   description('/openapi.json'),
   description('/admin/openapi.json'),
 ];

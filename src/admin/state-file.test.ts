@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { VirtualClock } from '../base/virtual-clock.ts';
-import { registrationOf, workerConfigRequest, type Registration } from './registration.ts';
+import { registrationOf, workerEntry, type Registration } from '../config/worker-entry.ts';
 import { StateFile, StateFileError } from './state-file.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'state-file-'));
@@ -23,7 +23,7 @@ after(() => {
 });
 
 function registration(url: string): Registration {
-  return registrationOf(workerConfigRequest.parse({ url, api_key: 'secret-key' }));
+  return registrationOf(workerEntry.parse({ url, api_key: 'secret-key' }));
 }
 
 let files = 0;

@@ -4,7 +4,8 @@ import { dirname, resolve } from 'node:path';
 import * as z from 'zod';
 import type { Clock, Timer } from '../base/clock.ts';
 import { ensureDir } from '../base/ensure-dir.ts';
-import { registrationOf, requestOf, workerConfigRequest, type Registration } from './registration.ts';
+import { registrationOf, workerEntry, type Registration } from '../config/worker-entry.ts';
+import { requestOf } from './registration.ts';
 import { fieldProblems } from './validate.ts';
 
 /** The state file cannot be used. The message says what is wrong and what to do. */
@@ -17,7 +18,7 @@ const stateSchema = z.strictObject({
   version: z.literal(VERSION, {
     error: `expected ${VERSION}: another version of vllm-router wrote this file`,
   }),
-  workers: z.array(workerConfigRequest),
+  workers: z.array(workerEntry),
 });
 
 const RETRY_MS = 5_000;

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { registrationOf, workerEntry, type Registration } from '../config/worker-entry.ts';
 import { workerId } from '../config/worker-url.ts';
 import { collect } from '../engines/collect.ts';
 import { probeHeaders } from '../engines/http/probe.ts';
@@ -6,7 +7,6 @@ import { isOpen } from '../workers/jobs.ts';
 import type { Worker } from '../workers/worker.ts';
 import { AdminError } from './admin-error.ts';
 import type { AdminContext } from './context.ts';
-import { registrationOf, workerConfigRequest, type Registration } from './registration.ts';
 import { queueFull, removal, removed } from './removal.ts';
 import { route, type AdminRoute, type Answer } from './route.ts';
 import { notFound, targetOfPath } from './worker-url-param.ts';
@@ -23,7 +23,7 @@ const addWorker = route({
   action: 'worker.add',
   about:
     'Register a worker. It is probed and joins in the background; asking again for the same is harmless.',
-  body: workerConfigRequest,
+  body: workerEntry,
   answers: {
     200: {
       about: 'Registered already, with the same settings.',
@@ -111,11 +111,9 @@ function present(context: AdminContext, workers: readonly Worker[]): Answer {
   };
 }
 
-/** What was accepted and yet changes less than one may think. */
-function noticesOf(context: AdminContext, { priority, cost, labels }: Registration): string[] {
-  const notices: string[] = [];
-  if (priority !== 50 || cost !== 1 || Object.keys(labels).length > 0)
-    notices.push('priority, cost and labels are kept and shown; no choice depends on them in this version');
+/** What was accepted and yet is less than one may think. */
+function noticesOf(context: AdminContext, { labels }: Registration): string[] {
+  const notices = [...context.policies.noticesOfLabels(labels)];
   const failure = context.stateFile?.failure;
   if (failure !== undefined)
     notices.push(`the state file could not be written and is tried again: ${failure}`);
@@ -138,6 +136,11 @@ const listWorkers = route({
           regular_count: z.int(),
           healthy_count: z.int(),
           draining_count: z.int(),
+          total_workers: z.int(),
+          healthy_workers: z.int(),
+          total_models: z.int().meta({ description: 'Names that workers list, aliases and adapters included' }),
+          total_load: z.number(),
+          by_type: z.strictObject({ regular: z.int(), prefill: z.literal(0), decode: z.literal(0) }),
         }),
         jobs: z.array(jobView),
       }),
@@ -151,18 +154,31 @@ const listWorkers = route({
       json: {
         workers: workers.map((worker) => showWorker(context, worker)),
         total: workers.length,
-        stats: {
-          prefill_count: 0,
-          decode_count: 0,
-          regular_count: workers.length,
-          healthy_count: workers.filter(({ health }) => health.healthy).length,
-          draining_count: workers.filter(({ draining }) => draining).length,
-        },
+        stats: statsOf(context),
         jobs: jobs.map(showJob),
       },
     };
   },
 });
+
+/** The counts of the reference routers' single mode, then those of their gateway mode. */
+function statsOf({ registry, ledger }: AdminContext): Readonly<Record<string, unknown>> {
+  const { workers } = registry;
+  const total = workers.length;
+  const healthy = workers.filter(({ health }) => health.healthy).length;
+  return {
+    prefill_count: 0,
+    decode_count: 0,
+    regular_count: total,
+    healthy_count: healthy,
+    draining_count: workers.filter(({ draining }) => draining).length,
+    total_workers: total,
+    healthy_workers: healthy,
+    total_models: registry.models.size,
+    total_load: workers.reduce((sum, { slot }) => sum + ledger.running(slot), 0),
+    by_type: { regular: total, prefill: 0, decode: 0 },
+  };
+}
 
 const showOne = route({
   method: 'GET',

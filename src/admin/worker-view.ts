@@ -1,10 +1,10 @@
 import * as z from 'zod';
+import type { Registration } from '../config/worker-entry.ts';
 import { workerId } from '../config/worker-url.ts';
 import { isOpen } from '../workers/jobs.ts';
 import type { Worker } from '../workers/worker.ts';
 import type { AdminContext } from './context.ts';
 import type { WorkerJob } from './registrar.ts';
-import type { Registration } from './registration.ts';
 
 /** A job, as it is shown. */
 export const jobView = z.strictObject({
@@ -13,6 +13,9 @@ export const jobView = z.strictObject({
   url: z.string(),
   status: z.enum(['queued', 'running', 'done', 'failed']),
   reason: z.string().nullable().meta({ description: 'Why it failed, or what the last try came to' }),
+  notices: z
+    .array(z.string())
+    .meta({ description: 'What was done otherwise than one may think, e.g. a policy label without effect' }),
   tries: z.int(),
   created_at: z.iso.datetime(),
   ended_at: z.iso.datetime().nullable(),
@@ -33,7 +36,8 @@ export const workerView = z.strictObject({
   rank: z.int().nullable(),
   source: z.enum(['config', 'api']),
   labels: z.record(z.string(), z.string()),
-  policy: z.string(),
+  policy: z.string().meta({ description: 'Of its models; the default one where they have several' }),
+  notices: z.array(z.string()).meta({ description: 'What is wrong with its labels' }),
   models: z.array(z.string()),
   version: z.string().nullable(),
   draining: z.boolean(),
@@ -80,6 +84,7 @@ export function showJob(job: WorkerJob): z.output<typeof jobView> {
     url: job.target,
     status: state.name,
     reason: 'reason' in state ? (state.reason ?? null) : null,
+    notices: state.name === 'done' ? [...state.notices] : [],
     tries: job.tries,
     created_at: new Date(job.createdAt).toISOString(),
     ended_at: 'endedAt' in state ? new Date(state.endedAt).toISOString() : null,
@@ -108,7 +113,8 @@ export function showWorker(context: AdminContext, worker: Worker): z.output<type
     rank: spec.rank ?? null,
     source: registrar.isFromApi(worker) ? 'api' : 'config',
     labels: registration.labels,
-    policy: context.policyShown.type,
+    policy: policyOf(context, worker),
+    notices: [...context.policies.noticesOf(worker)],
     models: [...worker.models],
     version: context.versionOf(worker) ?? null,
     draining: worker.draining,
@@ -149,6 +155,17 @@ export function showPending(job: WorkerJob): z.output<typeof pendingView> {
 
 export function roundSecs(ms: number): number {
   return Math.round(ms) / 1000;
+}
+
+/** Models may have policies of their own; where those of a worker differ, none of them is the worker's. */
+function policyOf({ policies, policyShown }: AdminContext, { models }: Worker): string {
+  const names = new Set<string>();
+  for (const model of models) {
+    names.add(policies.policyFor(model).name);
+    if (names.size > 1) break;
+  }
+  const [only, another] = names;
+  return only === undefined || another !== undefined ? policyShown.type : only;
 }
 
 function firstOf(names: ReadonlySet<string>): string | undefined {

@@ -7,6 +7,8 @@ export interface ErrorFacts {
   readonly code: string;
   readonly spec: ErrorSpec;
   readonly message: string;
+  /** The field of the request that is to blame, for OpenAI's shape. */
+  readonly param?: string | undefined;
 }
 
 /** The JSON body of an error made by the router: OpenAI's `{error: {...}}`, or Anthropic's on its routes. */
@@ -18,7 +20,7 @@ export function errorBody(dialect: Dialect, facts: ErrorFacts): string {
     });
   }
   return JSON.stringify({
-    error: { message: facts.message, type: facts.spec.type, param: null, code: facts.code },
+    error: { message: facts.message, type: facts.spec.type, param: facts.param ?? null, code: facts.code },
   });
 }
 

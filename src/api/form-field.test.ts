@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { formField } from './form-field.ts';
+import { formField, formFields, repeatsDecidingFormField, replaceFormField } from './form-field.ts';
 
 const TYPE = 'multipart/form-data; boundary=xYz';
 
@@ -57,5 +57,51 @@ test('no file content hides the field or breaks the search', () => {
       assert.equal(formField(body, TYPE, 'model'), 'm');
     }),
     { seed: 7 },
+  );
+});
+
+test('of two fields with one name the last counts, and both are found', () => {
+  const body = Buffer.concat([part('model', 'a'), part('file', 'RIFF'), part('model', 'b'), END]);
+  assert.equal(formField(body, TYPE, 'model'), 'b');
+  assert.equal(repeatsDecidingFormField(formFields(body, TYPE)), true);
+  const once = Buffer.concat([part('model', 'a'), part('models', 'b'), part('stream', 'true'), END]);
+  assert.equal(repeatsDecidingFormField(formFields(once, TYPE)), false);
+});
+
+test('names that only some parsers read are read, too', () => {
+  for (const head of [
+    "Content-Disposition: form-data; name*=utf-8''mod%65l",
+    'content-disposition: form-data; filename="a; name=x"; name="model"',
+    'Content-Type: text/plain\r\nContent-Disposition: form-data; NAME=model',
+  ]) {
+    const body = Buffer.from(`--xYz\r\n${head}\r\n\r\nm\r\n--xYz--\r\n`);
+    assert.equal(formField(body, TYPE, 'model'), 'm', head);
+  }
+});
+
+test('a delimiter stands at the beginning of a line and is no part of a longer word', () => {
+  const file = part('file', '--xYz\r\nContent-Disposition: form-data; name="model"\r\n\r\nno\r\n--xYzz\r\n');
+  const inside = Buffer.from(file.toString().replace('\r\n\r\n--xYz', '\r\n\r\n.--xYz'));
+  assert.equal(formField(Buffer.concat([inside, part('model', 'yes'), END]), TYPE, 'model'), 'yes');
+  assert.equal(formFields(Buffer.concat([inside, part('model', 'yes'), END]), TYPE).length, 2);
+});
+
+test('every value of the field is replaced, and every byte outside of these stays', () => {
+  const field = fc.record({
+    name: fc.constantFrom('model', 'model', 'file', 'stream', 'models'),
+    value: fc.uint8Array({ maxLength: 60 }).map((bytes) => Buffer.from(bytes)),
+  });
+  fc.assert(
+    fc.property(fc.array(field, { maxLength: 6 }), fc.string({ unit: 'grapheme' }), (fields, name) => {
+      fc.pre(!name.includes('--xYz') && fields.every(({ value }) => !value.includes('--xYz')));
+      const form = (edited: boolean): Buffer =>
+        Buffer.concat([
+          ...fields.map((one) => part(one.name, edited && one.name === 'model' ? name : one.value)),
+          END,
+        ]);
+      const wanted = fields.some((one) => one.name === 'model') ? form(true) : undefined;
+      assert.deepEqual(replaceFormField(form(false), TYPE, 'model', name), wanted);
+    }),
+    { seed: 7, numRuns: 500 },
   );
 });

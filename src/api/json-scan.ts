@@ -22,31 +22,63 @@ const CLOSE_BRACE = 0x7d;
 const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
 
+/** Python's parser, and so vLLM, reads past a byte order mark. */
+export function bomLength(bytes: Buffer): 0 | 3 {
+  return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0;
+}
+
 /**
  * The members in order, duplicates included, or undefined when the bytes are not one JSON object of at most
  * `MOST_MEMBERS` members. Values are checked for balanced brackets and closed strings only; the worker's own parser is the judge of the rest.
  */
 export function scanMembers(json: Buffer): JsonMember[] | undefined {
-  let at = skipSpace(json, 0);
-  if (json[at] !== OPEN_BRACE) return undefined;
   const members: JsonMember[] = [];
+  const whole = visitMembers(json, (keyStart, keyEnd, start, end) => {
+    const key = decodeString(json.subarray(keyStart, keyEnd));
+    return key !== undefined && members.push({ key, start, end }) <= MOST_MEMBERS;
+  });
+  return whole ? members : undefined;
+}
+
+/**
+ * The members with one of these keys, however the keys are escaped, in order, duplicates included; undefined when the
+ * bytes are not one JSON object. The other members cost nothing but their bytes, so there may be any number of them.
+ */
+export function findMembers(json: Buffer, keys: readonly string[]): JsonMember[] | undefined {
+  const found: JsonMember[] = [];
+  const longest = Math.max(...keys.map((key) => key.length));
+  const whole = visitMembers(json, (keyStart, keyEnd, start, end) => {
+    // Every character of a key takes at most the six bytes of its escape.
+    if (keyEnd - keyStart - 2 > 6 * longest) return true;
+    const key = decodeString(json.subarray(keyStart, keyEnd));
+    if (key !== undefined && keys.includes(key)) found.push({ key, start, end });
+    return found.length <= MOST_MEMBERS;
+  });
+  return whole ? found : undefined;
+}
+
+/** Key ranges include the quotes. False when the bytes are not one JSON object, or `visit` was not content. */
+function visitMembers(
+  json: Buffer,
+  visit: (keyStart: number, keyEnd: number, start: number, end: number) => boolean,
+): boolean {
+  let at = skipSpace(json, 0);
+  if (json[at] !== OPEN_BRACE) return false;
   at = skipSpace(json, at + 1);
-  if (json[at] === CLOSE_BRACE) return skipSpace(json, at + 1) === json.length ? members : undefined;
+  if (json[at] === CLOSE_BRACE) return skipSpace(json, at + 1) === json.length;
   for (;;) {
-    if (json[at] !== QUOTE) return undefined;
-    const keyEnd = endOfString(json, at);
-    if (keyEnd < 0) return undefined;
-    const key = decodeString(json.subarray(at, keyEnd));
-    if (key === undefined) return undefined;
+    if (json[at] !== QUOTE) return false;
+    const keyStart = at;
+    const keyEnd = endOfString(json, keyStart);
+    if (keyEnd < 0) return false;
     at = skipSpace(json, keyEnd);
-    if (json[at] !== COLON) return undefined;
+    if (json[at] !== COLON) return false;
     const start = skipSpace(json, at + 1);
     const end = endOfValue(json, start);
-    if (end <= start) return undefined;
-    if (members.push({ key, start, end }) > MOST_MEMBERS) return undefined;
+    if (end <= start || !visit(keyStart, keyEnd, start, end)) return false;
     at = skipSpace(json, end);
-    if (json[at] === CLOSE_BRACE) return skipSpace(json, at + 1) === json.length ? members : undefined;
-    if (json[at] !== COMMA) return undefined;
+    if (json[at] === CLOSE_BRACE) return skipSpace(json, at + 1) === json.length;
+    if (json[at] !== COMMA) return false;
     at = skipSpace(json, at + 1);
   }
 }

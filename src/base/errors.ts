@@ -17,7 +17,8 @@ export interface ErrorSpec {
     | 'service_unavailable'
     | 'server_error'
     | 'timeout_error'
-    | 'authentication_error';
+    | 'authentication_error'
+    | 'permission_error';
   readonly meaning: string;
 }
 
@@ -28,6 +29,14 @@ export const ERRORS = {
     retryable: false,
     type: 'invalid_request_error',
     meaning: 'The body of an inference request is not valid JSON, or not a JSON object.',
+  },
+  duplicate_field: {
+    status: 400,
+    source: 'client',
+    retryable: false,
+    type: 'invalid_request_error',
+    meaning:
+      'The body names model or stream twice. Refused where model rules, client keys or hooks are configured: what is judged and what a worker reads could be two things.',
   },
   invalid_request: {
     status: 400,
@@ -56,7 +65,118 @@ export const ERRORS = {
     source: 'client',
     retryable: false,
     type: 'not_found_error',
-    meaning: 'No worker lists the model and unknown_model is set to reject.',
+    meaning:
+      'No worker lists the model and unknown_model is set to reject. The message names the nearest model that the caller may use.',
+  },
+  hook_rejected: {
+    status: 403,
+    source: 'client',
+    retryable: false,
+    type: 'invalid_request_error',
+    meaning: "A pre-routing hook rejected the request (on_reject: block403). The message is the hook's reason.",
+  },
+  hook_rejected_400: {
+    status: 400,
+    source: 'client',
+    retryable: false,
+    type: 'invalid_request_error',
+    meaning: "A pre-routing hook rejected the request (on_reject: block400). The message is the hook's reason.",
+  },
+  hook_cannot_inspect: {
+    status: 403,
+    source: 'client',
+    retryable: false,
+    type: 'invalid_request_error',
+    meaning:
+      'A WebSocket tunnel, which pre-routing hooks cannot look into; a hook lets it through with tunnels: pass.',
+  },
+  hook_bad_transform: {
+    status: 400,
+    source: 'router',
+    retryable: false,
+    type: 'invalid_request_error',
+    meaning: 'The body that a pre-routing hook put in place is not a JSON object that the route can take.',
+  },
+  missing_api_key: {
+    status: 401,
+    source: 'client',
+    retryable: false,
+    type: 'authentication_error',
+    meaning: 'Keys are checked and the request brings none.',
+  },
+  invalid_api_key: {
+    status: 401,
+    source: 'client',
+    retryable: false,
+    type: 'authentication_error',
+    meaning: 'The key is not known, or every service of api_key_validation_urls refuses it.',
+  },
+  client_certificate_refused: {
+    status: 403,
+    source: 'client',
+    retryable: false,
+    type: 'permission_error',
+    meaning:
+      'The client presented no certificate where ssl_cert_reqs is required, or one that ssl_ca_certs does not vouch for. The connection is closed.',
+  },
+  key_disabled: {
+    status: 403,
+    source: 'client',
+    retryable: false,
+    type: 'permission_error',
+    meaning: 'The tenant that the key belongs to has enabled: false.',
+  },
+  key_validation_unavailable: {
+    status: 503,
+    source: 'router',
+    retryable: false,
+    type: 'service_unavailable',
+    meaning:
+      'No service of api_key_validation_urls accepts the key, and at least one of them did not say. Nothing is remembered of it.',
+  },
+  model_not_allowed: {
+    status: 403,
+    source: 'client',
+    retryable: false,
+    type: 'permission_error',
+    meaning:
+      "The model is not among the tenant's allowed_models: as it was asked for, or the one behind that name. Also for requests without a model that could reach such a one.",
+  },
+  response_not_found: {
+    status: 404,
+    source: 'client',
+    retryable: false,
+    type: 'not_found_error',
+    meaning: 'The stored response was made by another tenant; to the caller it does not exist.',
+  },
+  rate_limit_exceeded: {
+    status: 429,
+    source: 'client',
+    retryable: false,
+    type: 'rate_limit_error',
+    meaning: "The tenant's requests come faster than its rate_limit_rps.",
+  },
+  concurrency_exceeded: {
+    status: 429,
+    source: 'client',
+    retryable: false,
+    type: 'rate_limit_error',
+    meaning: 'The tenant has max_concurrent requests inside the router, waiting ones included.',
+  },
+  tokens_exceeded: {
+    status: 429,
+    source: 'client',
+    retryable: false,
+    type: 'rate_limit_error',
+    meaning:
+      "The tenant's tokens_per_minute are spent, or reserved by its requests under way; or the request alone may take more than that.",
+  },
+  model_required: {
+    status: 400,
+    source: 'client',
+    retryable: false,
+    type: 'invalid_request_error',
+    meaning: 'The request names no model, and with enable_igw there is not just one that it could mean.',
   },
   payload_too_large: {
     status: 413,
@@ -92,7 +212,8 @@ export const ERRORS = {
     source: 'router',
     retryable: false,
     type: 'rate_limit_error',
-    meaning: 'max_concurrent_requests are in flight and queue_size requests are waiting already.',
+    meaning:
+      'max_concurrent_requests are in flight and queue_size requests are waiting already. Also for a request that waited, when its place went to one of a higher priority class or of a tenant with fewer waiting.',
   },
   queue_timeout: {
     status: 408,
@@ -115,6 +236,14 @@ export const ERRORS = {
     type: 'service_unavailable',
     meaning:
       'No worker for the model can take the request: none registered, or all unhealthy, draining or already tried.',
+  },
+  no_worker_matches: {
+    status: 503,
+    source: 'router',
+    retryable: false,
+    type: 'service_unavailable',
+    meaning:
+      'No worker for the model has the priority that x-worker-priority asks for, or a cost that x-max-cost allows, whatever its state.',
   },
   worker_removed: {
     status: 503,
@@ -144,6 +273,21 @@ export const ERRORS = {
     retryable: false,
     type: 'server_error',
     meaning: 'A fault in the router. The log has the stack under the same request id.',
+  },
+  hook_failed: {
+    status: 502,
+    source: 'router',
+    retryable: false,
+    type: 'server_error',
+    meaning:
+      'A pre-routing hook with on_error: block could not be asked or gave no valid answer, or its circuit is open.',
+  },
+  hook_timeout: {
+    status: 502,
+    source: 'router',
+    retryable: false,
+    type: 'server_error',
+    meaning: 'A pre-routing hook with on_error: block did not answer within its timeout_ms.',
   },
   connect_failed: {
     status: 502,
@@ -196,11 +340,21 @@ export class RouterError extends Error {
   readonly code: ErrorCode;
   /** Seconds for `Retry-After`, where the router knows a better number than 1. */
   readonly retryAfterSecs: number | undefined;
+  /** The field of the request that is to blame: OpenAI's `error.param`. */
+  readonly param: string | undefined;
+  /** Further headers of the answer, a flat list of names and values. */
+  readonly headers: readonly string[];
 
-  constructor(code: ErrorCode, message: string, options: { cause?: unknown; retryAfterSecs?: number } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { cause?: unknown; retryAfterSecs?: number; param?: string; headers?: readonly string[] } = {},
+  ) {
     super(message, options.cause === undefined ? {} : { cause: options.cause });
     this.code = code;
     this.retryAfterSecs = options.retryAfterSecs;
+    this.param = options.param;
+    this.headers = options.headers ?? [];
   }
 
   get spec(): ErrorSpec {

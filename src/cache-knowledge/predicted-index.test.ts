@@ -258,3 +258,96 @@ function compare(steps: readonly Step[], perWorker: number): void {
     assert.ok(index.bytes <= 1024);
   }
 }
+
+describe('other bounds', () => {
+  /** Prompt number `n`: four blocks of its own behind four that all share. */
+  const numbered = (n: number): PromptBlocks =>
+    blocksFromHashIds([1, 2, 3, 4, ...[0, 1, 2, 3].map((block) => 1000 + 4 * n + block)], 16, 128);
+  const sweepAll = (index: PredictedIndex): void => {
+    while (index.sweep());
+  };
+
+  it('move everything into a larger table, and predictions never stop', () => {
+    const index = indexOf({ maxBytes: 2 ** 16 });
+    for (let n = 0; n < 50; n++) index.record(numbered(n), n % 3);
+    const expected = Array.from({ length: 50 }, (_, n) => held(index, numbered(n), n % 3));
+    const now = (): number[] => Array.from({ length: 50 }, (_, n) => held(index, numbered(n), n % 3));
+    index.reconfigure({ maxBytes: 2 ** 20, maxBlocksPerWorker: 10_000 });
+    assert.deepEqual(now(), expected, 'before it was moved');
+    sweepAll(index);
+    assert.deepEqual(now(), expected, 'afterwards');
+    assert.equal(index.entries, 50 * 4 + 3 * 4);
+  });
+
+  it('keep the newest in a smaller table, within its bytes', () => {
+    const index = indexOf();
+    for (let n = 0; n < 1000; n++) index.record(numbered(n), 0);
+    index.reconfigure({ maxBytes: 2 ** 15, maxBlocksPerWorker: 10_000 });
+    sweepAll(index);
+    assert.ok(index.bytes <= 2 ** 15, String(index.bytes));
+    assert.equal(held(index, numbered(999), 0), 8);
+    assert.equal(held(index, numbered(0), 0), 4);
+    assert.ok(index.entries > 300, String(index.entries));
+    for (let n = 2000; n < 4000; n++) index.record(numbered(n), 0);
+    assert.ok(index.bytes <= 2 ** 15);
+    assert.equal(held(index, numbered(3999), 0), 8);
+  });
+
+  it('shrink what one worker may hold, little by little', () => {
+    const index = indexOf();
+    for (let n = 0; n < 100; n++) index.record(numbered(n), 0);
+    index.reconfigure({ maxBytes: 2 ** 20, maxBlocksPerWorker: 40 });
+    assert.equal(held(index, numbered(99), 0), 8);
+    for (let n = 100; n < 300; n++) index.record(numbered(n), 0);
+    assert.ok(index.entriesOf(0) <= 40, String(index.entriesOf(0)));
+    assert.equal(held(index, numbered(299), 0), 8);
+  });
+
+  it('forget idle blocks by the new time', () => {
+    const clock = new VirtualClock();
+    const index = indexOf({ clock, idleMs: 100_000 });
+    index.record(numbered(1), 0);
+    clock.advance(50_000);
+    index.record(numbered(2), 0);
+    index.reconfigure({ maxBytes: 2 ** 20, maxBlocksPerWorker: 10_000, idleMs: 20_000 });
+    sweepAll(index);
+    assert.deepEqual([held(index, numbered(1), 0), held(index, numbered(2), 0)], [4, 8]);
+  });
+
+  it('in the middle of traffic, of workers that leave, and of further changes never promise too much', () => {
+    const step = fc.oneof(
+      fc.record({ kind: fc.constant('record'), n: fc.nat(30), slot: fc.nat(2) }),
+      fc.record({ kind: fc.constant('forget'), n: fc.constant(0), slot: fc.nat(2) }),
+      fc.record({ kind: fc.constant('resize'), n: fc.nat(4), slot: fc.constant(0) }),
+      fc.record({ kind: fc.constant('sweep'), n: fc.constant(0), slot: fc.constant(0) }),
+    );
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const index = indexOf({ maxBytes: 4096 });
+        const recorded = new Set<string>();
+        for (const { kind, n, slot } of steps) {
+          if (kind === 'record') {
+            index.record(numbered(n), slot);
+            recorded.add(`${slot}:${n}`);
+            assert.ok(held(index, numbered(n), slot) >= 1);
+          } else if (kind === 'forget') {
+            index.forget(slot);
+            for (const one of [...recorded]) if (one.startsWith(`${slot}:`)) recorded.delete(one);
+          } else if (kind === 'resize')
+            index.reconfigure({ maxBytes: 2048 << n, maxBlocksPerWorker: 20 + 10 * n });
+          else index.sweep();
+          for (let at = 0; at < 3; at++)
+            for (let prompt = 0; prompt <= 30; prompt += 3) {
+              const blocks = held(index, numbered(prompt), at);
+              // Own blocks are expected only of a prompt that went there.
+              if (blocks > 4) assert.ok(recorded.has(`${at}:${prompt}`), `${at}:${prompt}`);
+              if (blocks > 0) assert.ok([...recorded].some((one) => one.startsWith(`${at}:`)));
+            }
+        }
+        sweepAll(index);
+        assert.ok(index.bytes <= 2048 << 4);
+      }),
+      { numRuns: 60 },
+    );
+  });
+});

@@ -1,3 +1,4 @@
+/* eslint max-lines: off -- one structure over typed arrays: the parts that could be split off would need all of its fields */
 import type { Clock } from '../base/clock.ts';
 import type { PromptBlocks } from '../routing/blocks.ts';
 import type { CacheMatch, CacheView } from '../routing/policy.ts';
@@ -59,18 +60,19 @@ export interface PredictedIndexOptions {
  */
 export class PredictedIndex implements CacheView {
   readonly #clock: Clock;
-  readonly #idleMs: number;
-  readonly #maxEntries: number;
-  readonly #maxPerWorker: number;
-  readonly #buckets: Int32Array;
-  readonly #bucketMask: number;
-  readonly #words: Int32Array;
+  #maxBytes: number;
+  #idleMs: number;
+  #maxEntries: number;
+  #maxPerWorker: number;
+  #buckets: Int32Array;
+  #bucketMask: number;
+  #words: Int32Array;
 
-  readonly #rows: Row[] = [];
-  readonly #freeRows: Row[] = [];
+  #rows: Row[] = [];
+  #freeRows: Row[] = [];
   /** Rows whose worker left, with entries still to be reused. */
-  readonly #leftRows: Row[] = [];
-  readonly #rowOfSlot: (Row | undefined)[] = [];
+  #leftRows: Row[] = [];
+  #rowOfSlot: (Row | undefined)[] = [];
 
   #newest = 0;
   #oldest = 0;
@@ -78,11 +80,14 @@ export class PredictedIndex implements CacheView {
   /** Entries 1..used have been handed out at least once. */
   #used = 0;
   #entries = 0;
+  /** After a change of `maxBytes`: what was known before, and the newest entry that has not been moved yet. */
+  #former: { readonly index: PredictedIndex; next: number } | undefined;
 
   constructor({ maxBytes, maxBlocksPerWorker, clock, idleMs = Infinity }: PredictedIndexOptions) {
     if (!(maxBytes >= 1024)) throw new RangeError(`maxBytes must be at least 1024, not ${String(maxBytes)}`);
     const buckets = 2 ** Math.round(Math.log2(Math.min(maxBytes / (ENTRY_BYTES + 4), MAX_ENTRIES)));
     this.#maxEntries = Math.min(MAX_ENTRIES, Math.floor((maxBytes - 4 * buckets) / ENTRY_BYTES) - 1);
+    this.#maxBytes = maxBytes;
     this.#maxPerWorker = Math.max(0, Math.min(this.#maxEntries, Math.floor(maxBlocksPerWorker)));
     this.#buckets = new Int32Array(buckets);
     this.#bucketMask = buckets - 1;
@@ -91,14 +96,31 @@ export class PredictedIndex implements CacheView {
     this.#idleMs = idleMs;
   }
 
+  /**
+   * Other bounds, with what is known kept as far as it fits. Another `maxBytes` needs a table of another size: `sweep`
+   * moves the entries there in pieces, newest first; until it is done matches look at both, and both take memory. What
+   * an earlier change has not moved yet is forgotten.
+   */
+  reconfigure(bounds: Omit<PredictedIndexOptions, 'clock'>): void {
+    const { maxBytes, maxBlocksPerWorker, idleMs = Infinity } = bounds;
+    this.#idleMs = idleMs;
+    if (maxBytes !== this.#maxBytes) {
+      const index = new PredictedIndex({ ...bounds, clock: this.#clock });
+      this.#former = undefined;
+      this.#swapTables(index);
+      this.#former = { index, next: index.#newest };
+    }
+    this.#maxPerWorker = Math.max(0, Math.min(this.#maxEntries, Math.floor(maxBlocksPerWorker)));
+  }
+
   /** Entries of present workers. */
   get entries(): number {
     return this.#entries;
   }
 
-  /** Memory in use, bytes; never above `maxBytes`. */
+  /** Memory in use, bytes; never above `maxBytes`, except while `sweep` moves entries to a table of another size. */
   get bytes(): number {
-    return this.#buckets.byteLength + ENTRY_BYTES * (this.#used + 1);
+    return this.#buckets.byteLength + ENTRY_BYTES * (this.#used + 1) + (this.#former?.index.bytes ?? 0);
   }
 
   entriesOf(slot: number): number {
@@ -106,9 +128,9 @@ export class PredictedIndex implements CacheView {
   }
 
   match(blocks: PromptBlocks, slot: number): CacheMatch {
-    const row = this.#rowOfSlot[slot];
-    if (row === undefined || blocks.count === 0) return NOT_HELD;
-    const held = this.#heldBlocks(blocks, row.number);
+    const held = this.#former
+      ? Math.max(this.#heldIn(slot, blocks), this.#former.index.#heldIn(slot, blocks))
+      : this.#heldIn(slot, blocks);
     if (held === 0) return NOT_HELD;
     return {
       tokens: Math.min(blocks.totalTokens, Math.floor(held * blocks.tokensPerBlock)),
@@ -136,6 +158,7 @@ export class PredictedIndex implements CacheView {
 
   /** The worker in `slot` left or lost its cache: nothing of it matches any more. Its memory is reused first. */
   forget(slot: number): void {
+    this.#former?.index.forget(slot);
     const row = this.#rowOfSlot[slot];
     if (row === undefined) return;
     this.#rowOfSlot[slot] = undefined;
@@ -145,13 +168,13 @@ export class PredictedIndex implements CacheView {
   }
 
   /**
-   * Frees entries of workers that left, then drops idle ones; about 20,000 at a time so that the event loop is not
-   * held up.
+   * Moves what is to be moved to another table, frees entries of workers that left, then drops idle ones; about 20,000
+   * at a time so that the event loop is not held up.
    *
    * @returns whether there is more to do.
    */
   sweep(): boolean {
-    let budget = SWEEP_LIMIT;
+    let budget = this.#move(SWEEP_LIMIT);
     for (; budget > 0; budget--) {
       const entry = this.#takeLeft();
       if (entry === 0) break;
@@ -163,6 +186,11 @@ export class PredictedIndex implements CacheView {
       this.#release(this.#drop(this.#oldest));
     }
     return true;
+  }
+
+  #heldIn(slot: number, blocks: PromptBlocks): number {
+    const row = this.#rowOfSlot[slot];
+    return row === undefined || blocks.count === 0 ? 0 : this.#heldBlocks(blocks, row.number);
   }
 
   #heldBlocks(blocks: PromptBlocks, row: number): number {
@@ -200,7 +228,13 @@ export class PredictedIndex implements CacheView {
   }
 
   #insert(low: number, high: number, row: Row): number {
-    if (row.entries >= this.#maxPerWorker) this.#release(this.#drop(row.oldest));
+    // Two at a time shrink a row that is above a limit that was lowered.
+    for (let drop = 0; drop < 2 && row.entries >= this.#maxPerWorker; drop++)
+      this.#release(this.#drop(row.oldest));
+    return this.#write(low, high, row);
+  }
+
+  #write(low: number, high: number, row: Row): number {
     const entry = this.#allocate();
     const at = entry * WORDS;
     const bucket = this.#bucketOf(low, row.number);
@@ -225,6 +259,56 @@ export class PredictedIndex implements CacheView {
     if (left !== 0) return left;
     if (this.#used < this.#maxEntries) return ++this.#used;
     return this.#drop(this.#oldest);
+  }
+
+  /** Exchanges everything but the clock and the times with another index. */
+  #swapTables(other: PredictedIndex): void {
+    [this.#maxBytes, other.#maxBytes] = [other.#maxBytes, this.#maxBytes];
+    [this.#maxEntries, other.#maxEntries] = [other.#maxEntries, this.#maxEntries];
+    [this.#buckets, other.#buckets] = [other.#buckets, this.#buckets];
+    [this.#bucketMask, other.#bucketMask] = [other.#bucketMask, this.#bucketMask];
+    [this.#words, other.#words] = [other.#words, this.#words];
+    [this.#rows, other.#rows] = [other.#rows, this.#rows];
+    [this.#freeRows, other.#freeRows] = [other.#freeRows, this.#freeRows];
+    [this.#leftRows, other.#leftRows] = [other.#leftRows, this.#leftRows];
+    [this.#rowOfSlot, other.#rowOfSlot] = [other.#rowOfSlot, this.#rowOfSlot];
+    [this.#newest, other.#newest] = [other.#newest, this.#newest];
+    [this.#oldest, other.#oldest] = [other.#oldest, this.#oldest];
+    [this.#free, other.#free] = [other.#free, this.#free];
+    [this.#used, other.#used] = [other.#used, this.#used];
+    [this.#entries, other.#entries] = [other.#entries, this.#entries];
+  }
+
+  /** Moves entries from the former table, newest first, which keeps prefixes closed. Returns what is left of `budget`. */
+  #move(budget: number): number {
+    const former = this.#former;
+    if (former === undefined) return budget;
+    for (; budget > 0 && former.next !== 0 && this.#hasRoom(); budget--) {
+      const entry = former.next;
+      former.next = former.index.#word(entry, OLDER);
+      const { slot } = former.index.#rowAt(former.index.#word(entry, ROW));
+      // A worker that has left, or whose row is full, gets nothing more.
+      if (slot >= 0 && !this.#moveEntry(former.index, entry, slot)) former.index.forget(slot);
+    }
+    if (budget > 0) this.#former = undefined;
+    return budget;
+  }
+
+  /** Entries that requests have added meanwhile are newer, so a moved one becomes the oldest. False: no room for it. */
+  #moveEntry(from: PredictedIndex, entry: number, slot: number): boolean {
+    const row = this.#rowOfSlot[slot] ?? this.#newRow(slot);
+    const low = from.#word(entry, LOW);
+    const high = from.#word(entry, HIGH);
+    if (this.#find(low, high, row.number) !== 0) return true;
+    if (row.entries >= this.#maxPerWorker) return false;
+    const moved = this.#write(low, high, row);
+    this.#linkOldest(moved, row);
+    this.#words[moved * WORDS + USED_AT] = from.#word(entry, USED_AT);
+    return true;
+  }
+
+  #hasRoom(): boolean {
+    return this.#free !== 0 || this.#leftRows.length > 0 || this.#used < this.#maxEntries;
   }
 
   #takeLeft(): number {
@@ -295,6 +379,21 @@ export class PredictedIndex implements CacheView {
     if (row.newest === 0) row.oldest = entry;
     else words[row.newest * WORDS + ROW_NEWER] = entry;
     row.newest = entry;
+  }
+
+  #linkOldest(entry: number, row: Row): void {
+    const words = this.#words;
+    const at = entry * WORDS;
+    words[at + OLDER] = 0;
+    words[at + NEWER] = this.#oldest;
+    if (this.#oldest === 0) this.#newest = entry;
+    else words[this.#oldest * WORDS + OLDER] = entry;
+    this.#oldest = entry;
+    words[at + ROW_OLDER] = 0;
+    words[at + ROW_NEWER] = row.oldest;
+    if (row.oldest === 0) row.newest = entry;
+    else words[row.oldest * WORDS + ROW_OLDER] = entry;
+    row.oldest = entry;
   }
 
   #newRow(slot: number): Row {

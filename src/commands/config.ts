@@ -1,10 +1,12 @@
 import { configJsonSchema } from '../config/json-schema.ts';
 import { problemLine } from '../config/layer.ts';
-import { loadConfig, type LoadResult } from '../config/load.ts';
 import { printConfig } from '../config/print.ts';
 import { SUB_COMMANDS } from '../config/sub-commands.ts';
 import { didYouMean, nearest } from '../config/suggest.ts';
+import { describeModules, loadConfigWithPlugins, noPlugins } from '../plugins/load-plugins.ts';
 import { printHelp, printVersion } from './help.ts';
+
+type Loaded = Awaited<ReturnType<typeof loadConfigWithPlugins>>;
 
 const USAGE = `${SUB_COMMANDS.filter(({ name }) => name === 'config')
   .map(({ usage, about }) => `${`vllm-router ${usage}`.padEnd(34)} ${about}`)
@@ -34,8 +36,11 @@ export async function config(argv: readonly string[]): Promise<number> {
   }
 }
 
+/** Nothing is started: it may be meant for another machine. */
+const LOOKING = { needsWorkers: false, lenient: true };
+
 /** The file alone counts: what the environment would add is not its doing. */
-function check(args: readonly string[]): number {
+async function check(args: readonly string[]): Promise<number> {
   const [file] = args;
   if (file === '--help' || file === '-h') {
     process.stdout.write(USAGE);
@@ -43,17 +48,21 @@ function check(args: readonly string[]): number {
   }
   if (file === undefined || args.length > 1)
     return refuse('expected one file: vllm-router config check FILE');
-  const loaded = loadConfig({
+  const loaded = await loadConfigWithPlugins({
     argv: [`--config-file=${file}`],
     env: {},
+    variables: process.env,
     cwd: process.cwd(),
-    needsWorkers: false,
+    ...LOOKING,
   });
-  return report(loaded, () => process.stdout.write(`${file}: valid\n`));
+  return report(loaded, ({ plugins = noPlugins() }) => {
+    process.stdout.write(`${file}: valid\n`);
+    for (const line of describeModules(plugins)) process.stdout.write(`plugin ${line}\n`);
+  });
 }
 
-function print(args: readonly string[]): number {
-  const loaded = loadConfig({ argv: args, env: process.env, cwd: process.cwd(), needsWorkers: false });
+async function print(args: readonly string[]): Promise<number> {
+  const loaded = await loadConfigWithPlugins({ argv: args, env: process.env, cwd: process.cwd(), ...LOOKING });
   return report(loaded, ({ config: effective, origins }) =>
     process.stdout.write(printConfig(effective, origins)),
   );
@@ -64,7 +73,7 @@ function schema(): number {
   return 0;
 }
 
-function report(loaded: LoadResult, good: (loaded: LoadResult & { kind: 'ok' }) => void): number {
+function report(loaded: Loaded, good: (loaded: Loaded & { kind: 'ok' }) => void): number {
   switch (loaded.kind) {
     case 'help':
       printHelp();

@@ -1,10 +1,11 @@
 import { App, type Address } from '../app.ts';
 import { problemLine } from '../config/layer.ts';
-import { loadConfig } from '../config/load.ts';
+import { NO_PLUGINS, type KnownPlugins } from '../config/plugin-policy-schema.ts';
 import type { Config } from '../config/schema.ts';
 import type { Settings } from '../config/settings.ts';
 import { createLog, type OpenLog } from '../observe/log.ts';
-import { httpUrl } from '../router.ts';
+import { loadConfigWithPlugins } from '../plugins/load-plugins.ts';
+import { httpUrl, listenerUrl } from '../router.ts';
 import { startSimWorker, type SimWorker } from '../sim/server.ts';
 import { untilSignal } from './until-signal.ts';
 
@@ -39,7 +40,7 @@ async function run(
   signal: Promise<unknown>,
 ): Promise<number> {
   const argv = [...flags, '--worker-urls', ...workers.map(({ url }) => url)];
-  const loaded = loadConfig({ argv, env: process.env, cwd: process.cwd() });
+  const loaded = await loadConfigWithPlugins({ argv, env: process.env, cwd: process.cwd() });
   if (loaded.kind === 'error') {
     for (const problem of loaded.problems) process.stderr.write(`vllm-router: ${problemLine(problem)}\n`);
     return 2;
@@ -47,7 +48,7 @@ async function run(
   if (loaded.kind !== 'ok') return 0;
   const opened = createLog(loaded.settings.log);
   try {
-    const { app, address } = await listen(loaded, opened);
+    const { app, address } = await listen({ ...loaded, plugins: loaded.plugins?.set ?? NO_PLUGINS }, opened);
     await app.firstWorker();
     process.stdout.write(welcome(app, address, loaded.settings, workers));
     await signal;
@@ -63,12 +64,18 @@ async function run(
   }
 }
 
+interface Started {
+  readonly settings: Settings;
+  readonly config: Config;
+  readonly plugins: KnownPlugins;
+}
+
 /** A port in use is no reason to spoil somebody's first minute: any free one will do. */
 async function listen(
-  { settings, config }: { readonly settings: Settings; readonly config: Config },
+  { settings, config, plugins }: Started,
   { log, dropped }: OpenLog,
 ): Promise<{ app: App; address: Address }> {
-  const deps = { log, config, droppedLogLines: dropped };
+  const deps = { log, config, plugins, droppedLogLines: dropped };
   const app = new App(settings, deps);
   try {
     return { app, address: await app.start() };
@@ -86,7 +93,7 @@ async function listen(
 }
 
 function welcome(app: App, address: Address, settings: Settings, workers: readonly SimWorker[]): string {
-  const url = httpUrl(settings.listen.host, address.port);
+  const url = listenerUrl(settings.listen, address.port);
   const metrics =
     address.metricsPort === undefined
       ? 'off'

@@ -1,27 +1,31 @@
 import { StateFileError } from '../admin/state-file.ts';
 import { App } from '../app.ts';
 import { problemLine } from '../config/layer.ts';
-import { loadConfig } from '../config/load.ts';
-import type { Settings } from '../config/settings.ts';
+import { policyName, type Settings } from '../config/settings.ts';
 import { VERSION } from '../config/version.ts';
 import { createLog, type Log } from '../observe/log.ts';
-import { httpUrl } from '../router.ts';
+import { describeModules, loadConfigWithPlugins, noPlugins, rereadConfig } from '../plugins/load-plugins.ts';
+import { httpUrl, listenerUrl } from '../router.ts';
 import { untilSignal } from './until-signal.ts';
 
 /** The server. Resolves to the exit code: 2 for a bad configuration, 1 when it cannot listen or finds no worker. */
 export async function serve(argv: readonly string[]): Promise<number> {
-  const loaded = loadConfig({ argv, env: process.env, cwd: process.cwd() });
+  const input = { argv, env: process.env, cwd: process.cwd() };
+  const loaded = await loadConfigWithPlugins(input);
   if (loaded.kind === 'error') {
     for (const problem of loaded.problems) process.stderr.write(`vllm-router: ${problemLine(problem)}\n`);
     return 2;
   }
   if (loaded.kind !== 'ok') return 0;
-  const { settings, config, notices } = loaded;
+  const { settings, config, notices, plugins = noPlugins() } = loaded;
   const opened = openLog(settings);
   if (!opened) return 1;
-  const { log, close, dropped } = opened;
+  const { log, close, dropped, setLevel } = opened;
   for (const notice of notices) log.warn({}, notice);
-  const app = new App(settings, { log, config, droppedLogLines: dropped });
+  for (const line of describeModules(plugins)) log.info({}, `plugin ${line}`);
+  const { configFile: file, files = [] } = loaded;
+  const source = file === undefined ? undefined : { file, files, reread: () => rereadConfig(input, plugins) };
+  const app = new App(settings, { ...{ log, config, source, plugins: plugins.set }, droppedLogLines: dropped, setLogLevel: setLevel });
   try {
     return await run(app, settings, log);
   } finally {
@@ -43,18 +47,20 @@ function openLog(settings: Settings): ReturnType<typeof createLog> | undefined {
 async function run(app: App, settings: Settings, log: Log): Promise<number> {
   // Asked for before listening, so that a signal during start-up is not lost.
   const signal = untilSignal();
+  const reloading = reloadOnSignal(app);
   try {
     const { port, metricsPort } = await app.start();
     log.info(
       {
-        url: httpUrl(settings.listen.host, port),
+        url: listenerUrl(settings.listen, port),
         metrics: metricsPort === undefined ? 'off' : `${httpUrl(settings.metrics.host, metricsPort)}/metrics`,
-        policy: settings.policy.type,
+        policy: policyName(settings.policy),
         workers: settings.workers.length,
         version: VERSION,
       },
       'vllm-router listens',
     );
+    reloading.begin();
   } catch (error) {
     const what = error instanceof StateFileError ? '' : 'cannot listen: ';
     process.stderr.write(`vllm-router: ${what}${messageOf(error)}\n`);
@@ -62,8 +68,8 @@ async function run(app: App, settings: Settings, log: Log): Promise<number> {
   }
   await app.prepareAdmin();
   const never = new Promise<never>(() => undefined);
-  // With a state file workers may come through the API at any time.
-  const waits = settings.stateFile === undefined ? app.firstWorker() : never;
+  // With a state file, and to a gateway, workers may come through the API at any time.
+  const waits = settings.stateFile === undefined && !settings.gateway ? app.firstWorker() : never;
   const noWorker = waits.then((found) => (found ? never : ('no_worker' as const)));
   const end = await Promise.race([signal, noWorker]);
   if (end === 'no_worker') {
@@ -83,6 +89,23 @@ async function run(app: App, settings: Settings, log: Log): Promise<number> {
   await app.stop();
   log.info({}, 'stopped');
   return 0;
+}
+
+/** SIGHUP reads the configuration again: from `begin` on, which makes up for one that came before. */
+function reloadOnSignal(app: App): { begin: () => void } {
+  let begun = false;
+  let missed = false;
+  const reload = (): void => {
+    if (begun) void app.reload({ who: 'SIGHUP', dryRun: false });
+    else missed = true;
+  };
+  process.on('SIGHUP', reload);
+  return {
+    begin: () => {
+      begun = true;
+      if (missed) reload();
+    },
+  };
 }
 
 function messageOf(error: unknown): string {

@@ -13,6 +13,9 @@ export interface EnvReading extends Reading {
   readonly ignored: readonly string[];
 }
 
+/** Read without the prefix as well, as the reference routers do. */
+const PLAIN_VARIABLE = 'API_KEY_VALIDATION_URLS';
+
 const BY_VARIABLE = new Map(
   CONFIG_KEYS.flatMap((key) => (key.env === undefined ? [] : [[key.env, key] as const])),
 );
@@ -57,6 +60,8 @@ export function readEnv(
 
 function prefixed(env: Environment): Map<string, string> {
   const found = new Map<string, string>();
+  const plain = env[PLAIN_VARIABLE];
+  if (plain !== undefined && plain !== '') found.set(ENV_PREFIX + PLAIN_VARIABLE, plain);
   for (const [name, value] of Object.entries(env)) {
     if (name.startsWith(ENV_PREFIX) && value !== undefined && value !== '') found.set(name, value);
   }

@@ -3,8 +3,13 @@ import * as z from 'zod';
 /** The headings that keys stand under in the help text and on the reference pages, in this order. */
 export const GROUPS = [
   'Workers',
+  'Gateway',
+  'Models',
   'Server',
+  'Clients',
   'Policy',
+  'Plugins',
+  'Hooks',
   'Timeouts',
   'Admission',
   'Retries',
@@ -27,6 +32,8 @@ export interface KeyMeta {
   readonly env?: false;
   /** Shown as `***` wherever configuration is shown, and never quoted in a message. */
   readonly secret?: true;
+  /** A URL: shown without its user, password and query, and never quoted in a message. */
+  readonly credentials?: true;
   /** What stands for the value in the help text, e.g. `URL`. */
   readonly value?: string;
   /** Shown instead of a default that depends on the machine or on other keys. */

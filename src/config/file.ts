@@ -14,14 +14,20 @@ export function readText(path: string, cwd: string): Text {
   try {
     return { kind: 'ok', text: readFileSync(resolve(cwd, path), 'utf8') };
   } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown error';
-    const reasons: Record<string, string> = {
-      ENOENT: 'there is no such file',
-      EACCES: 'permission denied',
-      EISDIR: 'it is a directory',
-    };
-    return { kind: 'bad', problem: { at: path, message: `cannot be read: ${reasons[code] ?? code}` } };
+    const message = `cannot be read: ${unreadable(cause)}`;
+    return { kind: 'bad', problem: { at: path, message, unreadable: true } };
   }
+}
+
+/** Why a file cannot be read, without its path. */
+export function unreadable(cause: unknown): string {
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown error';
+  const reasons: Record<string, string> = {
+    ENOENT: 'there is no such file',
+    EACCES: 'permission denied',
+    EISDIR: 'it is a directory',
+  };
+  return reasons[code] ?? code;
 }
 
 /** Node's reading of `.env` files. Lines that are no assignment are skipped, as in every reader of this format. */

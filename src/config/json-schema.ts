@@ -9,6 +9,7 @@ const OWN_WORDS = [
   'flags',
   'env',
   'secret',
+  'credentials',
   'value',
   'defaultText',
 ] as const satisfies readonly (keyof KeyMeta)[];

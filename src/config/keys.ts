@@ -1,7 +1,9 @@
 import * as z from 'zod';
-import { keyMeta, type Group, type KeyMeta } from './field.ts';
-import { DEFAULT_POLICY, POLICY_ABOUT } from './policy-schema.ts';
+import { keyMeta, type Group } from './field.ts';
+import { PLUGIN_POLICIES, PLUGIN_POLICY_KEYS } from './plugin-policy-schema.ts';
+import { DEFAULT_POLICY, POLICY_ABOUT, policySchema } from './policy-schema.ts';
 import { configSchema } from './schema.ts';
+import { isStructured, type SchemaNode } from './schema-node.ts';
 
 export type KeyKind = 'integer' | 'number' | 'boolean' | 'string' | 'choice' | 'list' | 'map';
 
@@ -29,19 +31,9 @@ export interface ConfigKey {
   readonly defaultText: string;
   /** For the parameters of a policy: the policies that have it. */
   readonly policies: readonly string[] | undefined;
-}
-
-/** A node of the JSON schema of the configuration, with the metadata of its key. */
-interface SchemaNode extends Partial<KeyMeta> {
-  readonly type?: string;
-  readonly properties?: Readonly<Record<string, SchemaNode>>;
-  readonly oneOf?: readonly SchemaNode[];
-  readonly const?: string;
-  readonly enum?: readonly string[];
-  readonly default?: unknown;
-  readonly minimum?: number;
-  readonly exclusiveMinimum?: number;
-  readonly maximum?: number;
+  /** A list or mapping whose items are mappings: it can be given in a file only. */
+  readonly structured: boolean;
+  readonly node: SchemaNode;
 }
 
 export const ENV_PREFIX = 'VLLM_ROUTER_';
@@ -51,8 +43,32 @@ export const ENV_PREFIX = 'VLLM_ROUTER_';
  * of looking into a schema.
  */
 export function annotatedSchema(): SchemaNode {
+  const root = nodeOf(configSchema);
+  return { ...root, properties: { ...root.properties, policy: policyNode(root.properties?.['policy']) } };
+}
+
+function nodeOf(schema: z.ZodType): SchemaNode {
   // zod types the node loosely; its shape for the few types used here is fixed by the JSON Schema standard.
-  return z.toJSONSchema(configSchema, { io: 'input', metadata: keyMeta }) as unknown as SchemaNode;
+  const node = z.toJSONSchema(schema, { io: 'input', metadata: keyMeta });
+  return node as unknown as SchemaNode;
+}
+
+/** The built-in policies, and the open form that the policies of plugins have. */
+function policyNode(node: SchemaNode | undefined): SchemaNode {
+  const builtIn = nodeOf(policySchema).oneOf ?? [];
+  const names = builtIn.flatMap((variant) => variant.properties?.['type']?.const ?? []);
+  const { properties } = nodeOf(PLUGIN_POLICY_KEYS);
+  const open = {
+    type: 'object',
+    properties: {
+      type: { type: 'string', not: { enum: names } },
+      ...properties,
+      fallback: { ...properties?.['fallback'], anyOf: [{ type: 'string', enum: names }, { oneOf: builtIn }] },
+    },
+    required: ['type'],
+    additionalProperties: true,
+  };
+  return { ...node, default: { type: DEFAULT_POLICY }, oneOf: [...builtIn, open] };
 }
 
 /** Every setting, in the order of the schema. */
@@ -78,16 +94,17 @@ function collect(node: SchemaNode, path: readonly string[]): ConfigKey[] {
 
 /** A union tagged by `type`: the tag, then each parameter once with the variants that have it. */
 function collectVariants(variants: readonly SchemaNode[], path: readonly string[]): ConfigKey[] {
-  const names = variants.map((variant) => variant.properties?.['type']?.const ?? '');
+  const named = (variant: SchemaNode): string => variant.properties?.['type']?.const ?? PLUGIN_POLICIES;
+  const names = variants.map(named).filter((name) => name !== PLUGIN_POLICIES);
   const owners = new Map<string, { node: SchemaNode; policies: string[] }>();
-  variants.forEach((variant, index) => {
+  for (const variant of variants) {
     for (const [name, node] of Object.entries(variant.properties ?? {})) {
       if (name === 'type') continue;
       const known = owners.get(name) ?? { node, policies: [] };
-      known.policies.push(names[index] ?? '');
+      known.policies.push(named(variant));
       owners.set(name, known);
     }
-  });
+  }
   const tag: SchemaNode = {
     type: 'string',
     enum: names,
@@ -98,8 +115,19 @@ function collectVariants(variants: readonly SchemaNode[], path: readonly string[
   };
   return [
     makeKey(tag, [...path, 'type'], undefined),
-    ...[...owners].map(([name, { node, policies }]) => makeKey(node, [...path, name], policies)),
+    ...[...owners].map(([name, { node, policies }]) => {
+      // A policy inside a policy: by its name, or as a mapping that a file alone can hold.
+      if (node.anyOf) return { ...makeKey({ ...node, enum: names }, [...path, name], policies), structured: true };
+      return makeKey(node, [...path, name], policies);
+    }),
   ];
+}
+
+/** A parameter of a plugin's policy: known by its name alone, and judged by the plugin. */
+export function pluginParameterKey(name: string, policy: string): ConfigKey {
+  const about = 'A parameter of a plugin.';
+  const node: SchemaNode = { group: 'Policy', about, flags: [], env: false, type: 'string', defaultText: 'none' };
+  return makeKey(node, ['policy', name], [policy]);
 }
 
 function makeKey(
@@ -110,6 +138,9 @@ function makeKey(
   const name = path.join('.');
   if (node.group === undefined || node.about === undefined) throw new Error(`${name} has no metadata`);
   const kind = kindOf(node);
+  const structured = isStructured(node);
+  if (structured && (node.flags?.length !== 0 || node.env !== false))
+    throw new Error(`${name} has no spelling as a flag or variable: give it flags: [] and env: false`);
   const choices = node.enum ?? (node.const === undefined ? [] : [node.const]);
   return {
     path,
@@ -126,6 +157,8 @@ function makeKey(
     default: node.default,
     defaultText: node.defaultText ?? shownDefault(node.default),
     policies,
+    structured,
+    node,
   };
 }
 
@@ -167,9 +200,9 @@ function expectedOf(node: SchemaNode, kind: KeyKind, choices: readonly string[])
     case 'boolean':
       return 'true or false';
     case 'list':
-      return 'a list of strings';
+      return `a list of ${isStructured(node) ? 'mappings' : 'strings'}`;
     case 'map':
-      return 'a mapping of strings';
+      return `a mapping of ${isStructured(node) ? 'names to settings' : 'strings'}`;
     case 'string':
       return 'a string that is not empty';
     default:
@@ -190,6 +223,7 @@ function rangeOf({ minimum, exclusiveMinimum, maximum }: SchemaNode): string {
 }
 
 function shownDefault(value: unknown): string {
+  if (value === undefined) return 'none';
   if (Array.isArray(value)) return value.length === 0 ? 'none' : value.join(' ');
   if (typeof value === 'object' && value !== null && Object.keys(value).length === 0) return 'none';
   return typeof value === 'string' ? value : JSON.stringify(value);

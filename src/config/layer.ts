@@ -15,6 +15,8 @@ export interface Problem {
   /** `router.yaml:3:7`, `--port`, `VLLM_ROUTER_PORT` or an option's name. */
   readonly at: string;
   readonly message: string;
+  /** A file could not be read at all: what stands in it may be right. */
+  readonly unreadable?: true;
 }
 
 /** One value given by one source, not yet validated. */

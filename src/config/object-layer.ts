@@ -1,5 +1,6 @@
-import { CONFIG_KEYS, keyNamed, type ConfigKey } from './keys.ts';
+import { CONFIG_KEYS, keyNamed, pluginParameterKey, type ConfigKey } from './keys.ts';
 import { problemAt, shown, type Entry, type Origin, type Problem, type Reading } from './layer.ts';
+import { isBuiltInPolicy, PLUGIN_POLICIES } from './plugin-policy-schema.ts';
 import { didYouMean, nearest } from './suggest.ts';
 
 /** A mapping of the configuration and what may stand in it. */
@@ -16,6 +17,14 @@ export interface ObjectSource {
 }
 
 const isSection = (node: Section | ConfigKey): node is Section => 'children' in node;
+
+/** A policy by a name that is not built in; whether a plugin has it is found out later. */
+type PluginShape = Readonly<Record<string, unknown>> & { readonly type: string };
+
+function isPluginShape(value: unknown): value is PluginShape {
+  if (typeof value !== 'object' || value === null || !('type' in value)) return false;
+  return typeof value.type === 'string' && !isBuiltInPolicy(value.type);
+}
 
 function buildSection(
   keys: readonly ConfigKey[],
@@ -44,7 +53,19 @@ export function readObject(root: unknown, source: ObjectSource): Reading {
     else if (path.length === 1 && path[0] === 'policy' && typeof value === 'string') {
       const type = node.children.get('type');
       if (type && !isSection(type)) store(type, value, path);
+    } else if (path.length === 1 && path[0] === 'policy' && isPluginShape(value)) {
+      readPluginPolicy(node, value, path);
     } else readSection(node, value, path);
+  };
+
+  /** Parameters are handed to the plugin as they are written; the router reads the rest. */
+  const readPluginPolicy = (section: Section, value: PluginShape, path: readonly string[]): void => {
+    for (const [name, child] of Object.entries(value)) {
+      const node = section.children.get(name);
+      const own = node && !isSection(node) && (name === 'type' || node.policies?.includes(PLUGIN_POLICIES));
+      if (own) readLeaf(node, child, [...path, name]);
+      else store(pluginParameterKey(name, value.type), child, [...path, name]);
+    }
   };
 
   const readLeaf = (key: ConfigKey, value: unknown, path: readonly string[]): void => {
@@ -117,7 +138,8 @@ function withoutOldPlaces(
   for (const [old, present] of OLD_PLACES) {
     const entry = moved.get(old);
     const key = keyNamed(present);
-    if (!entry || !key) continue;
+    // The same name among the parameters of a plugin is the plugin's.
+    if (!entry || !key || entry.key !== keyNamed(old)) continue;
     const other = moved.get(present);
     if (other) problems.push(problemAt(entry.origin(), old, `${present} says the same; give one of the two`));
     moved.delete(old);

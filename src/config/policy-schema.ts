@@ -87,6 +87,7 @@ export const policySchema = z.discriminatedUnion('type', [
 ]);
 
 export type PolicyConfig = z.output<typeof policySchema>;
+export type PolicyInput = z.input<typeof policySchema>;
 export type PolicyName = PolicyConfig['type'];
 
 export const DEFAULT_POLICY: PolicyName = 'cache_aware';

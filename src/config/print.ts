@@ -1,4 +1,4 @@
-import { CONFIG_KEYS, type ConfigKey } from './keys.ts';
+import { CONFIG_KEYS, keyNamed, pluginParameterKey, type ConfigKey } from './keys.ts';
 import { originText } from './layer.ts';
 import { redactConfig } from './redact.ts';
 import type { Origins } from './resolve.ts';
@@ -15,7 +15,7 @@ export function printConfig(config: Config, origins: Origins): string {
   const safe = redactConfig(config);
   const lines: string[] = [];
   let open: readonly string[] = [];
-  for (const key of CONFIG_KEYS) {
+  for (const key of shownKeys(config)) {
     const value = valueAt(safe, key.path);
     if (value === undefined) continue;
     const sections = key.path.slice(0, -1);
@@ -29,6 +29,13 @@ export function printConfig(config: Config, origins: Origins): string {
     lines.push(line(key, value, origin ? originText(origin) : 'default'));
   }
   return `${lines.join('\n')}\n`;
+}
+
+/** Every key, and behind the policy's name the parameters that a plugin has of its own. */
+function shownKeys({ policy }: Config): readonly ConfigKey[] {
+  const own = Object.keys(policy).filter((name) => !keyNamed(`policy.${name}`));
+  const parameters = own.map((name) => pluginParameterKey(name, policy.type));
+  return CONFIG_KEYS.flatMap((key) => (key.name === 'policy.type' ? [key, ...parameters] : [key]));
 }
 
 function line(key: ConfigKey, value: unknown, origin: string): string {

@@ -1,12 +1,18 @@
 import type * as z from 'zod';
-import { crossChecks } from './checks.ts';
+import { readClients } from './clients-settings.ts';
+import { crossChecks, type CheckProblem } from './checks.ts';
 import { CONFIG_KEYS, keyNamed, policyNames, type ConfigKey } from './keys.ts';
-import { problemAt, shown, type Entry, type Layer, type Origin, type Problem } from './layer.ts';
+import { problemAt, problemLine, shown, type Entry, type Layer, type Origin, type Problem } from './layer.ts';
 import { DEFAULT_POLICY } from './policy-schema.ts';
+import { innerIssue } from './inner-issue.ts';
+import { dereferenced, type Surroundings } from './references.ts';
 import { configSchema, type Config } from './schema.ts';
+import { mayHoldSecret } from './schema-node.ts';
+import { NO_PLUGINS, type KnownPlugins } from './plugin-policy-schema.ts';
 import { settingsFromConfig } from './settings-from-config.ts';
 import type { Settings } from './settings.ts';
 import { didYouMean, nearest } from './suggest.ts';
+import { readTls } from './tls-settings.ts';
 
 /** The origin of every key, by its dotted name. Keys that stayed unset have the origin `default`. */
 export type Origins = ReadonlyMap<string, Origin>;
@@ -19,33 +25,108 @@ export type Resolved =
       readonly origins: Origins;
       /** Lines worth a look that do not stop the start. */
       readonly notices: readonly string[];
+      /** Files beside the configuration's own that it depends on, absolute: certificates, keys, secrets. */
+      readonly secretFiles: readonly string[];
+      /** The same for another configuration: one that was put together from this one and an earlier one. */
+      readonly compile: (config: Config) => Compiled;
     }
   | { readonly kind: 'error'; readonly problems: readonly Problem[] };
+
+export type Compiled =
+  | {
+      readonly kind: 'ok';
+      readonly settings: Settings;
+      readonly notices: readonly string[];
+      /** Files that were read, absolute. */
+      readonly files: readonly string[];
+    }
+  | { readonly kind: 'error'; readonly problems: readonly CheckProblem[] };
 
 /** Lays the sources over one another, lowest first, and validates the result. */
 export function resolveLayers(
   layers: readonly Layer[],
-  options: { needsWorkers: boolean; notices: readonly string[] },
+  options: {
+    needsWorkers: boolean;
+    notices: readonly string[];
+    plugins?: KnownPlugins;
+    surroundings?: Surroundings;
+  },
 ): Resolved {
   const problems: Problem[] = [];
-  const merged = mergeLayers(layers, problems);
+  const { surroundings = PROGRAM } = options;
+  const written = mergeLayers(layers, problems);
   if (problems.length > 0) return { kind: 'error', problems };
+  const { merged, missing, files } = withoutReferences(written, surroundings);
+  if (!surroundings.lenient) problems.push(...missing);
   const parsed = configSchema.safeParse(nested(merged));
   if (!parsed.success) {
-    return { kind: 'error', problems: parsed.error.issues.map((issue) => problemOfIssue(issue, merged)) };
+    problems.push(...parsed.error.issues.map((issue) => problemOfIssue(issue, merged)));
+    return { kind: 'error', problems };
   }
   const config = parsed.data;
-  const checked = crossChecks(config);
-  for (const { path, message } of checked.problems) problems.push(problemFor(path, message, merged));
-  // With a state file they may all come through the API.
-  if (options.needsWorkers && !merged.has('worker_urls') && !merged.has('state_file')) {
+  const plugins = options.plugins ?? NO_PLUGINS;
+  const compile = (other: Config): Compiled => {
+    const { problems: wrong, notices } = crossChecks(other, plugins);
+    const tls = readTls(other, surroundings.cwd);
+    const clients = readClients(other, surroundings.cwd);
+    const [elsewhere, bad] = partition(
+      [...tls.problems, ...clients.problems],
+      ({ unreadable }) => surroundings.lenient && unreadable,
+    );
+    if (wrong.length + bad.length > 0) return { kind: 'error', problems: [...wrong, ...bad] };
+    const remarks = elsewhere.map(({ path, message }) => `${path.join('.')}: ${message}`);
+    const settings = settingsFromConfig(other, plugins, tls, clients.settings);
+    return {
+      kind: 'ok',
+      settings,
+      notices: [...notices, ...tls.notices, ...clients.notices, ...remarks],
+      files: [...tls.files, ...clients.files],
+    };
+  };
+  const compiled = compile(config);
+  if (compiled.kind === 'error')
+    for (const { path, message, unreadable } of compiled.problems)
+      problems.push({ ...problemFor(path, message, merged), ...(unreadable && { unreadable }) });
+  // They may all come through the API, with a state file and to a gateway.
+  const somewhere = ['worker_urls', 'workers', 'state_file'].some((name) => merged.has(name));
+  if (options.needsWorkers && !somewhere && !config.enable_igw) {
     problems.push({ at: 'worker_urls', message: 'no workers: give --worker-urls http://host:port' });
   }
-  if (problems.length > 0) return { kind: 'error', problems };
+  if (problems.length > 0 || compiled.kind === 'error') return { kind: 'error', problems };
   const origins = new Map<string, Origin>();
-  for (const key of CONFIG_KEYS) origins.set(key.name, merged.get(key.name)?.origin() ?? { kind: 'default' });
-  const notices = [...options.notices, ...checked.notices];
-  return { kind: 'ok', config, settings: settingsFromConfig(config), origins, notices };
+  for (const key of CONFIG_KEYS) origins.set(key.name, { kind: 'default' });
+  for (const [name, entry] of merged) origins.set(name, entry.origin());
+  const unresolved = missing.map((problem) => problemLine(problem));
+  const notices = [...options.notices, ...unresolved, ...compiled.notices];
+  const secretFiles = [...files, ...compiled.files];
+  return { kind: 'ok', config, settings: compiled.settings, origins, notices, secretFiles, compile };
+}
+
+/** Options of the programmatic API say what they mean: there is nothing to look up. */
+const PROGRAM: Surroundings = { variables: undefined, cwd: process.cwd(), lenient: false };
+
+/** The same entries with what they refer to in the place of references. */
+function withoutReferences(
+  written: ReadonlyMap<string, Entry>,
+  surroundings: Surroundings,
+): { merged: ReadonlyMap<string, Entry>; missing: readonly Problem[]; files: readonly string[] } {
+  const merged = new Map<string, Entry>();
+  const missing: Problem[] = [];
+  const files: string[] = [];
+  for (const [name, entry] of written) {
+    const found = dereferenced(entry.key.node, entry.value, surroundings);
+    merged.set(name, { ...entry, value: found.value });
+    files.push(...found.files);
+    for (const { inside, message, unreadable } of found.problems) {
+      const problem = problemAt(entry.origin(inside), nameWith(entry.key, inside), message);
+      missing.push({ ...problem, ...(unreadable && { unreadable }) });
+    }
+  }
+  return { merged, missing, files };
+}
+
+function partition<T>(items: readonly T[], test: (item: T) => unknown): [T[], T[]] {
+  return [items.filter((item) => test(item)), items.filter((item) => !test(item))];
 }
 
 /**
@@ -98,20 +179,26 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function problemOfIssue(issue: z.core.$ZodIssue, entries: ReadonlyMap<string, Entry>): Problem {
-  const { key, inside } = splitPath(issue.path);
-  if (!key) return { at: issue.path.join('.'), message: issue.message };
+function problemOfIssue(given: z.core.$ZodIssue, entries: ReadonlyMap<string, Entry>): Problem {
+  const inner = innerIssue(given);
+  const { issue } = inner;
+  const { key, inside } = splitPath(inner.path, entries);
+  if (!key) return { at: inner.path.join('.'), message: issue.message };
   const value = valueInside(entries.get(key.name)?.value, inside);
+  if (key.structured && inside.length > 0) {
+    const got = inner.quotes ? `, got ${shown(value, mayHoldSecret(key.node, inside))}` : '';
+    return problemFor(inner.path, inner.message + got, entries);
+  }
   if (issue.code === 'invalid_key') {
     return problemFor(
-      issue.path,
+      inner.path,
       `${issue.issues[0]?.message ?? 'a bad key'}, got ${shown(inside.at(-1), key.secret)}`,
       entries,
     );
   }
   return problemFor(
-    issue.path,
-    `${expectation(issue, key, inside, value)}, got ${shown(value, key.secret)}${hintFor(key, value)}`,
+    inner.path,
+    `${expectation(issue, key, inside, value)}, got ${shown(value, mayHoldSecret(key.node, inside))}${hintFor(key, value)}`,
     entries,
   );
 }
@@ -139,19 +226,23 @@ function problemFor(
   message: string,
   entries: ReadonlyMap<string, Entry>,
 ): Problem {
-  const { key, inside } = splitPath(path);
+  const { key, inside } = splitPath(path, entries);
   const entry = key && entries.get(key.name);
   if (!entry) return { at: path.join('.'), message };
-  return problemAt(entry.origin(inside), nameWith(entry.key.name, inside), message);
+  return problemAt(entry.origin(inside), nameWith(entry.key, inside), message);
 }
 
 /** The longest start of a path that is a key, and the rest. */
-function splitPath(path: readonly PropertyKey[]): {
+function splitPath(
+  path: readonly PropertyKey[],
+  entries: ReadonlyMap<string, Entry>,
+): {
   key: ConfigKey | undefined;
   inside: readonly PropertyKey[];
 } {
   for (let length = path.length; length > 0; length--) {
-    const key = keyNamed(path.slice(0, length).join('.'));
+    const name = path.slice(0, length).join('.');
+    const key = keyNamed(name) ?? entries.get(name)?.key;
     if (key) return { key, inside: path.slice(length) };
   }
   return { key: undefined, inside: [] };
@@ -166,6 +257,11 @@ function valueInside(value: unknown, inside: readonly PropertyKey[]): unknown {
   return current;
 }
 
-function nameWith(name: string, inside: readonly PropertyKey[]): string {
-  return name + inside.map((segment) => (typeof segment === 'number' ? `[${segment}]` : '')).join('');
+/** In a plain mapping a name may be a secret that was written in the wrong place. */
+function nameWith({ name, structured }: ConfigKey, inside: readonly PropertyKey[]): string {
+  const steps = inside.map((segment) => {
+    if (typeof segment === 'number') return `[${segment}]`;
+    return structured ? `.${String(segment)}` : '';
+  });
+  return name + steps.join('');
 }

@@ -1,9 +1,16 @@
 import * as z from 'zod';
 import { bearerKey, count, host, httpToken, key, port, secs, secsOrZero, text } from './field.ts';
 import { circuitBreaker, healthCheck, metrics, retry } from './section-schemas.ts';
-import { DEFAULT_POLICY, policySchema } from './policy-schema.ts';
+import { anyPolicySchema } from './plugin-policy-schema.ts';
+import { DEFAULT_POLICY } from './policy-schema.ts';
 import { inflightBodyBytesOfThisMachine } from './machine.ts';
 import { DEFAULT_HASH_KEY } from './settings.ts';
+import { clientKeys } from './clients-schema.ts';
+import { gatewayKeys } from './gateway-schema.ts';
+import { hookKeys } from './hooks-schema.ts';
+import { modelRuleKeys } from './model-rules-schema.ts';
+import { listenerTlsKeys, workerTlsKeys } from './tls-schema.ts';
+import { parseUrlPrefix } from './url-prefixes.ts';
 import { parseWorkerUrl, WORKER_URL_FORMS } from './worker-url.ts';
 
 const workerUrl = z.string().superRefine((value, context) => {
@@ -12,10 +19,12 @@ const workerUrl = z.string().superRefine((value, context) => {
 });
 
 /** The message quotes nothing: where a name is missing, what stands in its place is the secret. */
-const baseUrl = z.string().refine((value) => {
-  const parsed = parseWorkerUrl(value);
-  return parsed.kind === 'ok' && parsed.address.rank === undefined;
-}, `expected the base URL of a worker for each key (${WORKER_URL_FORMS}, without @rank and /v1)`);
+const baseUrl = z
+  .string()
+  .refine(
+    (value) => parseUrlPrefix(value) !== undefined,
+    `expected the base URL of a worker for each key (${WORKER_URL_FORMS}, without @rank and /v1)`,
+  );
 
 /** As browsers write it: without default port and path, so that it can match at all. */
 const origin = z
@@ -83,9 +92,11 @@ export const configSchema = z.strictObject({
     group: 'Workers',
     // A flag would show the keys to everyone who may list processes.
     flags: [],
-    about: 'Keys of single workers by base URL; they go before api_key.',
+    about:
+      'Keys of single workers by base URL, or by the beginning of it: http://gpu1 stands for every port, http://gw/a for what is below it, the longest counts. They go before api_key.',
     secret: true,
   }),
+  ...workerTlsKeys,
   state_file: key(text().optional(), {
     group: 'Workers',
     about:
@@ -110,10 +121,8 @@ export const configSchema = z.strictObject({
     group: 'Workers',
     about: 'A new or recovered worker is given its full share only after this long; 0 = at once.',
   }),
-  unknown_model: key(z.enum(['pass', 'reject']).default('pass'), {
-    group: 'Workers',
-    about: 'A model that no worker lists: try any worker, or answer 404.',
-  }),
+  ...gatewayKeys,
+  ...modelRuleKeys,
   proxy_operator_routes: key(z.boolean().default(false), {
     group: 'Workers',
     about:
@@ -128,10 +137,16 @@ export const configSchema = z.strictObject({
     value: 'KEY',
     defaultText: 'none',
   }),
+  ...clientKeys,
+  ...listenerTlsKeys,
   cors_allowed_origins: key(z.array(origin).default([]), {
     group: 'Server',
     about: 'Origins whose pages may call the router; empty = any.',
     value: 'ORIGIN',
+  }),
+  watch_config: key(z.boolean().default(false), {
+    group: 'Server',
+    about: 'Reload the configuration when its file changes, a Kubernetes ConfigMap included.',
   }),
   max_payload_size: key(count(1).default(536_870_912), {
     group: 'Server',
@@ -154,7 +169,14 @@ export const configSchema = z.strictObject({
     group: 'Server',
     about: 'Requests and tunnels still open this long after the listener closed are cut.',
   }),
-  policy: policySchema.prefault({ type: DEFAULT_POLICY }),
+  policy: anyPolicySchema.prefault({ type: DEFAULT_POLICY }),
+  plugins: key(z.array(text()).default([]), {
+    group: 'Plugins',
+    about:
+      'Modules that bring policies and hooks: paths that begin with ./, ../ or /, from the place of this file (from the working directory where they are flags), or names of packages.',
+    value: 'MODULE',
+  }),
+  ...hookKeys,
   hash_key: key(z.array(hashKeySource).default([...DEFAULT_HASH_KEY]), {
     group: 'Policy',
     about:

@@ -1,26 +1,40 @@
-import { policySchema, type PolicyConfig } from './policy-schema.ts';
+import { OPEN } from './clients-settings.ts';
+import { gatewaySettings } from './gateway-settings.ts';
+import { hookSettings } from './hooks-settings.ts';
+import { modelRuleSettings } from './model-rules-settings.ts';
+import { isPluginPolicy, NO_PLUGINS, type KnownPlugins } from './plugin-policy-schema.ts';
+import { policySchema } from './policy-schema.ts';
+import { policySettings } from './policy-settings.ts';
 import { configSchema, type Config } from './schema.ts';
 import type {
   AdmissionSettings,
   CacheIndexSettings,
+  ClientSettings,
   LogSettings,
-  PolicySettings,
   RetrySettings,
   Settings,
   TimeoutSettings,
   WorkerDefaults,
   WorkerSpec,
 } from './settings.ts';
-import { parseWorkerUrl, workerId, type WorkerAddress } from './worker-url.ts';
+import { ms } from './ms.ts';
+import { NO_TLS, type TlsMaterial } from './tls-settings.ts';
+import { UrlPrefixes } from './url-prefixes.ts';
+import { registrationOf } from './worker-entry.ts';
+import { specsOf, workerSpecs } from './worker-specs.ts';
+import { parseWorkerUrl } from './worker-url.ts';
 
 /** Longer than the 60 s that common load balancers in front keep idle connections, so that they close first. */
 const KEEP_ALIVE_MS = 75_000;
 
-/** At least 1 ms for what is not 0: 0 means off or never to some settings. */
-const ms = (seconds: number): number => (seconds === 0 ? 0 : Math.max(1, Math.round(seconds * 1000)));
-
 /** Compiles a validated configuration. */
-export function settingsFromConfig(config: Config): Settings {
+export function settingsFromConfig(
+  config: Config,
+  plugins: KnownPlugins = NO_PLUGINS,
+  tls: TlsMaterial = NO_TLS,
+  clients: ClientSettings = OPEN,
+): Settings {
+  const defaults = workerDefaults(config);
   return {
     listen: {
       host: config.host,
@@ -32,13 +46,23 @@ export function settingsFromConfig(config: Config): Settings {
       maxPayloadSize: config.max_payload_size,
       maxInflightBodyBytes: config.max_inflight_body_bytes,
       corsAllowedOrigins: config.cors_allowed_origins.map((origin) => origin.toLowerCase()),
+      tls: tls.listener,
     },
     metrics: config.metrics,
     log: logSettings(config),
-    workers: config.worker_urls.flatMap((url) => expandWorkers(url, config)),
-    workerDefaults: workerDefaults(config),
+    workers: [
+      ...config.worker_urls.flatMap((url) => expandWorkers(url, config)),
+      ...config.workers.flatMap((entry) => specsOf(registrationOf(entry), defaults)),
+    ],
+    workerDefaults: defaults,
+    workerTls: tls.workers,
     stateFile: config.state_file,
-    policy: policySettings(config.policy, config.load_check_interval_secs),
+    policy: policySettings(config.policy, config.load_check_interval_secs, plugins),
+    plugins: config.plugins,
+    hooks: hookSettings(config.pre_routing_hooks, {
+      breakersDisabled: config.disable_circuit_breaker,
+      plugins,
+    }),
     hashKey: config.hash_key,
     cacheIndex: indexSettings(config),
     retry: retrySettings(config),
@@ -65,11 +89,15 @@ export function settingsFromConfig(config: Config): Settings {
     loadCheckIntervalMs: ms(config.load_check_interval_secs),
     shutdownDelayMs: ms(config.shutdown_delay_secs),
     shutdownTimeoutMs: ms(config.shutdown_timeout_secs),
-    unknownModel: config.unknown_model,
+    ...gatewaySettings(config, plugins),
+    modelRules: modelRuleSettings(config.model_rules),
+    responseModel: config.response_model,
     requestIdHeaders: requestIdHeaders(config),
     exposeRoutingHeaders: config.expose_routing_headers,
     proxyOperatorRoutes: config.proxy_operator_routes,
     adminApiKey: config.admin_api_key,
+    clients,
+    watchConfig: config.watch_config,
     decisionRing: {
       maxRecords: config.decision_ring.max_records,
       maxBytes: config.decision_ring.max_bytes,
@@ -85,56 +113,15 @@ export function expandWorkers(url: string, config: WorkerConfig): WorkerSpec[] {
   return parsed.kind === 'bad' ? [] : workerSpecs(parsed.address, workerDefaults(config));
 }
 
-/** The same for an address that is known to be good. A rank of its own is kept: it is one worker. */
-export function workerSpecs(address: WorkerAddress, defaults: WorkerDefaults): WorkerSpec[] {
-  const { baseUrl, rank } = address;
-  const apiKey = defaults.apiKeys.get(baseUrl) ?? defaults.apiKey;
-  const size = defaults.ranksPerUrl;
-  const ranks = size > 1 && rank === undefined ? Array.from({ length: size }, (_, index) => index) : [rank];
-  return ranks.map((one) => ({ baseUrl, rank: one, id: workerId({ baseUrl, rank: one }), apiKey }));
-}
-
-function workerDefaults(config: WorkerConfig): WorkerDefaults {
-  const apiKeys = new Map<string, string>();
-  for (const [url, apiKey] of Object.entries(config.worker_api_keys)) {
-    const parsed = parseWorkerUrl(url);
-    if (parsed.kind === 'ok') apiKeys.set(parsed.address.baseUrl, apiKey);
-  }
+export function workerDefaults(config: WorkerConfig): WorkerDefaults {
+  const apiKeys = new UrlPrefixes(config.worker_api_keys);
   return { ranksPerUrl: config.intra_node_data_parallel_size, apiKeys, apiKey: config.api_key };
-}
-
-export function policySettings(policy: PolicyConfig, loadCheckIntervalSecs: number): PolicySettings {
-  switch (policy.type) {
-    case 'random':
-    case 'round_robin':
-      return { type: policy.type };
-    case 'power_of_two':
-      return { type: policy.type, loadCheckIntervalMs: ms(loadCheckIntervalSecs) };
-    case 'consistent_hash':
-      return {
-        type: policy.type,
-        virtualNodes: policy.virtual_nodes,
-        loadBound: policy.load_bound,
-        stickyTtlMs: ms(policy.sticky_ttl_secs),
-      };
-    case 'rendezvous_hash':
-      // It has neither ring nor pins.
-      return { type: policy.type, virtualNodes: 1, loadBound: policy.load_bound, stickyTtlMs: 0 };
-    case 'cache_aware':
-      return {
-        type: policy.type,
-        cacheThreshold: policy.cache_threshold,
-        balanceAbsThreshold: policy.balance_abs_threshold,
-        balanceRelThreshold: policy.balance_rel_threshold,
-      };
-    case 'least_work':
-      return { type: policy.type, theta: policy.theta };
-  }
 }
 
 const INDEX_DEFAULTS = policySchema.parse({ type: 'least_work' });
 
-function indexSettings({ policy, cache_index: index }: Config): CacheIndexSettings {
+function indexSettings({ policy: used, cache_index: index }: Config): CacheIndexSettings {
+  const policy = isPluginPolicy(used) ? used.fallback : used;
   const limits = 'max_tree_size' in policy ? policy : INDEX_DEFAULTS;
   if (!('max_tree_size' in limits)) throw new Error('least_work has lost the parameters of the index');
   return {

@@ -1,3 +1,5 @@
+import type { HookPlugin, PolicyPlugin } from '../plugins/plugin.ts';
+
 /**
  * The compiled configuration: what the program runs on. Camel case, milliseconds and bytes. The YAML keys, flags and
  * environment variables that lead here are in `schema.ts`; nothing behind `config/` knows their spelling.
@@ -11,18 +13,36 @@ export interface WorkerSpec {
   readonly id: string;
   /** Bearer token for this worker: its own key, else the global `api_key`. */
   readonly apiKey: string | undefined;
+  /** As it was registered; what counts now is `Worker.traits`. */
+  readonly traits: WorkerTraits;
+}
+
+/** What is said of a worker beside its address. */
+export interface WorkerTraits {
+  /** A model that it serves; undefined where only its own list tells. */
+  readonly modelId: string | undefined;
+  /** Higher is better: for the requests that ask for a least priority. */
+  readonly priority: number;
+  /** For the requests that name the most they may cost. */
+  readonly cost: number;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+/** Values for workers by their base URL. */
+export interface ByUrl<T> {
+  get(baseUrl: string): T | undefined;
 }
 
 /** How a worker that is registered while the router runs becomes one or several specs, as those of the file did. */
 export interface WorkerDefaults {
   /** Above 1, a URL without a rank stands for that many data-parallel ranks. */
   readonly ranksPerUrl: number;
-  /** Keys by base URL; they go before `apiKey`. */
-  readonly apiKeys: ReadonlyMap<string, string>;
+  /** The key for a base URL, where there is a particular one; it goes before `apiKey`. */
+  readonly apiKeys: ByUrl<string>;
   readonly apiKey: string | undefined;
 }
 
-export type PolicySettings =
+export type BuiltInPolicySettings =
   | { readonly type: 'random' | 'round_robin' }
   | { readonly type: 'power_of_two'; readonly loadCheckIntervalMs: number }
   | {
@@ -38,6 +58,61 @@ export type PolicySettings =
       readonly balanceRelThreshold: number;
     }
   | { readonly type: 'least_work'; readonly theta: number };
+
+/** A policy that a plugin brings. */
+export interface PluginPolicySettings {
+  readonly type: 'plugin';
+  /** As it is registered: the `type` in the file. */
+  readonly name: string;
+  readonly plugin: PolicyPlugin;
+  /** As the plugin's own check left them. */
+  readonly parameters: unknown;
+  /** Chooses where the plugin does not. */
+  readonly fallback: BuiltInPolicySettings;
+  /** For its asynchronous part, per request. */
+  readonly timeoutMs: number;
+  /** For everything of it that runs at once. */
+  readonly overrunMs: number;
+}
+
+export type PolicySettings = BuiltInPolicySettings | PluginPolicySettings;
+
+/** The name that a policy goes by in the file, in records and in metrics. */
+export function policyName(policy: PolicySettings): string {
+  return policy.type === 'plugin' ? policy.name : policy.type;
+}
+
+/** A model's own policy. */
+export interface ModelPolicy {
+  /** A model, or the beginning of its name with `*` behind it. */
+  readonly model: string;
+  readonly policy: PolicySettings;
+}
+
+/** One rule about the names that clients ask for. */
+export interface ModelRule {
+  /** `rewrite`: its one target always; `fallback`: the first target that has a worker; `split`: one by weight. */
+  readonly kind: 'rewrite' | 'fallback' | 'split';
+  /** As configured: a name, or its beginning with `*` behind it. */
+  readonly match: string;
+  readonly targets: readonly ModelTarget[];
+}
+
+export interface ModelTarget {
+  readonly model: string;
+  readonly weight: number;
+}
+
+export interface ModelRuleSettings {
+  /** In the order of the file. */
+  readonly rules: readonly ModelRule[];
+  /** Names without a wildcard, with the place of their rule. */
+  readonly exact: ReadonlyMap<string, number>;
+  /** Beginnings of names, in the order of the file. */
+  readonly wildcards: readonly { readonly prefix: string; readonly index: number }[];
+  /** Every model that a rule may lead to. */
+  readonly targets: ReadonlySet<string>;
+}
 
 export interface CacheIndexSettings {
   /** Hard limit of the predicted prefix index, bytes. */
@@ -81,6 +156,100 @@ export interface HealthSettings {
   readonly successThreshold: number;
 }
 
+/** One hook of `pre_routing_hooks`. */
+export interface HookSettings {
+  /** Unique; fit for headers and labels. */
+  readonly name: string;
+  readonly source: HttpHookSettings | PluginHookSettings;
+  /** For the whole answer, waiting for a place included. */
+  readonly timeoutMs: number;
+  readonly onError: 'pass' | 'block';
+  readonly onReject: 'block403' | 'block400' | 'pass';
+  /** Whether it may replace the body. */
+  readonly transform: boolean;
+  /** What becomes of WebSocket tunnels, which it cannot look into. */
+  readonly tunnels: 'refuse' | 'pass';
+  readonly maxConcurrent: number;
+  readonly breaker: BreakerSettings;
+}
+
+export interface HttpHookSettings {
+  readonly kind: 'http';
+  readonly address: HookAddress;
+  readonly authorization: string | undefined;
+  /** Flat list of names and values. */
+  readonly headers: readonly string[];
+  /** Of the client's headers, in lower case. */
+  readonly forwardHeaders: readonly string[];
+  readonly maxResponseBytes: number;
+}
+
+/** A hook that a plugin brings. */
+export interface PluginHookSettings {
+  readonly kind: 'plugin';
+  readonly plugin: HookPlugin;
+  /** As it is registered. */
+  readonly pluginName: string;
+  /** As the plugin's own check left them. */
+  readonly parameters: unknown;
+  /** Equal for the same hook with the same parameters. */
+  readonly identity: string;
+  /** Of the client's headers, in lower case. */
+  readonly forwardHeaders: readonly string[];
+  /** For what of it runs at once. */
+  readonly overrunMs: number;
+}
+
+export interface HookAddress {
+  /** `http(s)://host:port` or `unix:///path.sock`. */
+  readonly base: string;
+  /** With query. */
+  readonly path: string;
+}
+
+/** Who is served first when requests must wait: all of a higher class before any of a lower. */
+export type PriorityClass = 'high' | 'normal' | 'low';
+
+/** One tenant: who it is, what it may do and how much of it. */
+export interface TenantSettings {
+  /** Its identity: over reloads, in logs, metrics and records. */
+  readonly name: string;
+  /** SHA-256 of its keys, in lower-case hexadecimal digits. */
+  readonly digests: readonly string[];
+  readonly enabled: boolean;
+  /** Requests per second; as many, at least one, may come at once. */
+  readonly ratePerSecond: number;
+  readonly maxConcurrent: number;
+  /** Undefined = no limit. */
+  readonly tokensPerMinute: number | undefined;
+  /** `*`, models, and beginnings of their names with `*` behind them. */
+  readonly allowedModels: readonly string[];
+  readonly priorityClass: PriorityClass;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** Who may call. The one way to check keys that is configured decides alone. */
+export type AuthSettings =
+  /** Anybody. */
+  | { readonly kind: 'open' }
+  | { readonly kind: 'tenants'; readonly tenants: readonly TenantSettings[] }
+  | { readonly kind: 'one_key'; readonly sha256: string }
+  /** Services that know the keys. */
+  | {
+      readonly kind: 'remote';
+      readonly urls: readonly string[];
+      /** How long a yes and a no are believed; 0 = not at all. */
+      readonly ttlMs: number;
+      readonly refusalTtlMs: number;
+      readonly timeoutMs: number;
+    };
+
+export interface ClientSettings {
+  readonly auth: AuthSettings;
+  /** Whether workers are asked for the token counts of streams that must be counted. */
+  readonly usageInjection: 'off' | 'when_needed';
+}
+
 export interface AdmissionSettings {
   readonly maxConcurrent: number;
   readonly queueSize: number;
@@ -110,6 +279,34 @@ export interface ListenSettings {
   readonly maxPayloadSize: number;
   readonly maxInflightBodyBytes: number;
   readonly corsAllowedOrigins: readonly string[];
+  /** Undefined: plain HTTP. */
+  readonly tls: ListenerTls | undefined;
+}
+
+/** What the listener proves itself with, and what it asks of clients. */
+export interface ListenerTls {
+  /** PEM, the chain behind the certificate. */
+  readonly cert: string;
+  readonly key: string;
+  /** When the certificate ends, ms since 1970. */
+  readonly expiresAt: number;
+  readonly clientCerts: 'none' | 'optional' | 'required';
+  /** Who vouches for certificates of clients; PEM. Set unless `clientCerts` is none. */
+  readonly clientCa: string | undefined;
+  readonly minVersion: 'TLSv1.2' | 'TLSv1.3';
+}
+
+/** How connections to `https://` workers are made. */
+export interface WorkerTls {
+  /** PEM, in place of the authorities of the system. */
+  readonly ca: string | undefined;
+  /** What the router presents where it is asked for it; PEM, both or neither. */
+  readonly cert: string | undefined;
+  readonly key: string | undefined;
+  /** The name that the certificate must have, in place of the host in the URL. */
+  readonly serverName: string | undefined;
+  /** False: any certificate is taken. */
+  readonly verify: boolean;
 }
 
 export interface LogSettings {
@@ -125,9 +322,25 @@ export interface Settings {
   readonly log: LogSettings;
   readonly workers: readonly WorkerSpec[];
   readonly workerDefaults: WorkerDefaults;
+  /** How to reach each server behind TLS; undefined for what needs nothing particular. */
+  readonly workerTls: ByUrl<WorkerTls>;
   /** Where workers registered while it runs are kept over a restart, as configured. */
   readonly stateFile: string | undefined;
   readonly policy: PolicySettings;
+  /** Modules with policies and hooks, as they were named; loaded once, at the start. */
+  readonly plugins: readonly string[];
+  /** Policies of their own for single models, in the order of the file. */
+  readonly modelPolicies: readonly ModelPolicy[];
+  /** Whether this is the gateway of many models, whose workers come and go. */
+  readonly gateway: boolean;
+  /** How long a request waits for a worker that can take it; 0 = it is refused at once. */
+  readonly engineWaitMs: number;
+  /** Undefined where there are none. */
+  readonly modelRules: ModelRuleSettings | undefined;
+  /** The model's name in answers where a rule changed it. */
+  readonly responseModel: 'resolved' | 'requested';
+  /** In the order in which they are asked. */
+  readonly hooks: readonly HookSettings[];
   /** Sources of the hash key, in order: `header:<name>` and `body:<dotted path>`. */
   readonly hashKey: readonly string[];
   readonly cacheIndex: CacheIndexSettings;
@@ -149,8 +362,14 @@ export interface Settings {
   readonly exposeRoutingHeaders: boolean;
   readonly proxyOperatorRoutes: boolean;
   readonly adminApiKey: string | undefined;
+  readonly clients: ClientSettings;
+  /** Reload when the file of the configuration changes. */
+  readonly watchConfig: boolean;
   readonly decisionRing: { readonly maxRecords: number; readonly maxBytes: number };
 }
+
+/** What is known of a worker of which nothing was said. */
+export const DEFAULT_TRAITS: WorkerTraits = { modelId: undefined, priority: 50, cost: 1, labels: {} };
 
 /** Sources of the hash key unless others are set. Ids that name a conversation or a user stand before ids that a proxy in front may make anew for each request. */
 export const DEFAULT_HASH_KEY: readonly string[] = [

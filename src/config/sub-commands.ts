@@ -2,6 +2,11 @@
 export const SUB_COMMANDS = [
   { name: 'sim', usage: 'sim [flags]', about: 'Runs simulated vLLM workers, without a GPU.' },
   { name: 'demo', usage: 'demo', about: 'Runs a simulated fleet with the router in front of it.' },
+  {
+    name: 'simulate',
+    usage: 'simulate [flags]',
+    about: 'Compares policies on a workload, in virtual time.',
+  },
   { name: 'config', usage: 'config check FILE', about: 'Says whether a configuration file is valid.' },
   {
     name: 'config',

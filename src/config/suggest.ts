@@ -1,5 +1,5 @@
 /** Edits between two words: insertions, deletions, substitutions and swaps of neighbours, one each. */
-function distance(a: string, b: string): number {
+export function distance(a: string, b: string): number {
   let beforeLast: number[] = [];
   let last = Array.from({ length: b.length + 1 }, (_, column) => column);
   for (let row = 1; row <= a.length; row++) {

@@ -7,14 +7,17 @@ import { collect } from './collect.ts';
 
 const MAX_METRICS_BYTES = 4 * 1024 * 1024;
 
-export interface LoadPollerDeps {
+export interface PollTimes {
+  /** 0 = never. */
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+}
+
+export interface LoadPollerDeps extends PollTimes {
   readonly registry: WorkerRegistry;
   readonly ledger: LoadLedger;
   readonly clock: Clock;
   readonly clientOf: (worker: Worker) => WorkerClient;
-  /** 0 = never. */
-  readonly intervalMs: number;
-  readonly timeoutMs: number;
 }
 
 /**
@@ -23,27 +26,42 @@ export interface LoadPollerDeps {
  */
 export class LoadPoller {
   readonly #deps: LoadPollerDeps;
+  #times: PollTimes;
   #timer: Timer | undefined;
-  #stopped = false;
+  #running = false;
 
   constructor(deps: LoadPollerDeps) {
     this.#deps = deps;
+    this.#times = deps;
     deps.ledger.setExternalTtl(3 * deps.intervalMs);
   }
 
   start(): void {
-    if (this.#deps.intervalMs > 0) this.#schedule();
+    this.#running = true;
+    this.#schedule();
   }
 
   stop(): void {
-    this.#stopped = true;
+    this.#running = false;
     this.#timer?.cancel();
   }
 
+  /** Another period, which begins now. A poll under way goes on. */
+  reconfigure(times: PollTimes): void {
+    const same = times.intervalMs === this.#times.intervalMs;
+    this.#times = times;
+    if (same) return;
+    this.#deps.ledger.setExternalTtl(3 * times.intervalMs);
+    this.#schedule();
+  }
+
   #schedule(): void {
-    this.#timer = this.#deps.clock.after(this.#deps.intervalMs, () => {
+    this.#timer?.cancel();
+    const { intervalMs } = this.#times;
+    if (!this.#running || intervalMs === 0) return;
+    this.#timer = this.#deps.clock.after(intervalMs, () => {
       void this.#poll().finally(() => {
-        if (!this.#stopped) this.#schedule();
+        this.#schedule();
       });
     });
   }
@@ -60,7 +78,8 @@ export class LoadPoller {
   async #ask(ranks: readonly Worker[]): Promise<void> {
     const [first] = ranks;
     if (!first) return;
-    const { clientOf, clock, timeoutMs, ledger } = this.#deps;
+    const { clientOf, clock, ledger } = this.#deps;
+    const { timeoutMs } = this.#times;
     const headers = first.spec.apiKey === undefined ? [] : ['authorization', `Bearer ${first.spec.apiKey}`];
     // What the engine reports was true when it answered; requests sent since then are in the ledger only.
     const ownBefore = new Map(ranks.map((worker) => [worker, ledger.own(worker.slot)]));

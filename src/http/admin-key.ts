@@ -14,7 +14,8 @@ export function isAdminBearer(expected: string | undefined, headers: IncomingHtt
   return expected !== undefined && given !== undefined && sameSecret(given, expected);
 }
 
-function bearer(authorization: string | undefined): string | undefined {
+/** The token of `Authorization: Bearer`, if there is one. */
+export function bearer(authorization: string | undefined): string | undefined {
   return /^bearer (.+)$/i.exec(authorization ?? '')?.[1]?.trim();
 }
 

@@ -180,3 +180,14 @@ test('a length above the limit is refused before anything is read', () => {
   refuseTooLong(new FakeRequest({ 'content-length': '1000' }), 1000);
   refuseTooLong(new FakeRequest({ 'transfer-encoding': 'chunked' }), 1000);
 });
+
+test('another limit on held bytes counts those that are held', () => {
+  const held = new BodyBytes(100);
+  assert.ok(held.take(80));
+  held.reconfigure(50);
+  assert.equal(held.take(1), false);
+  held.give(40);
+  assert.ok(held.take(10));
+  assert.equal(held.take(1), false);
+  assert.equal(held.held, 50);
+});

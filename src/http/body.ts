@@ -12,9 +12,14 @@ export interface BodyLimits {
 /** Bytes of request bodies held by all requests together; a request takes them as they arrive and gives them back once. */
 export class BodyBytes {
   held = 0;
-  readonly #max: number;
+  #max: number;
 
   constructor(max: number) {
+    this.#max = max;
+  }
+
+  /** Another limit. What is held above it stays until it is given back; meanwhile nothing more is taken. */
+  reconfigure(max: number): void {
     this.#max = max;
   }
 

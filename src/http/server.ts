@@ -1,9 +1,25 @@
-import { createServer, ServerResponse, type IncomingMessage, type Server } from 'node:http';
+import {
+  createServer,
+  ServerResponse,
+  type IncomingMessage,
+  type Server,
+  type ServerOptions,
+} from 'node:http';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import { Socket, type AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { TLSSocket } from 'node:tls';
+import { isDeepStrictEqual } from 'node:util';
 import type { ErrorCode } from '../base/errors.ts';
-import type { ListenSettings } from '../config/settings.ts';
+import type { ListenerTls, ListenSettings } from '../config/settings.ts';
 import { refusalCodeOf, refuseOn, refuseRequest } from './refusal.ts';
+import {
+  Handshakes,
+  objectionTo,
+  secureContextOptions,
+  tlsServerOptions,
+  type HandshakeFailure,
+} from './tls-listener.ts';
 
 export interface Tunnel {
   readonly socket: Duplex;
@@ -15,13 +31,23 @@ const IDLE_SWEEP_MS = 20;
 /** What the edge does with a request; it never rejects. */
 export type OnRequest = (req: IncomingMessage, res: ServerResponse, tunnel?: Tunnel) => Promise<void>;
 
-/** Told of connections refused before there was a request: malformed, oversized or slow heads. */
-export type OnRefused = (code: ErrorCode) => void;
+export interface EdgeEvents {
+  /** Told of connections refused before there was a request: malformed, oversized or slow heads. */
+  readonly onRefused: (code: ErrorCode) => void;
+  /** Told of connections on which there was no agreement on TLS. */
+  readonly onHandshakeFailure: (failure: HandshakeFailure) => void;
+  /** Told which certificate new connections get: at the start, and when it changes. */
+  readonly onCertificate: (tls: ListenerTls) => void;
+}
 
 /** The listener: HTTP/1.1 limits and errors, WebSocket handshakes, graceful stop. Knows nothing of routing. */
 export class EdgeServer {
   readonly #server: Server;
-  readonly #settings: ListenSettings;
+  /** The same server, where it speaks TLS. */
+  readonly #tlsServer: TlsServer | undefined;
+  readonly #handshakes: Handshakes | undefined;
+  readonly #events: EdgeEvents;
+  #settings: ListenSettings;
   /** Sockets that Node has handed over: it neither counts nor closes them. */
   readonly #tunnels = new Set<Duplex>();
   /** The newest response on each connection. */
@@ -31,9 +57,11 @@ export class EdgeServer {
   readonly #silent = new Set<Duplex>();
   #stopping = false;
 
-  constructor(settings: ListenSettings, onRequest: OnRequest, onRefused: OnRefused) {
+  constructor(settings: ListenSettings, onRequest: OnRequest, events: EdgeEvents) {
+    const { onRefused, onHandshakeFailure } = events;
     this.#settings = settings;
-    this.#server = createServer({
+    this.#events = events;
+    const options: ServerOptions = {
       maxHeaderSize: settings.maxHeaderSize,
       headersTimeout: settings.headerTimeoutMs,
       // The body has its own idle timeout: a total limit would cut honest uploads on slow lines.
@@ -44,12 +72,18 @@ export class EdgeServer {
       // Other tokens (h2c from Java and curl) are no reason to leave HTTP/1.1.
       // Behind a request that has not been answered the socket cannot be handed over; such a handshake is a plain GET.
       shouldUpgradeCallback: (req) => isHandshake(req) && this.#latest.get(req.socket)?.closed !== false,
-    });
+    };
+    const { tls, headerTimeoutMs } = settings;
+    this.#tlsServer = tls && createTlsServer({ ...options, ...tlsServerOptions(tls, headerTimeoutMs) });
+    this.#server = this.#tlsServer ?? createServer(options);
+    this.#handshakes = this.#tlsServer && new Handshakes(this.#tlsServer, onHandshakeFailure);
+    if (tls) events.onCertificate(tls);
     this.#server.timeout = 0;
     this.#server.maxRequestsPerSocket = 0;
     // The limit on the size of the head is enough; versions of Node drop what exceeds a count without a word.
     this.#server.maxHeadersCount = 0;
-    this.#server.on('connection', (socket: Socket) => {
+    // With TLS, connections before that are the business of `Handshakes`.
+    this.#server.on(this.#tlsServer ? 'secureConnection' : 'connection', (socket: Socket) => {
       this.#silent.add(socket);
       socket.once('close', () => this.#silent.delete(socket));
     });
@@ -57,18 +91,19 @@ export class EdgeServer {
       this.#silent.delete(req.socket);
       if (this.#isOver(req.socket)) return;
       this.#latest.set(req.socket, res);
-      if (isSoundlyFramed(req)) {
+      const objection = this.#objectionTo(req.socket);
+      if (objection === undefined && isSoundlyFramed(req)) {
         void onRequest(req, res);
         return;
       }
       this.#refused.add(req.socket);
-      onRefused('invalid_request');
-      refuseRequest(res, 'invalid_request');
+      const code = objection === undefined ? 'invalid_request' : 'client_certificate_refused';
+      onRefused(code);
+      refuseRequest(res, code, objection);
     };
     this.#server.on('request', accept);
-    // An Expect header is answered when the body is wanted, not before the limits have been checked.
     this.#server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => {
-      if (Number(req.headers['content-length'] ?? 0) <= settings.maxPayloadSize) res.writeContinue();
+      continueWhenRead(req, res);
       accept(req, res);
     });
     this.#server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) => {
@@ -77,6 +112,13 @@ export class EdgeServer {
       // Upgrades arrive on net or tls sockets; the type says Duplex for the sake of custom servers.
       if (!(socket instanceof Socket)) {
         socket.destroy();
+        return;
+      }
+      const objection = this.#objectionTo(socket);
+      if (objection !== undefined) {
+        this.#refused.add(socket);
+        onRefused('client_certificate_refused');
+        refuseOn(socket, 'client_certificate_refused', objection);
         return;
       }
       this.#tunnels.add(socket);
@@ -94,6 +136,25 @@ export class EdgeServer {
       onRefused(code);
       refuseOn(socket, code);
     });
+  }
+
+  /**
+   * Takes over what can change while it listens; address, limits of the head and whether it speaks TLS stay as they were
+   * opened. Connections from now on get the new certificate, those that are open keep what they agreed on.
+   */
+  reconfigure(settings: ListenSettings): void {
+    const { tls } = settings;
+    const changed = !isDeepStrictEqual(tls, this.#settings.tls);
+    this.#settings = settings;
+    if (!this.#tlsServer || !tls || !changed) return;
+    this.#tlsServer.setSecureContext(secureContextOptions(tls));
+    this.#events.onCertificate(tls);
+  }
+
+  /** Why somebody may not call; undefined where nothing is asked for, or what was asked for is there. */
+  #objectionTo(socket: Socket): string | undefined {
+    const { tls } = this.#settings;
+    return tls && socket instanceof TLSSocket ? objectionTo(socket, tls.clientCerts) : undefined;
   }
 
   /** Whether the last answer on the connection is out or on its way: what still comes is no request. */
@@ -127,6 +188,7 @@ export class EdgeServer {
       const late = setTimeout(() => {
         this.#closeSilent(() => true);
       }, this.#settings.headerTimeoutMs);
+      this.#handshakes?.cut();
       this.#closeSilent((socket) => socket.bytesRead === 0);
       this.#server.close(() => {
         clearInterval(sweep);
@@ -143,6 +205,7 @@ export class EdgeServer {
   /** Cuts whatever is still open. */
   cut(): void {
     this.#server.closeAllConnections();
+    this.#handshakes?.cut();
     for (const socket of this.#tunnels) socket.destroy();
   }
 }
@@ -159,6 +222,16 @@ function responseOn(req: IncomingMessage, socket: Socket): ServerResponse {
     socket.end();
   });
   return res;
+}
+
+/** An Expect header is answered when somebody wants the body: neither before its length nor before a key is checked. */
+function continueWhenRead(req: IncomingMessage, res: ServerResponse): void {
+  const onListener = (event: string | symbol): void => {
+    if (event !== 'data' && event !== 'readable') return;
+    req.off('newListener', onListener);
+    if (!res.headersSent) res.writeContinue();
+  };
+  req.on('newListener', onListener);
 }
 
 /** A WebSocket handshake is a GET without a body (RFC 6455 4.1); anything else stays an ordinary request. */

@@ -1,12 +1,10 @@
 import assert from 'node:assert/strict';
-import { getEventListeners } from 'node:events';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
 import type { Clock } from '../base/clock.ts';
 import { VirtualClock } from '../base/virtual-clock.ts';
-import type { AdmissionSettings } from '../config/settings.ts';
+import type { AdmissionSettings, PriorityClass } from '../config/settings.ts';
 import { Admission } from './admission.ts';
-import type { Entry, Ticket, Waiting, WaitOutcome } from './admission.ts';
+import type { Entry, Newcomer, Ticket, Waiting, WaitOutcome } from './admission.ts';
 
 const settings: AdmissionSettings = {
   maxConcurrent: 2,
@@ -29,6 +27,10 @@ function admitted(entry: Entry): Ticket {
 function waiting(entry: Entry): Waiting {
   assert.equal(entry.kind, 'waiting');
   return entry.kind === 'waiting' ? entry : assert.fail();
+}
+
+function of(flow: string, priority: PriorityClass = 'normal', tokens = 100): Newcomer {
+  return { flow, priority, tokens: () => tokens };
 }
 
 /** The outcome if there is one, once the microtasks have run. */
@@ -116,32 +118,6 @@ describe('a waiting request', () => {
     assert.deepEqual([admission.inFlight, admission.queued, clock.pending], [0, 0, 0]);
   });
 
-  it('leaves when its client does', async () => {
-    const { admission, clock } = setUp({ maxConcurrent: 1 });
-    const ticket = admitted(admission.enter());
-    const client = new AbortController();
-    const first = waiting(admission.enter(client.signal));
-    client.abort();
-    assert.equal(await peek(first), 'left');
-    assert.equal(await peek(waiting(admission.enter(client.signal))), 'left');
-    assert.equal(admission.queued, 0);
-    assert.equal(clock.pending, 0);
-    ticket.release();
-    // Who need not wait is not asked.
-    assert.equal(admission.enter(client.signal).kind, 'admitted');
-  });
-
-  it('lets go of the signal when the wait is over', async () => {
-    const { admission } = setUp({ maxConcurrent: 1 });
-    const ticket = admitted(admission.enter());
-    const client = new AbortController();
-    const first = waiting(admission.enter(client.signal));
-    assert.equal(getEventListeners(client.signal, 'abort').length, 1);
-    ticket.release();
-    await ticketOf(first);
-    assert.equal(getEventListeners(client.signal, 'abort').length, 0);
-  });
-
   it('is told when the router shuts down', async () => {
     const { admission, clock } = setUp({ maxConcurrent: 1 });
     const ticket = admitted(admission.enter());
@@ -220,82 +196,206 @@ describe('the rate', () => {
   });
 });
 
-type Step =
-  | { readonly do: 'enter' }
-  | { readonly do: 'release' | 'leave'; readonly which: number }
-  | { readonly do: 'advance'; readonly ms: number };
+describe('the order', () => {
+  it('is by class, whoever came first', async () => {
+    const { admission } = setUp({ maxConcurrent: 1, queueSize: 10 });
+    let ticket = admitted(admission.enter());
+    const names = ['low', 'normal', 'high'] as const;
+    const queue = names.map((name) => [name, waiting(admission.enter(of('', name)))] as const);
+    assert.deepEqual([admission.queuedOf('high'), admission.queuedOf('normal')], [1, 1]);
+    for (const name of names.toReversed()) {
+      ticket.release();
+      const next = queue.find(([one]) => one === name)?.[1] ?? assert.fail();
+      ticket = await ticketOf(next);
+    }
+    assert.equal(admission.queued, 0);
+  });
 
-const step: fc.Arbitrary<Step> = fc.oneof(
-  fc.record({ do: fc.constant('enter' as const) }),
-  fc.record({ do: fc.constantFrom('release' as const, 'leave' as const), which: fc.nat(20) }),
-  fc.record({ do: fc.constant('advance' as const), ms: fc.nat(700) }),
-);
+  it('is fair to a flow beside a flood', async () => {
+    const { admission } = setUp({ maxConcurrent: 1, queueSize: 100 });
+    const ticket = admitted(admission.enter(of('flood')));
+    const flood = Array.from({ length: 50 }, () => waiting(admission.enter(of('flood', 'normal', 600))));
+    const other = waiting(admission.enter(of('other', 'normal', 600)));
+    ticket.release();
+    for (let turn = 0; turn < 2; turn += 1)
+      for (const waiter of flood) if ((await peek(waiter)) === 'admitted') (await ticketOf(waiter)).release();
+    assert.equal(await peek(other), 'admitted');
+  });
 
-describe('properties', () => {
-  it('keeps its bounds, loses nobody, and returns to zero', async () => {
-    const limits = fc.record({
-      maxConcurrent: fc.integer({ min: 1, max: 4 }),
-      queueSize: fc.nat(4),
-      ratePerSecond: fc.option(fc.double({ min: 0.3, max: 20, noNaN: true }), { nil: undefined }),
-    });
-    await fc.assert(
-      fc.asyncProperty(limits, fc.array(step, { maxLength: 60, size: 'max' }), async (changes, steps) => {
-        const { admission, clock } = setUp(changes);
-        const tickets: Ticket[] = [];
-        const queue: { readonly waiter: Waiting; readonly since: number; done: boolean }[] = [];
-        const order: number[] = [];
-        let admissions = 0;
-        const enter = (): void => {
-          const entry = admission.enter();
-          if (entry.kind === 'admitted') {
-            assert.ok(
-              queue.every(({ done }) => done),
-              'overtook the queue',
-            );
-            admissions += 1;
-            tickets.push(entry.ticket);
-          } else if (entry.kind === 'waiting') {
-            const place = { waiter: entry, since: clock.now(), done: false };
-            const number = queue.push(place);
-            void entry.wait.then((outcome) => {
-              place.done = true;
-              if (outcome.kind === 'timeout') assert.ok(clock.now() >= place.since + settings.queueTimeoutMs);
-              if (outcome.kind !== 'admitted') return;
-              order.push(number);
-              admissions += 1;
-              tickets.push(outcome.ticket);
-            });
-          } else {
-            assert.ok(admission.queued >= changes.queueSize);
-          }
-        };
-        for (const one of steps) {
-          if (one.do === 'enter') enter();
-          else if (one.do === 'advance') clock.advance(one.ms);
-          else if (one.do === 'leave') queue[one.which % Math.max(1, queue.length)]?.waiter.leave();
-          else tickets.splice(one.which % Math.max(1, tickets.length), 1)[0]?.release();
-          await Promise.resolve();
-          await Promise.resolve();
-          assert.equal(admission.inFlight, tickets.length);
-          assert.equal(admission.queued, queue.filter(({ done }) => !done).length);
-          assert.ok(admission.inFlight <= changes.maxConcurrent);
-          assert.ok(admission.queued <= changes.queueSize);
-          assert.ok(queue.every(({ done, since }) => done || clock.now() < since + settings.queueTimeoutMs));
-          const { ratePerSecond: rate } = changes;
-          if (rate !== undefined)
-            assert.ok(admissions <= Math.max(1, rate) + (clock.now() / 1000) * rate + 1e-6);
-        }
-        assert.deepEqual(
-          order,
-          order.toSorted((left, right) => left - right),
-        );
-        clock.advance(settings.queueTimeoutMs);
-        await Promise.resolve();
-        await Promise.resolve();
-        while (tickets.length > 0) tickets.pop()?.release();
-        assert.deepEqual([admission.inFlight, admission.queued, clock.pending], [0, 0, 0]);
-      }),
-      { numRuns: 300, seed: 7 },
+  it('is corrected by what a request really took, before the place goes to the next', async () => {
+    const { admission } = setUp({ maxConcurrent: 1, queueSize: 100 });
+    const first = admitted(admission.enter());
+    const [liar1, liar2] = [1, 2, 3].map(() => waiting(admission.enter(of('liar', 'normal', 10))));
+    const others = [1, 2, 3, 4].map(() => waiting(admission.enter(of('other', 'normal', 500))));
+    first.release();
+    const ticket = await ticketOf(liar1 ?? assert.fail());
+    ticket.settle(1800);
+    ticket.settle(1);
+    ticket.release();
+    ticket.settle(0);
+    for (const other of others.slice(0, 2)) (await ticketOf(other)).release();
+    assert.equal(await peek(others[2] ?? assert.fail()), 'admitted');
+    assert.equal(await peek(liar2 ?? assert.fail()), 'still waiting');
+    assert.deepEqual(
+      admission.flows(1).map(({ name, priority, waiting: count }) => [name, priority, count]),
+      [['liar', 'normal', 2]],
     );
+  });
+
+  it('does not ask a request that need not wait, nor one whose flow waits alone, what it will take', () => {
+    const { admission } = setUp({ maxConcurrent: 1 });
+    const newcomer: Newcomer = { flow: 'a', priority: 'normal', tokens: () => assert.fail('asked') };
+    const ticket = admitted(admission.enter(newcomer));
+    for (let request = 0; request < 3; request += 1) waiting(admission.enter(newcomer));
+    ticket.release();
+    assert.equal(admission.queued, 2);
+  });
+});
+
+describe('a full queue', () => {
+  it('takes in who has fewer waiting, in place of the newest of who has most', async () => {
+    const { admission } = setUp({ maxConcurrent: 1, queueSize: 4 });
+    admitted(admission.enter());
+    const flood = [1, 2, 3, 4].map(() => waiting(admission.enter(of('flood'))));
+    assert.equal(admission.enter(of('flood')).kind, 'full');
+    const other = waiting(admission.enter(of('other')));
+    assert.deepEqual(await Promise.all(flood.map(peek)), [
+      ...['still waiting', 'still waiting', 'still waiting'],
+      'pushed_out',
+    ]);
+    assert.deepEqual(await flood[3]?.wait, { kind: 'pushed_out', retryAfterSecs: 1 });
+    assert.equal(flood[3]?.leave(), false);
+    waiting(admission.enter(of('other')));
+    // Two each: from here on they would only push each other out in turn.
+    assert.equal(admission.enter(of('other')).kind, 'full');
+    assert.equal(admission.enter(of('flood')).kind, 'full');
+    waiting(admission.enter(of('third')));
+    assert.equal(await peek(other), 'still waiting');
+    assert.equal(admission.queued, 4);
+  });
+
+  it('takes in a higher class in place of a lower', async () => {
+    const { admission } = setUp({ maxConcurrent: 1, queueSize: 3 });
+    admitted(admission.enter());
+    const low = [1, 2].map(() => waiting(admission.enter(of('a', 'low'))));
+    const normal = waiting(admission.enter(of('b')));
+    assert.equal(admission.enter(of('a', 'low')).kind, 'full');
+    const high = [1, 2, 3].map(() => waiting(admission.enter(of('d', 'high'))));
+    assert.deepEqual(await Promise.all(low.map(peek)), ['pushed_out', 'pushed_out']);
+    assert.equal(await peek(normal), 'pushed_out');
+    assert.equal(admission.enter(of('e', 'normal')).kind, 'full');
+    assert.deepEqual(new Set(await Promise.all(high.map(peek))), new Set(['still waiting']));
+  });
+
+  it('has places again as soon as somebody has waited too long, however late the timer', async () => {
+    const clock = new VirtualClock();
+    let lateMs = 0;
+    const late: Clock = { ...bound(clock), now: () => clock.now() + lateMs };
+    const admission = new Admission({ ...settings, maxConcurrent: 1, queueSize: 1 }, late);
+    admitted(admission.enter());
+    const first = waiting(admission.enter());
+    lateMs = settings.queueTimeoutMs;
+    waiting(admission.enter());
+    assert.equal(await peek(first), 'timeout');
+  });
+});
+
+function bound(clock: VirtualClock): Clock {
+  return {
+    now: () => clock.now(),
+    wall: () => clock.wall(),
+    after: (delayMs, callback) => clock.after(delayMs, callback),
+  };
+}
+
+describe('new settings', () => {
+  it('let in at once whom a wider door has room for', async () => {
+    const { admission, clock } = setUp({ maxConcurrent: 1 });
+    admitted(admission.enter());
+    const queue = [1, 2, 3].map(() => waiting(admission.enter()));
+    admission.reconfigure({ ...settings, maxConcurrent: 3 });
+    assert.deepEqual(await Promise.all(queue.map(peek)), ['admitted', 'admitted', 'still waiting']);
+    clock.advance(settings.queueTimeoutMs);
+    assert.equal(clock.pending, 0);
+  });
+
+  it('send nobody away who is inside: a narrower door is reached as requests end', async () => {
+    const { admission } = setUp({ maxConcurrent: 3 });
+    const tickets = [1, 2, 3].map(() => admitted(admission.enter()));
+    const next = waiting(admission.enter());
+    admission.reconfigure({ ...settings, maxConcurrent: 1 });
+    assert.equal(admission.inFlight, 3);
+    tickets[0]?.release();
+    tickets[1]?.release();
+    assert.equal(await peek(next), 'still waiting');
+    tickets[2]?.release();
+    assert.equal(await peek(next), 'admitted');
+  });
+
+  it('push out the newest of the longest flow where the queue is shorter, after letting in who can be', async () => {
+    const { admission } = setUp({ maxConcurrent: 1, queueSize: 5 });
+    admitted(admission.enter());
+    const flood = [1, 2, 3].map(() => waiting(admission.enter(of('flood'))));
+    const other = waiting(admission.enter(of('other')));
+    admission.reconfigure({ ...settings, maxConcurrent: 2, queueSize: 2 });
+    assert.deepEqual(await Promise.all(flood.map(peek)), ['admitted', 'still waiting', 'pushed_out']);
+    assert.equal(await peek(other), 'still waiting');
+    admission.reconfigure({ ...settings, maxConcurrent: 2, queueSize: 0 });
+    assert.deepEqual([await peek(other), admission.queued], ['pushed_out', 0]);
+  });
+
+  it('count the deadline from when the wait began', async () => {
+    const { admission, clock } = setUp({ maxConcurrent: 1 });
+    admitted(admission.enter());
+    const first = waiting(admission.enter());
+    clock.advance(400);
+    const second = waiting(admission.enter());
+    admission.reconfigure({ ...settings, maxConcurrent: 1, queueTimeoutMs: 300 });
+    assert.deepEqual([await peek(first), await peek(second)], ['timeout', 'still waiting']);
+    admission.reconfigure({ ...settings, maxConcurrent: 1, queueTimeoutMs: 5000 });
+    clock.advance(4999);
+    assert.equal(await peek(second), 'still waiting');
+    clock.advance(1);
+    assert.equal(await peek(second), 'timeout');
+    assert.equal(clock.pending, 0);
+  });
+
+  it('leave in the bucket what is there', () => {
+    const rate = (ratePerSecond: number | undefined): AdmissionSettings => ({
+      ...settings,
+      ...{ maxConcurrent: 100, queueSize: 0, ratePerSecond },
+    });
+    const { admission, clock } = setUp(rate(10));
+    const count = (): number => {
+      let inside = 0;
+      while (inside < 50 && admission.enter().kind === 'admitted') inside += 1;
+      return inside;
+    };
+    for (let request = 0; request < 6; request += 1) admitted(admission.enter());
+    admission.reconfigure(rate(20));
+    assert.equal(count(), 4);
+    clock.advance(10_000);
+    admission.reconfigure(rate(5));
+    assert.equal(count(), 5);
+    clock.advance(200);
+    assert.equal(count(), 1);
+    admission.reconfigure(rate(undefined));
+    assert.equal(count(), 50);
+  });
+
+  it('wake those for whom only a token was lacking', async () => {
+    const { admission, clock } = setUp({ ratePerSecond: 0.01, queueTimeoutMs: 1e6 });
+    admitted(admission.enter());
+    const second = waiting(admission.enter());
+    admission.reconfigure({ ...settings, ratePerSecond: 10, queueTimeoutMs: 1e6 });
+    clock.advance(100);
+    assert.equal(await peek(second), 'admitted');
+  });
+
+  it('do not open what is closed', () => {
+    const { admission } = setUp();
+    admission.close();
+    admission.reconfigure({ ...settings, maxConcurrent: 9 });
+    assert.equal(admission.enter().kind, 'closed');
   });
 });

@@ -290,3 +290,26 @@ describe('standard output', () => {
     assert.match(stderr, /survived/);
   });
 });
+
+it('changes its level while it runs, that of its children included', () => {
+  const lines: string[] = [];
+  const { log, setLevel } = createLog(
+    { level: 'info', format: 'json', dir: undefined },
+    {
+      console: { write: (line) => lines.push(line), close: () => Promise.resolve(), dropped: 0 },
+      isTerminal: false,
+    },
+  );
+  const child = log.child({ part: 'x' });
+  child.debug({}, 'not yet');
+  setLevel('debug');
+  child.debug({}, 'now');
+  assert.equal(child.isLevelEnabled('debug'), true);
+  setLevel('error');
+  for (const one of [log, child]) one.warn({}, 'no more');
+  assert.deepEqual(
+    lines.map((line) => (JSON.parse(line) as { msg: string }).msg),
+    ['now'],
+  );
+  assert.equal(log.isLevelEnabled('warn'), false);
+});

@@ -41,6 +41,8 @@ export interface LogDeps {
 
 export interface OpenLog {
   readonly log: Log;
+  /** Takes effect at once, for every child too. */
+  readonly setLevel: (level: LogLevel) => void;
   /** Flushes and closes; later lines are ignored. */
   readonly close: () => Promise<void>;
   /** Lines lost so far because they could not be written fast enough. */
@@ -60,9 +62,11 @@ export function createLog(options: LogOptions, deps: LogDeps = {}): OpenLog {
   const sinks = [pretty ? prettySink(console, terminal) : console];
   if (options.dir !== undefined) sinks.push(dailyFileSink(options.dir, clock));
 
+  const gate: Gate = { least: RANKS[options.level] };
   const logger = pino(
     {
-      level: options.level,
+      // The gate decides: pino's children would keep the level they were made with.
+      level: 'trace',
       base: null,
       timestamp: isoTime(clock),
       formatters: { level: (label) => ({ level: label }) },
@@ -72,7 +76,10 @@ export function createLog(options: LogOptions, deps: LogDeps = {}): OpenLog {
     fanOut(sinks),
   );
   return {
-    log: new PinoLog(logger),
+    log: new PinoLog(logger, gate),
+    setLevel: (level) => {
+      gate.least = RANKS[level];
+    },
     close: async () => {
       await Promise.all(sinks.map((sink) => sink.close()));
     },
@@ -80,11 +87,20 @@ export function createLog(options: LogOptions, deps: LogDeps = {}): OpenLog {
   };
 }
 
+const RANKS: Readonly<Record<LogLevel, number>> = { trace: 10, debug: 20, info: 30, warn: 40, error: 50 };
+
+/** The least level that is written, shared by a log and its children. */
+interface Gate {
+  least: number;
+}
+
 class PinoLog implements Log {
   readonly #logger: Logger;
+  readonly #gate: Gate;
 
-  constructor(logger: Logger) {
+  constructor(logger: Logger, gate: Gate) {
     this.#logger = logger;
+    this.#gate = gate;
   }
 
   trace(fields: LogFields, message: string): void {
@@ -108,15 +124,15 @@ class PinoLog implements Log {
   }
 
   child(fields: LogFields): Log {
-    return new PinoLog(this.#logger.child(cleanFields(fields)));
+    return new PinoLog(this.#logger.child(cleanFields(fields)), this.#gate);
   }
 
   isLevelEnabled(level: LogLevel): boolean {
-    return this.#logger.isLevelEnabled(level);
+    return RANKS[level] >= this.#gate.least;
   }
 
   #write(level: LogLevel, fields: LogFields, message: string): void {
-    if (!this.#logger.isLevelEnabled(level)) return;
+    if (RANKS[level] < this.#gate.least) return;
     try {
       this.#logger[level](cleanFields(fields), cleanText(message));
     } catch {

@@ -54,7 +54,7 @@ describe('recordDecision', () => {
     assert.equal(metrics.promptTokensTotal.with('llama').value, 700);
     assert.equal(metrics.completionTokensTotal.with('llama').value, 61);
     assert.equal(metrics.overheadSeconds.with().sum, 0.0003);
-    assert.equal(metrics.queueDurationSeconds.with().count, 1);
+    assert.equal(metrics.queueDurationSeconds.with('normal').count, 1);
     assert.equal(metrics.requestErrorsTotal.series.size, 0);
     assert.equal(metrics.admissionRejectionsTotal.series.size, 0);
   });
@@ -142,8 +142,8 @@ describe('recordDecision', () => {
       [...metrics.admissionRejectionsTotal.series].map((s) => s.labelValues[0]),
       ['queue_full', 'queue_timeout', 'inflight_bytes_exceeded'],
     );
-    assert.equal(metrics.queueDurationSeconds.with().count, 1);
-    assert.equal(metrics.queueDurationSeconds.with().sum, 60);
+    assert.equal(metrics.queueDurationSeconds.with('normal').count, 1);
+    assert.equal(metrics.queueDurationSeconds.with('normal').sum, 60);
     assert.equal(metrics.requestDurationSeconds.series.size, 0);
   });
 

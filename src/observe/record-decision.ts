@@ -12,8 +12,11 @@ export interface FinishedRequest {
   readonly outcome: 'ok' | 'client_abort' | 'worker_broken' | 'rejected' | 'router_error';
   readonly error?: string;
   readonly stream: boolean;
+  readonly tenant?: string;
   readonly requested_model?: string;
   readonly model?: string;
+  readonly rule?: string;
+  readonly rule_missed?: string;
   readonly method?: string;
   readonly policy?: string;
   readonly worker?: string;
@@ -26,11 +29,17 @@ export interface FinishedRequest {
   readonly prompt_tokens?: number;
   readonly completion_tokens?: number;
   readonly tokens_estimated?: boolean;
+  /** Absent for `normal`. */
+  readonly priority_class?: string;
   readonly queue_ms: number;
+  readonly wait_ms?: number;
   readonly duration_ms: number;
   readonly total_ms: number;
   /** The router's own time, where it was measured. */
   readonly overhead_ms?: number;
+  /** What the pre-routing hooks said, in order; their words are those of the header. */
+  readonly hooks_ran?: readonly string[];
+  readonly hooks_ms?: number;
   readonly request_bytes: number;
   readonly response_bytes: number;
 }
@@ -50,6 +59,21 @@ const ADMISSION_REJECTIONS: ReadonlySet<string> = new Set([
   'shutting_down',
 ]);
 
+/** Errors of those who were not let in for their key, and the word for them in `reason`. */
+const AUTH_FAILURES: ReadonlySet<string> = new Set([
+  'missing_api_key',
+  'invalid_api_key',
+  'key_disabled',
+  'key_validation_unavailable',
+]);
+
+/** Errors of the limits of a tenant. */
+const TENANT_LIMITS: ReadonlySet<string> = new Set([
+  'rate_limit_exceeded',
+  'concurrency_exceeded',
+  'tokens_exceeded',
+]);
+
 /**
  * Feeds every series that is counted per request. Called once, when the request has ended. `model` is the bounded label
  * value (`boundedModel`).
@@ -57,8 +81,11 @@ const ADMISSION_REJECTIONS: ReadonlySet<string> = new Set([
 export function recordDecision(metrics: Metrics, request: FinishedRequest, model: string): void {
   recordHttp(metrics, request);
   recordOutcome(metrics, request);
+  if (request.tenant !== undefined) recordTenant(metrics, request, request.tenant);
   for (const attempt of request.attempts) recordAttempt(metrics, request, attempt);
   if (request.attempts.length > 0) recordTokens(metrics, request, model);
+  if (request.rule !== undefined) metrics.modelRulesTotal.with(request.rule, 'applied').inc();
+  if (request.rule_missed !== undefined) metrics.modelRulesTotal.with(request.rule_missed, 'no_worker').inc();
   if (request.hash_key_source !== undefined) metrics.hashKeyTotal.with(request.hash_key_source).inc();
   if (request.overhead_ms !== undefined) metrics.overheadSeconds.with().observe(request.overhead_ms / 1000);
 }
@@ -81,9 +108,11 @@ function recordOutcome(metrics: Metrics, request: FinishedRequest): void {
     metrics.generateDurationSeconds.with().observe(request.duration_ms / 1000);
   }
   const waited = error === 'queue_timeout' || request.queue_ms > 0;
-  if (routed || waited) metrics.queueDurationSeconds.with().observe(request.queue_ms / 1000);
+  if (routed || waited)
+    metrics.queueDurationSeconds.with(request.priority_class ?? 'normal').observe(request.queue_ms / 1000);
   if (error !== undefined && ADMISSION_REJECTIONS.has(error))
     metrics.admissionRejectionsTotal.with(error).inc();
+  if (error !== undefined && AUTH_FAILURES.has(error)) metrics.authFailuresTotal.with(error).inc();
 
   if (outcome === 'client_abort') metrics.clientAbortsTotal.with(route).inc();
   // Without attempt and error it is the router's own answer: a health check that says 503 has not failed.
@@ -93,6 +122,17 @@ function recordOutcome(metrics: Metrics, request: FinishedRequest): void {
   if (outcome === 'worker_broken' && status < 400 && request.worker !== undefined) {
     metrics.brokenStreamsTotal.with(request.worker).inc();
   }
+}
+
+function recordTenant(metrics: Metrics, request: FinishedRequest, tenant: string): void {
+  const { route, status, error } = request;
+  if (request.attempts.length > 0) {
+    metrics.tenantRequestsTotal.with(tenant, route).inc();
+    metrics.tenantRequestDurationSeconds.with(tenant, route).observe(request.total_ms / 1000);
+  }
+  if (error !== undefined && TENANT_LIMITS.has(error)) metrics.tenantRateLimitedTotal.with(tenant).inc();
+  if (request.outcome !== 'client_abort' && (status >= 400 || request.outcome === 'worker_broken'))
+    metrics.tenantErrorsTotal.with(tenant, route, String(status)).inc();
 }
 
 function recordAttempt(metrics: Metrics, request: FinishedRequest, attempt: FinishedAttempt): void {

@@ -137,14 +137,40 @@ const REQUEST_SERIES = {
   ),
   queueDurationSeconds: histogram(
     'vllm_router_queue_duration_seconds',
-    [],
+    ['class'],
     DURATION,
-    'Wait for admission, of every request that asked for it.',
+    'Wait for admission, of every request that asked for it, by priority class (high, normal, low).',
   ),
   admissionRejectionsTotal: counter(
     'vllm_router_admission_rejections_total',
     ['reason'],
     'Requests refused by admission: queue_full (429), queue_timeout (408), inflight_bytes_exceeded (503), shutting_down (503).',
+  ),
+  tenantRequestsTotal: counter(
+    'vllm_router_tenant_requests_total',
+    ['tenant', 'route'],
+    'Routed requests by the tenant whose key they came with.',
+  ),
+  tenantRequestDurationSeconds: histogram(
+    'vllm_router_tenant_request_duration_seconds',
+    ['tenant', 'route'],
+    DURATION,
+    'The same requests from arrival to the last byte.',
+  ),
+  tenantErrorsTotal: counter(
+    'vllm_router_tenant_errors_total',
+    ['tenant', 'route', 'error_type'],
+    'Requests of a tenant that were answered with an error; error_type is the status.',
+  ),
+  tenantRateLimitedTotal: counter(
+    'vllm_router_tenant_rate_limited_total',
+    ['tenant'],
+    "Requests that the tenant's own limits refused (429): requests per second, at a time, tokens per minute.",
+  ),
+  authFailuresTotal: counter(
+    'vllm_router_auth_failures_total',
+    ['reason'],
+    'Requests whose key did not let them in: missing_api_key, invalid_api_key (401), key_disabled (403), key_validation_unavailable (503).',
   ),
   overheadSeconds: histogram(
     'vllm_router_overhead_seconds',
@@ -166,6 +192,11 @@ const REQUEST_SERIES = {
     'vllm_router_hash_key_total',
     ['source'],
     'Requests by the source of their hash key; source prompt means that no configured header or field was there.',
+  ),
+  modelRulesTotal: counter(
+    'vllm_router_model_rules_total',
+    ['rule', 'outcome'],
+    'Requests by the pattern of the model rule that matched; outcome applied, or no_worker where none of its models had a worker and the next rule was tried.',
   ),
   workerRequestsTotal: counter(
     'vllm_router_worker_requests_total',
@@ -225,6 +256,21 @@ const EVENT_SERIES = {
     TOKEN_TIME,
     'Streams: time between two events of the worker, as the relay sees them.',
   ),
+  queuePushedOutTotal: counter(
+    'vllm_router_queue_pushed_out_total',
+    ['class'],
+    'Waiting requests, by their priority class, whose place in the full queue went to a request of a higher class or of a tenant with fewer waiting (429).',
+  ),
+  pluginFailuresTotal: counter(
+    'vllm_router_plugin_failures_total',
+    ['plugin', 'kind'],
+    "Failures of plugins, whose fallback decided or whose hook's on_error did: threw, timeout, invalid (an answer that cannot be used) or overrun (it held the process up).",
+  ),
+  tenantTokensTotal: counter(
+    'vllm_router_tenant_tokens_total',
+    ['tenant'],
+    "Tokens of prompts and answers, from the workers' usage where it is given, else estimated: what is spent of tokens_per_minute.",
+  ),
   workerHealth: gauge('vllm_router_worker_health', ['worker'], '1 healthy, 0 not (yet).'),
   cbState: gauge('vllm_router_cb_state', ['worker'], 'Circuit breaker: 0 closed, 1 open, 2 half-open.'),
   cbStateTransitionsTotal: counter(
@@ -241,6 +287,57 @@ const EVENT_SERIES = {
     'vllm_router_cb_fail_open_total',
     [],
     'Choices made although breakers excluded every healthy worker.',
+  ),
+  hookRequestsTotal: counter(
+    'vllm_router_hook_requests_total',
+    ['hook', 'outcome'],
+    'Requests that a pre-routing hook was asked about. outcome: allowed, transformed, transform_no_body, rejected, rejected_ignored, unknown, timeout, error (without a call while its circuit is open).',
+  ),
+  hookDurationSeconds: histogram(
+    'vllm_router_hook_duration_seconds',
+    ['hook'],
+    DURATION,
+    'From asking a pre-routing hook to its answer, its failure or its timeout.',
+  ),
+  hookCbState: gauge(
+    'vllm_router_hook_cb_state',
+    ['hook'],
+    'Circuit breaker of a pre-routing hook: 0 closed, 1 open, 2 half-open.',
+  ),
+  hookCbStateTransitionsTotal: counter(
+    'vllm_router_hook_cb_state_transitions_total',
+    ['hook', 'from', 'to'],
+    'Circuit breaker transitions of a pre-routing hook.',
+  ),
+  tlsHandshakeFailuresTotal: counter(
+    'vllm_router_tls_handshake_failures_total',
+    ['reason'],
+    "Connections without agreement on TLS: plain_http, timeout, closed (the client left), refused_by_client (it does not accept the router's certificate), no_common_version, other.",
+  ),
+  tlsCertificateExpiryTimestampSeconds: gauge(
+    'vllm_router_tls_certificate_expiry_timestamp_seconds',
+    [],
+    "When the listener's certificate ends, seconds since 1970. Only with ssl_certfile.",
+  ),
+  configReloadsTotal: counter(
+    'vllm_router_config_reloads_total',
+    ['result'],
+    'Reloads of the configuration: success, refused (not valid; nothing changed) or failed (the file could not be read).',
+  ),
+  configLastReloadSuccessful: gauge(
+    'vllm_router_config_last_reload_successful',
+    [],
+    '1 when the configuration was last read with success, 0 when it was refused or could not be read.',
+  ),
+  configLastReloadSuccessTimestampSeconds: gauge(
+    'vllm_router_config_last_reload_success_timestamp_seconds',
+    [],
+    'When the configuration in force was read, seconds since 1970.',
+  ),
+  engineWaitTotal: counter(
+    'vllm_router_engine_wait_total',
+    ['outcome'],
+    'Waits for a worker that can take the request (engine_wait_timeout_secs), by how they ended: worker_came, timeout, full (as many waited as may), client_left, deadline, shutting_down.',
   ),
   maxLoad: gauge('vllm_router_max_load', [], 'Highest load of a healthy worker, at the scrape.'),
   minLoad: gauge('vllm_router_min_load', [], 'Lowest load of a healthy worker, at the scrape.'),
@@ -265,7 +362,26 @@ const STATE_SERIES = {
     'Entries of the predicted prefix index for the worker.',
   ),
   inflightRequests: gauge('vllm_router_inflight_requests', [], 'Requests admitted and not yet ended.'),
-  queuedRequests: gauge('vllm_router_queued_requests', [], 'Requests waiting for admission.'),
+  queuedRequests: gauge(
+    'vllm_router_queued_requests',
+    ['class'],
+    'Requests waiting for admission, by priority class.',
+  ),
+  queueFlows: gauge(
+    'vllm_router_queue_flows',
+    [],
+    'Tenants with requests waiting for admission, or with tokens to make up for.',
+  ),
+  tenantInflightRequests: gauge(
+    'vllm_router_tenant_inflight_requests',
+    ['tenant'],
+    'Requests of the tenant inside the router, waiting ones included.',
+  ),
+  engineWaitingRequests: gauge(
+    'vllm_router_engine_waiting_requests',
+    [],
+    'Admitted requests waiting for a worker that can take them.',
+  ),
   inflightBodyBytes: gauge('vllm_router_inflight_body_bytes', [], 'Request bodies held in memory.'),
   decisionRingRecords: gauge(
     'vllm_router_decision_ring_records',

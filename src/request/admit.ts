@@ -1,10 +1,20 @@
 import { RouterError } from '../base/errors.ts';
-import type { WaitOutcome, Waiting } from '../limits/admission.ts';
+import type { PriorityClass } from '../config/settings.ts';
+import type { Ticket, WaitOutcome, Waiting } from '../limits/admission.ts';
+import type { TenantAccess } from '../limits/tenant.ts';
 import type { Arrival } from './arrival.ts';
 import type { Caller } from './caller.ts';
 import type { Deadline } from './deadline.ts';
 import type { Call } from './read-call.ts';
 import type { Runtime } from './runtime.ts';
+
+/** `max_tokens` is a bound that clients set far above what they expect; what an answer really took is settled at its end. */
+const MOST_EXPECTED_TOKENS = 1024;
+/** What a request counts that has no tokens to be told, or was answered with an error: it occupies a worker, too. */
+const UNTOLD_TOKENS = 64;
+
+/** Requests without a tenant wait in one line. */
+const EVERYBODY_ELSE: Pick<TenantAccess, 'name' | 'priorityClass'> = { name: '', priorityClass: 'normal' };
 
 /** Takes the request's place among those in flight, after its turn in the queue. Given back when the request ends. */
 export function waitForTurn(
@@ -14,12 +24,17 @@ export function waitForTurn(
   call: Call,
   deadline: Deadline,
 ): Promise<void> | void {
-  void caller;
-  void call;
-  const entry = rt.admission.enter();
+  const { name: flow, priorityClass: priority } = caller.tenant ?? EVERYBODY_ELSE;
+  if (priority !== 'normal') arrival.decision.priority_class = priority;
+  const ticket = rt.admission.enterAtOnce();
+  if (ticket) {
+    arrival.releases.push(() => ticket.release());
+    return;
+  }
+  const entry = rt.admission.enter({ flow, priority, tokens: () => expectedTokens(arrival, call) });
   switch (entry.kind) {
     case 'admitted':
-      arrival.releases.push(() => entry.ticket.release());
+      hold(arrival, entry.ticket);
       return;
     case 'full':
       throw new RouterError('queue_full', 'the router has as many requests in flight and waiting as it may', {
@@ -28,7 +43,7 @@ export function waitForTurn(
     case 'closed':
       throw new RouterError('shutting_down', 'the router is shutting down');
     case 'waiting':
-      return queued(rt, arrival, deadline, entry).then((outcome) => settle(rt, arrival, outcome));
+      return queued(rt, arrival, deadline, entry).then((outcome) => settle(rt, arrival, priority, outcome));
   }
 }
 
@@ -44,6 +59,8 @@ async function queued(
   deadline.wakes(() => {
     late = entry.leave();
   });
+  // It may have passed before somebody was there to be woken.
+  if (deadline.leftMs <= 0) late = entry.leave();
   const outcome = await entry.wait;
   arrival.client.onGone(undefined);
   deadline.wakes(undefined);
@@ -51,11 +68,23 @@ async function queued(
   return late ? { kind: 'late' } : outcome;
 }
 
-function settle(rt: Runtime, arrival: Arrival, outcome: WaitOutcome | { readonly kind: 'late' }): void {
+function settle(
+  rt: Runtime,
+  arrival: Arrival,
+  priority: PriorityClass,
+  outcome: WaitOutcome | { readonly kind: 'late' },
+): void {
   switch (outcome.kind) {
     case 'admitted':
-      arrival.releases.push(() => outcome.ticket.release());
+      hold(arrival, outcome.ticket);
       return;
+    case 'pushed_out':
+      rt.metrics.queuePushedOutTotal.with(priority).inc();
+      throw new RouterError(
+        'queue_full',
+        'the queue is full, and the place in it went to a request that had more right to it',
+        { retryAfterSecs: outcome.retryAfterSecs },
+      );
     case 'timeout':
       throw new RouterError(
         'queue_timeout',
@@ -68,4 +97,28 @@ function settle(rt: Runtime, arrival: Arrival, outcome: WaitOutcome | { readonly
     case 'closed':
       throw new RouterError('shutting_down', 'the router is shutting down');
   }
+}
+
+/** Keeps the ticket to the end of the request; by then the record knows what it took. */
+function hold(arrival: Arrival, ticket: Ticket): void {
+  arrival.releases.push(() => {
+    const tokens = tokensTaken(arrival);
+    if (tokens !== undefined) ticket.settle(tokens);
+    ticket.release();
+  });
+}
+
+function expectedTokens({ endpoint }: Arrival, { ask, maxTokens }: Call): number {
+  if (endpoint.tokens === undefined) return UNTOLD_TOKENS;
+  const answer = endpoint.tokens === 'prompt_and_answer' ? Math.min(maxTokens, MOST_EXPECTED_TOKENS) : 0;
+  return ask.promptTokens() + answer;
+}
+
+/** Undefined when nothing is known of it, although a worker has had the request: then the estimate stands. */
+function tokensTaken({ decision, endpoint }: Arrival): number | undefined {
+  const { attempts, status, prompt_tokens: prompt, completion_tokens: completion } = decision;
+  if (attempts.length === 0) return 0;
+  if (status >= 400) return UNTOLD_TOKENS;
+  if (endpoint.tokens === undefined || (prompt === undefined && completion === undefined)) return undefined;
+  return (prompt ?? 0) + (completion ?? 0);
 }

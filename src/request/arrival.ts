@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import { randomAlphanumeric } from '../base/ids.ts';
 import { headerOf } from '../http/headers.ts';
 import { normalisePath, originForm, pathOf } from '../http/normalise-path.ts';
+import type { Tenant } from '../limits/tenant.ts';
 import type { Decision } from './decision.ts';
 import { matchEndpoint, type Endpoint, type Match } from './endpoints.ts';
 import type { Runtime } from './runtime.ts';
@@ -22,6 +23,8 @@ export interface Arrival {
   /** Monotonic ms. */
   readonly startedAt: number;
   readonly decision: Decision;
+  /** Whose limits the request counts against; entered by `authenticate`. */
+  tenant: Tenant | undefined;
   readonly client: ClientWatch;
   /** Set for a WebSocket handshake. */
   readonly tunnel: { readonly socket: Duplex; readonly head: Buffer } | undefined;
@@ -30,8 +33,12 @@ export interface Arrival {
     bodyRead: number;
     dispatched: number;
     head: number;
+    hooksMs: number;
+    prepareMs: number;
     queueMs: number;
     backoffMs: number;
+    /** Waiting for a worker that can take the request. */
+    waitMs: number;
     /** Spent with workers whose answers were given up for another attempt. */
     givenUpMs: number;
   };
@@ -59,11 +66,12 @@ export function identify(
     match,
     requestId,
     tunnel,
+    tenant: undefined,
     endpoint: match.endpoint,
     idFromClient: given !== undefined,
     startedAt: rt.clock.now(),
     decision: newDecision(rt, requestId, method, match.endpoint.route),
-    times: { bodyRead: 0, dispatched: 0, head: 0, queueMs: 0, backoffMs: 0, givenUpMs: 0 },
+    times: { bodyRead: 0, dispatched: 0, head: 0, hooksMs: 0, prepareMs: 0, queueMs: 0, backoffMs: 0, waitMs: 0, givenUpMs: 0 },
     releases: [],
     client: new ClientWatch(res),
   };

@@ -4,7 +4,7 @@ import { isObject } from '../api/prompt-sink.ts';
 import { RouterError } from '../base/errors.ts';
 import { headerOf } from '../http/headers.ts';
 import { NO_BLOCKS, type PromptBlocks } from '../routing/blocks.ts';
-import { readHashKey } from '../routing/hash-key.ts';
+import { readHashKey, readSessionKey } from '../routing/hash-key.ts';
 import type { Ask, HashKey } from '../routing/policy.ts';
 import { PromptHasher } from '../routing/prompt-hash.ts';
 import type { Runtime } from './runtime.ts';
@@ -60,6 +60,20 @@ export class RequestAsk implements Ask {
       () => this.#fingerprint(),
     );
     return this.#hashKey;
+  }
+
+  /** The id of a conversation or a user, where the request brings one. */
+  sessionKey(): string | undefined {
+    return readSessionKey(
+      this.#rt.hashKeySources,
+      (name) => headerOf(this.#source.req.rawHeaders, name),
+      (path) => memberAt(this.#input.fields, path),
+    );
+  }
+
+  /** The same request under another model. */
+  under(model: string): RequestAsk {
+    return new RequestAsk(this.#rt, this.#source, { ...this.#input, model });
   }
 
   /** The key, if a policy asked for it. */

@@ -88,3 +88,18 @@ test('its estimate is at least what the record takes as JSON', () => {
   ring.push(full);
   assert.ok(ring.bytes >= JSON.stringify(full).length);
 });
+
+test('keeps the newest records that fit when its bounds change, and counts on', () => {
+  const ring = new DecisionRing({ maxRecords: 5, maxBytes: 1e6 });
+  for (const id of ['a', 'b', 'c', 'd', 'e', 'f']) ring.push(record(id));
+  ring.reconfigure({ maxRecords: 2, maxBytes: 1e6 });
+  assert.deepEqual([ids(ring), ring.total], [['e', 'f'], 6]);
+  ring.reconfigure({ maxRecords: 4, maxBytes: 1e6 });
+  for (const id of ['g', 'h', 'i']) ring.push(record(id));
+  assert.deepEqual([ids(ring), ring.size, ring.total], [['f', 'g', 'h', 'i'], 4, 9]);
+  const { bytes } = ring;
+  ring.reconfigure({ maxRecords: 4, maxBytes: Math.floor(bytes / 2) });
+  assert.deepEqual([ids(ring), ring.bytes <= bytes / 2], [['h', 'i'], true]);
+  ring.reconfigure({ maxRecords: 0, maxBytes: 1e6 });
+  assert.deepEqual([ids(ring), ring.bytes], [[], 0]);
+});

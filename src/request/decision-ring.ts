@@ -2,9 +2,9 @@ import type { Decision } from './decision.ts';
 
 /** The latest decision records, bounded in number and in (estimated) bytes. */
 export class DecisionRing {
-  readonly #maxRecords: number;
-  readonly #maxBytes: number;
-  readonly #entries: ({ record: Decision; bytes: number } | undefined)[];
+  #maxRecords: number;
+  #maxBytes: number;
+  #entries: ({ record: Decision; bytes: number } | undefined)[];
   #next = 0;
   #size = 0;
   #bytes = 0;
@@ -16,11 +16,28 @@ export class DecisionRing {
     this.#entries = new Array<undefined>(Math.max(1, limits.maxRecords));
   }
 
+  /** Other bounds: the newest records that fit are kept. */
+  reconfigure(limits: { readonly maxRecords: number; readonly maxBytes: number }): void {
+    if (limits.maxRecords === this.#maxRecords && limits.maxBytes === this.#maxBytes) return;
+    const records = this.latest(this.#size);
+    this.#maxRecords = limits.maxRecords;
+    this.#maxBytes = limits.maxBytes;
+    this.#entries = new Array<undefined>(Math.max(1, limits.maxRecords));
+    this.#next = 0;
+    this.#size = 0;
+    this.#bytes = 0;
+    for (const record of records) this.#keep(record);
+  }
+
   push(record: Decision): void {
     if (this.#maxRecords === 0) return;
-    const bytes = estimateBytes(record);
     this.#total += 1;
-    if (bytes > this.#maxBytes) return;
+    this.#keep(record);
+  }
+
+  #keep(record: Decision): void {
+    const bytes = estimateBytes(record);
+    if (this.#maxRecords === 0 || bytes > this.#maxBytes) return;
     while (this.#size === this.#maxRecords || (this.#size > 0 && this.#bytes + bytes > this.#maxBytes))
       this.#dropOldest();
     this.#entries[this.#next] = { record, bytes };

@@ -1,4 +1,6 @@
 /** The record of one request: what was asked, what was known, what was chosen, why, and what came of it. */
+import type { PriorityClass } from '../config/settings.ts';
+import type { PluginFailure } from '../routing/policy.ts';
 
 /** Who chose: the words of `x-vllm-router-method`. */
 export type DecisionMethod = 'policy' | 'owner';
@@ -62,12 +64,20 @@ export interface Decision {
   /** Error code of the catalogue when the router made the answer or cut it. */
   error?: string;
   stream: boolean;
+  /** Whose key the request came with. */
+  tenant?: string;
   /** The model asked for. */
   requested_model?: string;
   /** The model after resolution. */
   model?: string;
+  /** Pattern of the model rule that decided. */
+  rule?: string;
+  /** Pattern of the last model rule that matched but had no worker for any of its models. */
+  rule_missed?: string;
   method?: DecisionMethod;
   policy?: string;
+  /** Where a plugin's policy was asked but `policy` decided in its place: whose, and why. */
+  policy_fallback?: { readonly from: string; readonly cause: PluginFailure };
   worker?: string;
   reason?: string;
   /** Score of the best other candidate minus the winner's. */
@@ -85,11 +95,21 @@ export interface Decision {
   completion_tokens?: number;
   /** True where the token counts are the router's estimates rather than the worker's `usage`. */
   tokens_estimated?: boolean;
+  /** Absent for `normal`. */
+  priority_class?: PriorityClass;
   queue_ms: number;
+  /** Waiting for a worker that could take the request; absent where it did not. */
+  wait_ms?: number;
   /** Time to the head for streams, else to the end: the meaning of version 3. */
   duration_ms: number;
   total_ms: number;
-  /** The router's own work up to the dispatch: without the client's body, the queue and backoff. */
+  /** The pre-routing hooks that were asked and what they said, in order; absent where there were none. */
+  hooks_ran?: string[];
+  /** Spent waiting for hooks. */
+  hooks_ms?: number;
+  /** Spent waiting for what a plugin's policy looked up. */
+  prepare_ms?: number;
+  /** The router's own work up to the dispatch: without the client's body, hooks, the queue, plugins' look-ups and backoff. */
   overhead_ms?: number;
   request_bytes: number;
   response_bytes: number;

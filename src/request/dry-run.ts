@@ -7,8 +7,10 @@ import { ANYBODY } from './caller.ts';
 import { describeCandidates, roundScore, type CandidateTable } from './candidates.ts';
 import type { CandidateRecord, Decision, DecisionMethod } from './decision.ts';
 import { matchEndpoint, type Endpoint, type Match } from './endpoints.ts';
-import { noWorker } from './forward.ts';
-import { previewPlan, type NoPlan, type Preview } from './plan.ts';
+import { noWorker } from './no-worker.ts';
+import { fallbackOf } from './explain.ts';
+import { previewPlan, staysWithOwner, type NoPlan, type Preview } from './plan.ts';
+import { withKnowledge } from './prepare-policy.ts';
 import { understand, type Call, type CallSource } from './read-call.ts';
 import { resolveModel } from './resolve-model.ts';
 import type { Runtime } from './runtime.ts';
@@ -37,7 +39,11 @@ interface DryRunAsked {
   readonly route: string;
   readonly requested_model?: string;
   readonly model?: string;
+  readonly rule?: string;
+  readonly rule_missed?: string;
   readonly stream?: boolean;
+  /** There are pre-routing hooks, and they would be asked first: they may reject the request or change its body. */
+  readonly hooks?: 'not_run';
 }
 
 interface DryRunError {
@@ -54,6 +60,7 @@ interface DryRunChoice {
   readonly worker: string;
   readonly method: DecisionMethod;
   readonly policy: string;
+  readonly policy_fallback?: NonNullable<Decision['policy_fallback']>;
   readonly reason: string;
   readonly margin?: number;
   readonly cache_source: string;
@@ -67,11 +74,11 @@ interface DryRunChoice {
  * The path from `guardRoute` to `makePlan` without its effects: no admission, no lease, nothing sent, nothing counted
  * or recorded, and no policy remembers the request.
  */
-export function dryRun(
+export async function dryRun(
   rt: Runtime,
   request: DryRunRequest,
   trial: (settings: PolicySettings) => Policy,
-): DryRun {
+): Promise<DryRun> {
   const target = originForm(request.target);
   const match = matchEndpoint(request.method, normalisePath(pathOf(target)));
   const { endpoint } = match;
@@ -87,14 +94,19 @@ export function dryRun(
     decision: { stream: false },
     releases: [],
   };
+  const about = (): DryRunAsked => ({ ...asked(endpoint, source.decision), ...hooksLeftOut(rt, request) });
   try {
     const read = understand(rt, source, request.body);
     const resolved = resolveModel(rt, source, ANYBODY, read);
     const call = request.policy ? { ...resolved, policy: trial(request.policy) } : resolved;
-    return outcomeOf(rt, asked(endpoint, source.decision), call);
+    const ready =
+      call.policy.prepare && !staysWithOwner(rt, call)
+        ? await withKnowledge(rt, call, new AbortController().signal)
+        : call;
+    return outcomeOf(rt, about(), ready);
   } catch (error) {
     if (!(error instanceof RouterError)) throw error;
-    return rejected(asked(endpoint, source.decision), error);
+    return rejected(about(), error);
   } finally {
     for (const release of source.releases) release();
   }
@@ -103,30 +115,31 @@ export function dryRun(
 function outcomeOf(rt: Runtime, about: DryRunAsked, call: Call): DryRun {
   const plan = previewPlan(rt, call);
   if (plan.kind === 'none')
-    return { ...rejected(about, noWorker(plan.pool)), candidates: excluded(rt, plan) };
+    return { ...rejected(about, noWorker(plan.pool, call)), candidates: excluded(rt, plan) };
   const table = describeCandidates(rt, plan, Infinity);
   return {
     outcome: 'routed',
     ...about,
-    ...choiceOf(rt, plan, table, call.ask.usedHashKey),
+    ...choiceOf(plan, table, call.ask.usedHashKey),
     candidates: table.listed,
   };
 }
 
 function choiceOf(
-  rt: Runtime,
   plan: Preview,
   { margin }: CandidateTable,
   hashKey: HashKey | undefined,
 ): DryRunChoice {
   const { predictedCachedTokens, predictedTtftMs, promptTokens } = plan;
+  const fallback = fallbackOf(plan);
   return {
     worker: plan.pool.members[plan.index]?.id ?? '',
     method: plan.method,
     policy: plan.policy,
+    ...(fallback ? { policy_fallback: fallback } : {}),
     reason: plan.reason,
     ...(margin === undefined ? {} : { margin }),
-    cache_source: rt.cacheIndex ? 'predicted' : 'none',
+    cache_source: plan.cacheSource,
     ...(predictedCachedTokens === undefined ? {} : { predicted_cached_tokens: predictedCachedTokens }),
     ...(predictedTtftMs === undefined ? {} : { predicted_ttft_ms: roundScore(predictedTtftMs) }),
     ...(promptTokens > 0 ? { prompt_tokens: promptTokens } : {}),
@@ -146,14 +159,20 @@ function excluded(rt: Runtime, { pool }: NoPlan): CandidateRecord[] {
 
 function asked(
   { route }: Endpoint,
-  { stream, model, requested_model: requested }: Pick<Decision, 'stream' | 'model' | 'requested_model'>,
+  { stream, model, requested_model: requested, rule, rule_missed: missed }: CallSource['decision'],
 ): DryRunAsked {
   return {
     route,
     stream,
     ...(requested === undefined ? {} : { requested_model: requested }),
     ...(model === undefined ? {} : { model }),
+    ...(rule === undefined ? {} : { rule }),
+    ...(missed === undefined ? {} : { rule_missed: missed }),
   };
+}
+
+function hooksLeftOut(rt: Runtime, { body }: DryRunRequest): Pick<DryRunAsked, 'hooks'> {
+  return rt.settings.hooks.length > 0 && body.length > 0 ? { hooks: 'not_run' } : {};
 }
 
 function refusal(match: Match, method: string): RouterError {

@@ -47,15 +47,19 @@ export interface Endpoint {
   /** Creates or names a stored resource that only the worker which made it knows. */
   readonly resource?: 'create' | 'by_id';
   readonly local?: LocalName;
+  /** Answered without a key, also where keys are checked: for load balancers and the like. */
+  readonly open?: true;
+  /** Which tokens a request takes as far as can be told beforehand; absent: what the answer says, if it does. */
+  readonly tokens?: 'prompt' | 'prompt_and_answer';
 }
 
-interface Row extends Endpoint {
+export interface EndpointRow extends Endpoint {
   readonly methods: readonly string[];
   /** Exact path, or a template with one `{id}` segment. */
   readonly paths: readonly string[];
 }
 
-function inference(path: string, prompt: PromptReader, more: Partial<Row> = {}): Row {
+function inference(path: string, prompt: PromptReader, more: Partial<EndpointRow> = {}): EndpointRow {
   return {
     methods: ['POST'],
     paths: [path],
@@ -69,7 +73,7 @@ function inference(path: string, prompt: PromptReader, more: Partial<Row> = {}):
   };
 }
 
-function form(path: string): Row {
+function form(path: string): EndpointRow {
   return {
     methods: ['POST'],
     paths: [path],
@@ -81,7 +85,7 @@ function form(path: string): Row {
   };
 }
 
-function local(path: string, name: LocalName): Row {
+function local(path: string, name: LocalName, more: Partial<EndpointRow> = {}): EndpointRow {
   return {
     methods: ['GET', 'HEAD'],
     paths: [path],
@@ -91,10 +95,11 @@ function local(path: string, name: LocalName): Row {
     retry: 'full',
     body: 'opaque',
     local: name,
+    ...more,
   };
 }
 
-function stored(methods: readonly string[], path: string): Row {
+function stored(methods: readonly string[], path: string): EndpointRow {
   return {
     methods,
     paths: [path],
@@ -107,33 +112,36 @@ function stored(methods: readonly string[], path: string): Row {
   };
 }
 
-const ROWS: readonly Row[] = [
-  inference('/v1/chat/completions', chatPrompt),
-  inference('/v1/completions', completionPrompt),
-  inference('/v1/embeddings', inputPrompt),
-  inference('/v1/responses', responsesPrompt, { resource: 'create' }),
+const GENERATES = { tokens: 'prompt_and_answer' } as const;
+const READS = { tokens: 'prompt' } as const;
+
+const ROWS: readonly EndpointRow[] = [
+  inference('/v1/chat/completions', chatPrompt, GENERATES),
+  inference('/v1/completions', completionPrompt, GENERATES),
+  inference('/v1/embeddings', inputPrompt, READS),
+  inference('/v1/responses', responsesPrompt, { ...GENERATES, resource: 'create' }),
   stored(['GET'], '/v1/responses/{id}'),
   stored(['DELETE'], '/v1/responses/{id}'),
   stored(['POST'], '/v1/responses/{id}/cancel'),
   stored(['GET'], '/v1/responses/{id}/input_items'),
   stored(['GET'], '/v1/responses/{id}/input'),
-  inference('/v1/messages', messagesPrompt, { dialect: 'anthropic' }),
+  inference('/v1/messages', messagesPrompt, { ...GENERATES, dialect: 'anthropic' }),
   inference('/v1/messages/count_tokens', messagesPrompt, { dialect: 'anthropic' }),
-  inference('/v1/rerank', pairPrompt, { paths: ['/v1/rerank', '/rerank', '/v2/rerank'] }),
-  inference('/v1/score', pairPrompt, { paths: ['/v1/score', '/score'] }),
-  inference('/classify', inputPrompt),
-  inference('/pooling', inputPrompt),
+  inference('/v1/rerank', pairPrompt, { ...READS, paths: ['/v1/rerank', '/rerank', '/v2/rerank'] }),
+  inference('/v1/score', pairPrompt, { ...READS, paths: ['/v1/score', '/score'] }),
+  inference('/classify', inputPrompt, READS),
+  inference('/pooling', inputPrompt, READS),
   inference('/tokenize', tokenizePrompt),
   inference('/detokenize', tokenizePrompt),
-  inference('/generate', generatePrompt),
-  inference('/inference/v1/generate', generatePrompt),
+  inference('/generate', generatePrompt, GENERATES),
+  inference('/inference/v1/generate', generatePrompt, GENERATES),
   form('/v1/audio/transcriptions'),
   form('/v1/audio/translations'),
   local('/v1/models', 'models'),
-  local('/health', 'health'),
-  local('/liveness', 'liveness'),
-  local('/readiness', 'readiness'),
-  local('/health_generate', 'health_generate'),
+  local('/health', 'health', { open: true }),
+  local('/liveness', 'liveness', { open: true }),
+  local('/readiness', 'readiness', { open: true }),
+  local('/health_generate', 'health_generate', { open: true }),
   local('/version', 'version'),
   local('/get_server_info', 'server_info'),
   local('/get_model_info', 'model_info'),
@@ -174,8 +182,8 @@ const RESET: Endpoint = { ...UNMATCHED, route: '/reset_*', class: 'operator' };
 /** Never proxied to a worker: these names are the router's own. */
 const RESERVED: Endpoint = { ...UNMATCHED, route: 'reserved', class: 'operator' };
 
-const exact = new Map<string, Row[]>();
-const templates: { readonly prefix: string; readonly suffix: string; readonly row: Row }[] = [];
+const exact = new Map<string, EndpointRow[]>();
+const templates: { readonly prefix: string; readonly suffix: string; readonly row: EndpointRow }[] = [];
 for (const row of ROWS) {
   for (const path of row.paths) {
     const brace = path.indexOf('{id}');
@@ -190,6 +198,9 @@ export type Match =
   /** The path climbs above its root: out of the prefix that a worker may be confined to. */
   | { readonly kind: 'outside'; readonly endpoint: Endpoint }
   | { readonly kind: 'wrong_method'; readonly endpoint: Endpoint; readonly allow: string };
+
+/** The table itself, for what must hold of every row. */
+export const ENDPOINTS: readonly EndpointRow[] = ROWS;
 
 /** Every route template, for bounded metric labels. */
 export const ROUTES: readonly string[] = [
@@ -219,7 +230,7 @@ export function matchEndpoint(method: string, path: string): Match {
   return { kind: 'endpoint', endpoint: method === 'GET' || method === 'HEAD' ? UNMATCHED_SAFE : UNMATCHED };
 }
 
-function matchRow(rows: readonly Row[], method: string): Match {
+function matchRow(rows: readonly EndpointRow[], method: string): Match {
   const row = rows.find((candidate) => candidate.methods.length === 0 || candidate.methods.includes(method));
   if (row) return { kind: 'endpoint', endpoint: row };
   const first = rows[0];

@@ -28,6 +28,7 @@ export function addExplainHeaders(headers: string[], decision: Decision): void {
   if (decision.method !== undefined) headers.push(HEADER_METHOD, decision.method);
   if (decision.policy !== undefined) headers.push(HEADER_POLICY, headerValue(decision.policy));
   if (decision.model !== undefined) headers.push(HEADER_MODEL, headerValue(decision.model));
+  if (decision.hooks_ran) headers.push(HEADER_HOOKS, decision.hooks_ran.join(','));
 }
 
 /** Writes one plan into the record: the last plan of a request is the one that counts. */
@@ -38,7 +39,10 @@ export function recordPlan(rt: Runtime, decision: Decision, plan: Plan): void {
   decision.reason = plan.reason;
   if (plan.method === 'policy') decision.policy = plan.policy;
   else delete decision.policy;
-  decision.cache_source = rt.cacheIndex ? 'predicted' : 'none';
+  const fallback = fallbackOf(plan);
+  if (fallback) decision.policy_fallback = fallback;
+  else delete decision.policy_fallback;
+  decision.cache_source = plan.cacheSource;
   // What only an earlier attempt's plan had must not stay.
   delete decision.predicted_cached_tokens;
   delete decision.predicted_ttft_ms;
@@ -51,6 +55,11 @@ export function recordPlan(rt: Runtime, decision: Decision, plan: Plan): void {
   decision.candidates = listed;
   if (rest) decision.candidates_rest = rest;
   if (margin !== undefined) decision.margin = margin;
+}
+
+/** Whose place the policy took that decided, and why. */
+export function fallbackOf({ choice, asked }: Pick<Plan, 'choice' | 'asked'>): Decision['policy_fallback'] {
+  return choice?.fallback && { from: asked, cause: choice.fallback.cause };
 }
 
 function recordHashKey(rt: Runtime, decision: Decision, plan: Plan): void {

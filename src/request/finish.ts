@@ -14,6 +14,7 @@ export function finish(rt: Runtime, arrival: Arrival): void {
   decision.duration_ms =
     decision.stream && times.head > 0 ? roundMs(times.head - startedAt) : decision.total_ms;
   decision.queue_ms = roundMs(times.queueMs);
+  if (times.waitMs > 0) decision.wait_ms = roundMs(times.waitMs);
   if (decision.status === 0) decision.status = arrival.client.gone ? 499 : 500;
   const quiet = endpoint.class === 'local';
   if (times.dispatched > 0) decision.overhead_ms = roundMs(routerMs(arrival, now));
@@ -26,8 +27,9 @@ export function finish(rt: Runtime, arrival: Arrival): void {
   if (!quiet && rt.log.isLevelEnabled('debug')) rt.log.debug({ decision }, 'decision');
 }
 
-/** Clients choose model names; labels only know those that a worker lists. */
+/** Clients choose model names; labels only know those that a worker lists or a rule leads to. */
 export function boundedModel(rt: Runtime, model: string | undefined): string {
   if (model === undefined) return '';
-  return rt.registry.membersFor(model).listed ? model : 'other';
+  if (rt.registry.membersFor(model).listed) return model;
+  return rt.settings.modelRules?.targets.has(model) === true ? model : 'other';
 }

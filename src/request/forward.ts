@@ -1,7 +1,5 @@
 import { RouterError } from '../base/errors.ts';
 import { StreamedBody } from '../http/body.ts';
-import { EXCLUSION_NAMES } from '../routing/policy.ts';
-import type { PoolView } from '../workers/pool-view.ts';
 import type { Worker } from '../workers/worker.ts';
 import type { Arrival } from './arrival.ts';
 import { Attempt, type Failure, type FirstResult, type Head } from './attempt.ts';
@@ -11,9 +9,11 @@ import { recordPlan } from './explain.ts';
 import { makePlan, type Plan } from './plan.ts';
 import { letGoOfBody, type Call } from './read-call.ts';
 import { relay } from './relay.ts';
+import { answerEdit } from './response-edit.ts';
 import { RetryDecision } from './retry.ts';
 import type { Runtime } from './runtime.ts';
 import { relayTunnel } from './tunnel.ts';
+import { waitForWorker } from './wait-for-worker.ts';
 import { workerRequest } from './worker-request.ts';
 
 /**
@@ -26,7 +26,10 @@ export async function forward(rt: Runtime, arrival: Arrival, call: Call, deadlin
   for (;;) {
     deadline.check();
     const plan = makePlan(rt, call, tried);
-    if (plan.kind === 'none') throw noWorker(plan.pool);
+    if (plan.kind === 'none') {
+      await waitForWorker(rt, arrival, call, deadline, plan);
+      continue;
+    }
     const { worker } = plan.legs[0];
     const outcome = new LegOutcome(rt, arrival, call, plan);
     try {
@@ -90,14 +93,15 @@ async function hand(rt: Runtime, arrival: Arrival, call: Call, step: Step, head:
     onFirstToken: (now) => {
       step.outcome.firstToken(now);
     },
+    edit: answerEdit(rt, arrival, call),
   });
   step.outcome.relayed(end, tap);
   if (head.status > 299) return;
   const workerId = step.worker.id;
   if (arrival.endpoint.resource === 'by_id' && call.resourceId !== undefined)
-    rt.owners.remember(call.resourceId, workerId);
+    rt.owners.found(call.resourceId, workerId);
   const created = arrival.endpoint.resource === 'create' ? tap.resourceId() : undefined;
-  if (created !== undefined) rt.owners.remember(created, workerId);
+  if (created !== undefined) rt.owners.created(created, workerId, arrival.tenant?.access.name);
 }
 
 /** The attempt's first result, or word that the client is gone: then the worker's connection is cut within the same tick. */
@@ -121,20 +125,6 @@ function send(rt: Runtime, arrival: Arrival, call: Call, plan: Plan, retry: Retr
   return new Attempt(rt, rt.clientOf(worker), workerRequest(rt, arrival, call, worker), (status) =>
     retry.looksElsewhere(status),
   );
-}
-
-/** Says what keeps the workers away: `none of the 3 workers for model "m" can take the request (2 unhealthy, 1 draining)`. */
-export function noWorker({ key, members, mask }: PoolView): RouterError {
-  const what = key === '' ? '' : ` for model ${JSON.stringify(key)}`;
-  if (members.length === 0) return new RouterError('no_worker_available', 'no worker is registered');
-  const counts = new Map<string, number>();
-  for (const exclusion of mask) {
-    const name = EXCLUSION_NAMES[exclusion] ?? '';
-    counts.set(name, (counts.get(name) ?? 0) + 1);
-  }
-  const why = Array.from(counts, ([name, count]) => `${count} ${name.replace('_', ' ')}`).join(', ');
-  const who = `none of the ${members.length} workers${what}`;
-  return new RouterError('no_worker_available', `${who} can take the request (${why})`);
 }
 
 /** The client's own body broke off or was too long while it was being passed on: that is what the client must hear. */

@@ -1,5 +1,6 @@
 import { isObject } from '../api/prompt-sink.ts';
 import { VERSION } from '../config/version.ts';
+import { aliasesFor } from './aliases.ts';
 import { collect } from '../engines/collect.ts';
 import { RouterError } from '../base/errors.ts';
 import type { Worker } from '../workers/worker.ts';
@@ -87,11 +88,19 @@ function credentials(worker: Worker): string[] {
   return headers;
 }
 
-/** The union over workers, as they were last seen. */
-function models(rt: Runtime): LocalAnswer {
-  const data = rt.registry.modelCards();
-  if (data.length > 0) return json(200, { object: 'list', data });
-  throw new RouterError('no_worker_available', 'no worker has told its models yet');
+/** The union over workers, as they were last seen, and other names for them: what the caller may use of it. */
+function models(rt: Runtime, caller: Caller): LocalAnswer {
+  const known = rt.registry.modelCards();
+  // A gateway may have no models at some time, and regularly begins so.
+  if (known.length === 0 && !rt.settings.gateway)
+    throw new RouterError('no_worker_available', 'no worker has told its models yet');
+  const listed = known.filter((card) => caller.mayUse(cardId(card)));
+  return json(200, { object: 'list', data: [...listed, ...aliasesFor(rt, caller).values()] });
+}
+
+function cardId(card: unknown): string {
+  const id = isObject(card) ? card['id'] : undefined;
+  return typeof id === 'string' ? id : '';
 }
 
 function version(rt: Runtime): LocalAnswer {
@@ -109,7 +118,7 @@ function serverInfo(rt: Runtime): LocalAnswer {
   return json(200, {
     router_version: VERSION,
     router_type: 'regular',
-    policy: rt.policy.name,
+    policy: rt.policies.default.name,
     workers: rt.registry.workers.map((worker) => ({
       ...(show ? { url: worker.id } : {}),
       is_healthy: worker.health.healthy,

@@ -1,6 +1,7 @@
-import { EXCLUDED, type Choice, type HashKey } from '../routing/policy.ts';
+import { EXCLUDED, type CacheSource, type Choice, type HashKey } from '../routing/policy.ts';
 import type { Lease } from '../workers/ledger.ts';
 import type { Permit } from '../workers/breaker.ts';
+import type { PoolMembers } from '../workers/model-pools.ts';
 import { viewPool, type PoolView } from '../workers/pool-view.ts';
 import type { Worker } from '../workers/worker.ts';
 import type { DecisionMethod } from './decision.ts';
@@ -21,8 +22,12 @@ export interface Plan {
   readonly kind: 'plan';
   readonly method: DecisionMethod;
   readonly reason: string;
-  /** Name of the policy that was asked, or would have been. */
+  /** Name of the policy that decided, or would have. */
   readonly policy: string;
+  /** Name of the policy that was asked, or would have been. */
+  readonly asked: string;
+  /** What the policy could know of the workers' caches. */
+  readonly cacheSource: CacheSource;
   readonly legs: readonly [Leg];
   readonly pool: PoolView;
   /** Absent when a selector before the policy decided. */
@@ -48,13 +53,28 @@ export function makePlan(rt: Runtime, call: Call, tried: ReadonlySet<number>): P
   return pick ? seal(rt, call, pool, pick) : { kind: 'none', pool };
 }
 
+/** Whether `makePlan` would find a worker now. Asks no policy and changes nothing. */
+export function canPlan(rt: Runtime, call: Call): boolean {
+  const pool = poolFor(rt, call);
+  const owner = ownerIndex(rt, call, pool);
+  return owner >= 0 ? OWNER_SERVES.has(pool.mask[owner] ?? EXCLUDED.no) : pool.eligible > 0;
+}
+
 /** What `makePlan` would come to now, for a request that is not sent: no lease is taken, and no policy remembers it. */
 export function previewPlan(rt: Runtime, call: Call): Preview | NoPlan {
   const pool = view(rt, call, new Set());
   const pick = pickWorker(rt, call, pool, true);
   if (!pick) return { kind: 'none', pool };
   const prediction = predict(rt, call, memberAt(pool, pick.index).slot, pick);
-  return { kind: 'preview', ...pick, pool, policy: call.policy.name, ...prediction };
+  return {
+    kind: 'preview',
+    ...pick,
+    pool,
+    policy: decider(call, pick),
+    asked: call.policy.name,
+    cacheSource: cacheSourceOf(rt, call),
+    ...prediction,
+  };
 }
 
 function pickWorker(rt: Runtime, call: Call, pool: PoolView, peek: boolean): Pick | undefined {
@@ -65,17 +85,28 @@ function pickWorker(rt: Runtime, call: Call, pool: PoolView, peek: boolean): Pic
   }
   if (pool.eligible === 0) return undefined;
   const { policy, ask } = call;
-  const choice = peek && policy.peek ? policy.peek(ask, pool) : policy.choose(ask, pool);
+  const { prepared } = call;
+  const choice =
+    peek && policy.peek ? policy.peek(ask, pool, prepared) : policy.choose(ask, pool, prepared);
   if (choice.kind === 'none') return undefined;
   return { method: 'policy', reason: choice.reason, index: choice.index, choice };
 }
 
 function view(rt: Runtime, call: Call, tried: ReadonlySet<number>): PoolView {
-  return viewPool(rt.registry.membersFor(call.model), {
+  return viewPool(candidatesFor(rt, call.model), {
     tried,
     now: rt.clock.now(),
     slowStartMs: rt.settings.slowStartMs,
+    // A stored resource is where it is.
+    filters: call.resourceId === undefined ? call.filters : undefined,
   });
+}
+
+/** Workers that may be asked for a model: nobody, where only those may that list it and none does (any more). */
+function candidatesFor(rt: Runtime, model: string): PoolMembers {
+  const pool = rt.registry.membersFor(model);
+  if (pool.listed || model === '' || rt.settings.unknownModel === 'pass') return pool;
+  return { key: model, generation: 0, members: [], listed: false };
 }
 
 /**
@@ -89,6 +120,16 @@ function ownerIndex(rt: Runtime, call: Call, pool: PoolView): number {
   if (call.resourceId === undefined) return -1;
   const owner = rt.owners.ownerOf(call.resourceId);
   return owner === undefined ? -1 : pool.members.findIndex((member) => member.id === owner);
+}
+
+/** The members that may be chosen for a request, before any of them has been tried. */
+export function poolFor(rt: Runtime, call: Call): PoolView {
+  return view(rt, call, new Set());
+}
+
+/** Whether no policy is asked, because the request is about something that one worker holds. */
+export function staysWithOwner(rt: Runtime, call: Call): boolean {
+  return call.resourceId !== undefined && ownerIndex(rt, call, poolFor(rt, call)) >= 0;
 }
 
 interface Pick {
@@ -110,6 +151,21 @@ export interface Preview extends Pick, Prediction {
   readonly kind: 'preview';
   readonly pool: PoolView;
   readonly policy: string;
+  readonly asked: string;
+  readonly cacheSource: CacheSource;
+}
+
+/** The index is one for all models; only those whose policy looks at it are written into it. */
+function looksAtIndex(rt: Runtime, { policy }: Call): boolean {
+  return rt.cacheIndex !== undefined && policy.needs.cache;
+}
+
+function cacheSourceOf(rt: Runtime, call: Call): CacheSource {
+  return looksAtIndex(rt, call) ? 'predicted' : 'none';
+}
+
+function decider({ policy }: Call, { choice }: Pick): string {
+  return choice?.fallback?.policy ?? policy.name;
 }
 
 function memberAt(pool: PoolView, index: number): Worker {
@@ -139,7 +195,7 @@ function seal(rt: Runtime, call: Call, pool: PoolView, pick: Pick): Plan {
   });
   const permit = worker.breaker.permit(rt.clock.now());
   worker.processed += 1;
-  if (rt.cacheIndex && promptTokens > 0) rt.cacheIndex.record(call.ask.blocks(), slot);
+  if (looksAtIndex(rt, call) && promptTokens > 0) rt.cacheIndex?.record(call.ask.blocks(), slot);
   call.policy.observe?.({
     type: 'dispatched',
     ask: call.ask,
@@ -150,7 +206,9 @@ function seal(rt: Runtime, call: Call, pool: PoolView, pick: Pick): Plan {
   return {
     kind: 'plan',
     ...pick,
-    policy: call.policy.name,
+    policy: decider(call, pick),
+    asked: call.policy.name,
+    cacheSource: cacheSourceOf(rt, call),
     legs: [leg],
     pool,
     predictedCachedTokens,

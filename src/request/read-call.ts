@@ -1,15 +1,20 @@
 import { RouterError } from '../base/errors.ts';
 import { isObject, type JsonObject } from '../api/prompt-sink.ts';
-import { formField } from '../api/form-field.ts';
-import { MOST_MEMBERS, scanMembers } from '../api/json-scan.ts';
+import { fieldText, formFields, repeatsDecidingFormField } from '../api/form-field.ts';
+import { hasDuplicateField, repeatsDecidingField } from '../api/json-edit.ts';
+import { bomLength, MOST_MEMBERS, scanMembers } from '../api/json-scan.ts';
 import { headerOf } from '../http/headers.ts';
 import { announcedLength, readBody, refuseTooLong, StreamedBody } from '../http/body.ts';
 import type { Ask, Policy } from '../routing/policy.ts';
+import type { WorkerFilters } from '../workers/pool-view.ts';
 import type { Arrival } from './arrival.ts';
 import { RequestAsk, type AskSource } from './ask.ts';
 import type { Decision } from './decision.ts';
 import type { Endpoint } from './endpoints.ts';
+import { inspectsBodies } from './inspects-bodies.ts';
+import { hooksApply } from './hooks-apply.ts';
 import type { Runtime } from './runtime.ts';
+import { readWorkerFilters } from './worker-filters.ts';
 
 /** A request as it is understood: what it asks for, and the bytes that go to a worker. */
 export interface Call {
@@ -21,20 +26,26 @@ export interface Call {
   readonly model: string;
   readonly stream: boolean;
   readonly ask: Ask & RequestAsk;
-  /** The policy in use when the request was read. */
+  /** The model's policy when the request was read. */
   readonly policy: Policy;
+  /** What `policy.prepare` came to, where it has one. */
+  readonly prepared?: unknown;
   /** Tokens that the answer may add to the KV cache, as far as the request says. */
   readonly maxTokens: number;
   /** The endpoint's retry column, narrowed by what this request does on a worker. */
   readonly retry: 'full' | 'connect';
   /** A stored resource that the request reads, cancels or continues. */
   readonly resourceId: string | undefined;
+  /** Which workers the client wants; undefined = any. */
+  readonly filters: WorkerFilters | undefined;
+  /** The worker is asked for the usage of a stream although the client did not ask: the client must not see it. */
+  readonly swallowUsage?: boolean;
 }
 
 /** What a request is understood from, beside its body; an `Arrival` is one. */
 export interface CallSource extends AskSource, Pick<Arrival, 'match' | 'endpoint' | 'releases'> {
-  /** Stream and model are entered here. */
-  readonly decision: Pick<Decision, 'stream' | 'requested_model' | 'model'>;
+  /** Stream, model and rule are entered here. */
+  readonly decision: Pick<Decision, 'stream' | 'requested_model' | 'model' | 'rule' | 'rule_missed'>;
 }
 
 /** Above this a body is scanned for its members instead of being parsed: parsing would hold up every stream. */
@@ -53,7 +64,8 @@ export async function readCall(rt: Runtime, arrival: Arrival): Promise<Call> {
   const length = announcedLength(req);
   if (length === 0 && endpoint.body !== 'json') return opaqueCall(rt, arrival, undefined);
   const limits = { maxBytes: maxPayloadSize, idleTimeoutMs: bodyIdleTimeoutMs };
-  if (passesThrough(rt, endpoint) && (length === undefined || length > HOLD_LIMIT_BYTES)) {
+  const large = length === undefined || length > HOLD_LIMIT_BYTES;
+  if (large && passesThrough(rt, endpoint) && !hooksApply(rt, arrival)) {
     const streamed = new StreamedBody(req, limits, rt.clock);
     arrival.releases.push(() => {
       arrival.decision.request_bytes = streamed.received;
@@ -67,9 +79,9 @@ export async function readCall(rt: Runtime, arrival: Arrival): Promise<Call> {
   return understand(rt, arrival, bytes, release);
 }
 
-/** A form's model may stand behind its file: where models have workers of their own, the form is read whole first. */
+/** A form's model may stand behind its file: where the model matters, the form is read whole first. */
 function passesThrough(rt: Runtime, { body }: Endpoint): boolean {
-  return body === 'opaque' || (body === 'form' && rt.registry.servesAlike);
+  return body === 'opaque' || (body === 'form' && rt.registry.servesAlike && !inspectsBodies(rt.settings));
 }
 
 /** The answer has begun, so the request will not be sent again: its body and what was read of it are let go. */
@@ -80,7 +92,10 @@ export function letGoOfBody(call: Call): void {
   call.releaseBody();
 }
 
-/** Makes sense of a whole body. Throws `invalid_json` where the endpoint wants JSON and this is none. */
+/**
+ * Makes sense of a whole body. Throws `invalid_json` where the endpoint wants JSON and this is none, and
+ * `duplicate_field` where what it says twice matters.
+ */
 export function understand(rt: Runtime, source: CallSource, bytes: Buffer, releaseBody = NOTHING_HELD): Call {
   return { ...READERS[source.endpoint.body](rt, source, bytes), releaseBody };
 }
@@ -97,7 +112,7 @@ function opaqueCall(rt: Runtime, source: CallSource, body: Buffer | StreamedBody
     releaseBody: NOTHING_HELD,
     model: '',
     stream: false,
-    policy: rt.policy,
+    policy: rt.policies.default,
     ask: new RequestAsk(rt, source, {
       model: '',
       stream: false,
@@ -109,17 +124,18 @@ function opaqueCall(rt: Runtime, source: CallSource, body: Buffer | StreamedBody
     maxTokens: 0,
     retry: body instanceof StreamedBody ? 'connect' : endpoint.retry,
     resourceId: match.kind === 'endpoint' && endpoint.resource === 'by_id' ? match.id : undefined,
+    filters: readWorkerFilters(source.req.rawHeaders),
   };
 }
 
 /** Audio as OpenAI's clients send it. */
 function formCall(rt: Runtime, source: CallSource, bytes: Buffer): Call {
   const type = headerOf(source.req.rawHeaders, 'content-type') ?? '';
-  const model = formField(bytes, type, 'model') ?? '';
-  const stream = formField(bytes, type, 'stream') === 'true';
-  const { decision } = source;
-  decision.stream = stream;
-  if (model !== '') decision.requested_model = decision.model = model;
+  const parts = formFields(bytes, type);
+  if (inspectsBodies(rt.settings) && repeatsDecidingFormField(parts)) throw duplicateField();
+  const model = fieldText(bytes, parts, 'model') ?? '';
+  const stream = fieldText(bytes, parts, 'stream') === 'true';
+  note(source.decision, model, stream);
   const ask = new RequestAsk(rt, source, {
     model,
     stream,
@@ -128,25 +144,26 @@ function formCall(rt: Runtime, source: CallSource, bytes: Buffer): Call {
     rawPrompt: undefined,
     bytes: bytes.length,
   });
-  return { ...opaqueCall(rt, source, bytes), model, stream, ask };
+  return { ...opaqueCall(rt, source, bytes), model, stream, policy: rt.policies.policyFor(model), ask };
 }
 
 function jsonCall(rt: Runtime, source: CallSource, bytes: Buffer): Call {
   const json = withoutBom(bytes);
   const { fields, rawPrompt }: Fields =
-    json.length > PARSE_LIMIT_BYTES ? scanFields(json) : { fields: parseFields(json) };
+    json.length > PARSE_LIMIT_BYTES
+      ? scanFields(json, inspectsBodies(rt.settings))
+      : { fields: parseFields(json, inspectsBodies(rt.settings)) };
   const model = typeof fields['model'] === 'string' ? fields['model'] : '';
   const stream = fields['stream'] === true;
-  const { endpoint, decision } = source;
-  decision.stream = stream;
-  if (model !== '') decision.requested_model = decision.model = model;
+  const { endpoint } = source;
+  note(source.decision, model, stream);
   const previous = fields['previous_response_id'];
   return {
     body: bytes,
     releaseBody: NOTHING_HELD,
     model,
     stream,
-    policy: rt.policy,
+    policy: rt.policies.policyFor(model),
     ask: new RequestAsk(rt, source, {
       model,
       stream,
@@ -158,7 +175,20 @@ function jsonCall(rt: Runtime, source: CallSource, bytes: Buffer): Call {
     maxTokens: maxTokensOf(fields),
     retry: fields['background'] === true || fields['store'] === true ? 'connect' : endpoint.retry,
     resourceId: typeof previous === 'string' ? previous : undefined,
+    filters: readWorkerFilters(source.req.rawHeaders),
   };
+}
+
+/** A body that is read again, because a check has changed it, does not change what the client asked for. */
+function note(decision: CallSource['decision'], model: string, stream: boolean): void {
+  decision.stream = stream;
+  if (model === '') return;
+  decision.requested_model ??= model;
+  decision.model = model;
+}
+
+function duplicateField(): RouterError {
+  return new RouterError('duplicate_field', 'the body names model or stream more than once');
 }
 
 function maxTokensOf(fields: JsonObject): number {
@@ -169,12 +199,12 @@ function maxTokensOf(fields: JsonObject): number {
   return DEFAULT_MAX_TOKENS;
 }
 
-/** Python's parser, and so vLLM, reads past a byte order mark. */
 function withoutBom(bytes: Buffer): Buffer {
-  return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? bytes.subarray(3) : bytes;
+  const bom = bomLength(bytes);
+  return bom === 0 ? bytes : bytes.subarray(bom);
 }
 
-function parseFields(bytes: Buffer): JsonObject {
+function parseFields(bytes: Buffer, once: boolean): JsonObject {
   let value: unknown;
   try {
     value = JSON.parse(bytes.toString('utf8'));
@@ -182,6 +212,7 @@ function parseFields(bytes: Buffer): JsonObject {
     throw new RouterError('invalid_json', `the body is not valid JSON: ${jsonProblem(error)}`);
   }
   if (!isObject(value)) throw new RouterError('invalid_json', 'the body must be a JSON object');
+  if (once && hasDuplicateField(bytes)) throw duplicateField();
   return value;
 }
 
@@ -197,10 +228,11 @@ interface Fields {
   readonly rawPrompt?: string;
 }
 
-function scanFields(bytes: Buffer): Fields {
+function scanFields(bytes: Buffer, once: boolean): Fields {
   const members = scanMembers(bytes);
   if (!members)
     throw new RouterError('invalid_json', `the body is not a JSON object of at most ${MOST_MEMBERS} members`);
+  if (once && repeatsDecidingField(members)) throw duplicateField();
   const fields: Record<string, unknown> = {};
   let rawPrompt = '';
   for (const { key, start, end } of members) {

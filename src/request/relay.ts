@@ -6,6 +6,7 @@ import { headerOf } from '../http/headers.ts';
 import type { Arrival } from './arrival.ts';
 import type { Attempt, BodyReceiver, Failure, Head } from './attempt.ts';
 import { boundedModel } from './finish.ts';
+import { editedHeaders, editorFor, type AnswerEdit, type ResponseEditor } from './response-edit.ts';
 import { EventStreamTap, JsonTap, opaqueTap, type ResponseTap } from './response-tap.ts';
 import { responseHeaders } from './response-headers.ts';
 import type { Histogram } from '../observe/registry.ts';
@@ -25,6 +26,8 @@ export interface Relayed {
 export interface RelayEvents {
   /** First data event of a stream, or first byte of another body. */
   onFirstToken(now: number): void;
+  /** What is to be changed on the way, if anything. */
+  readonly edit?: AnswerEdit | undefined;
 }
 
 /**
@@ -49,6 +52,7 @@ class Relay implements BodyReceiver {
   readonly #head: Head;
   readonly #events: RelayEvents;
   readonly #tap: ResponseTap;
+  readonly #editor: ResponseEditor | undefined;
   readonly #framed: boolean;
   readonly #isStream: boolean;
   readonly #modelLabel: string;
@@ -72,6 +76,7 @@ class Relay implements BodyReceiver {
     const type = headerOf(head.headers, 'content-type')?.toLowerCase() ?? '';
     this.#isStream = type.startsWith('text/event-stream');
     this.#tap = tapFor(type, headerOf(head.headers, 'content-encoding'), this.#framed);
+    if (events.edit && arrival.method !== 'HEAD') this.#editor = editorFor(events.edit, head);
     this.#done = new Promise((resolve) => {
       this.#resolve = resolve;
     });
@@ -84,10 +89,8 @@ class Relay implements BodyReceiver {
     const now = this.#rt.clock.now();
     this.#arrival.times.head = now;
     this.#arrival.decision.status = this.#head.status;
-    const headers = responseHeaders(this.#rt, this.#arrival, this.#head.headers, {
-      isStream: this.#isStream,
-      now,
-    });
+    const given = this.#editor ? editedHeaders(this.#head.headers) : this.#head.headers;
+    const headers = responseHeaders(this.#rt, this.#arrival, given, { isStream: this.#isStream, now });
     if (headerOf(headers, 'date') !== undefined) res.sendDate = false;
     res.writeHead(this.#head.status, this.#head.statusText, headers);
     this.#attempt.relayTo(this);
@@ -97,10 +100,12 @@ class Relay implements BodyReceiver {
   onChunk(chunk: Buffer): boolean {
     if (this.#ended) return true;
     this.#tap.push(chunk);
-    this.#arrival.decision.response_bytes += chunk.length;
     this.#watchTokens();
+    const bytes = this.#editor ? this.#editor.push(chunk) : chunk;
+    this.#arrival.decision.response_bytes += bytes.length;
+    if (bytes.length === 0) return !this.#awaitsDrain;
     const { res } = this.#arrival;
-    const ready = res.write(chunk);
+    const ready = res.write(bytes);
     if (!ready && !this.#awaitsDrain) {
       this.#awaitsDrain = true;
       res.once('drain', this.#onDrain);
@@ -118,6 +123,7 @@ class Relay implements BodyReceiver {
       return;
     }
     this.#ended ??= { kind: 'complete' };
+    this.#writeRest();
     this.#arrival.res.end(this.#onFlushed);
   }
 
@@ -125,16 +131,26 @@ class Relay implements BodyReceiver {
     if (this.#ended) return;
     this.#ended = { kind: 'broken', code: failure.code, message: failure.message };
     const { res } = this.#arrival;
-    const canAppend =
-      this.#isStream &&
-      this.#tap.atEventBoundary &&
-      headerOf(this.#head.headers, 'content-length') === undefined;
-    if (canAppend) {
-      // After the protocol's end the client has everything, and expects nothing more.
-      res.end(this.#tap.complete() ? '' : this.#errorEvent(failure), this.#onFlushed);
-    } else {
-      breakOff(res);
-    }
+    // After the protocol's end the client has everything, and expects nothing more.
+    const complete = this.#tap.complete();
+    if (complete) this.#writeRest();
+    if (this.#canAppend()) res.end(complete ? '' : this.#errorEvent(failure), this.#onFlushed);
+    else breakOff(res);
+  }
+
+  /** Whether the client could be told something more: it has got whole events, and no length was announced to it. */
+  #canAppend(): boolean {
+    if (!this.#isStream) return false;
+    if (this.#editor) return this.#editor.atEventBoundary;
+    return this.#tap.atEventBoundary && headerOf(this.#head.headers, 'content-length') === undefined;
+  }
+
+  /** What an editor has held back of the end. */
+  #writeRest(): void {
+    const rest = this.#editor?.end();
+    if (!rest?.length) return;
+    this.#arrival.decision.response_bytes += rest.length;
+    this.#arrival.res.write(rest);
   }
 
   #errorEvent({ code, message }: Failure): string {

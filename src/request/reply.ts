@@ -66,8 +66,8 @@ export async function replyError(rt: Runtime, arrival: Arrival, thrown: unknown)
   await reply(rt, arrival, {
     status,
     contentType: 'application/json',
-    body: errorBody(arrival.endpoint.dialect, { code: error.code, spec: error.spec, message: error.message }),
-    ...(arrival.match.kind === 'wrong_method' ? { headers: ['allow', arrival.match.allow] } : {}),
+    body: errorBody(arrival.endpoint.dialect, error),
+    headers: arrival.match.kind === 'wrong_method' ? ['allow', arrival.match.allow] : error.headers,
     ...(error.retryAfterSecs === undefined ? {} : { retryAfterSecs: error.retryAfterSecs }),
   });
 }

@@ -1,6 +1,9 @@
-import { RouterError } from '../base/errors.ts';
+import { applyRules } from './apply-rules.ts';
 import type { Caller } from './caller.ts';
+import { checkAccess, checkCall } from './model-access.ts';
+import { modelNotFound } from './model-not-found.ts';
 import type { Call, CallSource } from './read-call.ts';
+import { isUnknownModel, requireModel } from './require-model.ts';
 import type { Runtime } from './runtime.ts';
 
 /**
@@ -8,12 +11,23 @@ import type { Runtime } from './runtime.ts';
  * name may be served unlisted), unless configured otherwise.
  */
 export function resolveModel(rt: Runtime, source: CallSource, caller: Caller, call: Call): Call {
-  void source;
-  void caller;
-  if (call.model === '' || rt.settings.unknownModel === 'pass') return call;
-  if (rt.registry.membersFor(call.model).listed) return call;
-  throw new RouterError(
-    'model_not_found',
-    `The model ${JSON.stringify(call.model.slice(0, 256))} does not exist.`,
-  );
+  const asked = requireModel(rt, source, caller, call);
+  checkCall(rt, source, caller, asked);
+  const { modelRules } = rt.settings;
+  const resolved = modelRules && call.model !== '' ? applyRules(rt, source, asked, modelRules) : asked;
+  if (resolved.model !== asked.model) checkAccess(rt, caller, resolved.model);
+  return served(rt, caller, resolved, asked.model);
+}
+
+/** The same for a request whose body a hook has replaced: rules are about what clients ask for. */
+export function resolveReplaced(rt: Runtime, source: CallSource, caller: Caller, call: Call): Call {
+  const asked = requireModel(rt, source, caller, call);
+  checkCall(rt, source, caller, asked);
+  return served(rt, caller, asked, asked.model);
+}
+
+/** `name` is what the client calls the model: it cannot know of another. */
+function served(rt: Runtime, caller: Caller, call: Call, name: string): Call {
+  if (!isUnknownModel(rt, call.model)) return call;
+  throw modelNotFound(rt, caller, name);
 }

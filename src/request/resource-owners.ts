@@ -1,19 +1,35 @@
 import { LRUCache } from 'lru-cache';
 
+interface Owner {
+  readonly worker: string;
+  /** Whose key it was made with; undefined where that is not known, or nobody's. */
+  readonly tenant: string | undefined;
+}
+
 /**
- * Which worker made a stored resource. vLLM keeps responses in the memory of the server process that made them, so
- * reading, cancelling or continuing one only works there. Bounded: the least recently used ids are forgotten, and an
- * id that is not known is asked for at every worker.
+ * Which worker made a stored resource, and for whom. vLLM keeps responses in the memory of the server process that made
+ * them, so reading, cancelling or continuing one only works there. Bounded: the least recently used ids are forgotten,
+ * and an id that is not known is asked for at every worker.
  */
 export class ResourceOwners {
-  readonly #owners = new LRUCache<string, string>({ max: 100_000 });
+  readonly #owners = new LRUCache<string, Owner>({ max: 100_000 });
 
-  remember(resourceId: string, workerId: string): void {
-    this.#owners.set(resourceId, workerId);
+  /** Made by this worker for this tenant. */
+  created(resourceId: string, worker: string, tenant: string | undefined): void {
+    this.#owners.set(resourceId, { worker, tenant });
+  }
+
+  /** Found at this worker. Whoever found it does not own it thereby. */
+  found(resourceId: string, worker: string): void {
+    this.#owners.set(resourceId, { worker, tenant: this.#owners.get(resourceId)?.tenant });
   }
 
   ownerOf(resourceId: string): string | undefined {
-    return this.#owners.get(resourceId);
+    return this.#owners.get(resourceId)?.worker;
+  }
+
+  tenantOf(resourceId: string): string | undefined {
+    return this.#owners.get(resourceId)?.tenant;
   }
 
   get size(): number {

@@ -3,6 +3,7 @@ import { corsHeaders } from '../http/cors.ts';
 import type { Arrival } from './arrival.ts';
 import { roundMs } from './decision.ts';
 import { addExplainHeaders, EXPLAIN_HEADERS } from './explain.ts';
+import { addLimitHeaders } from './limit-headers.ts';
 import type { Runtime } from './runtime.ts';
 
 interface HeadFacts {
@@ -26,6 +27,8 @@ export function responseHeaders(
     (name) =>
       OURS.has(name) ||
       (name === 'request-id' && arrival.endpoint.dialect === 'anthropic') ||
+      // The limits of a worker that is somebody else's service are not those of the tenant.
+      (arrival.tenant !== undefined && name.startsWith('x-ratelimit-')) ||
       (crossOrigin && name.startsWith('access-control-')),
   );
   if (facts.isStream && headerOf(headers, 'x-accel-buffering') === undefined)
@@ -41,6 +44,7 @@ export function addRouterHeaders(rt: Runtime, arrival: Arrival, headers: string[
   // Where Anthropic's clients look for it.
   if (arrival.endpoint.dialect === 'anthropic') headers.push('request-id', arrival.requestId);
   if (rt.settings.exposeRoutingHeaders) addExplainHeaders(headers, arrival.decision);
+  if (arrival.tenant) addLimitHeaders(headers, arrival.tenant);
   headers.push('server-timing', serverTiming(arrival, now));
   if (rt.stopping()) headers.push('connection', 'close');
 }
@@ -52,18 +56,22 @@ export function corsOf(rt: Runtime, arrival: Arrival): string[] {
   return corsHeaders(rt.settings.listen.corsAllowedOrigins, origin);
 }
 
-/** `router` = the router's own work up to the dispatch, `queue` = waiting for a turn, `worker` = dispatch to first byte. */
+/** `router` = the router's own work up to the dispatch, `hooks` = waiting for them, `queue` = waiting for a turn, `worker` = dispatch to first byte. */
 function serverTiming(arrival: Arrival, now: number): string {
   const { times, startedAt } = arrival;
   let timing = `router;dur=${roundMs(routerMs(arrival, now))}`;
+  if (times.hooksMs > 0) timing += `, hooks;dur=${roundMs(times.hooksMs)}`;
   if (times.queueMs > 0) timing += `, queue;dur=${roundMs(times.queueMs)}`;
+  if (times.waitMs > 0) timing += `, wait;dur=${roundMs(times.waitMs)}`;
   if (times.dispatched > startedAt) timing += `, worker;dur=${roundMs(now - times.dispatched)}`;
   return timing;
 }
 
-/** From the last byte of the request to its (last) dispatch, without queue, backoff and earlier attempts. */
+/** From the last byte of the request to its (last) dispatch, without hooks, queue, backoff and earlier attempts. */
 export function routerMs(arrival: Arrival, now: number): number {
   const { times, startedAt } = arrival;
   const from = times.bodyRead || startedAt;
-  return Math.max(0, (times.dispatched || now) - from - times.queueMs - times.backoffMs - times.givenUpMs);
+  const waited = times.hooksMs + times.prepareMs + times.queueMs + times.waitMs;
+  const attempts = times.backoffMs + times.givenUpMs;
+  return Math.max(0, (times.dispatched || now) - from - waited - attempts);
 }

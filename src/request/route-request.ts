@@ -4,14 +4,16 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { identify, type Arrival } from './arrival.ts';
-import { authenticate } from './caller.ts';
+import { authenticate } from './authenticate.ts';
 import { answerLocally } from './local-answers.ts';
 import { answerPreflight, guardRoute } from './guard-route.ts';
 import { Deadline } from './deadline.ts';
 import { finish } from './finish.ts';
 import { forward } from './forward.ts';
+import { preparePolicy } from './prepare-policy.ts';
 import { readCall } from './read-call.ts';
 import { replyError } from './reply.ts';
+import { reserveTokens } from './reserve-tokens.ts';
 import { resolveModel } from './resolve-model.ts';
 import { runHooks } from './run-hooks.ts';
 import type { Runtime } from './runtime.ts';
@@ -34,10 +36,12 @@ export async function routeRequest(
     const asked = await readCall(rt, arrival);
     arrival.times.bodyRead = rt.clock.now();
     const resolved = resolveModel(rt, arrival, caller, asked);
-    const call = await runHooks(rt, arrival, caller, resolved);
+    const call = await runHooks(rt, arrival, caller, resolved, deadline);
+    reserveTokens(rt, arrival, call);
     await waitForTurn(rt, arrival, caller, call, deadline);
     rt.retryBudget.onRequest();
-    await forward(rt, arrival, call, deadline);
+    const ready = call.policy.prepare ? await preparePolicy(rt, arrival, call, deadline) : call;
+    await forward(rt, arrival, ready, deadline);
   } catch (error) {
     await replyError(rt, arrival, error);
   } finally {

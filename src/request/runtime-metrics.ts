@@ -1,5 +1,7 @@
+import { PRIORITY_CLASSES } from '../limits/fair-queue.ts';
 import { BREAKER_STATE_CODES } from '../workers/breaker.ts';
 import type { RegistryEvent } from '../workers/registry.ts';
+import type { Worker } from '../workers/worker.ts';
 import type { Runtime } from './runtime.ts';
 
 /** Feeds the series that show state rather than requests: at each scrape, and when a worker changes. */
@@ -34,7 +36,16 @@ export function observeRuntime(rt: Runtime, droppedLogLines: () => number): void
     family.with().set(rt.admission.inFlight);
   });
   metrics.queuedRequests.onCollect((family) => {
-    family.with().set(rt.admission.queued);
+    for (const priority of PRIORITY_CLASSES) family.with(priority).set(rt.admission.queuedOf(priority));
+  });
+  metrics.queueFlows.onCollect((family) => {
+    family.with().set(rt.admission.flowCount);
+  });
+  metrics.tenantInflightRequests.onCollect((family) => {
+    for (const tenant of rt.clients.tenants.all()) family.with(tenant.access.name).set(tenant.inFlight);
+  });
+  metrics.engineWaitingRequests.onCollect((family) => {
+    family.with().set(rt.workerWait.size);
   });
   metrics.inflightBodyBytes.onCollect((family) => {
     family.with().set(rt.bodyBytes.held);
@@ -67,7 +78,6 @@ function onWorkerEvent(rt: Runtime, event: RegistryEvent): void {
     case 'left':
       metrics.workerLeft(id);
       rt.cacheIndex?.forget(event.worker.slot);
-      rt.policy.observe?.({ type: 'left', slot: event.worker.slot });
       return;
     case 'waiting':
       log.warn({ worker: id, reason: event.worker.health.reason }, 'worker is not healthy yet');
@@ -83,12 +93,23 @@ function onWorkerEvent(rt: Runtime, event: RegistryEvent): void {
       log.warn({ worker: id, reason: event.worker.health.reason }, 'worker is unhealthy');
       return;
     case 'models':
-      log.info({ worker: id, models: [...event.worker.models] }, 'worker serves these models');
+      onModels(rt, event.worker);
       return;
+    case 'traits':
+    case 'undrained':
     case 'unreachable':
       return;
     case 'breaker':
       metrics.cbStateTransitionsTotal.with(id, event.from, event.to).inc();
       log.warn({ worker: id, from: event.from, to: event.to }, 'circuit breaker changed');
   }
+}
+
+function onModels({ log }: Runtime, { id, models, traits }: Worker): void {
+  log.info({ worker: id, models: [...models] }, 'worker serves these models');
+  if (traits.modelId !== undefined && !models.has(traits.modelId))
+    log.warn(
+      { worker: id, model_id: traits.modelId, models: [...models] },
+      'the worker does not list the model it was registered for, and gets no requests for it',
+    );
 }

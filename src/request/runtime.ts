@@ -3,18 +3,21 @@ import type { Random } from '../base/random.ts';
 import type { PredictedIndex } from '../cache-knowledge/predicted-index.ts';
 import type { Settings } from '../config/settings.ts';
 import type { WorkerClient } from '../engines/client.ts';
+import type { HookChain } from '../hooks/chain.ts';
 import type { BodyBytes } from '../http/body.ts';
 import type { Admission } from '../limits/admission.ts';
 import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { FreshIdWatch, HashKeySource } from '../routing/hash-key.ts';
-import type { Policy } from '../routing/policy.ts';
 import type { TokenRatio } from '../routing/token-ratio.ts';
 import type { LoadLedger } from '../workers/ledger.ts';
 import type { WorkerRegistry } from '../workers/registry.ts';
 import type { RetryBudget } from '../workers/retry-budget.ts';
 import type { Worker } from '../workers/worker.ts';
+import type { WorkerWait } from '../workers/worker-wait.ts';
+import type { Clients } from './clients.ts';
 import type { DecisionRing } from './decision-ring.ts';
+import type { Policies } from './policies.ts';
 import type { ResourceOwners } from './resource-owners.ts';
 
 /** Everything a request needs: settings that never change while it runs, and the shared state it takes leases from. */
@@ -26,16 +29,20 @@ export interface Runtime {
   readonly metrics: Metrics;
   readonly registry: WorkerRegistry;
   readonly ledger: LoadLedger;
-  /** What new requests get: each keeps the one it began with (`Call.policy`), since it can be switched. */
-  readonly policy: Policy;
+  /** What new requests get: each keeps the one it began with (`Call.policy`), since they can be switched. */
+  readonly policies: Policies;
   readonly hashKeySources: readonly HashKeySource[];
+  readonly hooks: HookChain;
   readonly freshIds: FreshIdWatch;
   /** Kept only for policies that need it. */
   readonly cacheIndex: PredictedIndex | undefined;
   readonly tokenRatio: TokenRatio;
+  readonly clients: Clients;
   readonly admission: Admission;
   readonly retryBudget: RetryBudget;
   readonly bodyBytes: BodyBytes;
+  /** Requests that no worker can take yet. */
+  readonly workerWait: WorkerWait;
   readonly owners: ResourceOwners;
   readonly decisions: DecisionRing;
   clientOf(worker: Worker): WorkerClient;

@@ -4,7 +4,9 @@ import { endToEnd, headerOf } from '../http/headers.ts';
 import type { Worker } from '../workers/worker.ts';
 import type { Arrival } from './arrival.ts';
 import { presentsAdminBearer } from './guard-route.ts';
+import { HEADER_MAX_COST, HEADER_WORKER_PRIORITY } from './worker-filters.ts';
 import type { Call } from './read-call.ts';
+import { answerEdit } from './response-edit.ts';
 import type { Runtime } from './runtime.ts';
 
 const RANK_HEADER = 'x-data-parallel-rank';
@@ -17,23 +19,31 @@ const NEVER_FORWARDED = new Set([
   'x-admin-key',
   'x-vllm-tenant',
   'http2-settings',
+  HEADER_WORKER_PRIORITY,
+  HEADER_MAX_COST,
 ]);
 const CREDENTIALS = new Set(['authorization', 'x-api-key', 'cookie']);
 
 /** The client's request as this worker gets it: the same bytes and end-to-end headers, the worker's own credentials. */
 export function workerRequest(rt: Runtime, arrival: Arrival, call: Call, worker: Worker): WorkerRequest {
   const { apiKey, rank } = worker.spec;
+  // They were for the router.
+  const keysChecked = rt.settings.clients.auth.kind !== 'open';
   const clientHeaders = arrival.req.rawHeaders;
   const adminBearer = rt.settings.adminApiKey !== undefined && presentsAdminBearer(rt, arrival);
   // An empty one names nothing.
   const bringsRequestId = (headerOf(clientHeaders, 'x-request-id') ?? '') !== '';
+  // An answer that is to be changed must come as it is.
+  const plain = answerEdit(rt, arrival, call) !== undefined;
   const headers = endToEnd(clientHeaders, (name) => {
     if (NEVER_FORWARDED.has(name)) return true;
-    if (apiKey !== undefined && CREDENTIALS.has(name)) return true;
+    if (plain && name === 'accept-encoding') return true;
+    if ((apiKey !== undefined || keysChecked) && CREDENTIALS.has(name)) return true;
     if (adminBearer && name === 'authorization') return true;
     if (name === 'x-request-id' && !bringsRequestId) return true;
     return name === RANK_HEADER && rank !== undefined;
   });
+  if (plain) headers.push('accept-encoding', 'identity');
   if (apiKey !== undefined) headers.push('authorization', `Bearer ${apiKey}`);
   if (rank !== undefined) headers.push(RANK_HEADER, String(rank));
   if (!bringsRequestId) headers.push('x-request-id', arrival.requestId);

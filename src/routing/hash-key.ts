@@ -67,6 +67,23 @@ export function readHashKey(
   return { source: PROMPT_SOURCE, value: fingerprint(), sticky: false };
 }
 
+/**
+ * The id of a conversation or a user, where the request brings one: the first sticky source that yields a value, as
+ * one text; undefined when none does.
+ */
+export function readSessionKey(
+  sources: readonly HashKeySource[],
+  header: (name: string) => string | undefined,
+  body: (path: readonly string[]) => unknown,
+): string | undefined {
+  for (const source of sources) {
+    if (!source.sticky) continue;
+    const value = idText(source.kind === 'header' ? header(source.name) : body(source.path));
+    if (value !== '') return `${source.text}:${value}`;
+  }
+  return undefined;
+}
+
 function idText(value: unknown): string {
   if (typeof value === 'string') return value.trim();
   if (typeof value === 'number' && Number.isFinite(value)) return String(value);

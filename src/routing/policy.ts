@@ -21,7 +21,18 @@ export interface HashKey {
 }
 
 /** Why a member may not be chosen. 0 means it may. */
-export const EXCLUDED = { no: 0, unhealthy: 1, draining: 2, breakerOpen: 3, tried: 4, full: 5 } as const;
+export const EXCLUDED = {
+  no: 0,
+  unhealthy: 1,
+  draining: 2,
+  breakerOpen: 3,
+  tried: 4,
+  full: 5,
+  /** Below the priority that the request asks for. */
+  priority: 6,
+  /** Above the cost that the request allows. */
+  cost: 7,
+} as const;
 export type Exclusion = (typeof EXCLUDED)[keyof typeof EXCLUDED];
 export const EXCLUSION_NAMES = [
   'eligible',
@@ -30,6 +41,8 @@ export const EXCLUSION_NAMES = [
   'breaker_open',
   'tried',
   'full',
+  'priority',
+  'cost',
 ] as const;
 
 /** One worker as policies see it. */
@@ -93,8 +106,36 @@ export type Choice =
       readonly scores?: Float64Array;
       /** Cached tokens per member as the policy saw them, NaN where it did not look. */
       readonly matchedTokens?: Float64Array;
+      /** Set where another policy than the one that was asked decided. */
+      readonly fallback?: Fallback;
     }
   | { readonly kind: 'none'; readonly reason: string };
+
+/** What went wrong with a policy or hook that is no part of the router. */
+export type PluginFailure = 'threw' | 'timeout' | 'invalid' | 'overrun';
+
+/** Something went wrong with a plugin; the request has gone on all the same. */
+export interface PluginTrouble {
+  /** The name under which it is registered. */
+  readonly plugin: string;
+  readonly kind: PluginFailure;
+  /** What happened, without anything of the request. */
+  readonly message: string;
+  /** What was thrown, for its stack. */
+  readonly error?: unknown;
+  /** True where it will not be asked again until it is made anew. */
+  readonly disabled?: true;
+}
+
+/** Whom to tell what goes wrong with plugins. */
+export type OnPluginTrouble = (trouble: PluginTrouble) => void;
+
+/** Who decided in whose place, and why. */
+export interface Fallback {
+  /** Name of the policy that decided. */
+  readonly policy: string;
+  readonly cause: PluginFailure;
+}
 
 export type PolicyEvent =
   /** The choice was carried out: the request went to `slot`. Sent once per attempt, the re-tries included. */
@@ -109,9 +150,14 @@ export interface Policy {
   readonly name: string;
   /** Async or costly knowledge that the request path must prepare or keep for this policy. */
   readonly needs: { readonly cache: boolean };
-  choose(ask: Ask, pool: Pool): Choice;
+  /**
+   * Async knowledge about one request, where the policy needs any: awaited before `choose`, which is handed what it
+   * resolves to. Never rejects, and resolves soon after `signal` is aborted.
+   */
+  prepare?(ask: Ask, pool: Pool, signal: AbortSignal): Promise<unknown>;
+  choose(ask: Ask, pool: Pool, prepared?: unknown): Choice;
   /** What `choose` would answer, for a request that will not be sent. Absent where `choose` itself remembers nothing. */
-  peek?(ask: Ask, pool: Pool): Choice;
+  peek?(ask: Ask, pool: Pool, prepared?: unknown): Choice;
   observe?(event: PolicyEvent): void;
 }
 

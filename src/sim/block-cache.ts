@@ -1,3 +1,5 @@
+export type BlockWatcher = (low: number, high: number, stored: boolean) => void;
+
 /**
  * The KV blocks of one simulated engine, with vLLM's automatic prefix cache: blocks in use are counted, blocks out of use
  * keep their contents in least-recently-used order until somebody needs the room. Hashes are chained pairs of 32-bit
@@ -18,6 +20,7 @@ export class BlockCache {
   readonly #buckets: Int32Array;
   readonly #chain: Int32Array;
   readonly #bucketMask: number;
+  readonly #watchers: BlockWatcher[] = [];
 
   constructor(capacity: number) {
     this.capacity = capacity;
@@ -47,6 +50,11 @@ export class BlockCache {
     let count = 0;
     for (const hashed of this.#hashed) count += hashed;
     return count;
+  }
+
+  /** Tells of every block whose contents can be found from now on, or no longer; not of a reset. */
+  watch(watcher: BlockWatcher): void {
+    this.#watchers.push(watcher);
   }
 
   /** Leading blocks of `hashes` that are cached, at most `limit`. Changes nothing. */
@@ -96,6 +104,7 @@ export class BlockCache {
     const bucket = low & this.#bucketMask;
     this.#chain[block] = this.#buckets[bucket] ?? -1;
     this.#buckets[bucket] = block;
+    for (const watcher of this.#watchers) watcher(low, this.#high[block] ?? 0, true);
   }
 
   /** Gives blocks back, tail first: of one sequence the tail is evicted before the head that others may share. */
@@ -137,6 +146,7 @@ export class BlockCache {
       if (at >= 0) this.#chain[at] = after;
     }
     this.#hashed[block] = 0;
+    for (const watcher of this.#watchers) watcher(this.#low[block] ?? 0, this.#high[block] ?? 0, false);
   }
 
   #unlink(block: number): void {

@@ -231,3 +231,35 @@ describe('properties', () => {
     ]);
   });
 });
+
+describe('other settings while it runs', () => {
+  it('leave an open breaker open, for as long as they say', () => {
+    const { breaker, clock, open, state } = setUp();
+    open();
+    breaker.reconfigure({ ...settings, openMs: 5000 });
+    clock.advance(1000);
+    assert.equal(state(), 'open');
+    clock.advance(4000);
+    assert.equal(state(), 'half_open');
+  });
+
+  it('leave counted failures counted', () => {
+    const { breaker, permit, state } = setUp();
+    permit().failure();
+    breaker.reconfigure({ ...settings, failureThreshold: 2 });
+    assert.equal(state(), 'closed');
+    permit().failure();
+    assert.equal(state(), 'open');
+  });
+
+  it('close it where it is switched off, whatever was going on', () => {
+    const { breaker, clock, open, permit, state, admits, transitions } = setUp();
+    open();
+    clock.advance(1000);
+    const trial = permit();
+    breaker.reconfigure({ ...settings, enabled: false });
+    trial.failure();
+    assert.deepEqual([state(), admits()], ['closed', true]);
+    assert.equal(transitions.at(-1), 'half_open -> closed');
+  });
+});

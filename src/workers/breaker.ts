@@ -37,7 +37,7 @@ export interface Permit {
  * requests sent since then (a stream begun before the outage says nothing about now), while open none.
  */
 export class Breaker {
-  readonly #settings: BreakerSettings;
+  #settings: BreakerSettings;
   readonly #clock: Clock;
   readonly #onTransition: (from: BreakerStateName, to: BreakerStateName) => void;
   #state: BreakerState = { name: 'closed', failedAt: [] };
@@ -51,6 +51,12 @@ export class Breaker {
     this.#settings = settings;
     this.#clock = clock;
     this.#onTransition = onTransition;
+  }
+
+  /** Other thresholds from now on. The state stays as it is; only a breaker that is switched off closes at once. */
+  reconfigure(settings: BreakerSettings): void {
+    this.#settings = settings;
+    if (!settings.enabled && this.#state.name !== 'closed') this.#become({ name: 'closed', failedAt: [] });
   }
 
   /** Time of the last failure, whatever the state was; `-Infinity` before the first. */

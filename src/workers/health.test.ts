@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import type { HealthSettings, WorkerSpec } from '../config/settings.ts';
 import { seededRandom } from '../base/random.ts';
 import { VirtualClock } from '../base/virtual-clock.ts';
+import { DEFAULT_TRAITS } from '../config/settings.ts';
 import { HealthChecker } from './health.ts';
 import type { ProbeResult } from './health.ts';
 import { LoadLedger } from './ledger.ts';
@@ -38,6 +39,7 @@ function spec(baseUrl: string, rank?: number): WorkerSpec {
     rank,
     id: rank === undefined ? baseUrl : `${baseUrl}@${String(rank)}`,
     apiKey: undefined,
+    traits: DEFAULT_TRAITS,
   };
 }
 
@@ -299,5 +301,56 @@ describe('a check', () => {
     await last().answer({ ok: true });
     assert.equal(registry.get(worker.id), undefined);
     assert.equal(clock.pending, 0);
+  });
+});
+
+describe('other times', () => {
+  it('are followed at once: nobody waits for a check that the old interval put far off', async () => {
+    const { registry, checker, asked, clock, live } = setUp();
+    const worker = registry.add(spec('a'));
+    checker.start();
+    await live(settings.intervalMs, () => true);
+    const before = asked.length;
+    const times = { startupTimeoutMs: 5000, startupCheckIntervalMs: 1000 };
+    checker.reconfigure({ ...times, settings: { ...settings, intervalMs: 100 } });
+    const from = clock.now();
+    await live(100, () => true);
+    assert.ok(asked.length > before, `asked at ${asked.map(({ at }) => at).join(' ')}, changed at ${from}`);
+    assert.equal(worker.health.healthy, true);
+    checker.stop();
+  });
+
+  it('leave a check under way alone and count for the next one', async () => {
+    const { registry, checker, asked, clock, last } = setUp();
+    registry.add(spec('a'));
+    checker.start();
+    clock.advance(200);
+    const times = { startupTimeoutMs: 5000, startupCheckIntervalMs: 1000 };
+    checker.reconfigure({ ...times, settings: { ...settings, intervalMs: 50, timeoutMs: 10 } });
+    clock.advance(20);
+    assert.equal(last().signal.aborted, false);
+    await last().answer({ ok: true });
+    clock.advance(55);
+    assert.equal(asked.length, 2);
+    clock.advance(10);
+    assert.equal(last().signal.aborted, true);
+    checker.stop();
+  });
+
+  it('do not begin checks that were not begun, nor after the end', () => {
+    const { registry, checker, asked, clock } = setUp();
+    registry.add(spec('a'));
+    const times = {
+      settings: { ...settings, intervalMs: 1 },
+      startupTimeoutMs: 1,
+      startupCheckIntervalMs: 1,
+    };
+    checker.reconfigure(times);
+    clock.advance(10_000);
+    checker.start();
+    checker.stop();
+    checker.reconfigure({ ...times, startupCheckIntervalMs: 0.5 });
+    clock.advance(10_000);
+    assert.equal(asked.length, 0);
   });
 });

@@ -15,16 +15,20 @@ export interface ProbeResult {
 /** Asks a worker how it is. `signal` is aborted at the check's timeout and when the answer is no longer wanted. */
 export type Probe = (worker: Worker, signal: AbortSignal) => Promise<ProbeResult>;
 
-export interface HealthCheckerDeps {
-  readonly registry: WorkerRegistry;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly probe: Probe;
+/** How often and how long workers are asked. */
+export interface HealthTimes {
   readonly settings: HealthSettings;
   /** How long `waitForFirst` waits unless told otherwise. */
   readonly startupTimeoutMs: number;
   /** Longest pause between the checks of a worker that was never healthy. */
   readonly startupCheckIntervalMs: number;
+}
+
+export interface HealthCheckerDeps extends HealthTimes {
+  readonly registry: WorkerRegistry;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly probe: Probe;
 }
 
 const FIRST_PAUSE_MS = 200;
@@ -48,12 +52,31 @@ interface Target {
  */
 export class HealthChecker {
   readonly #deps: HealthCheckerDeps;
+  #times: HealthTimes;
   readonly #targets = new Map<string, Target>();
   readonly #waiting = new Set<(healthy: boolean) => void>();
   #unsubscribe: (() => void) | undefined;
 
   constructor(deps: HealthCheckerDeps) {
     this.#deps = deps;
+    this.#times = deps;
+  }
+
+  /** Other times from now on: whoever waits for a check waits no longer than they allow. Checks under way go on. */
+  reconfigure(times: HealthTimes): void {
+    const before = this.#times;
+    this.#times = times;
+    const { settings, startupCheckIntervalMs } = times;
+    const sooner =
+      settings.intervalMs < before.settings.intervalMs ||
+      startupCheckIntervalMs < before.startupCheckIntervalMs;
+    // A check that is due in an hour by the old interval must not keep the new one waiting for that long.
+    if (sooner)
+      for (const target of this.#targets.values())
+        if (target.probing === undefined) {
+          target.spread = true;
+          this.#schedule(target, this.#pauseMs(target));
+        }
   }
 
   start(): void {
@@ -80,7 +103,7 @@ export class HealthChecker {
   }
 
   /** True as soon as one worker is healthy, false after `timeoutMs` or when stopped before. */
-  waitForFirst(timeoutMs = this.#deps.startupTimeoutMs): Promise<boolean> {
+  waitForFirst(timeoutMs = this.#times.startupTimeoutMs): Promise<boolean> {
     if (this.#deps.registry.workers.some((worker) => worker.health.healthy)) return Promise.resolve(true);
     return new Promise((resolve) => {
       const settle = (healthy: boolean): void => {
@@ -133,7 +156,8 @@ export class HealthChecker {
   #check(target: Target): void {
     const [worker] = target.workers;
     if (target.probing !== undefined || worker === undefined) return;
-    const { clock, settings } = this.#deps;
+    const { clock } = this.#deps;
+    const { settings } = this.#times;
     const controller = new AbortController();
     const settle = (result: ProbeResult): void => {
       // An answer after the timeout, or after the target was given up, says nothing any more.
@@ -171,7 +195,8 @@ export class HealthChecker {
   }
 
   #pauseMs(target: Target): number {
-    const { random, settings, startupCheckIntervalMs } = this.#deps;
+    const { random } = this.#deps;
+    const { settings, startupCheckIntervalMs } = this.#times;
     for (const worker of target.workers) {
       if (worker.health.admitted) continue;
       const pauseMs = Math.min(target.startupPauseMs, startupCheckIntervalMs);

@@ -6,7 +6,8 @@ export type JobState =
   /** Waits for its turn, or for another try: then `reason` says what the last one came to. */
   | { readonly name: 'queued'; readonly reason: string | undefined }
   | { readonly name: 'running'; readonly reason: string | undefined }
-  | { readonly name: 'done'; readonly endedAt: number }
+  /** `notices`: what was done otherwise than one may think. */
+  | { readonly name: 'done'; readonly endedAt: number; readonly notices: readonly string[] }
   | { readonly name: 'failed'; readonly endedAt: number; readonly reason: string };
 
 /** Something that is being done to workers while whoever asked for it has his answer already. */
@@ -24,7 +25,7 @@ export interface Job<About> {
 }
 
 export type StepResult =
-  | { readonly kind: 'done' }
+  | { readonly kind: 'done'; readonly notices?: readonly string[] }
   | { readonly kind: 'failed'; readonly reason: string }
   /** Not yet: once more after that long. The job gives its place up meanwhile. */
   | { readonly kind: 'again'; readonly afterMs: number; readonly reason: string };
@@ -193,7 +194,9 @@ export class JobQueue<About> {
   #end(entry: Entry<About>, result: Exclude<StepResult, { kind: 'again' }>): void {
     const endedAt = this.#clock.wall();
     entry.state =
-      result.kind === 'done' ? { name: 'done', endedAt } : { name: 'failed', endedAt, reason: result.reason };
+      result.kind === 'done'
+        ? { name: 'done', endedAt, notices: result.notices ?? [] }
+        : { name: 'failed', endedAt, reason: result.reason };
     entry.timer?.cancel();
     this.#lines[entry.kind].delete(entry);
     this.#open -= 1;

@@ -26,6 +26,7 @@ export class ModelPools {
   #generation = 0;
   /** How many workers list each model. */
   readonly #listings = new Map<string, number>();
+  #names: ReadonlySet<string> | undefined;
   /** Least recently used first, as far as it matters: order is kept only while the map is full. */
   readonly #pools = new Map<string, CachedPool>();
   readonly #cardsOf = new Map<Worker, readonly unknown[]>();
@@ -39,6 +40,7 @@ export class ModelPools {
   }
 
   relist(before: ReadonlySet<string>, after: ReadonlySet<string>): void {
+    this.#names = undefined;
     // Up before down, so that a pool whose only worker still lists it is kept.
     for (const model of after) this.#listings.set(model, (this.#listings.get(model) ?? 0) + 1);
     for (const model of before) {
@@ -63,9 +65,19 @@ export class ModelPools {
     return true;
   }
 
+  lists(model: string): boolean {
+    return this.#listings.has(model) && model !== '';
+  }
+
+  /** All models that are listed. */
+  get models(): ReadonlySet<string> {
+    this.#names ??= new Set([...this.#listings.keys()].filter((name) => name !== ''));
+    return this.#names;
+  }
+
   membersFor(model: string): PoolMembers {
     // The empty name stands for a request that names no model, whatever a worker may list.
-    return this.#listings.has(model) && model !== '' ? this.#poolOf(model) : this.#poolOf('');
+    return this.lists(model) ? this.#poolOf(model) : this.#poolOf('');
   }
 
   setCards(worker: Worker, cards: readonly unknown[]): void {

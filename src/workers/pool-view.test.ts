@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { VirtualClock } from '../base/virtual-clock.ts';
+import { DEFAULT_TRAITS } from '../config/settings.ts';
 import type { BreakerSettings, HealthSettings } from '../config/settings.ts';
 import { EXCLUSION_NAMES } from '../routing/policy.ts';
 import { LoadLedger } from './ledger.ts';
@@ -33,7 +34,7 @@ function setUp(size: number) {
   const registry = new WorkerRegistry({ clock, ledger: new LoadLedger(clock), breaker, health, slowStartMs });
   const workers = Array.from({ length: size }, (_, index) => {
     const id = `w${String(index)}`;
-    const worker = registry.add({ baseUrl: id, rank: undefined, id, apiKey: undefined });
+    const worker = registry.add({ baseUrl: id, rank: undefined, id, apiKey: undefined, traits: DEFAULT_TRAITS });
     registry.reportCheck(worker, true);
     return worker;
   });

@@ -17,6 +17,16 @@ export interface ViewOptions {
   readonly tried: ReadonlySet<number>;
   readonly now: number;
   readonly slowStartMs: number;
+  /** What the request says about the workers it wants. */
+  readonly filters?: WorkerFilters | undefined;
+}
+
+/** Which workers a request wants at all. */
+export interface WorkerFilters {
+  /** `-Infinity` = any. */
+  readonly minPriority: number;
+  /** `Infinity` = any. */
+  readonly maxCost: number;
 }
 
 /**
@@ -27,7 +37,7 @@ export interface ViewOptions {
  */
 export function viewPool(pool: PoolMembers, options: ViewOptions): PoolView {
   const { members } = pool;
-  const { tried, now, slowStartMs } = options;
+  const { tried, now, slowStartMs, filters } = options;
   const mask = new Uint8Array(members.length);
   let eligible = 0;
   let ramping = 0;
@@ -37,7 +47,8 @@ export function viewPool(pool: PoolMembers, options: ViewOptions): PoolView {
   for (let index = 0; index < members.length; index++) {
     const worker = members[index];
     if (worker === undefined) continue;
-    const exclusion = exclusionOf(worker, tried, now);
+    const unwanted = filters === undefined ? EXCLUDED.no : unwantedBy(filters, worker);
+    const exclusion = unwanted === EXCLUDED.no ? exclusionOf(worker, tried, now) : unwanted;
     mask[index] = exclusion;
     if (exclusion === EXCLUDED.no) {
       eligible += 1;
@@ -60,6 +71,19 @@ export function viewPool(pool: PoolMembers, options: ViewOptions): PoolView {
   // Among workers that all ramp nobody is to be spared.
   const ramped = ramping > 0 && ramping < eligible;
   return new View(pool, mask, eligible, failedOpen, now, ramped ? slowStartMs : 0);
+}
+
+/** Whether the worker could be chosen now: healthy, not draining, its circuit closed or on trial. */
+export function isAvailable(worker: Worker, now: number): boolean {
+  return exclusionOf(worker, NONE_TRIED, now) === EXCLUDED.no;
+}
+
+const NONE_TRIED: ReadonlySet<number> = new Set();
+
+/** Before anything else: what a request does not want, it never wants, whatever state it is in. */
+function unwantedBy({ minPriority, maxCost }: WorkerFilters, { traits }: Worker): Exclusion {
+  if (traits.priority < minPriority) return EXCLUDED.priority;
+  return traits.cost > maxCost ? EXCLUDED.cost : EXCLUDED.no;
 }
 
 function exclusionOf(worker: Worker, tried: ReadonlySet<number>, now: number): Exclusion {

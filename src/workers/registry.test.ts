@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { VirtualClock } from '../base/virtual-clock.ts';
+import { DEFAULT_TRAITS } from '../config/settings.ts';
 import type { BreakerSettings, HealthSettings, WorkerSpec } from '../config/settings.ts';
 import { LoadLedger } from './ledger.ts';
 import { WorkerRegistry } from './registry.ts';
@@ -23,7 +24,7 @@ const health: HealthSettings = {
 };
 
 function spec(id: string): WorkerSpec {
-  return { baseUrl: id, rank: undefined, id, apiKey: undefined };
+  return { baseUrl: id, rank: undefined, id, apiKey: undefined, traits: DEFAULT_TRAITS };
 }
 
 function setUp(...ids: string[]) {
@@ -253,5 +254,55 @@ describe('events', () => {
     off();
     registry.add(spec('b'));
     assert.equal(count, 1);
+  });
+});
+
+describe('another configuration', () => {
+  it('changes thresholds and leaves health, counts and breakers as they are', () => {
+    const { registry, workers } = setUp('a', 'b');
+    const [a, b] = workers;
+    assert.ok(a && b);
+    for (const worker of [a, b]) registry.reportCheck(worker, true);
+    registry.reportCheck(a, false);
+    registry.reconfigure({ breaker, health: { ...health, failureThreshold: 2 }, slowStartMs: 7 });
+    assert.deepEqual([a.health.healthy, a.health.failures, registry.slowStartMs], [true, 1, 7]);
+    registry.reportCheck(a, false);
+    assert.deepEqual([a.health.healthy, b.health.healthy], [false, true]);
+    // Workers that join later have the new ones too.
+    const late = registry.add(spec('late'));
+    registry.reconfigure({
+      breaker: { ...breaker, enabled: true, failureThreshold: 1 },
+      health,
+      slowStartMs: 7,
+    });
+    for (const worker of [late, b]) {
+      worker.breaker.permit(0).failure();
+      assert.equal(worker.breaker.state(0), 'open');
+    }
+  });
+
+  it('says something else about a worker, which stays in its place', () => {
+    const { registry, workers, events, list } = setUp('a');
+    const [a] = workers;
+    assert.ok(a);
+    registry.reportCheck(a, true);
+    list(a, 'm');
+    const { slot, generation, breaker: circuit } = a;
+    registry.respec(a, { ...spec('a'), apiKey: 'new', traits: { ...DEFAULT_TRAITS, priority: 3 } });
+    assert.deepEqual([a.spec.apiKey, a.traits.priority], ['new', 3]);
+    assert.deepEqual([a.slot, a.generation, a.breaker, a.health.healthy], [slot, generation, circuit, true]);
+    assert.deepEqual([...a.models], ['m']);
+    assert.equal(events.at(-1), 'a traits');
+    assert.throws(() => {
+      registry.respec(a, spec('b'));
+    });
+  });
+
+  it('names another model for an engine that lists none', () => {
+    const { registry, idsFor } = setUp();
+    const named = (modelId: string): WorkerSpec => ({ ...spec('a'), traits: { ...DEFAULT_TRAITS, modelId } });
+    const a = registry.add(named('old'));
+    registry.respec(a, named('new'));
+    assert.deepEqual([idsFor('new'), registry.knows('old')], [['a'], false]);
   });
 });

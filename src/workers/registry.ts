@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts';
-import type { BreakerSettings, HealthSettings, WorkerSpec } from '../config/settings.ts';
+import type { BreakerSettings, HealthSettings, WorkerSpec, WorkerTraits } from '../config/settings.ts';
 import { Breaker } from './breaker.ts';
 import type { BreakerStateName } from './breaker.ts';
 import { InFlightList } from './in-flight.ts';
@@ -11,10 +11,19 @@ import type { Worker } from './worker.ts';
 export type RegistryEvent =
   /**
    * `waiting`: a worker that was never healthy failed a check, for another reason than the last time. `unreachable`: a
-   * request found nothing listening at the worker's address.
+   * request found nothing listening at the worker's address. `undrained`: its drain was called off.
    */
   | {
-      readonly type: 'joined' | 'left' | 'waiting' | 'healthy' | 'unhealthy' | 'models' | 'unreachable';
+      readonly type:
+        | 'joined'
+        | 'left'
+        | 'waiting'
+        | 'healthy'
+        | 'unhealthy'
+        | 'models'
+        | 'traits'
+        | 'undrained'
+        | 'unreachable';
       readonly worker: Worker;
     }
   | {
@@ -26,27 +35,43 @@ export type RegistryEvent =
 
 export type RegistryListener = (event: RegistryEvent) => void;
 
-export interface RegistryDeps {
-  readonly clock: Clock;
-  readonly ledger: LoadLedger;
+/** When a worker counts as healthy and when its circuit opens. */
+export interface RegistrySettings {
   readonly breaker: BreakerSettings;
   readonly health: HealthSettings;
   readonly slowStartMs: number;
 }
 
+export interface RegistryDeps extends RegistrySettings {
+  readonly clock: Clock;
+  readonly ledger: LoadLedger;
+}
+
 /** Who is there, and which workers serve which model. */
 export class WorkerRegistry {
-  /** How long the load of a new or recovered worker is ramped up, for `viewPool`. */
-  readonly slowStartMs: number;
   readonly #deps: RegistryDeps;
+  #settings: RegistrySettings;
   readonly #byId = new Map<string, Worker>();
   readonly #pools = new ModelPools();
+  /** Models of workers that are being registered, with their number. */
+  readonly #announced = new Map<string, number>();
   #workers: readonly Worker[] = [];
   #listeners: readonly RegistryListener[] = [];
 
   constructor(deps: RegistryDeps) {
     this.#deps = deps;
-    this.slowStartMs = deps.slowStartMs;
+    this.#settings = deps;
+  }
+
+  /** Other thresholds from now on; every worker keeps its health, its counts and the state of its breaker. */
+  reconfigure(settings: RegistrySettings): void {
+    this.#settings = settings;
+    for (const { breaker } of this.#workers) breaker.reconfigure(settings.breaker);
+  }
+
+  /** How long the load of a new or recovered worker is ramped up, for `viewPool`. */
+  get slowStartMs(): number {
+    return this.#settings.slowStartMs;
   }
 
   /** In order of joining; replaced, never changed, when a worker joins or leaves. */
@@ -58,12 +83,21 @@ export class WorkerRegistry {
     return this.#byId.get(id);
   }
 
-  /** The new worker is not healthy before its first successful check. Throws when the id is taken. */
+  /**
+   * The new worker is not healthy before its first successful check; until it tells its models it counts as listing the
+   * one it was registered for. Throws when the id is taken.
+   */
   add(spec: WorkerSpec): Worker {
     if (this.#byId.has(spec.id)) throw new Error(`Worker ${spec.id} is registered already`);
     const worker = this.#create(spec);
     this.#byId.set(spec.id, worker);
     this.#workers = [...this.#workers, worker];
+    const { modelId } = spec.traits;
+    if (modelId !== undefined) {
+      worker.models = new Set([modelId]);
+      this.#pools.relist(NO_MODELS, worker.models);
+      this.#pools.setCards(worker, [claimedCard(modelId)]);
+    }
     this.#pools.changed(this.#workers);
     this.#emit({ type: 'joined', worker });
     return worker;
@@ -89,6 +123,52 @@ export class WorkerRegistry {
     worker.models = models;
     this.#pools.changed(this.#workers);
     this.#emit({ type: 'models', worker });
+  }
+
+  /** Something else is to be said of the worker from now on. */
+  setTraits(worker: Worker, traits: WorkerTraits): void {
+    if (this.#byId.get(worker.id) !== worker) return;
+    worker.traits = traits;
+    this.#emit({ type: 'traits', worker });
+  }
+
+  /**
+   * The configuration says something else about the worker: its key, its traits. It stays in its place, with its load,
+   * health and circuit. Throws when the spec is that of another worker.
+   */
+  respec(worker: Worker, spec: WorkerSpec): void {
+    if (spec.id !== worker.id) throw new Error(`${spec.id} is not ${worker.id}`);
+    const before = worker.spec.traits.modelId;
+    const { modelId } = spec.traits;
+    worker.spec = spec;
+    this.setTraits(worker, spec.traits);
+    // An engine that does not list its models goes by what it was registered for.
+    const claims = before !== undefined && worker.models.size === 1 && worker.models.has(before);
+    if (claims && modelId !== undefined && modelId !== before)
+      this.setModels(worker, new Set([modelId]), [claimedCard(modelId)]);
+  }
+
+  /** A worker for this model is on its way; to be taken back, once, by what is returned. */
+  announce(model: string): () => void {
+    this.#announced.set(model, (this.#announced.get(model) ?? 0) + 1);
+    let over = false;
+    return () => {
+      if (over) return;
+      over = true;
+      const left = (this.#announced.get(model) ?? 0) - 1;
+      if (left > 0) this.#announced.set(model, left);
+      else this.#announced.delete(model);
+    };
+  }
+
+  /** Whether a worker lists the model, healthy or not, or one that will is on its way. */
+  knows(model: string): boolean {
+    return this.#pools.lists(model) || this.#announced.has(model);
+  }
+
+  /** Names of the models that workers list. */
+  get models(): ReadonlySet<string> {
+    return this.#pools.models;
   }
 
   /** Model cards of all workers; of several with one id the first. */
@@ -119,11 +199,16 @@ export class WorkerRegistry {
     health.reason = ok ? undefined : (reason ?? 'failed');
     if (!ok && !health.admitted && health.reason !== reasonBefore) this.#emit({ type: 'waiting', worker });
     if (ok && !health.healthy) {
-      const needed = health.admitted ? this.#deps.health.successThreshold : 1;
+      const needed = health.admitted ? this.#settings.health.successThreshold : 1;
       if (health.successes >= needed) this.#setHealthy(worker, true);
-    } else if (!ok && health.healthy && health.failures >= this.#deps.health.failureThreshold) {
+    } else if (!ok && health.healthy && health.failures >= this.#settings.health.failureThreshold) {
       this.#setHealthy(worker, false);
     }
+  }
+
+  /** A worker that was being drained takes requests again. */
+  reportUndrained(worker: Worker): void {
+    if (this.#byId.get(worker.id) === worker) this.#emit({ type: 'undrained', worker });
   }
 
   /** A request was refused a connection: have the worker checked at once. */
@@ -140,13 +225,14 @@ export class WorkerRegistry {
   }
 
   #create(spec: WorkerSpec): Worker {
-    const { clock, ledger, breaker } = this.#deps;
+    const { clock, ledger } = this.#deps;
     const { slot, generation } = ledger.allocate();
     const worker: Worker = {
       slot,
       id: spec.id,
       generation,
       spec,
+      traits: spec.traits,
       models: new Set(),
       health: {
         healthy: false,
@@ -156,7 +242,7 @@ export class WorkerRegistry {
         changedAt: clock.now(),
         reason: undefined,
       },
-      breaker: new Breaker(breaker, clock, (from, to) => {
+      breaker: new Breaker(this.#settings.breaker, clock, (from, to) => {
         this.#emit({ type: 'breaker', worker, from, to });
       }),
       draining: false,
@@ -181,6 +267,13 @@ export class WorkerRegistry {
   #emit(event: RegistryEvent): void {
     for (const listener of this.#listeners) listener(event);
   }
+}
+
+const NO_MODELS: ReadonlySet<string> = new Set();
+
+/** A model card as vLLM writes them, for an engine that has not told its own. */
+function claimedCard(id: string): Readonly<Record<string, unknown>> {
+  return { id, object: 'model', owned_by: 'vllm', root: id, parent: null };
 }
 
 function sameNames(left: ReadonlySet<string>, right: ReadonlySet<string>): boolean {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { VirtualClock } from '../base/virtual-clock.ts';
+import { DEFAULT_TRAITS } from '../config/settings.ts';
 import { JobQueue } from './jobs.ts';
 import { LoadLedger, type Lease } from './ledger.ts';
 import { WorkerRegistry } from './registry.ts';
@@ -50,7 +51,7 @@ class Bench {
   add(rank?: number): Worker {
     const baseUrl = 'http://w';
     const id = rank === undefined ? baseUrl : `${baseUrl}@${rank}`;
-    return this.registry.add({ baseUrl, rank, id, apiKey: undefined });
+    return this.registry.add({ baseUrl, rank, id, apiKey: undefined, traits: DEFAULT_TRAITS });
   }
 
   send({ slot }: Worker): Lease {

@@ -66,3 +66,12 @@ describe('the retry budget', () => {
     );
   });
 });
+
+it('goes on counting in the same window when its limits change', () => {
+  const { budget, take } = setUp(0, 10);
+  assert.equal(take(8), 8);
+  budget.reconfigure({ ratio: 0, floor: 9 });
+  assert.equal(take(5), 1);
+  budget.reconfigure({ ratio: 0, floor: 20 });
+  assert.equal(take(50), 11);
+});

@@ -9,8 +9,8 @@ const BUCKETS = 10;
  */
 export class RetryBudget {
   readonly #clock: Clock;
-  readonly #ratio: number;
-  readonly #floor: number;
+  #ratio: number;
+  #floor: number;
   readonly #requests = new Float64Array(BUCKETS);
   readonly #retries = new Float64Array(BUCKETS);
   #requestSum = 0;
@@ -22,6 +22,12 @@ export class RetryBudget {
     this.#ratio = settings.ratio;
     this.#floor = settings.floor;
     this.#second = Math.floor(clock.now() / BUCKET_MS);
+  }
+
+  /** Other limits for the same window: what was counted in it stays. */
+  reconfigure(settings: { readonly ratio: number; readonly floor: number }): void {
+    this.#ratio = settings.ratio;
+    this.#floor = settings.floor;
   }
 
   /** Called once per request, not per attempt. */

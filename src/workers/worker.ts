@@ -1,4 +1,4 @@
-import type { WorkerSpec } from '../config/settings.ts';
+import type { WorkerSpec, WorkerTraits } from '../config/settings.ts';
 import type { Member } from '../routing/policy.ts';
 import type { Breaker } from './breaker.ts';
 import type { InFlightList } from './in-flight.ts';
@@ -22,7 +22,10 @@ export interface WorkerHealth {
 export interface Worker extends Member {
   /** Tells this worker from an earlier one of the same slot. */
   readonly generation: number;
-  readonly spec: WorkerSpec;
+  /** Replaced by `WorkerRegistry.respec`; the address never changes. */
+  spec: WorkerSpec;
+  /** What is said of it beside its address. Set by `WorkerRegistry.setTraits`. */
+  traits: WorkerTraits;
   /** Names it answers to, aliases and adapters included; empty while not known. Set by `WorkerRegistry.setModels`. */
   models: ReadonlySet<string>;
   readonly health: WorkerHealth;

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { App } from '../../src/app.ts';
+import { App, type AppDeps } from '../../src/app.ts';
 import type { Random } from '../../src/base/random.ts';
 import type { VirtualClock } from '../../src/base/virtual-clock.ts';
 import { configFromOptions } from '../../src/config/load.ts';
 import type { RouterOptions } from '../../src/config/options.ts';
+import { ownPlugins } from '../../src/plugins/own-plugins.ts';
 import { silentLog, type Log } from '../../src/observe/log.ts';
 import type { Decision } from '../../src/request/decision.ts';
 import type { SimOptions } from '../../src/sim/options.ts';
@@ -19,6 +20,12 @@ export interface FleetOptions {
   /** The router's clock and chance, where a test turns them itself; the workers keep real time. */
   readonly clock?: VirtualClock;
   readonly random?: Random;
+  /** In the place of `router`: the configuration, and where it is read again. */
+  readonly load?: (
+    workers: readonly SimWorker[],
+  ) => Extract<ReturnType<typeof configFromOptions>, { kind: 'ok' }> & {
+    readonly source?: AppDeps['source'];
+  };
   /** Wait until every simulated worker is healthy; default true. */
   readonly waitForWorkers?: boolean;
 }
@@ -52,10 +59,15 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     ),
   );
   const { log = silentLog, clock, random } = options;
-  const { settings, config } = resolve(options, workers);
+  const own = ownPlugins(options.router ?? {});
+  if (own.problems.length > 0) throw new Error(own.problems.join('\n'));
+  const { settings, config, source }: ReturnType<NonNullable<FleetOptions['load']>> =
+    options.load?.(workers) ?? resolve(options, workers, own);
   const app = new App(settings, {
     log,
     config,
+    source,
+    plugins: own.plugins,
     ...(clock && { clock }),
     ...(random && { random }),
   });
@@ -63,7 +75,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   // The first checks come a moment after the start.
   clock?.advance(200);
   if (options.waitForWorkers !== false) await allHealthy(app);
-  const url = `http://127.0.0.1:${port}`;
+  const url = `${settings.listen.tls ? 'https' : 'http'}://127.0.0.1:${port}`;
   const metricsUrl = `http://127.0.0.1:${metricsPort ?? 0}/metrics`;
   let stopped: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
@@ -91,18 +103,22 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
 function resolve(
   options: FleetOptions,
   workers: readonly SimWorker[],
+  own: ReturnType<typeof ownPlugins>,
 ): Extract<ReturnType<typeof configFromOptions>, { kind: 'ok' }> {
-  const resolved = configFromOptions({
-    port: 0,
-    metrics: { port: 0 },
-    slowStartSecs: 0,
-    // After the first checks none comes unasked, so that what a test waits for is what it caused.
-    healthCheck: { checkIntervalSecs: 2_000_000 },
-    loadCheckIntervalSecs: 0,
-    shutdownTimeoutSecs: 5,
-    ...options.router,
-    workerUrls: [...workers.map((worker) => worker.url), ...(options.extraWorkerUrls ?? [])],
-  });
+  const resolved = configFromOptions(
+    {
+      port: 0,
+      metrics: { port: 0 },
+      slowStartSecs: 0,
+      // After the first checks none comes unasked, so that what a test waits for is what it caused.
+      healthCheck: { checkIntervalSecs: 2_000_000 },
+      loadCheckIntervalSecs: 0,
+      shutdownTimeoutSecs: 5,
+      ...own.rest,
+      workerUrls: [...workers.map((worker) => worker.url), ...(options.extraWorkerUrls ?? [])],
+    },
+    own.plugins,
+  );
   if (resolved.kind === 'error')
     throw new Error(resolved.problems.map(({ at, message }) => `${at}: ${message}`).join('\n'));
   return resolved;

@@ -1,4 +1,4 @@
-import { generateKeyPairSync, sign } from 'node:crypto';
+import { generateKeyPairSync, sign, type KeyObject } from 'node:crypto';
 
 /** PEM texts. */
 export interface SelfSigned {
@@ -8,33 +8,105 @@ export interface SelfSigned {
 
 /** Makes a certificate for 127.0.0.1 that vouches for itself. Node signs, but writes no certificates. */
 export function selfSigned(): SelfSigned {
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const { privateKey, publicKey } = newKeys();
+  return certificate({ subject: 'test worker', publicKey, issuer: 'test worker', privateKey, serial: 1 });
+}
+
+/** Vouches for others. */
+export interface Authority {
+  /** PEM. */
+  readonly cert: string;
+  /** A certificate with its key; by default for 127.0.0.1 and for yesterday to tomorrow. */
+  issue(options?: IssueOptions): SelfSigned;
+}
+
+export interface IssueOptions {
+  readonly subject?: string;
+  /** Host names it is for, in place of the address 127.0.0.1. */
+  readonly names?: readonly string[];
+  /** Expired yesterday. */
+  readonly expired?: boolean;
+}
+
+/** Makes an authority of its own. */
+export function authority(subject = 'test authority'): Authority {
+  const { privateKey, publicKey } = newKeys();
+  let serial = 1;
+  const own = { subject, publicKey, issuer: subject, privateKey, serial, isAuthority: true };
+  return {
+    cert: certificate(own).cert,
+    issue: (options = {}) => {
+      const keys = newKeys();
+      const { cert } = certificate({
+        subject: 'test server',
+        ...options,
+        ...{ publicKey: keys.publicKey, issuer: subject, privateKey, serial: (serial += 1) },
+      });
+      return { cert, key: pemOf(keys.privateKey) };
+    },
+  };
+}
+
+interface CertificateOptions extends IssueOptions {
+  readonly subject: string;
+  readonly publicKey: KeyObject;
+  readonly issuer: string;
+  /** The issuer's. */
+  readonly privateKey: KeyObject;
+  readonly serial: number;
+  readonly isAuthority?: boolean;
+}
+
+const DAY = 86_400_000;
+
+function certificate(options: CertificateOptions): SelfSigned {
+  const { privateKey, publicKey, expired = false } = options;
   const ecdsaWithSha256 = sequence(oid(1, 2, 840, 10045, 4, 3, 2));
-  const name = sequence(set(sequence(oid(2, 5, 4, 3), tagged(0x0c, Buffer.from('test worker')))));
-  const day = 86_400_000;
+  const until = Date.now() + (expired ? -DAY : DAY);
   const body = sequence(
     tagged(0xa0, integer(2)),
-    integer(1),
+    integer(options.serial),
     ecdsaWithSha256,
-    name,
-    sequence(time(Date.now() - day), time(Date.now() + day)),
-    name,
+    nameOf(options.issuer),
+    sequence(time(until - 2 * DAY), time(until)),
+    nameOf(options.subject),
     publicKey.export({ type: 'spki', format: 'der' }),
-    tagged(0xa3, sequence(loopbackName())),
+    tagged(0xa3, sequence(options.isAuthority === true ? mayIssue() : alternativeNames(options.names))),
   );
   const signature = sign('sha256', body, privateKey);
   const cert = sequence(body, ecdsaWithSha256, tagged(0x03, Buffer.concat([Buffer.of(0), signature])));
   const lines = cert.toString('base64').match(/.{1,64}/g) ?? [];
   return {
-    key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+    key: pemOf(privateKey),
     cert: `-----BEGIN CERTIFICATE-----\n${lines.join('\n')}\n-----END CERTIFICATE-----\n`,
   };
 }
 
-/** The extension subjectAltName with the one address 127.0.0.1. */
-function loopbackName(): Buffer {
-  const address = sequence(tagged(0x87, Buffer.of(127, 0, 0, 1)));
-  return sequence(oid(2, 5, 29, 17), tagged(0x04, address));
+function newKeys(): { readonly privateKey: KeyObject; readonly publicKey: KeyObject } {
+  return generateKeyPairSync('ec', { namedCurve: 'P-256' });
+}
+
+function pemOf(privateKey: KeyObject): string {
+  return privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+}
+
+/** The attribute commonName alone. */
+function nameOf(text: string): Buffer {
+  return sequence(set(sequence(oid(2, 5, 4, 3), tagged(0x0c, Buffer.from(text)))));
+}
+
+/** The extension subjectAltName: host names, or the one address 127.0.0.1. */
+function alternativeNames(names: readonly string[] | undefined): Buffer {
+  const entries = names?.map((name) => tagged(0x82, Buffer.from(name))) ?? [
+    tagged(0x87, Buffer.of(127, 0, 0, 1)),
+  ];
+  return sequence(oid(2, 5, 29, 17), tagged(0x04, sequence(...entries)));
+}
+
+/** The extension basicConstraints, critical, with cA. */
+function mayIssue(): Buffer {
+  const yes = tagged(0x01, Buffer.of(0xff));
+  return sequence(oid(2, 5, 29, 19), yes, tagged(0x04, sequence(yes)));
 }
 
 /** A DER element. */

@@ -114,7 +114,7 @@ test('what is wrong with a policy is said, and changes nothing', async () => {
     const answer = await admin('PUT', '/admin/policy', body);
     assert.deepEqual([answer.status, answer.body.fields?.[0]?.path], [400, path], JSON.stringify(body));
   }
-  assert.equal(fleet.app.runtime.policy.name, 'cache_aware');
+  assert.equal(fleet.app.runtime.policies.default.name, 'cache_aware');
 });
 
 test('a dry run tells the whole choice and leaves nothing behind', async () => {
@@ -165,7 +165,7 @@ test('a dry run sees the real loads and caches, for any policy', async () => {
   });
   assert.deepEqual([keyed.body.reason, keyed.body.hash_key_source], ['ring_owner', 'header:x-session-id']);
   assert.equal(fleet.app.runtime.cacheIndex?.entries, entries);
-  assert.equal(fleet.app.runtime.policy.name, 'cache_aware');
+  assert.equal(fleet.app.runtime.policies.default.name, 'cache_aware');
 });
 
 test('a dry run says what would be refused and why', async () => {

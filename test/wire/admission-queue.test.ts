@@ -42,7 +42,7 @@ test('a stream keeps its place until it has ended, not until its head', async ()
   assert.equal(admission.inFlight, 1);
   const metrics = await scrape(fleet);
   assert.equal(metrics.value('vllm_router_inflight_requests'), 1);
-  assert.equal(metrics.value('vllm_router_queued_requests'), 1);
+  assert.equal(metrics.value('vllm_router_queued_requests', { class: 'normal' }), 1);
   controller.abort();
   const response = await second;
   assert.equal(response.status, 200);
@@ -128,7 +128,7 @@ test('who waits too long: 408 with Retry-After', async () => {
   assert.equal((await errorOf(response)).code, 'queue_timeout');
   const metrics = await scrape(fleet);
   assert.equal(metrics.value('vllm_router_admission_rejections_total', { reason: 'queue_timeout' }), 1);
-  assert.equal(metrics.value('vllm_router_queue_duration_seconds_sum'), 60);
+  assert.equal(metrics.value('vllm_router_queue_duration_seconds_sum', { class: 'normal' }), 60);
   assert.equal((await fleet.decision()).queue_ms, 60_000);
   await holder.leave();
 });

@@ -82,7 +82,7 @@ test('unknown_model reject: 404 in the caller’s dialect, and no worker hears o
     error: {
       message: 'The model "nobody-has-this" does not exist.',
       type: 'not_found_error',
-      param: null,
+      param: 'model',
       code: 'model_not_found',
     },
   });

@@ -44,7 +44,7 @@ test('every request feeds the series of requests, workers and policy', async () 
   assert.equal(metrics.value('vllm_router_request_duration_seconds_bucket', { route: ROUTE, le: '+Inf' }), 6);
   const failed = { route: ROUTE, error_type: 'non_retryable_error' };
   assert.equal(metrics.value('vllm_router_request_errors_total', failed), 1);
-  assert.equal(metrics.value('vllm_router_queue_duration_seconds_count'), 6);
+  assert.equal(metrics.value('vllm_router_queue_duration_seconds_count', { class: 'normal' }), 6);
   assert.equal(metrics.value('vllm_router_overhead_seconds_count'), 6);
   for (const { url: worker } of fleet.workers) {
     assert.equal(

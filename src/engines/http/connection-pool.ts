@@ -1,4 +1,6 @@
 import { Client, Pool, type Dispatcher } from 'undici';
+import type { WorkerTls } from '../../config/settings.ts';
+import { tlsOptions } from './worker-tls.ts';
 
 /** undici's handler plus the connection it was given to: how a dead kept-alive connection is told from a fresh one. */
 export interface ConnectionAwareHandler extends Dispatcher.DispatchHandler {
@@ -25,6 +27,8 @@ export class TrackedClient extends Client {
 export interface PoolSettings {
   readonly connectMs: number;
   readonly maxHeaderSize: number;
+  /** Undefined: as Node does it, with the authorities of the system. */
+  readonly tls?: WorkerTls | undefined;
 }
 
 /** uvicorn closes idle connections after 5 s; a longer idle life here would race with it. */
@@ -46,6 +50,7 @@ function options(socketPath: string | undefined, settings: PoolSettings): Client
       keepAlive: true,
       keepAliveInitialDelay: 30_000,
       ...(socketPath === undefined ? {} : { socketPath }),
+      ...(settings.tls && tlsOptions(settings.tls)),
     },
   };
 }

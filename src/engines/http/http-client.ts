@@ -21,7 +21,7 @@ export class HttpWorkerClient implements WorkerClient {
   readonly #settings: PoolSettings;
   readonly #pool: Pool;
 
-  constructor(spec: WorkerSpec, settings: PoolSettings) {
+  constructor(spec: Pick<WorkerSpec, 'baseUrl'>, settings: PoolSettings) {
     const address = parseBaseUrl(spec.baseUrl);
     this.#origin = address.origin;
     this.#prefix = address.prefix;

@@ -1,5 +1,6 @@
 import type { ErrorCode } from '../../base/errors.ts';
 import type { TransportFailure } from '../client.ts';
+import { tlsReason } from './worker-tls.ts';
 
 const CONNECT_CODES = new Set([
   'ECONNREFUSED',
@@ -18,7 +19,10 @@ const CONNECT_CODES = new Set([
 export function toFailure(error: Error, sent: boolean): TransportFailure {
   const code = codeOf(error, sent);
   const words = WORDS[code];
-  const message = words === undefined ? error.message : `${words} (${reasonOf(error)})`;
+  const reason = reasonOf(error);
+  const tls = tlsReason(reason);
+  const shown = tls === undefined ? reason : `${tls}: ${reason}`;
+  const message = words === undefined ? error.message : `${words} (${shown})`;
   return { code, message, sent };
 }
 
@@ -44,7 +48,8 @@ function codeOf(error: Error, sent: boolean): ErrorCode {
     return 'worker_bad_response';
   }
   if (error.message === 'bad response' || error.message === 'bad upgrade') return 'worker_bad_response';
-  if (CONNECT_CODES.has(code) || !sent) return 'connect_failed';
+  // With TLS 1.3 a worker looks at the router's certificate when the request is already on its way.
+  if (CONNECT_CODES.has(code) || !sent || tlsReason(code) !== undefined) return 'connect_failed';
   return 'worker_closed';
 }
 

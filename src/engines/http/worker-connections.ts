@@ -1,5 +1,6 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../../base/clock.ts';
-import type { HealthSettings, WorkerSpec } from '../../config/settings.ts';
+import type { ByUrl, HealthSettings, WorkerSpec, WorkerTls } from '../../config/settings.ts';
 import type { WorkerClient } from '../client.ts';
 import { tryCapabilities, type Capabilities } from './capabilities.ts';
 import type { PoolSettings } from './connection-pool.ts';
@@ -11,29 +12,51 @@ export type Inspection =
   | (Extract<ProbeResult, { ok: true }> & { readonly capabilities: Capabilities })
   | Extract<ProbeResult, { ok: false }>;
 
-export interface ConnectionDeps {
-  readonly clock: Clock;
+export interface ConnectionSettings {
   readonly pool: PoolSettings;
+  readonly tls: ByUrl<WorkerTls>;
   readonly health: HealthSettings;
+}
+
+interface Server {
+  readonly client: WorkerClient;
+  readonly pool: PoolSettings;
+}
+
+export interface ConnectionDeps extends ConnectionSettings {
+  readonly clock: Clock;
 }
 
 /** The connections to every server, opened at first use. Ranks of one server share them. */
 export class WorkerConnections {
-  readonly #deps: ConnectionDeps;
-  readonly #clients = new Map<string, WorkerClient>();
+  readonly #clock: Clock;
+  #settings: ConnectionSettings;
+  readonly #servers = new Map<string, Server>();
   readonly #versions = new Map<string, string>();
 
   constructor(deps: ConnectionDeps) {
-    this.#deps = deps;
+    this.#clock = deps.clock;
+    this.#settings = deps;
+  }
+
+  /** Where the connections themselves change, new ones are opened; requests on the old ones finish there. */
+  reconfigure(settings: ConnectionSettings): void {
+    this.#settings = settings;
+    for (const [baseUrl, { client, pool }] of this.#servers) {
+      if (isDeepStrictEqual(pool, this.#poolOf(baseUrl))) continue;
+      client.close();
+      this.#servers.delete(baseUrl);
+    }
   }
 
   clientOf(spec: WorkerSpec): WorkerClient {
-    let client = this.#clients.get(spec.baseUrl);
-    if (!client) {
-      client = new HttpWorkerClient(spec, this.#deps.pool);
-      this.#clients.set(spec.baseUrl, client);
+    let server = this.#servers.get(spec.baseUrl);
+    if (!server) {
+      const pool = this.#poolOf(spec.baseUrl);
+      server = { client: new HttpWorkerClient(spec, pool), pool };
+      this.#servers.set(spec.baseUrl, server);
     }
-    return client;
+    return server.client;
   }
 
   /** What its `/version` said at the last check. */
@@ -50,12 +73,12 @@ export class WorkerConnections {
 
   /** The same, and what it offers, for a server that may never be registered: on connections of its own. */
   async inspect(spec: WorkerSpec): Promise<Inspection> {
-    const client = new HttpWorkerClient(spec, this.#deps.pool);
+    const client = new HttpWorkerClient(spec, this.#poolOf(spec.baseUrl));
     try {
       const result = await this.#probe(client, spec);
       if (!result.ok) return result;
-      const { clock, health } = this.#deps;
-      return { ...result, capabilities: await tryCapabilities(client, spec, clock, health.timeoutMs) };
+      const { timeoutMs } = this.#settings.health;
+      return { ...result, capabilities: await tryCapabilities(client, spec, this.#clock, timeoutMs) };
     } finally {
       client.close();
     }
@@ -67,17 +90,22 @@ export class WorkerConnections {
 
   /** The server's last worker has left; requests still running on it finish. */
   drop({ baseUrl }: WorkerSpec): void {
-    this.#clients.get(baseUrl)?.close();
-    this.#clients.delete(baseUrl);
+    this.#servers.get(baseUrl)?.client.close();
+    this.#servers.delete(baseUrl);
     this.#versions.delete(baseUrl);
   }
 
   close(): void {
-    for (const client of this.#clients.values()) client.close();
+    for (const { client } of this.#servers.values()) client.close();
+  }
+
+  #poolOf(baseUrl: string): PoolSettings {
+    const { pool, tls } = this.#settings;
+    return { ...pool, tls: tls.get(baseUrl) };
   }
 
   #probe(client: WorkerClient, spec: WorkerSpec): Promise<ProbeResult> {
-    const { path, timeoutMs } = this.#deps.health;
-    return probeWorker(client, spec, this.#deps.clock, { healthPath: path, timeoutMs });
+    const { path, timeoutMs } = this.#settings.health;
+    return probeWorker(client, spec, this.#clock, { healthPath: path, timeoutMs });
   }
 }

@@ -1,18 +1,21 @@
-import type { PolicySettings } from '../../config/settings.ts';
-import type { Policy, PolicyDeps } from '../policy.ts';
+import type { BuiltInPolicySettings, PolicySettings } from '../../config/settings.ts';
+import type { OnPluginTrouble, Policy, PolicyDeps } from '../policy.ts';
+
+export type { OnPluginTrouble };
 import { CacheAwarePolicy } from './cache-aware.ts';
 import { ConsistentHashPolicy } from './consistent-hash.ts';
+import { GuardedPolicy } from './guarded.ts';
 import { LeastWorkPolicy } from './least-work.ts';
 import { PowerOfTwoPolicy } from './power-of-two.ts';
 import { RandomPolicy } from './random.ts';
 import { RendezvousHashPolicy } from './rendezvous-hash.ts';
 import { RoundRobinPolicy } from './round-robin.ts';
 
-export type PolicyName = PolicySettings['type'];
+export type PolicyName = BuiltInPolicySettings['type'];
 
 type PolicyTable = {
   readonly [Name in PolicyName]: {
-    create(settings: PolicySettings & { readonly type: Name }, deps: PolicyDeps): Policy;
+    create(settings: BuiltInPolicySettings & { readonly type: Name }, deps: PolicyDeps): Policy;
   };
 };
 
@@ -27,13 +30,20 @@ export const POLICIES: PolicyTable = {
   least_work: { create: (settings, deps) => new LeastWorkPolicy(settings, deps) },
 };
 
-export function createPolicy(settings: PolicySettings, deps: PolicyDeps): Policy {
-  return create(settings.type, settings, deps);
+/** Whatever chooses: a built-in policy, or a plugin's with a guard around it. */
+export function createPolicy(
+  settings: PolicySettings,
+  deps: PolicyDeps,
+  report: OnPluginTrouble = () => undefined,
+): Policy {
+  if (settings.type !== 'plugin') return create(settings.type, settings, deps);
+  const fallback = create(settings.fallback.type, settings.fallback, deps);
+  return new GuardedPolicy(settings, { fallback, deps, report });
 }
 
 function create<Name extends PolicyName>(
   name: Name,
-  settings: PolicySettings & { readonly type: Name },
+  settings: BuiltInPolicySettings & { readonly type: Name },
   deps: PolicyDeps,
 ): Policy {
   return POLICIES[name].create(settings, deps);

@@ -16,7 +16,9 @@ export type CacheKnowledge =
   /** Predicted from what they routed, as the server does without engine events. */
   | { readonly source: 'predicted'; readonly maxBlocksPerWorker: number }
   /** What the engines really hold, at once and without loss: the bound of what events can tell. */
-  | { readonly source: 'exact' };
+  | { readonly source: 'exact' }
+  /** What engine events tell, late and with losses. */
+  | { readonly source: 'events'; readonly delayMs: number; readonly loss: number };
 
 /** Everything a run depends on beside the trace. The same plan, trace and seed give the same result. */
 export interface FleetPlan {

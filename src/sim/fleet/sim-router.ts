@@ -1,5 +1,6 @@
 import { DEFAULT_TRAITS } from '../../config/settings.ts';
 import type { WorkerModel } from '../worker-model.ts';
+import { EventView } from './event-view.ts';
 import { EngineSnapshots, type EngineAccess } from './engine-snapshots.ts';
 import { seededRandom, type Random } from '../../base/random.ts';
 import type { VirtualClock } from '../../base/virtual-clock.ts';
@@ -47,7 +48,9 @@ export class SimRouter {
   readonly policy: Policy;
   readonly #clock: VirtualClock;
   readonly #plan: FleetPlan;
+  readonly #engines: EngineAccess;
   readonly #index: PredictedIndex | undefined;
+  readonly #events: EventView | undefined;
   /** Ids by slot, of present workers. */
   readonly #ids: (string | undefined)[] = [];
 
@@ -56,6 +59,7 @@ export class SimRouter {
   constructor(plan: FleetPlan, clock: VirtualClock, engines: EngineAccess, seed: number) {
     this.#plan = plan;
     this.#clock = clock;
+    this.#engines = engines;
     this.ledger = new LoadLedger(clock);
     this.registry = new WorkerRegistry({
       clock,
@@ -73,9 +77,13 @@ export class SimRouter {
       });
     }
     const random: Random = seededRandom(seed);
+    if (cache.source === 'events') {
+      const { delayMs, loss } = cache;
+      this.#events = new EventView({ delayMs, loss, clock, random: seededRandom(seed + 1) });
+    }
     const modelOf = (slot: number): WorkerModel | undefined => engines.modelOf(this.#ids[slot] ?? '');
     this.policy = plan.policy({
-      ...{ loads: this.ledger, cache: this.#index ?? exactView(modelOf), clock, random },
+      ...{ loads: this.ledger, cache: this.#index ?? this.#events ?? exactView(modelOf), clock, random },
       engineStats: (intervalMs) => new EngineSnapshots(this.#ids, engines, clock, intervalMs),
       activePromptTokens: (slot) => this.#activePromptTokens[slot] ?? 0,
       believedBlocks: (slot) => this.#index?.entriesOf(slot) ?? modelOf(slot)?.cache.held ?? 0,
@@ -92,6 +100,8 @@ export class SimRouter {
       traits: DEFAULT_TRAITS,
     });
     this.#ids[worker.slot] = id;
+    const model = this.#engines.modelOf(id);
+    if (model) this.#events?.follow(worker.slot, model.cache);
     this.registry.reportCheck(worker, true);
   }
 
@@ -102,6 +112,7 @@ export class SimRouter {
     this.#ids[worker.slot] = undefined;
     this.policy.observe?.({ type: 'left', slot: worker.slot });
     this.#index?.forget(worker.slot);
+    this.#events?.leave(worker.slot);
   }
 
   /** Undefined when nobody can take it. `tried`: slots it has failed on. */

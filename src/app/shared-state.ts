@@ -1,0 +1,165 @@
+import type { Clock } from '../base/clock.ts';
+import type { Random } from '../base/random.ts';
+import { PredictedIndex } from '../cache-knowledge/predicted-index.ts';
+import { policyNamed } from '../config/policy-named.ts';
+import type { KnownPlugins } from '../config/plugin-policy-schema.ts';
+import type { Settings } from '../config/settings.ts';
+import { VERSION } from '../config/version.ts';
+import { KeyServices } from '../engines/http/key-services.ts';
+import { WorkerConnections, type ConnectionSettings } from '../engines/http/worker-connections.ts';
+import { HttpWorkerClient } from '../engines/http/http-client.ts';
+import { HookChain } from '../hooks/chain.ts';
+import { showHookEvents } from '../hooks/hook-events.ts';
+import { openHook } from '../hooks/open-hook.ts';
+import { BodyBytes } from '../http/body.ts';
+import { Admission } from '../limits/admission.ts';
+import type { Log } from '../observe/log.ts';
+import { createMetrics, type Metrics } from '../observe/metrics.ts';
+import { reportTrouble } from '../plugins/report-trouble.ts';
+import { Clients } from '../request/clients.ts';
+import { DecisionRing } from '../request/decision-ring.ts';
+import { Policies } from '../request/policies.ts';
+import { ResourceOwners } from '../request/resource-owners.ts';
+import type { Runtime } from '../request/runtime.ts';
+import { FreshIdWatch, parseHashKeySource } from '../routing/hash-key.ts';
+import { UNITS_PER_BLOCK } from '../routing/prompt-hash.ts';
+import { TokenRatio } from '../routing/token-ratio.ts';
+import { LoadLedger } from '../workers/ledger.ts';
+import { WorkerRegistry } from '../workers/registry.ts';
+import { RetryBudget } from '../workers/retry-budget.ts';
+import { WorkerWait } from '../workers/worker-wait.ts';
+
+/** What all runtimes of one router have in common: whatever is counted, learnt or held. It outlives a reload. */
+export interface SharedState {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly ledger: LoadLedger;
+  readonly registry: WorkerRegistry;
+  readonly connections: WorkerConnections;
+  readonly policies: Policies;
+  readonly hooks: HookChain;
+  readonly freshIds: FreshIdWatch;
+  readonly tokenRatio: TokenRatio;
+  readonly keyServices: KeyServices;
+  readonly clients: Clients;
+  readonly admission: Admission;
+  readonly workerWait: WorkerWait;
+  readonly retryBudget: RetryBudget;
+  readonly bodyBytes: BodyBytes;
+  readonly owners: ResourceOwners;
+  readonly decisions: DecisionRing;
+  readonly stopping: () => boolean;
+  /** The settings that are in force; written by `adoptSettings` alone. */
+  settings: Settings;
+}
+
+export function openState(
+  settings: Settings,
+  { plugins, ...deps }: Pick<SharedState, 'clock' | 'random' | 'log' | 'stopping'> & {
+    readonly plugins: KnownPlugins;
+  },
+): SharedState {
+  const { clock, random, log } = deps;
+  const ledger = new LoadLedger(clock);
+  const registry = new WorkerRegistry({ clock, ledger, ...settings });
+  const metrics = createMetrics({ version: VERSION });
+  const bodyBytes = new BodyBytes(settings.listen.maxInflightBodyBytes);
+  const keyServices = new KeyServices(clock, connectionSettings(settings).pool);
+  const onPluginTrouble = reportTrouble({ clock, log, metrics });
+  let inForce = (): Settings => settings;
+  const state: SharedState = {
+    ...deps,
+    settings,
+    ledger,
+    metrics,
+    registry,
+    connections: new WorkerConnections({ clock, ...connectionSettings(settings) }),
+    policies: new Policies(settings, {
+      ...{ loads: ledger, clock, random, registry },
+      openIndex: () => new PredictedIndex({ clock, ...indexBounds(inForce()) }),
+      named: (name) => policyNamed(name, inForce().loadCheckIntervalMs, plugins),
+      onPluginTrouble,
+      onNotice: (worker, notice) => log.warn({ worker: worker.id }, notice),
+    }),
+    hooks: new HookChain(settings.hooks, {
+      clock,
+      events: showHookEvents(metrics, log),
+      open: (hook) =>
+        openHook(hook, {
+          ...{ clock, onPluginTrouble, bytes: bodyBytes },
+          connect: ({ base }) => new HttpWorkerClient({ baseUrl: base }, connectionSettings(inForce()).pool),
+        }),
+    }),
+    freshIds: new FreshIdWatch(),
+    tokenRatio: new TokenRatio(),
+    keyServices,
+    clients: new Clients(settings.clients.auth, clock, keyServices.ask),
+    admission: new Admission(settings.admission, clock),
+    workerWait: new WorkerWait({ registry, clock, most: settings.admission.queueSize }),
+    retryBudget: new RetryBudget(clock, budgetOf(settings)),
+    bodyBytes,
+    owners: new ResourceOwners(),
+    decisions: new DecisionRing(settings.decisionRing),
+  };
+  inForce = () => state.settings;
+  return state;
+}
+
+/** What a request sees: these settings, and the state that all requests share. */
+export function runtimeOf(state: SharedState, settings: Settings): Runtime {
+  const { connections, ...shared } = state;
+  return {
+    ...shared,
+    settings,
+    get cacheIndex() {
+      return state.policies.index;
+    },
+    hashKeySources: settings.hashKey
+      .map((text) => parseHashKeySource(text))
+      .filter((source) => source !== undefined),
+    clientOf: ({ spec }) => connections.clientOf(spec),
+    versionOf: ({ spec }) => connections.versionOf(spec),
+  };
+}
+
+/** Every part takes over its new settings and keeps what it knows. Nothing in here can fail. */
+export function adoptSettings(state: SharedState, settings: Settings): void {
+  state.settings = settings;
+  state.registry.reconfigure(settings);
+  state.connections.reconfigure(connectionSettings(settings));
+  state.policies.reconfigure(settings);
+  state.policies.index?.reconfigure(indexBounds(settings));
+  state.hooks.reconfigure(settings.hooks);
+  state.admission.reconfigure(settings.admission);
+  state.workerWait.reconfigure({ most: settings.admission.queueSize });
+  state.retryBudget.reconfigure(budgetOf(settings));
+  adoptClients(state, settings);
+  state.bodyBytes.reconfigure(settings.listen.maxInflightBodyBytes);
+  state.decisions.reconfigure(settings.decisionRing);
+}
+
+/** The series of tenants that are gone disappear. */
+function adoptClients({ clients, keyServices, metrics }: SharedState, settings: Settings): void {
+  const { auth } = settings.clients;
+  for (const name of clients.reconfigure(auth)) metrics.registry.retire('tenant', name);
+  if (auth.kind === 'tenants') for (const { name } of auth.tenants) metrics.registry.revive('tenant', name);
+  keyServices.keepOnly(auth.kind === 'remote' ? auth.urls : []);
+}
+
+function connectionSettings({ timeouts, listen, health, workerTls: tls }: Settings): ConnectionSettings {
+  return { pool: { connectMs: timeouts.connectMs, maxHeaderSize: listen.maxHeaderSize }, tls, health };
+}
+
+function budgetOf({ retry }: Settings): { ratio: number; floor: number } {
+  return { ratio: retry.budgetRatio, floor: retry.budgetFloor };
+}
+
+function indexBounds({ cacheIndex }: Settings): Parameters<PredictedIndex['reconfigure']>[0] {
+  return {
+    maxBytes: cacheIndex.maxBytes,
+    maxBlocksPerWorker: Math.max(1, Math.floor(cacheIndex.maxCharsPerWorker / UNITS_PER_BLOCK)),
+    idleMs: cacheIndex.idleTtlMs,
+  };
+}

@@ -1,0 +1,84 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { WorkerDefaults, WorkerSpec } from '../config/settings.ts';
+import type { Worker } from '../workers/worker.ts';
+
+/** What is to be done so that the workers of the configuration are those that it names now. */
+export interface WorkerChanges {
+  readonly join: readonly WorkerSpec[];
+  /** Named, but being drained: they take requests again. */
+  readonly keep: readonly Worker[];
+  /** Stay where they are, with another key or other traits. */
+  readonly respec: readonly { readonly worker: Worker; readonly spec: WorkerSpec }[];
+  readonly retire: readonly Worker[];
+  /** What cannot be done. */
+  readonly conflicts: readonly string[];
+}
+
+/** The workers that are there, and who brought them. */
+export interface FleetView {
+  readonly workers: readonly Worker[];
+  get(id: string): Worker | undefined;
+  isFromApi(worker: Worker): boolean;
+  /** What a worker that came through the API is by the new configuration, which may have another key for it. */
+  specOf(worker: Worker): WorkerSpec;
+}
+
+/**
+ * Compares workers that came from the configuration, and only those: what was registered through the API or found in
+ * some other way stays, even where the configuration once named it too. After it every worker that is named is in
+ * service: one that was drained or removed through the API is taken back.
+ */
+export function workerChanges(
+  before: readonly WorkerSpec[],
+  after: readonly WorkerSpec[],
+  fleet: FleetView,
+): WorkerChanges {
+  const named = new Set(after.map(({ id }) => id));
+  const retire = before.flatMap(({ id }) => {
+    const worker = named.has(id) ? undefined : fleet.get(id);
+    return worker === undefined || worker.draining || fleet.isFromApi(worker) ? [] : [worker];
+  });
+  const join = after.filter(({ id }) => fleet.get(id) === undefined);
+  const there = after.flatMap((spec) => {
+    const worker = fleet.get(spec.id);
+    return worker === undefined ? [] : [{ worker, spec }];
+  });
+  const fromApi = fleet.workers.filter((worker) => fleet.isFromApi(worker));
+  const wanted = [
+    // What the API said of a worker counts, even where the configuration names it too.
+    ...there.filter(({ worker }) => !fleet.isFromApi(worker)),
+    ...fromApi.map((worker) => ({ worker, spec: fleet.specOf(worker) })),
+  ];
+  return {
+    join,
+    keep: there.filter(({ worker }) => worker.draining).map(({ worker }) => worker),
+    respec: wanted.filter(({ worker, spec }) => !isDeepStrictEqual(now(worker), spec)),
+    retire,
+    conflicts: otherForms(
+      join,
+      fleet.workers.filter((worker) => !retire.includes(worker)),
+    ),
+  };
+}
+
+function now(worker: Worker): WorkerSpec {
+  return { ...worker.spec, traits: worker.traits };
+}
+
+/** A server is known by its ranks or as a whole: both would count its requests twice. */
+function otherForms(join: readonly WorkerSpec[], staying: readonly Worker[]): string[] {
+  const forms = new Map(staying.filter(({ draining }) => !draining).map(({ spec }) => [spec.baseUrl, spec]));
+  return join.flatMap(({ id, baseUrl, rank }) => {
+    const other = forms.get(baseUrl);
+    if (!other || (other.rank === undefined) === (rank === undefined)) return [];
+    return [`${id} cannot join: the same server is registered as ${other.id}; remove that one first`];
+  });
+}
+
+/** Worker ids, where all ranks of a server stand together its URL alone. */
+export function idsOf(specs: readonly WorkerSpec[], { ranksPerUrl }: WorkerDefaults): string[] {
+  if (ranksPerUrl === 1) return specs.map(({ id }) => id);
+  return [...Map.groupBy(specs, ({ baseUrl }) => baseUrl)].flatMap(([baseUrl, ranks]) =>
+    ranks.length === ranksPerUrl ? [baseUrl] : ranks.map(({ id }) => id),
+  );
+}

@@ -1,0 +1,44 @@
+import * as z from 'zod';
+import { anyPolicySchema, isBuiltInPolicy } from './plugin-policy-schema.ts';
+import { policySchema } from './policy-schema.ts';
+
+const NAMES = policySchema.options.map((option) => option.shape.type.value);
+
+/** Parameters of parts that are made at the start and that all policies share. */
+export const FIXED = {
+  max_tree_size: 'the predicted index is one for all policies and keeps the size it was started with',
+  eviction_interval_secs:
+    'the predicted index is one for all policies and keeps the period it was started with',
+  load_check_interval_secs: 'the workers are polled in the period that was configured',
+} as const;
+
+/**
+ * A policy that is made beside or after the one that the router is started with: its name, or an object with `type` and
+ * the parameters that are its own.
+ */
+export const livePolicy = z
+  .preprocess((value) => (typeof value === 'string' ? { type: value } : value), z.unknown())
+  .superRefine((value, context) => {
+    if (typeof value !== 'object' || value === null) {
+      context.addIssue({ code: 'custom', message: 'expected a policy: a name, or an object with type' });
+      return;
+    }
+    const { type } = value as { readonly type?: unknown };
+    // Which other names there are, only the plugins know.
+    if (typeof type !== 'string' || type === '') {
+      context.addIssue({ code: 'custom', path: ['type'], message: `expected one of ${NAMES.join(', ')}` });
+      return;
+    }
+    if (!isBuiltInPolicy(type)) return;
+    for (const [name, why] of Object.entries(FIXED)) {
+      if (name in value) context.addIssue({ code: 'custom', path: [name], message: `is fixed: ${why}` });
+    }
+  })
+  .pipe(anyPolicySchema)
+  .meta({
+    anyOf: [
+      { type: 'string', examples: NAMES },
+      { type: 'object', required: ['type'] },
+    ],
+    description: 'The name of a policy, or an object as under `policy` in the configuration file',
+  });

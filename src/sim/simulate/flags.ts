@@ -1,0 +1,310 @@
+import { GENERATORS, type GeneratorName } from '../traces/generators.ts';
+import { TRACE_FORMATS } from '../traces/read-trace.ts';
+import type { SimulateOptions } from './options.ts';
+
+export type Draft = { -readonly [Key in keyof SimulateOptions]: SimulateOptions[Key] };
+
+interface Flag {
+  readonly name: string;
+  /** How its value is called in the help; without one it is a switch. */
+  readonly value?: string;
+  readonly about: string;
+  readonly group: 'Workload' | 'Fleet' | 'Knowledge' | 'Output';
+  /** Returns what was expected when the value will not do. */
+  readonly set: (draft: Draft, value: string) => string | undefined;
+}
+
+type NumberKey = {
+  [Key in keyof SimulateOptions]: SimulateOptions[Key] extends number | undefined
+    ? number extends SimulateOptions[Key]
+      ? Key
+      : never
+    : never;
+}[keyof SimulateOptions];
+
+interface Rule {
+  readonly least: number;
+  readonly most?: number;
+  readonly whole?: true;
+}
+
+function parseNumber(text: string, { least, most = Infinity, whole }: Rule): number | undefined {
+  const value = text.trim() === '' ? NaN : Number(text);
+  const fits = value >= least && value <= most && (whole !== true || Number.isInteger(value));
+  return fits && Number.isFinite(value) ? value : undefined;
+}
+
+function expectedNumber({ least, most, whole }: Rule): string {
+  const kind = whole === true ? 'a whole number' : 'a number';
+  return most === undefined
+    ? `${kind}, at least ${String(least)}`
+    : `${kind} from ${String(least)} to ${String(most)}`;
+}
+
+function number(
+  name: string,
+  key: NumberKey,
+  rule: Rule,
+  rest: Pick<Flag, 'about' | 'group' | 'value'>,
+): Flag {
+  return {
+    name,
+    ...rest,
+    set: (draft, text) => {
+      const value = parseNumber(text, rule);
+      if (value === undefined) return expectedNumber(rule);
+      draft[key] = value;
+      return undefined;
+    },
+  };
+}
+
+function numbers(text: string, rule: Rule): number[] | undefined {
+  const values = text.split(',').map((part) => parseNumber(part, rule));
+  return values.every((value) => value !== undefined) ? values : undefined;
+}
+
+const POSITIVE: Rule = { least: 0.001, most: 1000 };
+const MS: Rule = { least: 0 };
+
+export const SIMULATE_FLAGS: readonly Flag[] = [
+  {
+    name: '--trace',
+    value: 'FILE',
+    group: 'Workload',
+    about: 'A recorded workload: .jsonl (Mooncake), .csv (Azure) or .json (ShareGPT), .gz or not.',
+    set: (draft, path) => {
+      draft.trace = { path, format: draft.trace?.format };
+      return path === '' ? 'a file' : undefined;
+    },
+  },
+  {
+    name: '--format',
+    value: TRACE_FORMATS.join('|'),
+    group: 'Workload',
+    about: 'Format of the trace, where its name does not tell.',
+    set: (draft, text) => {
+      const format = TRACE_FORMATS.find((known) => known === text);
+      draft.trace = { path: draft.trace?.path ?? '', format };
+      return format === undefined ? `one of ${TRACE_FORMATS.join(', ')}` : undefined;
+    },
+  },
+  {
+    name: '--generate',
+    value: 'NAME',
+    group: 'Workload',
+    about: `A made-up workload: ${Object.keys(GENERATORS).join(', ')}.`,
+    set: (draft, text) => {
+      const names = Object.keys(GENERATORS) as GeneratorName[];
+      draft.generator = names.find((name) => name === text);
+      return draft.generator === undefined ? `one of ${names.join(', ')}` : undefined;
+    },
+  },
+  number(
+    '--requests',
+    'requests',
+    { least: 1, most: 10_000_000, whole: true },
+    {
+      group: 'Workload',
+      value: 'N',
+      about:
+        'Length of a made-up workload (10,000 unless given); of a recorded one, only its first N requests.',
+    },
+  ),
+  number('--rate', 'ratePerSecond', POSITIVE, {
+    group: 'Workload',
+    value: 'PER_SECOND',
+    about: 'Mean arrivals of a made-up workload.',
+  }),
+  {
+    name: '--speed',
+    value: 'FACTORS',
+    group: 'Workload',
+    about: 'Factors on the arrival rate, e.g. 0.5,1,1.5: each is a run of its own, to find the knee.',
+    set: (draft, text) => {
+      const values = numbers(text, POSITIVE);
+      draft.speeds = values ?? [];
+      return values ? undefined : 'positive numbers with commas between';
+    },
+  },
+  {
+    name: '--strict',
+    group: 'Workload',
+    about: 'Ends at the first line of a trace that cannot be used, instead of going on without it.',
+    set: (draft) => {
+      draft.strict = true;
+      return undefined;
+    },
+  },
+  {
+    name: '--policies',
+    value: 'LIST',
+    group: 'Fleet',
+    about:
+      'What to compare, with commas between; parameters as name:parameter=value;parameter=value. `baselines` means all formulas of the field, `all` all there is.',
+    set: (draft, text) => {
+      draft.policies = text.split(',').filter((name) => name !== '');
+      return draft.policies.length === 0 ? 'names of policies' : undefined;
+    },
+  },
+  number(
+    '--workers',
+    'workers',
+    { least: 1, most: 4096, whole: true },
+    {
+      group: 'Fleet',
+      value: 'N',
+      about: 'Simulated engines.',
+    },
+  ),
+  {
+    name: '--worker-speeds',
+    value: 'FACTORS',
+    group: 'Fleet',
+    about: 'Speeds of the engines, taken in turn: 1,2 makes every second one twice as fast.',
+    set: (draft, text) => {
+      const values = numbers(text, POSITIVE);
+      draft.workerSpeeds = values ?? [];
+      return values ? undefined : 'positive numbers with commas between';
+    },
+  },
+  number(
+    '--kv-tokens',
+    'kvTokens',
+    { least: 1024, most: 2 ** 31, whole: true },
+    {
+      group: 'Fleet',
+      value: 'N',
+      about: 'Tokens in the KV cache of each engine.',
+    },
+  ),
+  number(
+    '--prefill-rate',
+    'prefillRate',
+    { least: 1 },
+    {
+      group: 'Fleet',
+      value: 'TOKENS_PER_S',
+      about: 'Prefill speed of an engine.',
+    },
+  ),
+  number('--decode-base-ms', 'decodeBaseMs', MS, {
+    group: 'Fleet',
+    value: 'MS',
+    about: 'Time of a decode step.',
+  }),
+  number('--decode-per-request-ms', 'decodePerRequestMs', MS, {
+    group: 'Fleet',
+    value: 'MS',
+    about: 'What each running request adds to it.',
+  }),
+  number(
+    '--routers',
+    'routers',
+    { least: 1, most: 64, whole: true },
+    {
+      group: 'Fleet',
+      value: 'N',
+      about: 'Routers that share nothing, with the requests spread over them.',
+    },
+  ),
+  {
+    name: '--kill',
+    value: 'WORKER@SECS',
+    group: 'Fleet',
+    about: 'The engine of that number, counted from 1, dies; may be given several times.',
+    set: (draft, text) => {
+      const [, worker, secs] = /^(\d+)@(\d+(?:\.\d+)?)$/.exec(text) ?? [];
+      if (worker === undefined || secs === undefined) return 'a worker and a time, e.g. 2@60';
+      draft.kills = [...draft.kills, { worker: Number(worker), atMs: 1000 * Number(secs) }];
+      return undefined;
+    },
+  },
+  {
+    name: '--join',
+    value: 'SECS',
+    group: 'Fleet',
+    about: 'One more engine joins at that time; may be given several times.',
+    set: (draft, text) => {
+      const secs = parseNumber(text, { least: 0 });
+      if (secs === undefined) return 'a time in seconds';
+      draft.joins = [...draft.joins, 1000 * secs];
+      return undefined;
+    },
+  },
+  {
+    name: '--cache-knowledge',
+    value: 'predicted|exact|events',
+    group: 'Knowledge',
+    about: 'How routers know the caches: from what they sent, without error, or from engine events.',
+    set: (draft, text) => {
+      const known = (['predicted', 'exact', 'events'] as const).find((one) => one === text);
+      draft.knowledge = known ?? 'predicted';
+      return known === undefined ? 'predicted, exact or events' : undefined;
+    },
+  },
+  number('--event-delay-ms', 'eventDelayMs', MS, {
+    group: 'Knowledge',
+    value: 'MS',
+    about: 'Age of engine events.',
+  }),
+  number(
+    '--event-loss',
+    'eventLoss',
+    { least: 0, most: 1 },
+    {
+      group: 'Knowledge',
+      value: 'SHARE',
+      about: 'Share of the events that never come.',
+    },
+  ),
+  number('--poll-interval-ms', 'pollIntervalMs', MS, {
+    group: 'Knowledge',
+    value: 'MS',
+    about: "How often routers read the engines' own load; 0 = never.",
+  }),
+  number('--poll-delay-ms', 'pollDelayMs', MS, {
+    group: 'Knowledge',
+    value: 'MS',
+    about: 'Age of what they read.',
+  }),
+  number(
+    '--seeds',
+    'seeds',
+    { least: 1, most: 31, whole: true },
+    {
+      group: 'Output',
+      value: 'N',
+      about: 'Runs with different chance; from 2 on with 95% confidence intervals.',
+    },
+  ),
+  number('--slo-ttft-ms', 'ttftMs', MS, {
+    group: 'Output',
+    value: 'MS',
+    about: 'Goodput counts requests whose first token came in this time,',
+  }),
+  number('--slo-tpot-ms', 'tpotMs', MS, {
+    group: 'Output',
+    value: 'MS',
+    about: 'and every further one, in the mean, in this.',
+  }),
+  {
+    name: '--json',
+    group: 'Output',
+    about: 'The result as JSON on standard output.',
+    set: (draft) => {
+      draft.json = true;
+      return undefined;
+    },
+  },
+  {
+    name: '--html',
+    value: 'FILE',
+    group: 'Output',
+    about: 'A report with plots in one file.',
+    set: (draft, path) => {
+      draft.html = path;
+      return path === '' ? 'a file' : undefined;
+    },
+  },
+];

@@ -1,0 +1,49 @@
+import { blocksFromHashIds } from '../../routing/prompt-hash.ts';
+import type { TraceRequest } from './trace.ts';
+
+/** Its prompts have no contents: block size only rounds. */
+export const AZURE_BLOCK_TOKENS = 64;
+
+/**
+ * Reads the lines of an Azure LLM inference trace (CSV with `TIMESTAMP`, `ContextTokens` and `GeneratedTokens`). It tells
+ * nothing of contents, so no two prompts share anything. The first line names the columns; undefined for it.
+ */
+export function azureReader(): (line: string) => TraceRequest | string | undefined {
+  let columns: { readonly time: number; readonly prompt: number; readonly output: number } | undefined;
+  let nextId = 0;
+  return (line) => {
+    const cells = line.split(',').map((cell) => cell.trim().replace(/^"|"$/g, ''));
+    if (columns === undefined) {
+      const place = (name: string): number => cells.findIndex((cell) => cell.toLowerCase() === name);
+      const found = {
+        time: place('timestamp'),
+        prompt: place('contexttokens'),
+        output: place('generatedtokens'),
+      };
+      if (found.time < 0 || found.prompt < 0 || found.output < 0)
+        return 'the first line must name the columns TIMESTAMP, ContextTokens and GeneratedTokens';
+      columns = found;
+      return undefined;
+    }
+    const at = timeOf(cells[columns.time] ?? '');
+    const promptTokens = Number(cells[columns.prompt] || NaN);
+    const outputTokens = Number(cells[columns.output] || NaN);
+    if (Number.isNaN(at)) return 'TIMESTAMP is not a time';
+    if (!Number.isInteger(promptTokens) || promptTokens < 1) return 'ContextTokens is not a number of tokens';
+    if (!Number.isInteger(outputTokens) || outputTokens < 0)
+      return 'GeneratedTokens is not a number of tokens';
+    const count = Math.floor(promptTokens / AZURE_BLOCK_TOKENS);
+    const ids = Array.from({ length: count }, () => nextId++);
+    const blocks = blocksFromHashIds(ids, AZURE_BLOCK_TOKENS, promptTokens);
+    return { at, promptTokens, outputTokens, blocks, session: undefined };
+  };
+}
+
+/** `2023-11-16 18:15:46.6805900`, UTC, or seconds as a number. */
+function timeOf(text: string): number {
+  if (/^\d+(\.\d+)?$/.test(text)) return Number(text) * 1000;
+  const [, day, time, fraction = ''] =
+    /^(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(\.\d+)?(?:Z|\+00:00)?$/.exec(text) ?? [];
+  if (day === undefined || time === undefined) return NaN;
+  return Date.parse(`${day}T${time}Z`) + Number(`0${fraction}`) * 1000;
+}

@@ -1,0 +1,120 @@
+import type { Clock } from '../base/clock.ts';
+import type { RegistryEvent, WorkerRegistry } from './registry.ts';
+
+/** `worker_came`: what the request waited for may be there. `left`: it gave up by itself. */
+export type WorkerWaitOutcome = 'worker_came' | 'timeout' | 'left' | 'closed';
+
+/** What a request waits for. */
+export interface Wish {
+  /** The same for all wishes that the same workers fulfil. */
+  readonly key: string;
+  /** Whether a worker could take the request now. Changes nothing. */
+  readonly canBeServed: () => boolean;
+}
+
+export type WorkerWaitEntry =
+  | { readonly kind: 'waiting'; readonly ended: Promise<WorkerWaitOutcome>; readonly leave: () => void }
+  /** As many wait as may. */
+  | { readonly kind: 'full' }
+  | { readonly kind: 'closed' };
+
+interface Waiter extends Wish {
+  end(outcome: WorkerWaitOutcome): void;
+}
+
+/** What may let a worker take a request that could not before; a circuit that opens never does. */
+const HOPEFUL: ReadonlySet<RegistryEvent['type']> = new Set([
+  'joined',
+  'left',
+  'healthy',
+  'models',
+  'traits',
+  'undrained',
+  'breaker',
+]);
+
+/**
+ * Requests that no worker can take right now. They are looked at when something about the workers changes, all changes
+ * of one turn at once, and those that could be served are let go in the order of their coming; each then chooses as
+ * every request does, with the loads that those before it have left.
+ */
+export class WorkerWait {
+  readonly #registry: WorkerRegistry;
+  readonly #clock: Clock;
+  readonly #waiting = new Set<Waiter>();
+  #most: number;
+  #closed = false;
+  #looking = false;
+
+  /** @param most Requests that may wait at once. */
+  constructor(deps: { readonly registry: WorkerRegistry; readonly clock: Clock; readonly most: number }) {
+    this.#registry = deps.registry;
+    this.#clock = deps.clock;
+    this.#most = deps.most;
+    this.#registry.on(({ type }) => {
+      if (this.#waiting.size > 0 && HOPEFUL.has(type)) this.#lookSoon();
+    });
+  }
+
+  /** Requests waiting now. */
+  get size(): number {
+    return this.#waiting.size;
+  }
+
+  /** Another bound for those that come from now on. */
+  reconfigure(settings: { readonly most: number }): void {
+    this.#most = settings.most;
+  }
+
+  enter(wish: Wish, timeoutMs: number): WorkerWaitEntry {
+    if (this.#closed) return { kind: 'closed' };
+    if (this.#waiting.size >= this.#most) return { kind: 'full' };
+    let end!: (outcome: WorkerWaitOutcome) => void;
+    const ended = new Promise<WorkerWaitOutcome>((resolve) => {
+      end = resolve;
+    });
+    const waiter: Waiter = {
+      ...wish,
+      end: (outcome) => {
+        if (!this.#waiting.delete(waiter)) return;
+        timer.cancel();
+        end(outcome);
+      },
+    };
+    const timer = this.#clock.after(timeoutMs, () => {
+      waiter.end('timeout');
+    });
+    this.#waiting.add(waiter);
+    return {
+      kind: 'waiting',
+      ended,
+      leave: () => {
+        waiter.end('left');
+      },
+    };
+  }
+
+  /** Sends everybody away, now and from now on. */
+  close(): void {
+    this.#closed = true;
+    for (const waiter of this.#waiting) waiter.end('closed');
+  }
+
+  #lookSoon(): void {
+    if (this.#looking) return;
+    this.#looking = true;
+    queueMicrotask(() => {
+      this.#looking = false;
+      this.#look();
+    });
+  }
+
+  #look(): void {
+    const found = new Map<string, boolean>();
+    for (const waiter of this.#waiting) {
+      let served = found.get(waiter.key);
+      if (served === undefined) found.set(waiter.key, (served = waiter.canBeServed()));
+      if (served) waiter.end('worker_came');
+    }
+  }
+}
