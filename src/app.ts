@@ -68,7 +68,13 @@ export class App {
     this.#clock = deps.clock ?? systemClock;
     const clock = this.#clock;
     const random = deps.random ?? systemRandom;
-    this.#state = openState(settings, { clock, random, log: deps.log, plugins: deps.plugins ?? NO_PLUGINS, stopping: () => this.#stopping });
+    this.#state = openState(settings, {
+      clock,
+      random,
+      log: deps.log,
+      plugins: deps.plugins ?? NO_PLUGINS,
+      stopping: () => this.#stopping,
+    });
     const { registry, metrics, connections } = this.#state;
     this.#runtime = runtimeOf(this.#state, settings);
     this.#reloads = this.#openReloads(settings);
@@ -82,27 +88,7 @@ export class App {
       clientOf: ({ spec }) => connections.clientOf(spec),
       ...pollTimes(settings),
     });
-    this.#edge = new EdgeServer(
-      settings.listen,
-      (req, res, tunnel) => {
-        if (tunnel === undefined && this.#admin.handle(req, res)) return Promise.resolve();
-        return serveRequest(this.#runtime, req, res, tunnel);
-      },
-      {
-        onRefused: (code) => {
-          metrics.requestErrorsTotal.with('unmatched', code).inc();
-          deps.log.debug({ error: code }, 'refused a connection');
-        },
-        onHandshakeFailure: (reason) => {
-          metrics.tlsHandshakeFailuresTotal.with(reason).inc();
-          deps.log.debug({ reason }, 'a TLS handshake failed');
-        },
-        onCertificate: ({ expiresAt }) => {
-          metrics.tlsCertificateExpiryTimestampSeconds.with().set(expiresAt / 1000);
-          deps.log.info({ valid_until: new Date(expiresAt).toISOString() }, 'new connections get this certificate');
-        },
-      },
-    );
+    this.#edge = this.#openEdge(settings);
     this.#metricsServer = settings.metrics.enabled
       ? new MetricsServer({
           metrics,
@@ -165,12 +151,12 @@ export class App {
 
   /**
    * Puts another configuration in force, by default what the file of the start says now, while requests are under way.
-   * Never rejects; what is not valid changes nothing. Leaves one line in the log.
+   * What is not valid changes nothing. Never rejects; leaves one line in the log.
    */
-  async reload(request: ReloadRequest, loaded?: LoadResult): Promise<ReloadOutcome> {
-    const outcome = await (loaded ? this.#reloads.put(loaded, request) : this.#reloads.run(request));
+  reload(request: ReloadRequest, loaded?: LoadResult): Promise<ReloadOutcome> {
+    const outcome = this.#reloads.run(request, loaded && (() => loaded));
     logReload(this.#deps.log, request, outcome);
-    return outcome;
+    return Promise.resolve(outcome);
   }
 
   /**
@@ -210,6 +196,34 @@ export class App {
     this.#edge.cut();
   }
 
+  #openEdge(settings: Settings): EdgeServer {
+    const { metrics, log } = this.#state;
+    return new EdgeServer(
+      settings.listen,
+      (req, res, tunnel) => {
+        if (tunnel === undefined && this.#admin.handle(req, res)) return Promise.resolve();
+        return serveRequest(this.#runtime, req, res, tunnel);
+      },
+      {
+        onRefused: (code) => {
+          metrics.requestErrorsTotal.with('unmatched', code).inc();
+          log.debug({ error: code }, 'refused a connection');
+        },
+        onHandshakeFailure: (reason) => {
+          metrics.tlsHandshakeFailuresTotal.with(reason).inc();
+          log.debug({ reason }, 'a TLS handshake failed');
+        },
+        onCertificate: ({ expiresAt }) => {
+          metrics.tlsCertificateExpiryTimestampSeconds.with().set(expiresAt / 1000);
+          log.info(
+            { valid_until: new Date(expiresAt).toISOString() },
+            'new connections get this certificate',
+          );
+        },
+      },
+    );
+  }
+
   #openAdmin(): Admin {
     const { policies, connections } = this.#state;
     const inForce = {
@@ -225,6 +239,7 @@ export class App {
         return inForce.config();
       },
       policies,
+      tenants: this.#state.clients.tenants,
       plugins: this.#deps.plugins ?? NO_PLUGINS,
       inspect: (spec) => connections.inspect(spec),
       onInspected: (spec, inspection) => {
@@ -252,17 +267,11 @@ export class App {
           specOf: (worker) => registrar().specUnder(workerDefaults, worker),
         }),
         hasRoomFor: (drains) => registrar().hasRoomFor(drains),
-        prepare: (commit) => this.#prepare(commit),
+        commit: (commit) => {
+          this.#commit(commit);
+        },
       },
     );
-  }
-
-  /** Everything of a reload that can fail; what it returns cannot, and does the rest in one turn of the event loop. */
-  async #prepare(commit: Commit): Promise<() => void> {
-    await Promise.resolve();
-    return () => {
-      this.#commit(commit);
-    };
   }
 
   #commit({ settings, config, workers }: Commit): void {
@@ -284,16 +293,15 @@ export class App {
   }
 
   #watchConfig(): void {
-    const { source, log } = this.#deps;
-    const wanted = this.#state.settings.watchConfig && !this.#stopping && source !== undefined;
-    if (!wanted) {
-      this.#watch?.stop();
-      this.#watch = undefined;
-    } else if (!this.#watch) {
-      const onChange = (): void => void this.reload({ who: 'watch', dryRun: false });
-      this.#watch = new ConfigWatch({ files: source.files, clock: this.#clock, log, onChange });
-      this.#watch.start();
-    } else this.#watch.seen();
+    const { files } = this.#reloads;
+    const wanted = this.#state.settings.watchConfig && !this.#stopping && files.length > 0;
+    this.#watch?.stop();
+    this.#watch = undefined;
+    if (!wanted) return;
+    const { clock, log } = this.#state;
+    const onChange = (): void => void this.reload({ who: 'watch', dryRun: false });
+    this.#watch = new ConfigWatch({ files, clock, log, onChange });
+    this.#watch.start();
   }
 
   #dropClient({ spec }: Worker): void {
@@ -303,6 +311,7 @@ export class App {
 
   /** Drops what the predicted index has not used for long; the byte budget holds without it. */
   #sweep(): void {
+    this.#sweepTimer?.cancel();
     this.#sweepTimer = this.#clock.after(this.#state.settings.cacheIndex.evictionIntervalMs, () => {
       this.#sweepNow();
     });

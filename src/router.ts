@@ -37,6 +37,7 @@ export interface RunningRouter {
 export class Router {
   #settings: Settings;
   #config: Config;
+  readonly #notices: readonly string[];
   readonly #plugins: PluginSet;
   #app: App | undefined;
   #log: OpenLog | undefined;
@@ -54,6 +55,7 @@ export class Router {
     this.#plugins = plugins;
     this.#settings = resolved.settings;
     this.#config = resolved.config;
+    this.#notices = resolved.notices;
   }
 
   /**
@@ -70,6 +72,7 @@ export class Router {
   async start(): Promise<RunningRouter> {
     if (this.#app) throw new Error('the router is running');
     const log = createLog(this.#settings.log);
+    for (const notice of this.#notices) log.log.warn({}, notice);
     const app = new App(this.#settings, {
       log: log.log,
       config: this.#config,

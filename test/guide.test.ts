@@ -5,35 +5,46 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { after, describe, it, type TestContext } from 'node:test';
 import { problemLine } from '../src/config/layer.ts';
-import { loadConfig } from '../src/config/load.ts';
+import { importModule } from '../src/plugins/import-module.ts';
+import { loadConfigWithPlugins } from '../src/plugins/load-plugins.ts';
+import { PluginSet } from '../src/plugins/plugin-set.ts';
 import { SUB_COMMAND_NAMES } from '../src/config/sub-commands.ts';
 import { silentLog, type Log } from '../src/observe/log.ts';
 import { parseSimFlags } from '../src/sim/parse-flags.ts';
+import { startSimWorker } from '../src/sim/server.ts';
 import { run } from './programs.ts';
+import { createPolicy } from '../src/routing/policies/index.ts';
 import { chat } from './support/chat.ts';
 import { startFleet, type Fleet, type FleetOptions } from './support/fleet.ts';
+import { askFor, dispatch, FakeFleet } from './support/pool.ts';
 import { blocksOf, commandsOf, ROOT, type Block, type Command } from './support/pages.ts';
 
 const GUIDES = [
   ...['first-route', 'policies', 'reliability', 'observability', 'operate'],
-  ...['workers-api', 'admin', 'model-rules'],
+  ...['workers-api', 'admin', 'gateway', 'model-rules', 'plugins', 'reload', 'hooks', 'tenants'],
 ].map((name) => `docs/guide/${name}.md`);
 /** Pages whose commands are looked at; the rest of the simulator's page is its own tests' business. */
 const WITH_COMMANDS = [...GUIDES, 'docs/guide/sim.md', 'README.md'];
 const MODELS = ['Qwen/Qwen3-8B', 'sim-model', 'your-model'];
 /** What the router of a page's curl lines needs beside its workers. */
 const ROUTERS: Readonly<Record<string, FleetOptions['router']>> = {
+  'docs/guide/gateway.md': { enableIgw: true, engineWaitTimeoutSecs: 60 },
   'docs/guide/model-rules.md': { modelRules: [{ match: 'gpt-4', rewrite: 'Qwen/Qwen3-8B' }] },
+  'docs/guide/tenants.md': {
+    apiKeys: [{ name: 'search', key: 'sk-search', rateLimitRps: 20, tokensPerMinute: 600_000 }],
+  },
 };
 
 const scratch = mkdtempSync(join(tmpdir(), 'vllm-router-guide-'));
 copyFileSync(join(ROOT, 'deploy/router.yaml'), join(scratch, 'router.yaml'));
+const EXAMPLE_PLUGINS = join(ROOT, 'examples/plugins');
+cpSync(EXAMPLE_PLUGINS, scratch, { recursive: true });
 // Where bare imports of a page's programs find the project's packages.
 const programs = join(ROOT, 'node_modules', `.guide-${process.pid}`);
 mkdirSync(programs);
@@ -49,11 +60,13 @@ function blocks(pages: readonly string[], lang: string): Block[] {
 describe('configuration blocks', () => {
   for (const [index, block] of blocks(GUIDES, 'yaml').entries()) {
     const wrong = block.text.startsWith('# wrong\n');
-    it(`${block.at} ${wrong ? 'gets the answers on the page' : 'is valid'}`, () => {
+    it(`${block.at} ${wrong ? 'gets the answers on the page' : 'is valid'}`, async () => {
       const dir = join(scratch, String(index));
-      mkdirSync(dir);
+      cpSync(EXAMPLE_PLUGINS, dir, { recursive: true });
       writeFileSync(join(dir, 'router.yaml'), block.text);
-      const loaded = loadConfig({ argv: ['--config-file=router.yaml'], env: {}, cwd: dir });
+      // Variables and files that secrets refer to are the reader's.
+      const argv = ['--config-file=router.yaml'];
+      const loaded = await loadConfigWithPlugins({ argv, env: {}, cwd: dir, lenient: !wrong });
       const problems = loaded.kind === 'error' ? loaded.problems.map(problemLine) : [];
       if (!wrong) assert.deepEqual(problems, []);
       else
@@ -68,8 +81,8 @@ describe('configuration blocks', () => {
 describe('commands', () => {
   const commands = blocks(WITH_COMMANDS, 'sh').flatMap(commandsOf);
   for (const command of commands) {
-    it(`${command.at} ${command.text.slice(0, 80)}`, () => {
-      const wrong = problemOf(command);
+    it(`${command.at} ${command.text.slice(0, 80)}`, async () => {
+      const wrong = await problemOf(command);
       assert.equal(wrong, undefined);
     });
   }
@@ -79,8 +92,10 @@ describe('commands', () => {
   });
 });
 
+type Problem = string | undefined | Promise<string | undefined>;
+
 /** What is wrong with a command of a page, if anything. Programs that are not known here are. */
-function problemOf({ program, args, env }: Command): string | undefined {
+function problemOf({ program, args, env }: Command): Problem {
   switch (program) {
     case 'vllm-router':
     case 'bin/vllm-router.js':
@@ -97,7 +112,7 @@ function problemOf({ program, args, env }: Command): string | undefined {
   }
 }
 
-function routerProblem(args: readonly string[], env: Command['env']): string | undefined {
+function routerProblem(args: readonly string[], env: Command['env']): Problem {
   const [first = '', ...rest] = args;
   const command = SUB_COMMAND_NAMES.find((name) => name === first);
   if (command === 'sim') {
@@ -109,18 +124,18 @@ function routerProblem(args: readonly string[], env: Command['env']): string | u
   return loadProblem(argv, env, command !== 'demo');
 }
 
-function configProblem([action = '', ...rest]: readonly string[], env: Command['env']): string | undefined {
+function configProblem([action = '', ...rest]: readonly string[], env: Command['env']): Problem {
   if (action === 'check') return loadProblem([`--config-file=${rest[0] ?? ''}`], {}, false);
   if (action === 'print') return loadProblem(rest, env, false);
   return action === 'schema' ? undefined : `unknown command config ${action}`;
 }
 
-function loadProblem(
+async function loadProblem(
   argv: readonly string[],
   env: Command['env'],
   needsWorkers: boolean,
-): string | undefined {
-  const loaded = loadConfig({ argv, env, cwd: scratch, needsWorkers });
+): Promise<string | undefined> {
+  const loaded = await loadConfigWithPlugins({ argv, env, cwd: scratch, needsWorkers });
   return loaded.kind === 'error' ? loaded.problems.map(problemLine).join('\n') : undefined;
 }
 
@@ -130,6 +145,33 @@ function npmProblem([verb = '', name = '']: readonly string[]): string | undefin
   const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { scripts: object };
   return Object.hasOwn(scripts, script) ? undefined : `no script ${script}`;
 }
+
+describe('plugins on the pages', () => {
+  for (const [index, block] of blocks(GUIDES, 'ts').entries()) {
+    it(`${block.at} can be loaded and choose`, async () => {
+      writeFileSync(join(scratch, `plugin-${index}.ts`), block.text);
+      const imported = await importModule(`./plugin-${index}.ts`, scratch);
+      assert.ok(imported.kind === 'ok', JSON.stringify(imported));
+      const set = new PluginSet([]);
+      assert.equal(set.add({ from: block.at, exported: imported.exported }), undefined);
+      const fleet = new FakeFleet();
+      for (const name of set.policyNames) {
+        const known = set.policy(name, {});
+        assert.ok(known?.kind === 'ok', JSON.stringify(known));
+        const policy = createPolicy(
+          {
+            ...{ type: 'plugin', name, plugin: known.plugin, parameters: known.parameters },
+            ...{ fallback: { type: 'random' }, timeoutMs: 50, overrunMs: 10 },
+          },
+          fleet.deps,
+          ({ message }) => assert.fail(message),
+        );
+        const indices = [1, 2, 3].map(() => dispatch(policy, askFor(), fleet.pool(3)).index);
+        assert.equal(new Set(indices).size, 3);
+      }
+    });
+  }
+});
 
 describe('what the pages run', () => {
   for (const page of WITH_COMMANDS) {
@@ -161,7 +203,20 @@ describe('what the pages run', () => {
 });
 
 function startGuideFleet(log: Log = silentLog, router: FleetOptions['router'] = {}): Promise<Fleet> {
-  return startFleet({ workers: [{ models: MODELS }, { models: MODELS }], log, router });
+  return startFleet({ workers: [{ models: MODELS }, { models: MODELS }], log, router, reloadable: true });
+}
+
+/** A gateway whose workers, one per model, are there but not registered yet. */
+async function startEmptyGateway(page: string): Promise<Fleet> {
+  const workers = await Promise.all(
+    ['qwen3-8b', 'llama3'].map((model) => startSimWorker({ models: [model], timeScale: 0.05 })),
+  );
+  const fleet = await startFleet({ workers: [], router: { ...ROUTERS[page] } });
+  const stop = async (): Promise<void> => {
+    await fleet.stop();
+    await Promise.all(workers.map((worker) => worker.stop()));
+  };
+  return { ...fleet, workers, stop, [Symbol.asyncDispose]: stop };
 }
 
 /** The addresses of the pages, replaced by those of a running fleet. */
@@ -179,7 +234,9 @@ async function runCurls(t: TestContext, page: string): Promise<void> {
     t.skip('there is no curl here');
     return;
   }
-  await using fleet = await startGuideFleet(silentLog, ROUTERS[page]);
+  await using fleet = await (page.endsWith('/gateway.md')
+    ? startEmptyGateway(page)
+    : startGuideFleet(silentLog, ROUTERS[page]));
   let head = '';
   for (const block of blocksOf(page)) {
     if (block.lang === 'sh') {

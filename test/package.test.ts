@@ -1,6 +1,14 @@
 /** The package as users get it: packed, installed into an empty folder, run and imported there. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -146,6 +154,46 @@ describe('the package', () => {
     const options = ['--noEmit', '--strict', '--target', 'es2024', '--module', 'nodenext', '--types', 'node'];
     const typeRoots = ['--typeRoots', join(ROOT, 'node_modules', '@types'), '--skipLibCheck', 'false'];
     await succeed(process.execPath, [compiler, ...options, ...typeRoots, 'own.ts'], home);
+  });
+
+  it('has types for plugins, and loads them wherever they stand', TIMEOUT, async () => {
+    const examples = join(ROOT, 'examples/plugins');
+    for (const name of ['least-recently-used.ts', 'session-directory.ts', 'no-secrets.ts'])
+      copyFileSync(join(examples, name), join(home, name));
+    const compiler = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc');
+    const options = ['--noEmit', '--strict', '--target', 'es2024', '--module', 'nodenext', '--types', 'node'];
+    const typeRoots = ['--typeRoots', join(ROOT, 'node_modules', '@types'), '--skipLibCheck'];
+    const files = ['least-recently-used.ts', 'session-directory.ts', 'no-secrets.ts'];
+    await succeed(process.execPath, [compiler, ...options, ...typeRoots, ...files], home);
+
+    // Outside of the folder that the package is installed in, where nothing else leads to it.
+    const elsewhere = join(scratch, 'elsewhere');
+    mkdirSync(elsewhere);
+    writeFileSync(
+      join(elsewhere, 'mine.mjs'),
+      `import { definePlugin, EXCLUDED } from 'vllm-router';
+       const choose = (ask, pool) => ({ kind: 'chosen', index: pool.mask.indexOf(EXCLUDED.no), reason: 'first' });
+       export default definePlugin({ apiVersion: 1, policies: { mine: { create: () => ({ choose }) } } });`,
+    );
+    const names = [join(home, 'least-recently-used.ts'), './mine.mjs'];
+    writeFileSync(join(elsewhere, 'router.yaml'), `plugins: ${JSON.stringify(names)}\npolicy: mine\n`);
+    const checked = await succeed(launcher, ['config', 'check', 'router.yaml'], elsewhere);
+    assert.match(checked.stdout, /^plugin \.\/mine\.mjs: policy mine$/m);
+    assert.match(checked.stdout, /least-recently-used\.ts: policy least_recently_used$/m);
+  });
+
+  it('loads a plugin inside another program', TIMEOUT, async () => {
+    writeFileSync(
+      join(home, 'program.mjs'),
+      `import { Router } from 'vllm-router';
+       const plugins = ['./least-recently-used.ts'];
+       const policy = { type: 'least_recently_used', max_running: 2 };
+       const options = { workerUrls: ['http://127.0.0.1:1'], port: 0, metrics: { port: 0 }, logLevel: 'error' };
+       const router = await Router.load({ ...options, plugins, policy });
+       await router.start();
+       await router.stop();`,
+    );
+    await succeed(process.execPath, ['program.mjs'], home);
   });
 });
 

@@ -20,6 +20,7 @@ export const ADMIN_ERRORS = {
   },
   NOT_FOUND: { status: 404, meaning: 'There is no such route, or no worker lists the model.' },
   WORKER_NOT_FOUND: { status: 404, meaning: 'No worker has that URL, and none is being registered.' },
+  TENANT_NOT_FOUND: { status: 404, meaning: 'No tenant has that name.' },
   METHOD_NOT_ALLOWED: {
     status: 405,
     meaning: 'The route does not offer this method; `Allow` has those it does.',

@@ -86,13 +86,14 @@ export class AdminServer {
   #mount(row: AdminRoute): void {
     this.#app.route({
       method: row.method,
-      url: row.path.replace('{url}', ':url'),
+      url: row.path.replace(/\{(\w+)\}/g, ':$1'),
       config: { action: row.action },
       handler: async (request, reply) => {
         const answer = await row.handle(this.#context, {
           body: row.body && validated(row.body, request.body, ''),
           query: row.query && validated(row.query, request.query, 'query'),
-          url: (request.params as { readonly url?: string }).url ?? '',
+          url: paramOf(request, 'url'),
+          name: paramOf(request, 'name'),
           note: (fields) => {
             request.notes = { ...request.notes, ...fields };
           },
@@ -137,7 +138,7 @@ export class AdminServer {
     const path = request.url.replace(/\?.*$/s, '');
     const methods = new Set<AdminMethod>();
     for (const { method, path: template } of ADMIN_ROUTES) {
-      if (new RegExp(`^${template.replace('{url}', '[^/]+')}$`).test(path)) methods.add(method);
+      if (new RegExp(`^${template.replace(/\{\w+\}/g, '[^/]+')}$`).test(path)) methods.add(method);
     }
     if (methods.size === 0) return sendError(reply, 'NOT_FOUND', 'no such route');
     reply.header('allow', [...methods].join(', '));
@@ -177,6 +178,11 @@ export class AdminServer {
     if (status < 400) this.#context.log.info(fields, 'admin action');
     else this.#context.log.warn(fields, 'admin action refused');
   }
+}
+
+/** What stands in the path in that place, decoded; empty on routes without it. */
+function paramOf({ params }: FastifyRequest, name: string): string {
+  return (params as Readonly<Record<string, string | undefined>>)[name] ?? '';
 }
 
 const BODY_ERRORS: Readonly<Partial<Record<string, AdminErrorCode>>> = {

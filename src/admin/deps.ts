@@ -7,6 +7,7 @@ import type { WorkerClient } from '../engines/client.ts';
 import type { Inspection } from '../engines/http/worker-connections.ts';
 import type { BodyBytes } from '../http/body.ts';
 import type { Admission } from '../limits/admission.ts';
+import type { Tenants } from '../limits/tenants.ts';
 import type { Log } from '../observe/log.ts';
 import type { Decision } from '../request/decision.ts';
 import type { Policy } from '../routing/policy.ts';
@@ -48,6 +49,8 @@ export interface ExplainRequest {
   readonly target: string;
   readonly headers: readonly string[];
   readonly body: Buffer;
+  /** Whose request it is; undefined where nobody's limits matter. */
+  readonly tenant: string | undefined;
   readonly policy: PolicySettings | undefined;
 }
 
@@ -62,6 +65,7 @@ export interface AdminDeps {
   readonly registry: WorkerRegistry;
   readonly ledger: LoadLedger;
   readonly admission: Pick<Admission, 'inFlight' | 'queued' | 'queuedOf' | 'flowCount' | 'flows'>;
+  readonly tenants: Pick<Tenants, 'all' | 'named'>;
   readonly bodyBytes: BodyBytes;
   readonly decisions: DecisionRecords;
   readonly policies: SwitchablePolicies;
@@ -73,8 +77,8 @@ export interface AdminDeps {
   readonly onInspected: (spec: WorkerSpec, inspection: Inspection) => void;
   /** What would be done with a request, as a JSON object. */
   readonly explain: (request: ExplainRequest) => object | Promise<object>;
-  /** Reads the configuration again and puts it in force. Never rejects. */
-  readonly reload: (request: ReloadRequest) => Promise<ReloadOutcome>;
+  /** Reads the configuration again and puts it in force. */
+  readonly reload: (request: ReloadRequest) => ReloadOutcome;
   readonly loaded: () => LoadedConfig;
   /** Routes outside of here that the router answers by itself, for the description of its API. */
   readonly localRoutes: readonly string[];

@@ -6,6 +6,7 @@ import { isOpen } from '../workers/jobs.ts';
 import { queueSchema, queueView } from './queue-view.ts';
 import type { LoadedConfig } from './reload-report.ts';
 import { route, type AdminRoute } from './route.ts';
+import { tenantSchema, tenantView } from './tenant-routes.ts';
 import { roundSecs } from './worker-view.ts';
 
 const showConfig = route({
@@ -65,12 +66,14 @@ const stats = route({
             .meta({ description: 'Keys whose value in the file is not in force' }),
         }),
         state_file: z.strictObject({ path: z.string(), error: z.string().nullable() }).nullable(),
+        tenants: z.strictObject({ count: z.int(), entries: z.array(tenantSchema) }).optional(),
       }),
     },
   },
   handle(context) {
     const { registry, registrar, decisions, admission, clock, policies, stateFile } = context;
     const { workers } = registry;
+    const tenants = context.tenants.all().map(tenantView);
     const now = clock.now();
     const jobs = registrar.jobs.list();
     const count = (is: (worker: (typeof workers)[number]) => boolean): number => workers.filter(is).length;
@@ -108,6 +111,7 @@ const stats = route({
           : null,
         config: configView(context.loaded()),
         state_file: stateFile ? { path: stateFile.path, error: stateFile.failure ?? null } : null,
+        ...(tenants.length > 0 ? { tenants: { count: tenants.length, entries: tenants } } : {}),
       },
     };
   },

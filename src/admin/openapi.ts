@@ -94,7 +94,10 @@ function pathParameters(path: string): Json[] {
     name,
     in: 'path',
     required: true,
-    description: "A worker's URL; percent-encoded here, though the router takes it plain too",
+    description:
+      name === 'url'
+        ? "A worker's URL; percent-encoded here, though the router takes it plain too"
+        : 'Percent-encoded',
     schema: { type: 'string' },
   }));
 }

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { FIXED, livePolicy } from '../config/live-policy-schema.ts';
+import { FIXED, livePolicy, POLICY_NAMES } from '../config/live-policy-schema.ts';
 import type { AnyPolicyConfig, KnownPlugins } from '../config/plugin-policy-schema.ts';
 import { policySettings } from '../config/policy-settings.ts';
 import type { PolicySettings } from '../config/settings.ts';
@@ -16,6 +16,8 @@ const model = z.string().min(1).max(1024).optional();
 export interface PolicySwitch {
   readonly model: string | undefined;
   readonly policy: PolicyBody | null;
+  /** Where the policy stands in the body. */
+  readonly path: readonly string[];
 }
 
 /**
@@ -31,11 +33,11 @@ export const policySwitch = z
     if (!named.success) addIssues(context, named.error, ['model']);
     if (policy?.success === false) addIssues(context, policy.error, parts.path);
     if (!named.success || policy?.success === false) return z.NEVER;
-    return { model: named.data, policy: policy && policy.data };
+    return { model: named.data, policy: policy && policy.data, path: parts.path };
   })
   .meta({
     anyOf: [
-      { type: 'string' },
+      { type: 'string', examples: POLICY_NAMES },
       { type: 'object', required: ['type'], properties: { model: { type: 'string' } } },
       { type: 'object', required: ['model', 'policy'], properties: { model: { type: 'string' } } },
     ],
@@ -50,9 +52,13 @@ function takeModel(value: unknown): { model?: unknown; policy: unknown; path: re
   return { model: named, policy: rest.policy, path: ['policy'] };
 }
 
+/** The issues as they are, so that they get the words of every other body. */
 function addIssues(context: z.RefinementCtx, error: z.ZodError, under: readonly string[]): void {
-  for (const { path, message } of error.issues)
-    context.addIssue({ code: 'custom', path: [...under, ...path], message });
+  for (const issue of error.issues) {
+    // An issue that has been raised is one that can be raised.
+    const moved = { ...issue, path: [...under, ...issue.path], input: undefined } as z.core.$ZodRawIssue;
+    context.issues.push(moved);
+  }
 }
 
 /** `policy` for new requests, and as it is shown: what is fixed stays as the router was started. */

@@ -3,7 +3,13 @@ import { pluginPolicyProblems } from '../config/plugin-policy-schema.ts';
 import { policyName } from '../config/settings.ts';
 import { AdminError } from './admin-error.ts';
 import type { AdminContext } from './context.ts';
-import { compilePolicy, policyBody, policySwitch, type PolicyBody } from './policy-body.ts';
+import {
+  compilePolicy,
+  policyBody,
+  policySwitch,
+  type PolicyBody,
+  type PolicySwitch,
+} from './policy-body.ts';
 import { route, type AdminRoute } from './route.ts';
 import { invalid } from './validate.ts';
 
@@ -35,9 +41,9 @@ const switchPolicy = route({
     400: { about: 'Unknown policy, wrong parameter, or one that is fixed at the start.' },
     404: { about: 'No worker lists the model.' },
   },
-  handle(context, { body: { model, policy }, note }) {
-    const outcome =
-      model === undefined ? switchDefault(context, policy) : switchModel(context, model, policy);
+  handle(context, { body, note }) {
+    const { model } = body;
+    const outcome = model === undefined ? switchDefault(context, body) : switchModel(context, model, body);
     const { changed, policy: now, previous } = outcome;
     note({ ...(model === undefined ? {} : { model }), policy: now.type, previous: previous.type, changed });
     const about = model === undefined ? {} : { model };
@@ -51,16 +57,17 @@ interface Switched {
   readonly previous: { readonly type: string };
 }
 
-function switchDefault(context: AdminContext, policy: PolicyBody | null): Switched {
-  if (policy === null) throw invalid([{ path: 'policy', message: 'expected a policy, or a model beside it' }]);
-  const { settings, shown } = compiled(context, policy);
+function switchDefault(context: AdminContext, { policy, path }: PolicySwitch): Switched {
+  if (policy === null)
+    throw invalid([{ path: 'policy', message: 'expected a policy, or a model beside it' }]);
+  const { settings, shown } = compiled(context, policy, path);
   const previous = context.policyShown;
   const changed = context.policies.switchTo(settings);
   if (changed) context.policyShown = shown;
   return { changed, policy: context.policyShown, previous };
 }
 
-function switchModel(context: AdminContext, model: string, policy: PolicyBody | null): Switched {
+function switchModel(context: AdminContext, model: string, { policy, path }: PolicySwitch): Switched {
   const { policies, modelPoliciesShown } = context;
   const { switched } = policies;
   const previous = { type: policies.policyFor(model).name };
@@ -73,7 +80,7 @@ function switchModel(context: AdminContext, model: string, policy: PolicyBody | 
     throw new AdminError('NOT_FOUND', `No worker lists the model ${JSON.stringify(model)}`);
   if (switched.size >= MOST_SWITCHED && !switched.has(model))
     throw invalid([{ path: 'model', message: `at most ${MOST_SWITCHED} models can be switched` }]);
-  const { settings, shown } = compiled(context, policy);
+  const { settings, shown } = compiled(context, policy, path);
   const changed = policies.switchTo(settings, model);
   modelPoliciesShown.set(model, shown);
   return { changed, policy: shown, previous };
@@ -115,6 +122,10 @@ const explain = route({
       .unknown()
       .optional()
       .meta({ description: 'A JSON value, sent as JSON; a string is sent as it is' }),
+    tenant: z
+      .string()
+      .optional()
+      .meta({ description: 'Whose request it is: only with it are allowed_models looked at' }),
     policy: policyBody
       .optional()
       .meta({ description: 'Another policy than the one in use, without its memory' }),
@@ -139,6 +150,9 @@ const explain = route({
   },
   async handle(context, { body, note }) {
     const policy = body.policy && compiled(context, body.policy, ['policy']).settings;
+    const { tenant } = body;
+    if (tenant !== undefined && !context.tenants.named(tenant))
+      throw new AdminError('TENANT_NOT_FOUND', `Tenant ${JSON.stringify(tenant)} not found`);
     note({ route: body.path, policy: policy && policyName(policy) });
     const result = await context.explain({
       method: body.method,
@@ -147,6 +161,7 @@ const explain = route({
         [values].flat().flatMap((value) => [name, value]),
       ),
       body: bytesOf(body.body),
+      tenant,
       policy,
     });
     return { status: 200, json: result };

@@ -8,6 +8,8 @@ export interface AdminRequest<Body, Query> {
   readonly query: Query;
   /** The worker's URL, on routes that have `{url}`. */
   readonly url: string;
+  /** On routes that have `{name}`. */
+  readonly name: string;
   /** Notes for the audit line what the action was about. */
   readonly note: (fields: Readonly<Record<string, unknown>>) => void;
 }
@@ -25,7 +27,7 @@ export interface AnswerAbout {
 /** A worker or admin route, as data: it is served, validated, audited and described from this. */
 export interface AdminRoute {
   readonly method: AdminMethod;
-  /** `{url}` stands for a worker's URL, percent-encoded or plain. */
+  /** `{url}` stands for a worker's URL, percent-encoded or plain; `{name}` for a name. */
   readonly path: string;
   /** The word of the audit line, for routes that change or do something. */
   readonly action?: string;

@@ -6,6 +6,7 @@ import { describeApi } from './openapi.ts';
 import { POLICY_ROUTES } from './policy-routes.ts';
 import { RELOAD_ROUTES } from './reload-routes.ts';
 import { route, type AdminRoute } from './route.ts';
+import { TENANT_ROUTES } from './tenant-routes.ts';
 import { WORKER_ROUTES } from './worker-routes.ts';
 
 function description(path: string): AdminRoute {
@@ -26,6 +27,7 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   ...DRAIN_ROUTES,
   ...INSPECT_ROUTES,
   ...POLICY_ROUTES,
+  ...TENANT_ROUTES,
   ...RELOAD_ROUTES,
   description('/openapi.json'),
   description('/admin/openapi.json'),

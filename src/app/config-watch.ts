@@ -50,11 +50,6 @@ export class ConfigWatch {
     this.#closeWatchers();
   }
 
-  /** What stands in the files now is known: no change. */
-  seen(): void {
-    this.#known = fingerprint(this.#deps.files) ?? this.#known;
-  }
-
   /** Waits for the next notice, or the next look. Links may lead somewhere else each time. */
   #rest(): void {
     this.#closeWatchers();

@@ -54,11 +54,44 @@ function changesOf(input: ReportInput): ReloadChange[] {
   const { before, after, policies, workers } = input;
   const changes = configChanges(before.config, after);
   const own = changes.filter(({ key }) => POLICY_KEY.test(key));
+  // Where it is another policy, the parameters of the former one are gone with it.
+  const replaced = own.some(({ key }) => key === 'policy.type');
+  const told = replaced ? changes.filter((change) => !own.includes(change)) : changes;
   return [
-    ...changes.flatMap((change) => plainChange(change, workers)),
+    ...told.flatMap((change) => plainChange(change, workers)),
+    ...contentChanges(input, changes),
     ...policyChange(own, input),
     ...switchedBack(policies),
   ];
+}
+
+/** What lies in files of its own may change while the configuration says the same. */
+const CONTENTS: readonly {
+  /** The keys that name the files. */
+  readonly keys: RegExp;
+  readonly key: string;
+  readonly of: (settings: Settings) => unknown;
+  readonly change: Pick<ReloadChange, 'how' | 'detail'>;
+}[] = [
+  {
+    ...{ keys: /^ssl_/, key: 'ssl_certfile', of: ({ listen }) => listen.tls },
+    change: { how: 'applied', detail: 'its files have changed; connections from now on get what is in them' },
+  },
+  {
+    ...{ keys: /^worker_tls/, key: 'worker_tls', of: ({ workerTls }) => workerTls },
+    change: { how: 'applied', detail: 'its files have changed; connections from now on use what is in them' },
+  },
+  {
+    ...{ keys: /^api_keys$/, key: 'api_keys', of: ({ clients }) => clients.auth },
+    change: { how: 'adopted', detail: 'the keys in its files have changed; tenants keep what was counted' },
+  },
+];
+
+function contentChanges({ before, settings }: ReportInput, changes: readonly KeyChange[]): ReloadChange[] {
+  return CONTENTS.flatMap(({ keys, key, of, change }) => {
+    if (changes.some((one) => keys.test(one.key) && one.effect !== 'restart_needed')) return [];
+    return isDeepStrictEqual(of(before.settings), of(settings)) ? [] : [{ key, ...change }];
+  });
 }
 
 /** They say nothing without each other and are told as one. */

@@ -46,35 +46,44 @@ export interface ReloadDeps {
   readonly fleet: (settings: Settings) => FleetView;
   /** Whether that many workers can be drained now. */
   readonly hasRoomFor: (drains: number) => boolean;
-  /** Does whatever can still fail, and changes nothing. Returns what is left to do. */
-  readonly prepare: (commit: Commit) => Promise<() => void>;
+  /** Puts it in force. Everything that can fail has been done before. */
+  readonly commit: (commit: Commit) => void;
 }
 
 type Planned =
-  | { readonly kind: 'plan'; readonly commit: Commit; readonly report: ReloadReport; readonly read: Config }
+  | {
+      readonly kind: 'plan';
+      readonly commit: Commit;
+      readonly report: ReloadReport;
+      /** As it was read, with what waits for a restart. */
+      readonly read: Config;
+      readonly files: readonly string[];
+    }
   | Exclude<ReloadOutcome, { kind: 'done' }>;
 
 /**
- * Puts other configurations in force while requests are under way: reads, validates and builds everything that can
- * fail, and only then changes anything, in one go. One at a time; who comes meanwhile waits.
+ * Puts other configurations in force while requests are under way: reads, validates and compiles everything, files that
+ * it names included, and only then changes anything. All of it happens in one turn of the event loop, so that no request
+ * sees half of it and no two reloads meet.
  */
 export class Reloads {
   readonly #deps: ReloadDeps;
   #inForce: Loaded;
   /** The configuration that was read last, which may hold values that wait for a restart. */
   #read: Config;
+  #files: readonly string[];
   #loadedAt: number;
-  #last: Promise<unknown> = Promise.resolve();
 
   constructor(start: Loaded, deps: ReloadDeps) {
     this.#deps = deps;
     this.#inForce = start;
     this.#read = start.config;
+    this.#files = deps.source?.files ?? [];
     this.#loadedAt = deps.clock.wall();
     this.#noteSuccess();
   }
 
-  /** Compiled from what is in force. */
+  /** What is in force. */
   get config(): Config {
     return this.#inForce.config;
   }
@@ -84,43 +93,39 @@ export class Reloads {
     return { source: this.#deps.source?.file, loadedAt: this.#loadedAt, waiting };
   }
 
-  /** From the file of the start. */
-  run(request: ReloadRequest): Promise<ReloadOutcome> {
-    const { source } = this.#deps;
-    return this.#enter(request, () => (source ? source.reread() : { kind: 'error', problems: [NO_FILE] }));
+  /** Every file that what is in force was read from, absolute. */
+  get files(): readonly string[] {
+    return this.#files;
   }
 
-  /** From somewhere else. */
-  put(loaded: LoadResult, request: ReloadRequest): Promise<ReloadOutcome> {
-    return this.#enter(request, () => loaded);
-  }
-
-  #enter(request: ReloadRequest, read: () => LoadResult): Promise<ReloadOutcome> {
-    const turn = this.#last.then(() => this.#reload(request, read));
-    this.#last = turn;
-    return turn;
-  }
-
-  async #reload(request: ReloadRequest, read: () => LoadResult): Promise<ReloadOutcome> {
-    const outcome = await this.#attempt(request, read).catch((error: unknown): ReloadOutcome => {
+  /** From the file of the start, or from somewhere else. */
+  run(request: ReloadRequest, read = (): LoadResult => this.#reread()): ReloadOutcome {
+    let outcome: ReloadOutcome;
+    try {
+      outcome = this.#attempt(request, read());
+    } catch (error) {
       this.#deps.log.error({ err: error }, 'unexpected error in a reload');
       const message = error instanceof Error ? error.message : String(error);
-      return { kind: 'failed', message: `fault in the router: ${message}`, problems: [] };
-    });
+      outcome = { kind: 'failed', message: `fault in the router: ${message}`, problems: [] };
+    }
     if (!request.dryRun) this.#count(outcome);
     return outcome;
   }
 
-  async #attempt(request: ReloadRequest, read: () => LoadResult): Promise<ReloadOutcome> {
-    const planned = this.#plan(read(), request.dryRun);
+  #reread(): LoadResult {
+    return this.#deps.source?.reread() ?? { kind: 'error', problems: [NO_FILE] };
+  }
+
+  #attempt(request: ReloadRequest, loaded: LoadResult): ReloadOutcome {
+    const planned = this.#plan(loaded, request.dryRun);
     if (planned.kind !== 'plan') return planned;
-    const { commit, report } = planned;
-    const carryOut = await this.#deps.prepare(commit);
+    const { commit, report, read, files } = planned;
     if (request.dryRun) return { kind: 'done', report };
-    carryOut();
     this.#inForce = commit;
-    this.#read = planned.read;
+    this.#read = read;
+    this.#files = files;
     this.#loadedAt = this.#deps.clock.wall();
+    this.#deps.commit(commit);
     return { kind: 'done', report };
   }
 
@@ -129,15 +134,8 @@ export class Reloads {
     if (loaded.kind !== 'ok') return refused('the flags ask for something else than a router', []);
     const before = this.#inForce;
     const config = configInForce(before.config, loaded.config);
-    // What is valid by itself need not be beside what stays from the start.
-    const compiled = loaded.compile(config);
-    if (compiled.kind === 'error')
-      return refusal(
-        compiled.problems.map(({ path, message }) => ({
-          at: path.join('.'),
-          message: `${message}, beside what stays until a restart`,
-        })),
-      );
+    const compiled = compiledFor(loaded, config);
+    if (compiled.kind === 'error') return refusal(compiled.problems);
     const { settings } = compiled;
     const { fleet, hasRoomFor, policies } = this.#deps;
     const workers = workerChanges(before.settings.workers, settings.workers, fleet(settings));
@@ -149,7 +147,8 @@ export class Reloads {
       ...{ before, after: loaded.config, workers, dryRun, notices: loaded.notices },
       ...{ policies: policies(), settings },
     });
-    return { kind: 'plan', commit: { config, settings, workers }, report, read: loaded.config };
+    const files = loaded.files ?? [];
+    return { kind: 'plan', commit: { config, settings, workers }, report, read: loaded.config, files };
   }
 
   #count(outcome: ReloadOutcome): void {
@@ -168,6 +167,22 @@ export class Reloads {
 }
 
 const NO_FILE: Problem = { at: '--config-file', message: 'the router was started without a file' };
+
+/** What is valid by itself need not be beside what stays from the start. */
+function compiledFor(
+  loaded: Extract<LoadResult, { kind: 'ok' }>,
+  config: Config,
+): { readonly kind: 'ok'; readonly settings: Settings } | { kind: 'error'; problems: readonly Problem[] } {
+  if (config === loaded.config) return loaded;
+  const compiled = loaded.compile(config);
+  if (compiled.kind === 'ok') return compiled;
+  const problems = compiled.problems.map(({ path, message, unreadable }) => ({
+    at: path.join('.'),
+    message: `${message}, beside what stays until a restart`,
+    ...(unreadable && { unreadable }),
+  }));
+  return { kind: 'error', problems };
+}
 
 function refusal(problems: readonly Problem[]): Exclude<ReloadOutcome, { kind: 'done' }> {
   const kind = problems.some(({ unreadable }) => unreadable === true) ? 'failed' : 'refused';

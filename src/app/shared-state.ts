@@ -57,7 +57,10 @@ export interface SharedState {
 
 export function openState(
   settings: Settings,
-  { plugins, ...deps }: Pick<SharedState, 'clock' | 'random' | 'log' | 'stopping'> & {
+  {
+    plugins,
+    ...deps
+  }: Pick<SharedState, 'clock' | 'random' | 'log' | 'stopping'> & {
     readonly plugins: KnownPlugins;
   },
 ): SharedState {

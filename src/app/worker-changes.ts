@@ -54,10 +54,7 @@ export function workerChanges(
     keep: there.filter(({ worker }) => worker.draining).map(({ worker }) => worker),
     respec: wanted.filter(({ worker, spec }) => !isDeepStrictEqual(now(worker), spec)),
     retire,
-    conflicts: otherForms(
-      join,
-      fleet.workers.filter((worker) => !retire.includes(worker)),
-    ),
+    conflicts: otherForms(join, fleet.workers, new Set(retire)),
   };
 }
 
@@ -66,8 +63,13 @@ function now(worker: Worker): WorkerSpec {
 }
 
 /** A server is known by its ranks or as a whole: both would count its requests twice. */
-function otherForms(join: readonly WorkerSpec[], staying: readonly Worker[]): string[] {
-  const forms = new Map(staying.filter(({ draining }) => !draining).map(({ spec }) => [spec.baseUrl, spec]));
+function otherForms(
+  join: readonly WorkerSpec[],
+  workers: readonly Worker[],
+  retire: ReadonlySet<Worker>,
+): string[] {
+  const staying = workers.filter((worker) => !worker.draining && !retire.has(worker));
+  const forms = new Map(staying.map(({ spec }) => [spec.baseUrl, spec]));
   return join.flatMap(({ id, baseUrl, rank }) => {
     const other = forms.get(baseUrl);
     if (!other || (other.rank === undefined) === (rank === undefined)) return [];

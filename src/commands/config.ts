@@ -62,7 +62,12 @@ async function check(args: readonly string[]): Promise<number> {
 }
 
 async function print(args: readonly string[]): Promise<number> {
-  const loaded = await loadConfigWithPlugins({ argv: args, env: process.env, cwd: process.cwd(), ...LOOKING });
+  const loaded = await loadConfigWithPlugins({
+    argv: args,
+    env: process.env,
+    cwd: process.cwd(),
+    ...LOOKING,
+  });
   return report(loaded, ({ config: effective, origins }) =>
     process.stdout.write(printConfig(effective, origins)),
   );

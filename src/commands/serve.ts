@@ -25,7 +25,11 @@ export async function serve(argv: readonly string[]): Promise<number> {
   for (const line of describeModules(plugins)) log.info({}, `plugin ${line}`);
   const { configFile: file, files = [] } = loaded;
   const source = file === undefined ? undefined : { file, files, reread: () => rereadConfig(input, plugins) };
-  const app = new App(settings, { ...{ log, config, source, plugins: plugins.set }, droppedLogLines: dropped, setLogLevel: setLevel });
+  const app = new App(settings, {
+    ...{ log, config, source, plugins: plugins.set },
+    droppedLogLines: dropped,
+    setLogLevel: setLevel,
+  });
   try {
     return await run(app, settings, log);
   } finally {

@@ -35,14 +35,15 @@ function pluginParameters(...configs: readonly Config[]): ConfigKey[] {
   return [...new Map(own.map((key) => [key.name, key])).values()];
 }
 
-/** `after`, with the values of `before` where a key cannot change while the router runs. */
+/** `after` with the values of `before` where a key cannot change while the router runs; itself where there is none. */
 export function configInForce(before: Config, after: Config): Config {
+  const kept = CONFIG_KEYS.filter((key) => {
+    if (rowOf(key)[0] !== 'restart_needed') return false;
+    return !isDeepStrictEqual(valueAt(before, key.path), valueAt(after, key.path));
+  });
+  if (kept.length === 0) return after;
   const merged = structuredClone(after);
-  for (const key of CONFIG_KEYS) {
-    if (rowOf(key)[0] !== 'restart_needed') continue;
-    const kept = valueAt(before, key.path);
-    if (!isDeepStrictEqual(kept, valueAt(merged, key.path))) put(merged, key.path, structuredClone(kept));
-  }
+  for (const { path } of kept) put(merged, path, structuredClone(valueAt(before, path)));
   return merged;
 }
 

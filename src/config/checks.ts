@@ -44,7 +44,10 @@ export function crossChecks(
   }
   const rules = modelRuleChecks(config.model_rules);
   problems.push(...rules.problems);
-  return { problems, notices: [...unusedKeyNotices(config), ...openListenerNotices(config), ...rules.notices] };
+  return {
+    problems,
+    notices: [...unusedKeyNotices(config), ...openListenerNotices(config), ...rules.notices],
+  };
 }
 
 /** Whether a name that is no built-in policy's is that of a plugin's, and what the plugin says of its parameters. */

@@ -8,7 +8,6 @@ function field<S extends z.ZodType>(schema: S, about: string, more: Partial<KeyM
 
 const name = z
   .string()
-  .min(1)
   .max(128)
   .regex(/^[^\s\p{C}]+( [^\s\p{C}]+)*$/u, 'expected a name without control characters and outer spaces');
 

@@ -48,7 +48,7 @@ describe('environment', () => {
   });
 
   it('has nothing to do with the variables of others', () => {
-    const reading = read({ PORT: '1', VLLM_PORT: '2', API_KEY_VALIDATION_URLS: 'x', PATH: '/bin' });
+    const reading = read({ PORT: '1', VLLM_PORT: '2', PATH: '/bin' });
     assert.deepEqual([reading.layer.size, reading.problems.length, reading.ignored.length], [0, 0, 0]);
   });
 

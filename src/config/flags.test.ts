@@ -44,7 +44,6 @@ describe('flags that are refused', () => {
     ['--config-file=', ['--config-file: needs a value']],
     ['--no-port', ['--no-port: unknown flag']],
     // Parts that do not exist.
-    ['--enable-igw', ['--enable-igw: unknown flag']],
     ['--prefill http://a 9001', ['--prefill: unknown flag']],
     ['--service-discovery', ['--service-discovery: unknown flag']],
     ['--worker-api-keys http://a=k', ['--worker-api-keys: unknown flag']],

@@ -59,7 +59,10 @@ export const hookEntry = z.strictObject({
     'In place of url: a hook that one of the plugins brings, by its name.',
     { defaultText: 'none' },
   ),
-  parameters: field(z.record(z.string(), z.unknown()).default({}), 'Of the plugin: what it makes of them is its own.'),
+  parameters: field(
+    z.record(z.string(), z.unknown()).default({}),
+    'Of the plugin: what it makes of them is its own.',
+  ),
   overrun_ms: field(
     z.number().positive().max(60_000).default(10),
     'Of a plugin: what runs at once and takes longer is an overrun; the third within a minute ends the use of the plugin.',
@@ -96,7 +99,7 @@ export const hookEntry = z.strictObject({
   max_response_bytes: field(count(1).default(16_777_216), 'Largest answer of the service in bytes.'),
   max_concurrent_requests: field(
     count(1).default(256),
-    'Calls at once, and so connections; further ones wait within their timeout.',
+    'Calls at once; further ones wait within their timeout.',
   ),
   circuit_breaker: circuitBreaker,
 });

@@ -46,7 +46,8 @@ export function pluginHookProblems(
     return [{ path, message: reading.message }];
   }
   const known = plugins.hookNames;
-  const expected = known.length === 0 ? 'a hook of a plugin, and no plugin has any' : `one of ${known.join(', ')}`;
+  const expected =
+    known.length === 0 ? 'a hook of a plugin, and no plugin has any' : `one of ${known.join(', ')}`;
   const hint = didYouMean(nearest(plugin, known));
   return [{ path: ['plugin'], message: `expected ${expected}, got ${JSON.stringify(plugin)}${hint}` }];
 }

@@ -25,7 +25,7 @@ export function innerIssue(issue: z.core.$ZodIssue, under: readonly PropertyKey[
     return { issue, path, message, quotes: false };
   }
   const message = issue.message.replace(/^Invalid (input|option|string): |^Too (big|small): /, '');
-  return { issue, path, message: message.replace(/, received undefined$/, ''), quotes: true };
+  return { issue, path, message: message.replace(/, received \w+$/, ''), quotes: true };
 }
 
 function isOtherForm([first]: readonly z.core.$ZodIssue[]): boolean {

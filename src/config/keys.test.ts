@@ -58,7 +58,7 @@ function otherValue(key: ConfigKey): string {
 }
 
 /** What a key means something beside, by the names of other keys. */
-function besides({ name, policies = [undefined] }: ConfigKey): Record<string, string>[] {
+function besides({ name, policies }: ConfigKey): Record<string, string>[] {
   const tls = { ssl_certfile: one.cert, ssl_keyfile: one.key };
   const others: Record<string, Record<string, string>> = {
     insecure: { host: '0.0.0.0' },
@@ -72,7 +72,7 @@ function besides({ name, policies = [undefined] }: ConfigKey): Record<string, st
     'worker_tls.cert_file': { 'worker_tls.cert_file': one.cert, 'worker_tls.key_file': one.key },
     'worker_tls.key_file': { 'worker_tls.cert_file': one.cert, 'worker_tls.key_file': one.key },
   };
-  return policies.map((policy) => ({
+  return (policies ?? [undefined]).map((policy) => ({
     ...others[name],
     ...(policy === undefined ? {} : { 'policy.type': policy }),
   }));

@@ -117,7 +117,8 @@ function collectVariants(variants: readonly SchemaNode[], path: readonly string[
     makeKey(tag, [...path, 'type'], undefined),
     ...[...owners].map(([name, { node, policies }]) => {
       // A policy inside a policy: by its name, or as a mapping that a file alone can hold.
-      if (node.anyOf) return { ...makeKey({ ...node, enum: names }, [...path, name], policies), structured: true };
+      if (node.anyOf)
+        return { ...makeKey({ ...node, enum: names }, [...path, name], policies), structured: true };
       return makeKey(node, [...path, name], policies);
     }),
   ];
@@ -126,7 +127,14 @@ function collectVariants(variants: readonly SchemaNode[], path: readonly string[
 /** A parameter of a plugin's policy: known by its name alone, and judged by the plugin. */
 export function pluginParameterKey(name: string, policy: string): ConfigKey {
   const about = 'A parameter of a plugin.';
-  const node: SchemaNode = { group: 'Policy', about, flags: [], env: false, type: 'string', defaultText: 'none' };
+  const node: SchemaNode = {
+    group: 'Policy',
+    about,
+    flags: [],
+    env: false,
+    type: 'string',
+    defaultText: 'none',
+  };
   return makeKey(node, ['policy', name], [policy]);
 }
 

@@ -2,7 +2,8 @@ import * as z from 'zod';
 import { anyPolicySchema, isBuiltInPolicy } from './plugin-policy-schema.ts';
 import { policySchema } from './policy-schema.ts';
 
-const NAMES = policySchema.options.map((option) => option.shape.type.value);
+/** Those that are built in. */
+export const POLICY_NAMES = policySchema.options.map((option) => option.shape.type.value);
 
 /** Parameters of parts that are made at the start and that all policies share. */
 export const FIXED = {
@@ -26,7 +27,11 @@ export const livePolicy = z
     const { type } = value as { readonly type?: unknown };
     // Which other names there are, only the plugins know.
     if (typeof type !== 'string' || type === '') {
-      context.addIssue({ code: 'custom', path: ['type'], message: `expected one of ${NAMES.join(', ')}` });
+      context.addIssue({
+        code: 'custom',
+        path: ['type'],
+        message: `expected one of ${POLICY_NAMES.join(', ')}`,
+      });
       return;
     }
     if (!isBuiltInPolicy(type)) return;
@@ -37,7 +42,7 @@ export const livePolicy = z
   .pipe(anyPolicySchema)
   .meta({
     anyOf: [
-      { type: 'string', examples: NAMES },
+      { type: 'string', examples: POLICY_NAMES },
       { type: 'object', required: ['type'] },
     ],
     description: 'The name of a policy, or an object as under `policy` in the configuration file',

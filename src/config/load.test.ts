@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { originText } from './layer.ts';
 import { configFromOptions, loadConfig, type LoadResult } from './load.ts';
+import { DEFAULT_TRAITS } from './settings.ts';
 import { good, lines } from './test-support.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'vllm-router-config-'));
@@ -169,11 +170,12 @@ describe('the settings', () => {
         yaml: 'worker_api_keys: {"http://a:1/": own}\n',
       }),
     );
+    const traits = DEFAULT_TRAITS;
     assert.deepEqual(settings.workers, [
-      { baseUrl: 'http://a:1', rank: 0, id: 'http://a:1@0', apiKey: 'own' },
-      { baseUrl: 'http://a:1', rank: 1, id: 'http://a:1@1', apiKey: 'own' },
-      { baseUrl: 'unix:///s.sock', rank: 0, id: 'unix:///s.sock@0', apiKey: 'global' },
-      { baseUrl: 'unix:///s.sock', rank: 1, id: 'unix:///s.sock@1', apiKey: 'global' },
+      { baseUrl: 'http://a:1', rank: 0, id: 'http://a:1@0', apiKey: 'own', traits },
+      { baseUrl: 'http://a:1', rank: 1, id: 'http://a:1@1', apiKey: 'own', traits },
+      { baseUrl: 'unix:///s.sock', rank: 0, id: 'unix:///s.sock@0', apiKey: 'global', traits },
+      { baseUrl: 'unix:///s.sock', rank: 1, id: 'unix:///s.sock@1', apiKey: 'global', traits },
     ]);
   });
 

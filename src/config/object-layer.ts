@@ -1,6 +1,7 @@
 import { CONFIG_KEYS, keyNamed, pluginParameterKey, type ConfigKey } from './keys.ts';
 import { problemAt, shown, type Entry, type Origin, type Problem, type Reading } from './layer.ts';
 import { isBuiltInPolicy, PLUGIN_POLICIES } from './plugin-policy-schema.ts';
+import { respelled } from './respell.ts';
 import { didYouMean, nearest } from './suggest.ts';
 
 /** A mapping of the configuration and what may stand in it. */
@@ -76,7 +77,7 @@ export function readObject(root: unknown, source: ObjectSource): Reading {
   const store = (key: ConfigKey, value: unknown, path: readonly string[]): void => {
     layer.set(key.name, {
       key,
-      value,
+      value: key.structured ? respelled(key.node, value, (segment) => source.spell(segment)) : value,
       origin: (inside = []) => source.origin([...path, ...inside], 'value'),
     });
   };

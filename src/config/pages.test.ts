@@ -119,7 +119,9 @@ describe('the JSON schema', () => {
   it('takes a policy by name or as an object', () => {
     const [byName, byObject] = schema.properties.policy.anyOf;
     assert.ok(byName.enum.includes('least_work'));
-    const builtIn = byObject.oneOf.filter((form: { additionalProperties: boolean }) => !form.additionalProperties);
+    const builtIn = byObject.oneOf.filter(
+      (form: { additionalProperties: boolean }) => !form.additionalProperties,
+    );
     assert.equal(builtIn.length, byName.enum.length);
     const [open, ...more] = byObject.oneOf.filter((form: object) => !builtIn.includes(form));
     assert.deepEqual(more, []);

@@ -26,7 +26,8 @@ function pluginSettings(
   plugins: KnownPlugins,
 ): PluginPolicySettings {
   const reading = readPluginPolicy(policy, plugins);
-  if (reading?.kind !== 'ok') throw new Error(`the policy ${policy.type}: ${reading?.message ?? 'is unknown'}`);
+  if (reading?.kind !== 'ok')
+    throw new Error(`the policy ${policy.type}: ${reading?.message ?? 'is unknown'}`);
   return {
     type: 'plugin',
     name: policy.type,

@@ -2,6 +2,7 @@ import { GROUPS } from './field.ts';
 import { META_FLAGS } from './flags.ts';
 import { flagMeaning, flagUsage } from './help-text.ts';
 import { CONFIG_KEYS, type ConfigKey } from './keys.ts';
+import { RELOAD_EFFECTS, type ReloadEffect } from './reload-effects.ts';
 import { SUB_COMMANDS } from './sub-commands.ts';
 
 export interface ReferencePage {
@@ -17,6 +18,7 @@ export function referencePages(): ReferencePage[] {
   return [
     { path: 'docs/reference/config.md', markdown: configPage() },
     { path: 'docs/reference/cli.md', markdown: commandLinePage() },
+    { path: 'docs/reference/reload.md', markdown: reloadPage() },
   ];
 }
 
@@ -87,6 +89,31 @@ function commandLinePage(): string {
       ),
     );
   }
+  return `${parts.join('\n\n')}\n`;
+}
+
+const EFFECTS: Readonly<Record<ReloadEffect, string>> = {
+  applied: 'applied',
+  adopted: 'adopted',
+  policy: 'reset',
+  workers: 'workers compared',
+  restart_needed: '**restart needed**',
+};
+
+function reloadPage(): string {
+  const rows = CONFIG_KEYS.map(({ name }) => {
+    const [effect, about = ''] = RELOAD_EFFECTS[name] ?? ['restart_needed'];
+    return [code(name), EFFECTS[effect], about];
+  });
+  const parts = [
+    GENERATED,
+    '# What a reload does with each key',
+    'See [reload](../guide/reload.md). *Applied*: new requests, checks and connections follow the new value. *Adopted*: the same, and what was ' +
+      'learnt or counted under the old one is kept. *Reset*: the policy begins anew when it or one of these parameters changes; the predicted index is kept where ' +
+      'the old and the new policy look at it. *Workers compared*: those that the configuration names join, are drained or are ' +
+      'updated in place. *Restart needed*: the value of the start stays in force, and the answer says so.',
+    table(['Key', 'A reload', 'What becomes of the state'], rows),
+  ];
   return `${parts.join('\n\n')}\n`;
 }
 

@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import { hashed } from './client-key.ts';
 import { configFromOptions, loadConfig, type LoadInput, type LoadResult } from './load.ts';
 import { printConfig } from './print.ts';
 import { good, lines } from './test-support.ts';
@@ -31,6 +32,7 @@ describe('a reference that leads nowhere', () => {
   const cases: [text: string, message: string][] = [
     ['${NOBODY}', 'the variable NOBODY is not set'],
     ['${EMPTY}', 'the variable EMPTY is not set'],
+    ['${__proto__}', 'the variable __proto__ is not set'],
     ['file:/no/such/file', 'the file /no/such/file cannot be read: there is no such file'],
     ['file:.', 'the file . cannot be read: it is a directory'],
     ['file:', 'expected the path of a file behind file:'],
@@ -80,7 +82,7 @@ describe('a reference that leads nowhere', () => {
       'r.yaml:4:32: api_keys[1].keys[1]: the variable TWO is not set',
       'r.yaml:6:15: worker_api_keys: the variable THREE is not set',
       'r.yaml:8:20: pre_routing_hooks[0].url: the variable FOUR is not set',
-      'r.yaml:8:60: pre_routing_hooks[0].headers.x-key: the variable FIVE is not set',
+      'r.yaml:8:59: pre_routing_hooks[0].headers.x-key: the variable FIVE is not set',
     ]);
   });
 
@@ -97,8 +99,8 @@ describe('a reference that leads nowhere', () => {
     const { notices } = good(load(yaml, {}, { lenient: true }));
     assert.deepEqual(notices, [
       'r.yaml:1:16: admin_api_key: the variable NOBODY is not set',
-      'r.yaml:3:19: api_keys[0].key: the file no cannot be read: there is no such file',
-      'r.yaml:4:19: api_keys[1].key: the file no cannot be read: there is no such file',
+      'r.yaml:3:20: api_keys[0].key: the file no cannot be read: there is no such file',
+      'r.yaml:4:20: api_keys[1].key: the file no cannot be read: there is no such file',
     ]);
   });
 });
@@ -154,8 +156,8 @@ describe('a reference', () => {
     ].join('\n');
     const env = { ONE: 'sk-1', TWO: 'sk-2', THREE: 'sk-3', FOUR: 'sk-4', FIVE: 'sk-5', SIX: 'sk-6' };
     const { config, settings } = good(load(yaml, env));
-    assert.equal(config.api_keys[0]?.key, 'sk-1');
-    assert.deepEqual(config.api_keys[1]?.keys, ['sk-a', 'sk-2']);
+    assert.equal(config.api_keys[0]?.key, hashed('sk-1'));
+    assert.deepEqual(config.api_keys[1]?.keys, [hashed('sk-a'), hashed('sk-2')]);
     assert.deepEqual(
       settings.workers.map(({ apiKey }) => apiKey),
       ['sk-3', 'sk-6'],

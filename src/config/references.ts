@@ -30,9 +30,12 @@ export interface Dereferenced {
   readonly files: readonly string[];
 }
 
-type Found =
-  | { readonly kind: 'ok'; readonly text: string }
-  | { readonly kind: 'bad'; readonly message: string; readonly unreadable?: true };
+interface Found {
+  /** With stand-ins in the place of what is not there. */
+  readonly text: string;
+  readonly bad?: string | undefined;
+  readonly unreadable?: true;
+}
 
 /** Longer than any key; a device that never ends must not be read to its end. */
 const MOST_BYTES = 64 * 1024;
@@ -51,10 +54,10 @@ export function dereferenced(
   const files: string[] = [];
   if (variables === undefined || !mayHoldSecret(node)) return { value, problems, files };
   const replaced = mapSecrets(node, value, (text, inside) => {
-    const found = lookUp(text, variables, cwd, files);
-    if (found.kind === 'ok') return found.text;
-    problems.push({ inside, message: found.message, unreadable: found.unreadable });
-    return standIn(inside);
+    const found = lookUp(text, { variables, cwd, files, standIn: standIn(inside) });
+    const { bad: message, unreadable } = found;
+    if (message !== undefined) problems.push({ inside, message, unreadable });
+    return found.text;
   });
   return { value: replaced, problems, files };
 }
@@ -64,29 +67,39 @@ function standIn(inside: readonly PropertyKey[]): string {
   return createHash('sha256').update(inside.map(String).join('.')).digest('hex');
 }
 
-function lookUp(text: string, variables: Environment, cwd: string, files: string[]): Found {
-  const expanded = expand(text, variables);
-  if (expanded.kind === 'bad' || !text.startsWith('file:')) return expanded;
-  const path = expanded.text.slice('file:'.length);
-  if (path === '') return { kind: 'bad', message: 'expected the path of a file behind file:' };
-  files.push(resolve(cwd, path));
-  // As it was written: a variable in it is nobody's business.
-  return readSecret(resolve(cwd, path), text.slice('file:'.length));
+interface LookUp {
+  readonly variables: Environment;
+  readonly cwd: string;
+  readonly files: string[];
+  readonly standIn: string;
 }
 
-function expand(text: string, variables: Environment): Found {
+function lookUp(text: string, { variables, cwd, files, standIn: instead }: LookUp): Found {
+  const expanded = expand(text, variables, instead);
+  if (!text.startsWith('file:')) return expanded;
+  const path = expanded.text.slice('file:'.length);
+  const bad = path === '' ? 'expected the path of a file behind file:' : expanded.bad;
+  if (bad !== undefined) return { text: instead, bad };
+  files.push(resolve(cwd, path));
+  // Named as it was written: a variable in it is nobody's business.
+  const found = readSecret(resolve(cwd, path), text.slice('file:'.length));
+  return found.bad === undefined ? found : { ...found, text: instead };
+}
+
+function expand(text: string, variables: Environment, instead: string): Found {
   let bad: string | undefined;
-  const expanded = text.replace(/\$\$|\$\{([^}]*)(\}?)/g, (token, name = '', end = '') => {
+  const expanded = text.replace(/\$\$|\$\{([^}]*)(\}?)/g, (token, name: string = '', end: string = '') => {
     if (token === '$$') return '$';
     // What is no name may be the secret itself.
     if (end === '' || !/^[A-Za-z_]\w*$/.test(name))
       bad ??= 'expected the name of a variable in ${}; write $${ for a plain ${';
-    const value = variables[name];
+    const value = Object.hasOwn(variables, name) ? variables[name] : undefined;
+    if (value !== undefined && value !== '') return value;
     // An empty variable counts as not set, as everywhere.
-    if (value === undefined || value === '') bad ??= `the variable ${name} is not set`;
-    return value ?? '';
+    bad ??= `the variable ${name} is not set`;
+    return instead;
   });
-  return bad === undefined ? { kind: 'ok', text: expanded } : { kind: 'bad', message: bad };
+  return { text: expanded, bad };
 }
 
 function readSecret(path: string, shown: string): Found {
@@ -101,14 +114,9 @@ function readSecret(path: string, shown: string): Found {
       closeSync(file);
     }
   } catch (error) {
-    return {
-      kind: 'bad',
-      message: `the file ${shown} cannot be read: ${unreadable(error)}`,
-      unreadable: true,
-    };
+    return { text: '', bad: `the file ${shown} cannot be read: ${unreadable(error)}`, unreadable: true };
   }
-  if (length > MOST_BYTES)
-    return { kind: 'bad', message: `the file ${shown} is larger than ${MOST_BYTES} bytes` };
+  if (length > MOST_BYTES) return { text: '', bad: `the file ${shown} is larger than ${MOST_BYTES} bytes` };
   const text = bytes.toString('utf8', 0, length).replace(/(\r?\n)+$/, '');
-  return text === '' ? { kind: 'bad', message: `the file ${shown} is empty` } : { kind: 'ok', text };
+  return text === '' ? { text, bad: `the file ${shown} is empty` } : { text };
 }

@@ -64,25 +64,7 @@ export function resolveLayers(
     return { kind: 'error', problems };
   }
   const config = parsed.data;
-  const plugins = options.plugins ?? NO_PLUGINS;
-  const compile = (other: Config): Compiled => {
-    const { problems: wrong, notices } = crossChecks(other, plugins);
-    const tls = readTls(other, surroundings.cwd);
-    const clients = readClients(other, surroundings.cwd);
-    const [elsewhere, bad] = partition(
-      [...tls.problems, ...clients.problems],
-      ({ unreadable }) => surroundings.lenient && unreadable,
-    );
-    if (wrong.length + bad.length > 0) return { kind: 'error', problems: [...wrong, ...bad] };
-    const remarks = elsewhere.map(({ path, message }) => `${path.join('.')}: ${message}`);
-    const settings = settingsFromConfig(other, plugins, tls, clients.settings);
-    return {
-      kind: 'ok',
-      settings,
-      notices: [...notices, ...tls.notices, ...clients.notices, ...remarks],
-      files: [...tls.files, ...clients.files],
-    };
-  };
+  const compile = compilerFor(options.plugins ?? NO_PLUGINS, surroundings);
   const compiled = compile(config);
   if (compiled.kind === 'error')
     for (const { path, message, unreadable } of compiled.problems)
@@ -100,6 +82,28 @@ export function resolveLayers(
   const notices = [...options.notices, ...unresolved, ...compiled.notices];
   const secretFiles = [...files, ...compiled.files];
   return { kind: 'ok', config, settings: compiled.settings, origins, notices, secretFiles, compile };
+}
+
+/** Checks what the keys say together, reads the files that they name, and compiles it all. */
+function compilerFor(plugins: KnownPlugins, { cwd, lenient }: Surroundings): (config: Config) => Compiled {
+  return (config) => {
+    const { problems: wrong, notices } = crossChecks(config, plugins);
+    const tls = readTls(config, cwd);
+    const clients = readClients(config, cwd);
+    const [elsewhere, bad] = partition(
+      [...tls.problems, ...clients.problems],
+      ({ unreadable }) => lenient && unreadable,
+    );
+    if (wrong.length + bad.length > 0) return { kind: 'error', problems: [...wrong, ...bad] };
+    const remarks = elsewhere.map(({ path, message }) => `${path.join('.')}: ${message}`);
+    const settings = settingsFromConfig(config, plugins, tls, clients.settings);
+    return {
+      kind: 'ok',
+      settings,
+      notices: [...notices, ...tls.notices, ...clients.notices, ...remarks],
+      files: [...tls.files, ...clients.files],
+    };
+  };
 }
 
 /** Options of the programmatic API say what they mean: there is nothing to look up. */

@@ -8,8 +8,11 @@ import { policySettings } from './policy-settings.ts';
 import { configSchema, type Config } from './schema.ts';
 import type {
   AdmissionSettings,
+  BreakerSettings,
   CacheIndexSettings,
   ClientSettings,
+  HealthSettings,
+  ListenSettings,
   LogSettings,
   RetrySettings,
   Settings,
@@ -36,18 +39,7 @@ export function settingsFromConfig(
 ): Settings {
   const defaults = workerDefaults(config);
   return {
-    listen: {
-      host: config.host,
-      port: config.port,
-      maxHeaderSize: config.max_header_size,
-      headerTimeoutMs: ms(config.header_timeout_secs),
-      bodyIdleTimeoutMs: ms(config.body_idle_timeout_secs),
-      keepAliveMs: KEEP_ALIVE_MS,
-      maxPayloadSize: config.max_payload_size,
-      maxInflightBodyBytes: config.max_inflight_body_bytes,
-      corsAllowedOrigins: config.cors_allowed_origins.map((origin) => origin.toLowerCase()),
-      tls: tls.listener,
-    },
+    listen: listenSettings(config, tls),
     metrics: config.metrics,
     log: logSettings(config),
     workers: [
@@ -66,21 +58,8 @@ export function settingsFromConfig(
     hashKey: config.hash_key,
     cacheIndex: indexSettings(config),
     retry: retrySettings(config),
-    breaker: {
-      enabled: !config.disable_circuit_breaker,
-      failureThreshold: config.circuit_breaker.failure_threshold,
-      successThreshold: config.circuit_breaker.success_threshold,
-      openMs: ms(config.circuit_breaker.timeout_duration_secs),
-      windowMs: ms(config.circuit_breaker.window_duration_secs),
-      halfOpenTrials: config.circuit_breaker.half_open_max_requests,
-    },
-    health: {
-      path: config.health_check.endpoint,
-      intervalMs: ms(config.health_check.check_interval_secs),
-      timeoutMs: ms(config.health_check.timeout_secs),
-      failureThreshold: config.health_check.failure_threshold,
-      successThreshold: config.health_check.success_threshold,
-    },
+    breaker: breakerSettings(config),
+    health: healthSettings(config),
     admission: admissionSettings(config),
     timeouts: timeoutSettings(config),
     slowStartMs: ms(config.slow_start_secs),
@@ -102,6 +81,21 @@ export function settingsFromConfig(
       maxRecords: config.decision_ring.max_records,
       maxBytes: config.decision_ring.max_bytes,
     },
+  };
+}
+
+function listenSettings(config: Config, tls: TlsMaterial): ListenSettings {
+  return {
+    host: config.host,
+    port: config.port,
+    maxHeaderSize: config.max_header_size,
+    headerTimeoutMs: ms(config.header_timeout_secs),
+    bodyIdleTimeoutMs: ms(config.body_idle_timeout_secs),
+    keepAliveMs: KEEP_ALIVE_MS,
+    maxPayloadSize: config.max_payload_size,
+    maxInflightBodyBytes: config.max_inflight_body_bytes,
+    corsAllowedOrigins: config.cors_allowed_origins.map((origin) => origin.toLowerCase()),
+    tls: tls.listener,
   };
 }
 
@@ -129,6 +123,27 @@ function indexSettings({ policy: used, cache_index: index }: Config): CacheIndex
     maxCharsPerWorker: limits.max_tree_size,
     idleTtlMs: ms(index.idle_ttl_secs),
     evictionIntervalMs: ms(limits.eviction_interval_secs),
+  };
+}
+
+function breakerSettings(config: Config): BreakerSettings {
+  return {
+    enabled: !config.disable_circuit_breaker,
+    failureThreshold: config.circuit_breaker.failure_threshold,
+    successThreshold: config.circuit_breaker.success_threshold,
+    openMs: ms(config.circuit_breaker.timeout_duration_secs),
+    windowMs: ms(config.circuit_breaker.window_duration_secs),
+    halfOpenTrials: config.circuit_breaker.half_open_max_requests,
+  };
+}
+
+function healthSettings(config: Config): HealthSettings {
+  return {
+    path: config.health_check.endpoint,
+    intervalMs: ms(config.health_check.check_interval_secs),
+    timeoutMs: ms(config.health_check.timeout_secs),
+    failureThreshold: config.health_check.failure_threshold,
+    successThreshold: config.health_check.success_threshold,
   };
 }
 

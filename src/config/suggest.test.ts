@@ -17,7 +17,7 @@ for (const [typed, meant] of [
   });
 }
 
-for (const strange of ['--enable-igw', '--x', '--', '', '-', '--prefill', 'a'.repeat(5000)]) {
+for (const strange of ['--epd-config', '--x', '--', '', '-', '--prefill', 'a'.repeat(5000)]) {
   it(`has no idea what ${JSON.stringify(strange.slice(0, 20))} could mean`, () => {
     assert.equal(nearest(strange, FLAGS), undefined);
   });

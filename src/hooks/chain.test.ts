@@ -409,9 +409,7 @@ describe('other settings', () => {
   it('open another hook where the place is another, and close what is gone', async () => {
     const { chain, opened, run, subject } = open(hookSettings('a'), hookSettings('b'));
     const moved = hookSettings('a');
-    chain.reconfigure([
-      { ...moved, source: { ...SOURCE, address: { base: 'http://else', path: '/' } } },
-    ]);
+    chain.reconfigure([{ ...moved, source: { ...SOURCE, address: { base: 'http://else', path: '/' } } }]);
     assert.deepEqual(
       opened.map(({ closed }) => closed),
       [1, 1, 0],

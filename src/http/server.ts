@@ -61,18 +61,7 @@ export class EdgeServer {
     const { onRefused, onHandshakeFailure } = events;
     this.#settings = settings;
     this.#events = events;
-    const options: ServerOptions = {
-      maxHeaderSize: settings.maxHeaderSize,
-      headersTimeout: settings.headerTimeoutMs,
-      // The body has its own idle timeout: a total limit would cut honest uploads on slow lines.
-      requestTimeout: 0,
-      connectionsCheckingInterval: Math.min(1_000, settings.headerTimeoutMs),
-      keepAliveTimeout: settings.keepAliveMs,
-      noDelay: true,
-      // Other tokens (h2c from Java and curl) are no reason to leave HTTP/1.1.
-      // Behind a request that has not been answered the socket cannot be handed over; such a handshake is a plain GET.
-      shouldUpgradeCallback: (req) => isHandshake(req) && this.#latest.get(req.socket)?.closed !== false,
-    };
+    const options = serverOptions(settings, (socket) => this.#latest.get(socket)?.closed !== false);
     const { tls, headerTimeoutMs } = settings;
     this.#tlsServer = tls && createTlsServer({ ...options, ...tlsServerOptions(tls, headerTimeoutMs) });
     this.#server = this.#tlsServer ?? createServer(options);
@@ -108,22 +97,10 @@ export class EdgeServer {
     });
     this.#server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) => {
       this.#silent.delete(socket);
-      if (this.#isOver(socket)) return;
       // Upgrades arrive on net or tls sockets; the type says Duplex for the sake of custom servers.
-      if (!(socket instanceof Socket)) {
-        socket.destroy();
-        return;
-      }
-      const objection = this.#objectionTo(socket);
-      if (objection !== undefined) {
-        this.#refused.add(socket);
-        onRefused('client_certificate_refused');
-        refuseOn(socket, 'client_certificate_refused', objection);
-        return;
-      }
-      this.#tunnels.add(socket);
-      socket.once('close', () => this.#tunnels.delete(socket));
-      void onRequest(req, responseOn(req, socket), { socket, head });
+      if (!(socket instanceof Socket)) socket.destroy();
+      else if (!this.#isOver(socket) && this.#mayTunnel(socket))
+        void onRequest(req, responseOn(req, socket), { socket, head });
     });
     this.#server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
       if (this.#isOver(socket)) return;
@@ -155,6 +132,20 @@ export class EdgeServer {
   #objectionTo(socket: Socket): string | undefined {
     const { tls } = this.#settings;
     return tls && socket instanceof TLSSocket ? objectionTo(socket, tls.clientCerts) : undefined;
+  }
+
+  /** Takes the socket over from Node, or refuses it. */
+  #mayTunnel(socket: Socket): boolean {
+    const objection = this.#objectionTo(socket);
+    if (objection === undefined) {
+      this.#tunnels.add(socket);
+      socket.once('close', () => this.#tunnels.delete(socket));
+      return true;
+    }
+    this.#refused.add(socket);
+    this.#events.onRefused('client_certificate_refused');
+    refuseOn(socket, 'client_certificate_refused', objection);
+    return false;
   }
 
   /** Whether the last answer on the connection is out or on its way: what still comes is no request. */
@@ -208,6 +199,22 @@ export class EdgeServer {
     this.#handshakes?.cut();
     for (const socket of this.#tunnels) socket.destroy();
   }
+}
+
+/** `isFree` tells whether nothing on the connection waits for an answer. */
+function serverOptions(settings: ListenSettings, isFree: (socket: Socket) => boolean): ServerOptions {
+  return {
+    maxHeaderSize: settings.maxHeaderSize,
+    headersTimeout: settings.headerTimeoutMs,
+    // The body has its own idle timeout: a total limit would cut honest uploads on slow lines.
+    requestTimeout: 0,
+    connectionsCheckingInterval: Math.min(1_000, settings.headerTimeoutMs),
+    keepAliveTimeout: settings.keepAliveMs,
+    noDelay: true,
+    // Other tokens (h2c from Java and curl) are no reason to leave HTTP/1.1.
+    // Behind a request that has not been answered the socket cannot be handed over; such a handshake is a plain GET.
+    shouldUpgradeCallback: (req) => isHandshake(req) && isFree(req.socket),
+  };
 }
 
 /** A response object on a socket that Node has handed over, for the case that the handshake is refused. */

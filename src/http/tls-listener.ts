@@ -6,7 +6,8 @@ import type { ListenerTls } from '../config/settings.ts';
 import { refuseOn } from './refusal.ts';
 
 /** Why there was no TLS connection with a client. Also a metric's label: a closed list. */
-export type HandshakeFailure = 'plain_http' | 'timeout' | 'closed' | 'refused_by_client' | 'no_common_version' | 'other';
+export type HandshakeFailure =
+  'plain_http' | 'timeout' | 'closed' | 'refused_by_client' | 'no_common_version' | 'other';
 
 /** What `https.createServer` is told; the second half of it can be changed later. */
 export function tlsServerOptions(tls: ListenerTls, handshakeTimeoutMs: number): TlsOptions {
@@ -57,7 +58,7 @@ export class Handshakes {
     // Node's own handler would answer as if it were HTTP.
     server.removeAllListeners('tlsClientError');
     server.on('tlsClientError', (error: NodeJS.ErrnoException, socket: TLSSocket) => {
-      const failure = failureOf(error);
+      const failure = handshakeFailureOf(error);
       onFailure(failure);
       const below = this.#pending.get(nameOf(socket));
       if (failure === 'plain_http' && below) tellPlainClient(below);
@@ -83,7 +84,8 @@ function tellPlainClient(socket: Duplex): void {
   refuseOn(socket, 'invalid_request', 'this port speaks HTTPS: use https://');
 }
 
-function failureOf({ code = '' }: NodeJS.ErrnoException): HandshakeFailure {
+/** By OpenSSL's and Node's codes. */
+export function handshakeFailureOf({ code = '' }: { readonly code?: string | undefined }): HandshakeFailure {
   if (code === 'ERR_SSL_HTTP_REQUEST') return 'plain_http';
   if (code === 'ERR_TLS_HANDSHAKE_TIMEOUT') return 'timeout';
   if (code === 'ECONNRESET' || code === 'EPIPE') return 'closed';

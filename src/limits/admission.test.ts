@@ -230,15 +230,20 @@ describe('the order', () => {
     first.release();
     const ticket = await ticketOf(liar1 ?? assert.fail());
     ticket.settle(1800);
-    ticket.settle(1);
+    ticket.settle(1800);
     ticket.release();
     ticket.settle(0);
     for (const other of others.slice(0, 2)) (await ticketOf(other)).release();
     assert.equal(await peek(others[2] ?? assert.fail()), 'admitted');
     assert.equal(await peek(liar2 ?? assert.fail()), 'still waiting');
+    const owing = admission.flows(1)[0]?.deficit;
+    ticket.settle(90_000);
+    assert.equal(admission.flows(1)[0]?.deficit, owing);
+    (await ticketOf(others[2] ?? assert.fail())).release();
+    assert.equal(await peek(liar2 ?? assert.fail()), 'admitted');
     assert.deepEqual(
       admission.flows(1).map(({ name, priority, waiting: count }) => [name, priority, count]),
-      [['liar', 'normal', 2]],
+      [['liar', 'normal', 1]],
     );
   });
 
@@ -344,6 +349,18 @@ describe('new settings', () => {
     assert.deepEqual([await peek(other), admission.queued], ['pushed_out', 0]);
   });
 
+  it('push out the lowest class first', async () => {
+    const { admission } = setUp({ maxConcurrent: 1 });
+    admitted(admission.enter());
+    const [low, high, normal] = (['low', 'high', 'normal'] as const).map((priority) =>
+      waiting(admission.enter(of('', priority))),
+    );
+    admission.reconfigure({ ...settings, maxConcurrent: 1, queueSize: 1 });
+    assert.deepEqual(await Promise.all([low, high, normal].map((one) => peek(one ?? assert.fail()))), [
+      ...['pushed_out', 'still waiting', 'pushed_out'],
+    ]);
+  });
+
   it('count the deadline from when the wait began', async () => {
     const { admission, clock } = setUp({ maxConcurrent: 1 });
     admitted(admission.enter());
@@ -381,6 +398,8 @@ describe('new settings', () => {
     assert.equal(count(), 1);
     admission.reconfigure(rate(undefined));
     assert.equal(count(), 50);
+    admission.reconfigure({ ...rate(10), maxConcurrent: 1000 });
+    assert.equal(count(), 10);
   });
 
   it('wake those for whom only a token was lacking', async () => {

@@ -134,7 +134,6 @@ export class Admission {
   reconfigure(settings: AdmissionSettings): void {
     this.#settings = settings;
     this.#bucket.reconfigure(settings.ratePerSecond);
-    this.#disarm();
     this.#admitWaiting();
     while (this.#arrivals.size > settings.queueSize) {
       const waiter = this.#queue.leastEntitled;
@@ -259,7 +258,7 @@ class PlaceInside implements Ticket {
   settle(tokens: number): void {
     const bill = this.#bill;
     this.#bill = undefined;
-    if (this.#held) bill?.settle(tokens);
+    bill?.settle(tokens);
   }
 
   release(): boolean {

@@ -35,12 +35,13 @@ export class Allowance {
     return this.#left;
   }
 
-  /** Other limits from now on. What has been spent stays spent. */
+  /** Other limits from now on. What has been spent stays spent; a debt does not grow by it, and is not forgiven. */
   reconfigure(most: number, perSecond: number): void {
-    const spent = this.#most - this.left;
+    const { left } = this;
+    const spent = this.#most - left;
     this.#most = most;
     this.#perSecond = perSecond;
-    this.#left = most - Math.min(spent, most);
+    this.#left = Math.max(most - spent, Math.min(left, 0));
   }
 
   /** False, and nothing is spent, when there is not enough. */

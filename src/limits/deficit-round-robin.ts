@@ -122,10 +122,10 @@ export class DeficitRoundRobin<W> {
     return { waiter: seat.waiter, charge };
   }
 
-  /** False when the seat had been left before. */
-  leave(seat: Seat<W>): boolean {
+  /** Idempotent. */
+  leave(seat: Seat<W>): void {
     const { flow, link } = seat;
-    if (link === undefined || flow.lengthNode === undefined) return false;
+    if (link === undefined || flow.lengthNode === undefined) return;
     const wasFirst = flow.seats.first === seat;
     flow.seats.remove(link);
     seat.link = undefined;
@@ -135,7 +135,6 @@ export class DeficitRoundRobin<W> {
       this.#lengths.moved(flow.lengthNode);
       if (wasFirst) this.#retime(flow);
     }
-    return true;
   }
 
   /** The turn really took so many tokens. */

@@ -25,14 +25,9 @@ export interface QueuedFlow extends FlowState {
 /** Who waits, and in which order: class by class, and within a class by deficit round robin over the flows. */
 export class FairQueue<W> {
   readonly #classes: ReadonlyMap<PriorityClass, DeficitRoundRobin<W>>;
-  #size = 0;
 
   constructor(clock: Clock) {
     this.#classes = new Map(PRIORITY_CLASSES.map((priority) => [priority, new DeficitRoundRobin(clock)]));
-  }
-
-  get size(): number {
-    return this.#size;
   }
 
   sizeOf(priority: PriorityClass): number {
@@ -50,9 +45,8 @@ export class FairQueue<W> {
   add({ flow, priority }: Standing, waiter: W, tokens: () => number): () => void {
     const order = this.#orderOf(priority);
     const seat = order.add(flow, waiter, tokens);
-    this.#size += 1;
     return () => {
-      if (order.leave(seat)) this.#size -= 1;
+      order.leave(seat);
     };
   }
 
@@ -61,7 +55,6 @@ export class FairQueue<W> {
     for (const order of this.#classes.values()) {
       const turn = order.take();
       if (turn === undefined) continue;
-      this.#size -= 1;
       const { waiter, charge } = turn;
       return { waiter, bill: charge && { settle: (tokens) => order.settle(charge, tokens) } };
     }

@@ -22,10 +22,9 @@ export class RateBucket {
   /** Another rate from now on. What is in the bucket stays, as far as it fits; from no rate to one it is full. */
   reconfigure(ratePerSecond: number | undefined): void {
     this.#refill();
-    const had = this.#ratePerSecond !== undefined;
-    this.#ratePerSecond = ratePerSecond;
     this.#capacity = capacityOf(ratePerSecond);
-    this.#level = had ? Math.min(this.#level, this.#capacity) : this.#capacity;
+    if (this.#ratePerSecond === undefined) this.#level = this.#capacity;
+    this.#ratePerSecond = ratePerSecond;
     this.#refilledAt = this.#clock.now();
   }
 

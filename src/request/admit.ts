@@ -77,6 +77,8 @@ function settle(
   switch (outcome.kind) {
     case 'admitted':
       hold(arrival, outcome.ticket);
+      // It left in the moment it was let in: no worker need hear of it.
+      if (arrival.client.gone) throw new RouterError('client_closed', 'the client left the queue');
       return;
     case 'pushed_out':
       rt.metrics.queuePushedOutTotal.with(priority).inc();

@@ -71,7 +71,17 @@ export function identify(
     idFromClient: given !== undefined,
     startedAt: rt.clock.now(),
     decision: newDecision(rt, requestId, method, match.endpoint.route),
-    times: { bodyRead: 0, dispatched: 0, head: 0, hooksMs: 0, prepareMs: 0, queueMs: 0, backoffMs: 0, waitMs: 0, givenUpMs: 0 },
+    times: {
+      bodyRead: 0,
+      dispatched: 0,
+      head: 0,
+      hooksMs: 0,
+      prepareMs: 0,
+      queueMs: 0,
+      backoffMs: 0,
+      waitMs: 0,
+      givenUpMs: 0,
+    },
     releases: [],
     client: new ClientWatch(res),
   };

@@ -3,7 +3,7 @@ import { RouterError, type ErrorCode } from '../base/errors.ts';
 import { normalisePath, originForm, pathOf } from '../http/normalise-path.ts';
 import type { HashKey, Policy } from '../routing/policy.ts';
 import { EXCLUSION_NAMES } from '../routing/policy.ts';
-import { ANYBODY } from './caller.ts';
+import { ANYBODY, callerOf, type Caller } from './caller.ts';
 import { describeCandidates, roundScore, type CandidateTable } from './candidates.ts';
 import type { CandidateRecord, Decision, DecisionMethod } from './decision.ts';
 import { matchEndpoint, type Endpoint, type Match } from './endpoints.ts';
@@ -23,6 +23,8 @@ export interface DryRunRequest {
   /** Flat list of names and values. */
   readonly headers: readonly string[];
   readonly body: Buffer;
+  /** The name of the tenant that makes it; undefined for anybody. */
+  readonly tenant: string | undefined;
   /** Another policy than the one in use; it has no memory of its own. */
   readonly policy: PolicySettings | undefined;
 }
@@ -97,7 +99,7 @@ export async function dryRun(
   const about = (): DryRunAsked => ({ ...asked(endpoint, source.decision), ...hooksLeftOut(rt, request) });
   try {
     const read = understand(rt, source, request.body);
-    const resolved = resolveModel(rt, source, ANYBODY, read);
+    const resolved = resolveModel(rt, source, callerNamed(rt, request.tenant), read);
     const call = request.policy ? { ...resolved, policy: trial(request.policy) } : resolved;
     const ready =
       call.policy.prepare && !staysWithOwner(rt, call)
@@ -110,6 +112,11 @@ export async function dryRun(
   } finally {
     for (const release of source.releases) release();
   }
+}
+
+function callerNamed(rt: Runtime, name: string | undefined): Caller {
+  const tenant = name === undefined ? undefined : rt.clients.tenants.named(name);
+  return tenant ? callerOf(tenant.access) : ANYBODY;
 }
 
 function outcomeOf(rt: Runtime, about: DryRunAsked, call: Call): DryRun {
@@ -125,11 +132,7 @@ function outcomeOf(rt: Runtime, about: DryRunAsked, call: Call): DryRun {
   };
 }
 
-function choiceOf(
-  plan: Preview,
-  { margin }: CandidateTable,
-  hashKey: HashKey | undefined,
-): DryRunChoice {
+function choiceOf(plan: Preview, { margin }: CandidateTable, hashKey: HashKey | undefined): DryRunChoice {
   const { predictedCachedTokens, predictedTtftMs, promptTokens } = plan;
   const fallback = fallbackOf(plan);
   return {

@@ -51,6 +51,8 @@ export interface Endpoint {
   readonly open?: true;
   /** Which tokens a request takes as far as can be told beforehand; absent: what the answer says, if it does. */
   readonly tokens?: 'prompt' | 'prompt_and_answer';
+  /** Knows OpenAI's `stream_options`: a stream says what it took when asked for it. */
+  readonly streamOptions?: true;
 }
 
 export interface EndpointRow extends Endpoint {
@@ -116,8 +118,8 @@ const GENERATES = { tokens: 'prompt_and_answer' } as const;
 const READS = { tokens: 'prompt' } as const;
 
 const ROWS: readonly EndpointRow[] = [
-  inference('/v1/chat/completions', chatPrompt, GENERATES),
-  inference('/v1/completions', completionPrompt, GENERATES),
+  inference('/v1/chat/completions', chatPrompt, { ...GENERATES, streamOptions: true }),
+  inference('/v1/completions', completionPrompt, { ...GENERATES, streamOptions: true }),
   inference('/v1/embeddings', inputPrompt, READS),
   inference('/v1/responses', responsesPrompt, { ...GENERATES, resource: 'create' }),
   stored(['GET'], '/v1/responses/{id}'),

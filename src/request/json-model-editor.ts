@@ -46,6 +46,8 @@ export class JsonModelEditor implements ResponseEditor {
     const out: Buffer[] = [];
     let from = 0;
     for (let at = 0; at < chunk.length && this.#state !== 'done'; at += 1) {
+      // Long texts, instructions for one, may stand before the name.
+      if (this.#state === 'string' && !this.#escaped) at = nextOfString(chunk, at);
       const before = this.#state;
       this.#step(chunk[at] ?? 0);
       // The opening quote goes, and everything up to the closing one.
@@ -117,6 +119,13 @@ export class JsonModelEditor implements ResponseEditor {
     else if (this.#state === 'key' && isModel(this.#key)) this.#state = 'value';
     else this.#state = 'between';
   }
+}
+
+/** Index of the next byte that means something in a string: its end or an escape; the last byte where there is none. */
+function nextOfString(chunk: Buffer, from: number): number {
+  let at = from;
+  while (at < chunk.length - 1 && chunk[at] !== QUOTE && chunk[at] !== BACKSLASH) at += 1;
+  return at;
 }
 
 function isModel(key: string): boolean {

@@ -112,7 +112,7 @@ function version(rt: Runtime): LocalAnswer {
   return json(200, { version: versions.length === 1 ? versions[0] : versions, router_version: VERSION });
 }
 
-function serverInfo(rt: Runtime): LocalAnswer {
+function serverInfo(rt: Runtime, caller: Caller): LocalAnswer {
   const show = rt.settings.exposeRoutingHeaders;
   const now = rt.clock.now();
   return json(200, {
@@ -126,15 +126,18 @@ function serverInfo(rt: Runtime): LocalAnswer {
       ...(show && worker.health.reason !== undefined ? { reason: worker.health.reason } : {}),
       circuit_breaker: worker.breaker.state(now),
       version: rt.versionOf(worker) ?? null,
-      models: [...worker.models],
+      models: [...worker.models].filter((model) => caller.mayUse(model)),
       load: rt.ledger.running(worker.slot),
     })),
   });
 }
 
 /** One entry per model; `model_path` is the first one's root, where older clients look. */
-function modelInfo(rt: Runtime): LocalAnswer {
-  const known = rt.registry.modelCards().filter(isObject);
+function modelInfo(rt: Runtime, caller: Caller): LocalAnswer {
+  const known = rt.registry
+    .modelCards()
+    .filter(isObject)
+    .filter((card) => caller.mayUse(cardId(card)));
   const first = known[0];
   return json(200, {
     model_path: first?.['root'] ?? first?.['id'] ?? null,

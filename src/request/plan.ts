@@ -86,8 +86,7 @@ function pickWorker(rt: Runtime, call: Call, pool: PoolView, peek: boolean): Pic
   if (pool.eligible === 0) return undefined;
   const { policy, ask } = call;
   const { prepared } = call;
-  const choice =
-    peek && policy.peek ? policy.peek(ask, pool, prepared) : policy.choose(ask, pool, prepared);
+  const choice = peek && policy.peek ? policy.peek(ask, pool, prepared) : policy.choose(ask, pool, prepared);
   if (choice.kind === 'none') return undefined;
   return { method: 'policy', reason: choice.reason, index: choice.index, choice };
 }

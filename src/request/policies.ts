@@ -114,6 +114,11 @@ export class Policies {
     return this.#index;
   }
 
+  /** Whether the model may make a difference to the policy. */
+  get several(): boolean {
+    return this.#several;
+  }
+
   policyFor(model: string): Policy {
     if (!this.#several) return this.#default.policy;
     const entry = this.#entries.get(model);

@@ -11,7 +11,7 @@ import type { Arrival } from './arrival.ts';
 import { RequestAsk, type AskSource } from './ask.ts';
 import type { Decision } from './decision.ts';
 import type { Endpoint } from './endpoints.ts';
-import { inspectsBodies } from './inspects-bodies.ts';
+import { inspectsBodies, refusesDuplicates } from './inspects-bodies.ts';
 import { hooksApply } from './hooks-apply.ts';
 import type { Runtime } from './runtime.ts';
 import { readWorkerFilters } from './worker-filters.ts';
@@ -81,7 +81,9 @@ export async function readCall(rt: Runtime, arrival: Arrival): Promise<Call> {
 
 /** A form's model may stand behind its file: where the model matters, the form is read whole first. */
 function passesThrough(rt: Runtime, { body }: Endpoint): boolean {
-  return body === 'opaque' || (body === 'form' && rt.registry.servesAlike && !inspectsBodies(rt.settings));
+  if (body !== 'form') return body === 'opaque';
+  const modelMatters = rt.settings.gateway || rt.policies.several || inspectsBodies(rt.settings);
+  return rt.registry.servesAlike && !modelMatters;
 }
 
 /** The answer has begun, so the request will not be sent again: its body and what was read of it are let go. */
@@ -132,7 +134,7 @@ function opaqueCall(rt: Runtime, source: CallSource, body: Buffer | StreamedBody
 function formCall(rt: Runtime, source: CallSource, bytes: Buffer): Call {
   const type = headerOf(source.req.rawHeaders, 'content-type') ?? '';
   const parts = formFields(bytes, type);
-  if (inspectsBodies(rt.settings) && repeatsDecidingFormField(parts)) throw duplicateField();
+  if (refusesDuplicates(rt.settings) && repeatsDecidingFormField(parts)) throw duplicateField();
   const model = fieldText(bytes, parts, 'model') ?? '';
   const stream = fieldText(bytes, parts, 'stream') === 'true';
   note(source.decision, model, stream);
@@ -151,8 +153,8 @@ function jsonCall(rt: Runtime, source: CallSource, bytes: Buffer): Call {
   const json = withoutBom(bytes);
   const { fields, rawPrompt }: Fields =
     json.length > PARSE_LIMIT_BYTES
-      ? scanFields(json, inspectsBodies(rt.settings))
-      : { fields: parseFields(json, inspectsBodies(rt.settings)) };
+      ? scanFields(json, refusesDuplicates(rt.settings))
+      : { fields: parseFields(json, refusesDuplicates(rt.settings)) };
   const model = typeof fields['model'] === 'string' ? fields['model'] : '';
   const stream = fields['stream'] === true;
   const { endpoint } = source;

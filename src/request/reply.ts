@@ -86,6 +86,8 @@ function outcomeOf(error: RouterError): Arrival['decision']['outcome'] {
   if (error.spec.source === 'worker') return 'worker_broken';
   return error.code === 'internal' ||
     error.code === 'deadline_exceeded' ||
+    error.code === 'hook_failed' ||
+    error.code === 'hook_timeout' ||
     error.code === 'no_worker_available' ||
     error.code === 'worker_removed'
     ? 'router_error'

@@ -66,6 +66,7 @@ const EVENTS: readonly (readonly [before: string, after: string])[] = [
     'data: {"response":{"inner":{"model":"llama"}}}\n\n',
     'data: {"response":{"inner":{"model":"llama"}}}\n\n',
   ],
+  ['data: {"a":1}\ndata: {"model":"llama"}\n\n', 'data: {"a":1}\ndata: {"model":"llama"}\n\n'],
   ['data: {"a":1,\ndata: "model":"llama"}\n\n', 'data: {"a":1,\ndata: "model":"llama"}\n\n'],
 ];
 

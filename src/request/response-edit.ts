@@ -187,7 +187,10 @@ function dataOf(event: Buffer): { start: number; end: number } | undefined {
   return found;
 }
 
-/** The last chunk of a stream with `include_usage`: no choices, and the usage. */
+/**
+ * The last chunk of a stream with `include_usage`: no choices, and the usage. The others have `"usage":null` then, which
+ * stays: every client that knows of usage knows of it.
+ */
 function isUsageOnly(json: Buffer): boolean {
   if (!json.includes('"usage"')) return false;
   const members = findMembers(json, ['choices', 'usage']) ?? [];

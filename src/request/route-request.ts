@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { identify, type Arrival } from './arrival.ts';
+import { askForUsage } from './ask-for-usage.ts';
 import { authenticate } from './authenticate.ts';
 import { answerLocally } from './local-answers.ts';
 import { answerPreflight, guardRoute } from './guard-route.ts';
@@ -36,7 +37,8 @@ export async function routeRequest(
     const asked = await readCall(rt, arrival);
     arrival.times.bodyRead = rt.clock.now();
     const resolved = resolveModel(rt, arrival, caller, asked);
-    const call = await runHooks(rt, arrival, caller, resolved, deadline);
+    const checked = await runHooks(rt, arrival, caller, resolved, deadline);
+    const call = askForUsage(rt, arrival, checked);
     reserveTokens(rt, arrival, call);
     await waitForTurn(rt, arrival, caller, call, deadline);
     rt.retryBudget.onRequest();

@@ -34,7 +34,13 @@ function setUp(size: number) {
   const registry = new WorkerRegistry({ clock, ledger: new LoadLedger(clock), breaker, health, slowStartMs });
   const workers = Array.from({ length: size }, (_, index) => {
     const id = `w${String(index)}`;
-    const worker = registry.add({ baseUrl: id, rank: undefined, id, apiKey: undefined, traits: DEFAULT_TRAITS });
+    const worker = registry.add({
+      baseUrl: id,
+      rank: undefined,
+      id,
+      apiKey: undefined,
+      traits: DEFAULT_TRAITS,
+    });
     registry.reportCheck(worker, true);
     return worker;
   });
@@ -57,6 +63,49 @@ function setUp(size: number) {
 function states(view: PoolView): readonly (string | undefined)[] {
   return Array.from(view.mask, (exclusion) => EXCLUSION_NAMES[exclusion]);
 }
+
+describe('filters', () => {
+  const filtered = (minPriority: number, maxCost: number) => {
+    const { registry, clock, worker, failing } = setUp(4);
+    const traits = [
+      [10, 1],
+      [60, 1],
+      [60, 3],
+      [90, 0.5],
+    ] as const;
+    for (const [index, [priority, cost]] of traits.entries())
+      registry.setTraits(worker(index), { ...DEFAULT_TRAITS, priority, cost });
+    const options = {
+      tried: new Set<number>(),
+      now: clock.now(),
+      slowStartMs,
+      filters: { minPriority, maxCost },
+    };
+    return { worker, registry, failing, view: () => viewPool(registry.membersFor(''), options) };
+  };
+
+  it('leave out workers of a lower priority or a higher cost, and say which it was', () => {
+    assert.deepEqual(states(filtered(60, 1).view()), ['priority', 'eligible', 'cost', 'eligible']);
+    assert.deepEqual(states(filtered(-Infinity, 0.5).view()), ['cost', 'cost', 'cost', 'eligible']);
+    assert.equal(filtered(91, Infinity).view().eligible, 0);
+  });
+
+  it('name what the request does not want before the state it is in', () => {
+    const { worker, registry, view } = filtered(60, Infinity);
+    registry.reportCheck(worker(0), false);
+    worker(1).draining = true;
+    assert.deepEqual(states(view()), ['priority', 'draining', 'eligible', 'eligible']);
+  });
+
+  it('hold also where circuits alone keep all wanted workers away', () => {
+    const { failing, view } = filtered(61, Infinity);
+    failing(0);
+    failing(3);
+    const seen = view();
+    assert.deepEqual(states(seen), ['priority', 'priority', 'priority', 'eligible']);
+    assert.equal(seen.failedOpen, true);
+  });
+});
 
 describe('the mask', () => {
   it('says who is excluded and why', () => {

@@ -52,6 +52,50 @@ function setUp(...ids: string[]) {
   return { clock, ledger, registry, events, workers, list, idsFor };
 }
 
+describe('models before they are told', () => {
+  const claiming = (modelId: string) => ({ ...spec('w'), traits: { ...DEFAULT_TRAITS, modelId } });
+
+  it('are those that the worker was registered for, with a card, until it tells its own', () => {
+    const { registry, list, idsFor } = setUp();
+    const worker = registry.add(claiming('m'));
+    assert.deepEqual([idsFor('m'), registry.knows('m'), [...registry.models]], [['w'], true, ['m']]);
+    assert.deepEqual(registry.modelCards(), [
+      { id: 'm', object: 'model', owned_by: 'vllm', root: 'm', parent: null },
+    ]);
+    list(worker, 'other');
+    assert.deepEqual([registry.knows('m'), registry.membersFor('m').listed], [false, false]);
+    assert.deepEqual([...registry.models], ['other']);
+  });
+
+  it('leave with the worker', () => {
+    const { registry } = setUp();
+    registry.remove(registry.add(claiming('m')));
+    assert.deepEqual([registry.knows('m'), registry.models.size, registry.modelCards()], [false, 0, []]);
+  });
+
+  it('are known while a worker for them is on its way', () => {
+    const { registry, idsFor } = setUp('a');
+    const [one, two] = [registry.announce('m'), registry.announce('m')];
+    assert.deepEqual([registry.knows('m'), registry.membersFor('m').listed], [true, false]);
+    assert.deepEqual(idsFor('m'), ['a']);
+    one();
+    one();
+    assert.equal(registry.knows('m'), true);
+    two();
+    assert.equal(registry.knows('m'), false);
+  });
+
+  it('stay known while all their workers are unhealthy', () => {
+    const { registry, workers, list } = setUp('a');
+    const [worker] = workers;
+    list(worker, 'm');
+    assert.ok(worker);
+    registry.reportCheck(worker, true);
+    for (let i = 0; i < 3; i += 1) registry.reportCheck(worker, false);
+    assert.deepEqual([worker.health.healthy, registry.knows('m')], [false, true]);
+  });
+});
+
 describe('membership', () => {
   it('replaces the list of workers, never changes it', () => {
     const { registry, workers, events } = setUp('a', 'b');

@@ -11,6 +11,7 @@ import type { PolicySettings } from '../../src/config/settings.ts';
 import { EXCLUDED } from '../../src/routing/policy.ts';
 import type { Ask, Policy, PolicyDeps, Pool } from '../../src/routing/policy.ts';
 import { POLICIES, createPolicy, type PolicyName } from '../../src/routing/policies/index.ts';
+import { examplePlugin } from '../support/plugins.ts';
 import { FakeFleet, askFor, dispatch, prompt } from '../support/pool.ts';
 
 fc.configureGlobal({ seed: 7 });
@@ -51,7 +52,8 @@ class Bench {
       clock: this.fleet.clock,
       random: seededRandom(seed),
     };
-    this.policy = createPolicy(settings, deps);
+    // A plugin's policy has to keep all this by itself: nothing is left to its fallback.
+    this.policy = createPolicy(settings, deps, ({ message }) => assert.fail(message));
   }
 
   send(ask: Ask, pool: Pool, options: { hold?: boolean } = {}): number {
@@ -77,7 +79,17 @@ for (const name of Object.keys(POLICIES) as PolicyName[]) {
   }
 }
 
-function suite(name: PolicyName, settings: PolicySettings): void {
+const EXAMPLE = (await examplePlugin('least-recently-used')).policies?.['least_recently_used'];
+assert.ok(EXAMPLE);
+const plugin: PolicySettings = {
+  ...{ type: 'plugin', name: 'least_recently_used', plugin: EXAMPLE, parameters: { maxRunning: 64 } },
+  ...{ fallback: { type: 'random' }, timeoutMs: 50, overrunMs: 10 },
+};
+describe('the policy of a plugin', () => {
+  suite('least_recently_used', plugin);
+});
+
+function suite(name: string, settings: PolicySettings): void {
   it('bears its name', () => {
     assert.equal(new Bench(settings).policy.name, name);
   });

@@ -9,7 +9,9 @@ import { adminOf, type AdminAnswer, type AdminCall } from './admin.ts';
 import { startFleet, type Fleet, type FleetOptions } from './fleet.ts';
 
 /** What a file says, the simulated workers aside. */
-export type FileConfig = Omit<ConfigInput, 'policy'> & { readonly policy?: ConfigInput['policy'] | string };
+export interface FileConfig extends Omit<ConfigInput, 'policy'> {
+  readonly policy?: unknown;
+}
 
 /** A router that was started from a configuration file. */
 export interface FileFleet extends Fleet {

@@ -20,10 +20,13 @@ export interface FleetOptions {
   /** The router's clock and chance, where a test turns them itself; the workers keep real time. */
   readonly clock?: VirtualClock;
   readonly random?: Random;
+  /** As if it had been started from a file, which always says the same. */
+  readonly reloadable?: boolean;
   /** In the place of `router`: the configuration, and where it is read again. */
-  readonly load?: (
-    workers: readonly SimWorker[],
-  ) => Extract<ReturnType<typeof configFromOptions>, { kind: 'ok' }> & {
+  readonly load?: (workers: readonly SimWorker[]) => Extract<
+    ReturnType<typeof configFromOptions>,
+    { kind: 'ok' }
+  > & {
     readonly source?: AppDeps['source'];
   };
   /** Wait until every simulated worker is healthy; default true. */
@@ -62,7 +65,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   const own = ownPlugins(options.router ?? {});
   if (own.problems.length > 0) throw new Error(own.problems.join('\n'));
   const { settings, config, source }: ReturnType<NonNullable<FleetOptions['load']>> =
-    options.load?.(workers) ?? resolve(options, workers, own);
+    options.load?.(workers) ?? withSource(options, workers, own);
   const app = new App(settings, {
     log,
     config,
@@ -98,6 +101,16 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
     stop: () => (stopped ??= stop()),
     [Symbol.asyncDispose]: () => (stopped ??= stop()),
   };
+}
+
+function withSource(
+  options: FleetOptions,
+  workers: readonly SimWorker[],
+  own: ReturnType<typeof ownPlugins>,
+): ReturnType<NonNullable<FleetOptions['load']>> {
+  const resolved = resolve(options, workers, own);
+  if (options.reloadable !== true) return resolved;
+  return { ...resolved, source: { file: 'router.yaml', files: [], reread: () => resolved } };
 }
 
 function resolve(
@@ -158,6 +171,7 @@ function assertNothingLeaked(app: App): void {
   assert.equal(ledger.openLeases, 0, 'leases left behind');
   assert.equal(admission.inFlight, 0, 'admission tickets left behind');
   assert.equal(admission.queued, 0, 'requests left in the queue');
+  assert.equal(app.runtime.workerWait.size, 0, 'requests left waiting for a worker');
   assert.equal(bodyBytes.held, 0, 'request bytes still counted as held');
   for (const worker of registry.workers) {
     assert.equal(ledger.own(worker.slot), 0, `running requests left on ${worker.id}`);

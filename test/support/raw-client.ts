@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { connect as connectTls, type ConnectionOptions } from 'node:tls';
 
 /** A response as it was on the wire. */
 export interface RawResponse {
@@ -25,6 +26,13 @@ export class RawClient implements AsyncDisposable {
   static async connect(port: number): Promise<RawClient> {
     const socket = connect({ port, host: '127.0.0.1', noDelay: true });
     await once(socket, 'connect');
+    return new RawClient(socket);
+  }
+
+  /** The same over TLS; `options` are those of `tls.connect`. */
+  static async connectTls(port: number, options: ConnectionOptions): Promise<RawClient> {
+    const socket = connectTls({ port, host: '127.0.0.1', ...options });
+    await once(socket, 'secureConnect');
     return new RawClient(socket);
   }
 

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
-import { createServer as createTlsServer } from 'node:https';
+import { createServer as createTlsServer, type ServerOptions } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { startFleet, type Fleet, type FleetOptions } from './fleet.ts';
@@ -27,7 +27,8 @@ export interface ScriptedWorkerOptions {
   /** Path in front of every route. */
   readonly prefix?: string;
   readonly socketPath?: string;
-  readonly tls?: { readonly key: string; readonly cert: string };
+  /** Options of `https.createServer`. */
+  readonly tls?: ServerOptions;
   /** Answers before the body has been read; the request is not recorded. */
   readonly onHead?: RequestListener;
   readonly onUpgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
@@ -43,6 +44,10 @@ export interface ScriptedWorker extends AsyncDisposable {
   /** The probes, oldest first. */
   readonly probes: readonly Received[];
   answer: Script;
+  /** Connections so far, with or without a request on them. */
+  readonly connections: number;
+  /** Gives new connections another certificate. */
+  renew(tls: ServerOptions): void;
 }
 
 /** Starts one on a free port of the loopback; by default it answers 200 with a small JSON object. */
@@ -72,10 +77,13 @@ export async function startScriptedWorker(
   };
   // The router's limits are what is tested.
   const limits = { maxHeaderSize: 1024 * 1024 };
-  const server = tls ? createTlsServer({ ...limits, ...tls }, onRequest) : createServer(limits, onRequest);
+  const tlsServer = tls && createTlsServer({ ...limits, ...tls }, onRequest);
+  const server = tlsServer ?? createServer(limits, onRequest);
+  let connections = 0;
   server.maxHeadersCount = 0;
   const sockets = new Set<Duplex>();
   server.on('connection', (socket: Duplex) => {
+    connections += 1;
     sockets.add(socket);
     socket.on('error', () => undefined);
   });
@@ -97,6 +105,10 @@ export async function startScriptedWorker(
     },
     probes,
     answer,
+    get connections() {
+      return connections;
+    },
+    renew: (changed) => tlsServer?.setSecureContext(changed),
     async [Symbol.asyncDispose]() {
       const closed = once(server, 'close');
       server.close();

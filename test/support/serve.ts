@@ -21,6 +21,6 @@ export async function serve(t: TestContext, flags: readonly string[]): Promise<S
     [LAUNCHER, '--port', '0', '--no-metrics', '--log-format', 'json', ...flags],
     { cwd: ROOT },
   );
-  const [, url = '', port = ''] = await program.printed(/"url":"(http:\/\/127\.0\.0\.1:(\d+))"/);
+  const [, url = '', port = ''] = await program.printed(/"url":"(https?:\/\/127\.0\.0\.1:(\d+))"/);
   return { program, url, port: Number(port) };
 }

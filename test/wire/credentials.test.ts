@@ -68,6 +68,26 @@ test('a worker’s own key goes before the common one, and to nobody else', asyn
   assert.ok(second.probes.every(({ headers }) => headers.authorization === 'Bearer common'));
 });
 
+test('a key for the beginning of a URL goes to every worker below it, and to no other port', async () => {
+  await using first = await startScriptedWorker(undefined, { models: ['a'], prefix: '/team/a' });
+  await using second = await startScriptedWorker(undefined, { models: ['b'] });
+  const otherPort = second.url.slice(0, -1);
+  await using fleet = await startRouter([first, second], {
+    router: {
+      apiKey: 'common',
+      workerApiKeys: { [first.url.replace('/a', '')]: 'of-the-team', [otherPort]: 'of-another-port' },
+    },
+  });
+  for (const model of ['a', 'b'])
+    await fetch(`${fleet.url}/v1/completions`, {
+      method: 'POST',
+      headers: CLIENT,
+      body: JSON.stringify({ model, prompt: 'hi' }),
+    });
+  assert.equal(first.last.headers.authorization, 'Bearer of-the-team');
+  assert.equal(second.last.headers.authorization, 'Bearer common');
+});
+
 test('a client’s credentials reach only those workers that have no key of their own', async () => {
   await using keyed = await startScriptedWorker(undefined, { models: ['a'] });
   await using open = await startScriptedWorker(undefined, { models: ['b'] });

@@ -1,6 +1,6 @@
 /** A check that another route, method or form of body gets around is none: hooks see whatever could carry a prompt. */
 import assert from 'node:assert/strict';
-import { describe, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { ENDPOINTS } from '../../src/request/endpoints.ts';
 import { post } from '../support/chat.ts';
 import { startFleet, type Fleet } from '../support/fleet.ts';
@@ -22,29 +22,34 @@ async function guarded(
   options: Parameters<typeof startRouter>[1] = {},
   hookOptions: object = {},
 ): Promise<Guarded> {
-  const hook = await startHook();
-  const worker = await startScriptedWorker(undefined, {
-    onUpgrade: (_, socket) => {
-      socket.end('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
-    },
-  });
-  const fleet = await startRouter([worker], {
-    ...options,
-    router: { ...options.router, preRoutingHooks: [{ name: 'guard', url: hook.url, ...hookOptions }] },
-  });
-  return {
-    ...{ worker, hook, fleet },
-    async [Symbol.asyncDispose]() {
-      await fleet.stop();
-      await hook[Symbol.asyncDispose]();
-      await worker[Symbol.asyncDispose]();
-    },
-  };
+  await using starting = new AsyncDisposableStack();
+  const hook = starting.use(await startHook());
+  const worker = starting.use(
+    await startScriptedWorker(undefined, {
+      onUpgrade: (_, socket) => {
+        socket.end('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+      },
+    }),
+  );
+  const fleet = starting.use(
+    await startRouter([worker], {
+      ...options,
+      router: { ...options.router, preRoutingHooks: [{ name: 'guard', url: hook.url, ...hookOptions }] },
+    }),
+  );
+  const started = starting.move();
+  return { worker, hook, fleet, [Symbol.asyncDispose]: () => started.disposeAsync() };
 }
 
 const inference = ENDPOINTS.filter(({ class: kind }) => kind === 'inference');
 
 describe('every route of the table', () => {
+  let all: Guarded;
+  before(async () => {
+    all = await guarded();
+  });
+  after(() => all[Symbol.asyncDispose]());
+
   test('is there', () => {
     assert.ok(inference.length > 15);
     assert.ok(ENDPOINTS.every(({ class: kind }) => kind === 'inference' || kind === 'local'));
@@ -54,26 +59,31 @@ describe('every route of the table', () => {
     for (const path of paths)
       for (const method of methods.filter((name) => name !== 'GET' && name !== 'HEAD'))
         test(`is looked at: ${method} ${path} (${kind})`, async () => {
-          await using all = await guarded();
           const { fleet, hook, worker } = all;
           for (const stream of [false, true]) {
             const body = JSON.stringify({ model: 'sim-model', stream, prompt: 'secret', input: 'secret' });
             const url = fleet.url + path.replace('{id}', 'resp_1');
-            const send = (): Promise<Response> =>
-              fetch(url, { method, body, headers: { 'content-type': 'application/json' } });
+            const id = `${method} ${path} ${stream}`;
+            const headers = { 'content-type': 'application/json', 'x-request-id': id };
+            const send = (): Promise<Response> => fetch(url, { method, body, headers });
+            const before = worker.received.length;
             hook.answer = { action: 'reject', reason: 'seen' };
             const refused = await send();
             assert.equal(refused.status, 403);
             assert.equal(refused.headers.get(HOOKS), 'guard:rejected');
             await refused.text();
-            assert.equal(hook.last.body.toString(), body);
-            assert.equal(hook.last.headers['x-vllm-router-route'], (await fleet.decision()).route);
-            assert.equal(worker.received.length, stream ? 1 : 0);
+            const { route } = await fleet.decision(({ request_id: one }) => one === id);
+            assert.deepEqual(
+              [hook.last.body.toString(), hook.last.headers['x-vllm-router-route']],
+              [body, route],
+            );
+            assert.equal(worker.received.length, before);
             hook.answer = ALLOW;
             const allowed = await send();
             assert.equal(allowed.status, 200);
             assert.equal(allowed.headers.get(HOOKS), 'guard');
             await allowed.text();
+            assert.equal(worker.last.body.toString(), body);
           }
         });
 });

@@ -69,7 +69,7 @@ describe('a request that hooks allow', () => {
         ...{ model: got['x-vllm-router-model'], key: got.authorization, zone: got['x-zone'] },
         ...{
           agent: got['user-agent'],
-          trace: got.traceparent,
+          trace: got['traceparent'],
           cookie: got.cookie,
           tenant: got['x-vllm-tenant'],
         },

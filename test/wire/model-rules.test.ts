@@ -361,3 +361,42 @@ test('exact aliases are listed with the card of the model behind them', async ()
   const [target, , alias] = data;
   assert.deepEqual(alias, { ...target, id: 'gpt-4', root: 'llama' });
 });
+
+test('policy and prefix index go by the model that serves, whatever name was asked for', async () => {
+  await using fleet = await startFleet({
+    workers: [{ models: ['llama', 'other'] }, { models: ['llama', 'other'] }],
+    router: {
+      policy: 'least_work',
+      modelRules: [...ALIAS, { match: 'alias', rewrite: 'other' }],
+      modelPolicies: { other: 'round_robin' },
+    },
+  });
+  const messages = [{ role: 'user', content: 'The same long beginning. '.repeat(100) }];
+  const ask = async (model: string): Promise<void> => {
+    const response = await chat(fleet, { model, messages });
+    assert.equal(response.status, 200);
+    await response.text();
+  };
+  await ask('llama');
+  await ask('gpt-4');
+  const { predicted_cached_tokens: cached, policy } = await fleet.decision();
+  assert.ok((cached ?? 0) > 400, `${cached} tokens`);
+  assert.equal(policy, 'least_work');
+  await ask('alias');
+  assert.equal((await fleet.decision(({ model }) => model === 'other')).policy, 'round_robin');
+});
+
+test('a model that a rule names is a metric label, listed or not', async () => {
+  await using worker = await startScriptedWorker((response) => {
+    response.writeHead(200, { 'content-type': 'application/json' });
+    response.end('{"model":"unlisted","usage":{"prompt_tokens":3,"completion_tokens":1}}');
+  });
+  await using fleet = await startRouter([worker], {
+    router: { modelRules: [{ match: 'gpt-4', rewrite: 'unlisted' }] },
+  });
+  for (const model of ['gpt-4', 'made-up']) await (await chat(fleet, { model })).text();
+  await fleet.decision(({ model }) => model === 'made-up');
+  const metrics = await scrape(fleet);
+  assert.equal(metrics.value('vllm_router_prompt_tokens_total', { model: 'unlisted' }), 3);
+  assert.equal(metrics.value('vllm_router_prompt_tokens_total', { model: 'other' }), 3);
+});

@@ -86,10 +86,11 @@ export class GuardedPolicy implements Policy {
     const plugin = this.#plugin;
     if (!plugin?.observe || this.#disabled) return;
     const seen = event.type === 'dispatched' ? { ...event, ask: this.#views.ask(event.ask) } : event;
+    // An async function fits the type, and its rejection would end the process.
+    const watched: { observe?(event: PolicyEvent): unknown } = plugin;
     const startedAt = this.#clock.now();
     try {
-      // An async function fits the type, and its rejection would end the process.
-      this.#absorb(plugin.observe(seen) as unknown, 'observe');
+      this.#absorb(watched.observe?.(seen), 'observe');
     } catch (error) {
       this.#failed('threw', 'observe threw', error);
     }
@@ -176,7 +177,9 @@ export class GuardedPolicy implements Policy {
   }
 
   #peek(ask: Ask, pool: Pool, prepared: unknown): Choice | PluginFailure {
-    const answer = this.#ask(this.#plugin?.peek ? 'peek' : 'choose', ask, pool, prepared);
+    const answer = this.#plugin?.peek
+      ? this.#ask('peek', ask, pool, prepared)
+      : this.#ask('choose', ask, pool, prepared);
     return answer.kind === 'failed' ? answer.cause : answer.choice;
   }
 

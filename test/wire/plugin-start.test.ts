@@ -1,0 +1,57 @@
+/** Plugins from the command line: loaded before anything else, told, and refused in one line. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { run } from '../programs.ts';
+import { CHAT, chat } from '../support/chat.ts';
+import { LAUNCHER, ROOT, serve } from '../support/serve.ts';
+import { startScriptedWorker } from '../support/scripted-worker.ts';
+
+const dir = mkdtempSync(join(tmpdir(), 'vllm-router-plugin-start-'));
+after(() => {
+  rmSync(dir, { recursive: true, force: true });
+});
+
+const EXAMPLE = join(ROOT, 'examples/plugins/least-recently-used.ts');
+
+function router(...args: readonly string[]) {
+  return run(process.execPath, [LAUNCHER, ...args], { cwd: dir });
+}
+
+test('a configuration is checked with its plugins, and they are named', async () => {
+  writeFileSync(
+    join(dir, 'good.yaml'),
+    `plugins: [${EXAMPLE}]\npolicy: {type: least_recently_used, max_running: 3}\n`,
+  );
+  const checked = await router('config', 'check', 'good.yaml');
+  assert.deepEqual(
+    [checked.status, checked.stdout, checked.stderr],
+    [0, `good.yaml: valid\nplugin ${EXAMPLE}: policy least_recently_used\n`, ''],
+  );
+  const printed = await router('config', 'print', '--config-file', 'good.yaml');
+  assert.match(printed.stdout, /^ {2}max_running: 3 +# good\.yaml:2$/m);
+});
+
+test('a plugin that cannot be used ends the start with one line and exit code 2', async () => {
+  writeFileSync(join(dir, 'bad.mjs'), 'export default { apiVersion: 9 };');
+  const started = await router('--worker-urls', 'http://127.0.0.1:1', '--plugins', './bad.mjs');
+  assert.equal(started.status, 2);
+  assert.match(
+    started.stderr,
+    /^vllm-router: --plugins: \.\/bad\.mjs is written for the plugin API version 9; [^\n]*\n$/,
+  );
+  assert.equal((await router('config', 'check', 'gone.yaml')).status, 2);
+});
+
+test('the server routes by the plugin that a flag names', async (t) => {
+  await using worker = await startScriptedWorker();
+  const flags = ['--worker-urls', worker.url, '--plugins', EXAMPLE, '--policy', 'least_recently_used'];
+  const { url, program } = await serve(t, flags);
+  await program.printed(/"policy":"least_recently_used".*vllm-router listens/);
+  await program.printed(/worker serves these models/);
+  const response = await chat({ url }, { model: CHAT.model });
+  assert.equal(response.headers.get('x-vllm-router-policy'), 'least_recently_used');
+  await response.text();
+});

@@ -1,0 +1,246 @@
+/** Which models a tenant may use, whatever the route; what it sees of others; whose stored responses it may read. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { chat, CHAT, post } from '../support/chat.ts';
+import type { Fleet } from '../support/fleet.ts';
+import { startRouter, startScriptedWorker, type Script } from '../support/scripted-worker.ts';
+
+const MODELS = ['llama-8b', 'llama-70b', 'qwen-7b'];
+const KEYS = [
+  { name: 'all', key: 'sk-all' },
+  { name: 'llama', key: 'sk-llama', allowedModels: ['llama-*'] },
+  { name: 'one', key: 'sk-one', allowedModels: ['llama-8b', 'small'] },
+  { name: 'llamas', key: 'sk-llamas', allowedModels: ['llama-*', 'qwen-7b'] },
+] as const;
+
+const as = (name: string, more: Record<string, string> = {}): RequestInit => ({
+  headers: { authorization: `Bearer sk-${name}`, ...more },
+});
+
+async function startModels(models: readonly string[] = MODELS, more: object = {}, answer?: Script) {
+  const worker = await startScriptedWorker(answer, { models });
+  const fleet = await startRouter([worker], { router: { apiKeys: KEYS, ...more } });
+  return {
+    fleet,
+    worker,
+    async [Symbol.asyncDispose]() {
+      await fleet[Symbol.asyncDispose]();
+      await worker[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function outcome(response: Response): Promise<[number, string | undefined]> {
+  const text = await response.text();
+  const body = (text.startsWith('{') ? JSON.parse(text) : {}) as { error?: { code?: string } };
+  return [response.status, body.error?.code];
+}
+
+const REFUSED = [403, 'model_not_allowed'];
+
+test('exact names, beginnings of names, and everything', async () => {
+  await using models = await startModels();
+  const { fleet } = models;
+  const cases: readonly (readonly [tenant: string, model: string, status: number])[] = [
+    ['all', 'qwen-7b', 200],
+    ['all', 'unlisted', 200],
+    ['llama', 'llama-8b', 200],
+    ['llama', 'llama-70b', 200],
+    ['llama', 'llama-unlisted', 200],
+    ['llama', 'qwen-7b', 403],
+    ['llama', 'Llama-8b', 403],
+    ['llama', 'llama', 403],
+    ['one', 'llama-8b', 200],
+    ['one', 'llama-8b2', 403],
+    ['one', ' llama-8b', 403],
+  ];
+  for (const [tenant, model, status] of cases)
+    assert.equal((await chat(fleet, { model }, as(tenant))).status, status, `${tenant} ${model}`);
+  const refused = await chat(fleet, { model: 'qwen-7b' }, as('llama'));
+  const { error } = (await refused.json()) as { error: { message: string; type: string; param: string } };
+  assert.match(error.message, /"qwen-7b" is not allowed/);
+  assert.deepEqual([error.type, error.param], ['permission_error', 'model']);
+});
+
+test('on every route that carries a model', async () => {
+  await using models = await startModels();
+  const { fleet, worker } = models;
+  const bodies: Readonly<Record<string, object>> = {
+    '/v1/chat/completions': CHAT,
+    '/v1/completions': { prompt: 'hi' },
+    '/v1/embeddings': { input: 'hi' },
+    '/v1/responses': { input: 'hi' },
+    '/v1/messages': CHAT,
+    '/v1/messages/count_tokens': CHAT,
+    '/v1/rerank': { query: 'a', documents: ['b'] },
+    '/rerank': { query: 'a', documents: ['b'] },
+    '/v1/score': { text_1: 'a', text_2: 'b' },
+    '/classify': { input: 'hi' },
+    '/pooling': { input: 'hi' },
+    '/tokenize': { prompt: 'hi' },
+    '/detokenize': { tokens: [1] },
+    '/generate': { prompt: 'hi' },
+    '/inference/v1/generate': { token_ids: [1] },
+  };
+  for (const [path, body] of Object.entries(bodies)) {
+    const ask = (model: string): Promise<Response> => post(fleet, path, { ...body, model }, as('llama'));
+    assert.equal((await ask('qwen-7b')).status, 403, path);
+    assert.equal((await ask('llama-8b')).status, 200, path);
+  }
+  assert.ok(worker.received.every(({ body }) => !body.includes('qwen')));
+});
+
+test('in a form, however large: it is held to be read', async () => {
+  await using models = await startModels();
+  const upload = (model: string, bytes: number): Promise<Response> => {
+    const form = new FormData();
+    form.set('file', new Blob([new Uint8Array(bytes)]), 'a.wav');
+    form.set('model', model);
+    const init = { method: 'POST', body: form, ...as('llama') };
+    return fetch(`${models.fleet.url}/v1/audio/transcriptions`, init);
+  };
+  for (const bytes of [10, 3_000_000]) {
+    assert.deepEqual(await outcome(await upload('qwen-7b', bytes)), REFUSED);
+    assert.equal((await upload('llama-8b', bytes)).status, 200);
+  }
+});
+
+test('a body too large to parse', async () => {
+  await using models = await startModels();
+  const messages = [{ role: 'user', content: 'x'.repeat(2_000_000) }];
+  assert.deepEqual(
+    await outcome(await chat(models.fleet, { messages, model: 'qwen-7b' }, as('llama'))),
+    REFUSED,
+  );
+  assert.equal((await chat(models.fleet, { messages, model: 'llama-8b' }, as('llama'))).status, 200);
+});
+
+test('without a model: only who may use all that it could reach', async () => {
+  await using models = await startModels();
+  const { fleet } = models;
+  const nameless = { model: undefined };
+  const odd: readonly object[] = [
+    nameless,
+    { model: '' },
+    { model: 7 },
+    { model: null },
+    { model: ['llama-8b'] },
+  ];
+  for (const fields of odd) {
+    assert.deepEqual(await outcome(await chat(fleet, fields, as('llama'))), REFUSED, JSON.stringify(fields));
+    assert.equal((await chat(fleet, fields, as('llamas'))).status, 200);
+    assert.equal((await chat(fleet, fields, as('all'))).status, 200);
+  }
+  // The router does not look into bodies of routes that it does not know.
+  for (const path of ['/v1/images/generations', '/v1/models/qwen-7b', '/v1/chat/completions/render']) {
+    const method = path.includes('models') ? 'GET' : 'POST';
+    const init = method === 'GET' ? { method } : { method, body: '{"model":"qwen-7b"}' };
+    const ask = (tenant: string) => fetch(fleet.url + path, { ...init, ...as(tenant) });
+    assert.deepEqual(await outcome(await ask('llama')), REFUSED, path);
+    assert.equal((await ask('all')).status, 200, path);
+  }
+  await using single = await startModels(['llama-8b']);
+  assert.equal((await chat(single.fleet, nameless, as('one'))).status, 200);
+  assert.equal((await fetch(`${single.fleet.url}/v1/models/llama-8b`, as('one'))).status, 200);
+});
+
+test('a name for another model: both must be allowed', async () => {
+  await using models = await startModels(MODELS, {
+    modelRules: [
+      { match: 'small', rewrite: 'llama-8b' },
+      { match: 'llama-fast', rewrite: 'qwen-7b' },
+    ],
+  });
+  const { fleet } = models;
+  assert.equal((await chat(fleet, { model: 'small' }, as('one'))).status, 200);
+  // The name it asks for is not allowed, although the model behind it is.
+  assert.deepEqual(await outcome(await chat(fleet, { model: 'small' }, as('llama'))), REFUSED);
+  // The name is allowed, the model behind it is not.
+  assert.deepEqual(await outcome(await chat(fleet, { model: 'llama-fast' }, as('llama'))), REFUSED);
+  assert.equal((await chat(fleet, { model: 'llama-fast' }, as('llamas'))).status, 200);
+});
+
+test('the lists of models show what may be used', async () => {
+  await using models = await startModels(MODELS, { modelRules: [{ match: 'small', rewrite: 'llama-8b' }] });
+  const listed = async (tenant: string): Promise<string[]> => {
+    const response = await fetch(`${models.fleet.url}/v1/models`, as(tenant));
+    const { data } = (await response.json()) as { data: { id: string }[] };
+    return data.map(({ id }) => id);
+  };
+  assert.deepEqual(await listed('all'), [...MODELS, 'small']);
+  assert.deepEqual(await listed('llama'), ['llama-8b', 'llama-70b']);
+  assert.deepEqual(await listed('one'), ['llama-8b', 'small']);
+  for (const path of ['/get_model_info', '/get_server_info'])
+    assert.ok(!(await (await fetch(models.fleet.url + path, as('llama'))).text()).includes('qwen'), path);
+});
+
+test('a suggestion names no model that may not be used', async () => {
+  await using models = await startModels(MODELS, { unknownModel: 'reject' });
+  const [, code] = await outcome(await chat(models.fleet, { model: 'llama-80b' }, as('llama')));
+  assert.equal(code, 'model_not_found');
+  const response = await chat(models.fleet, { model: 'qwen-70' }, as('llama'));
+  assert.equal(response.status, 403);
+  assert.ok(!(await response.text()).includes('qwen-7b'));
+});
+
+const store: Script = (response, { url, body }) => {
+  const id =
+    /^\/v1\/responses\/(resp_\w+)/.exec(url)?.[1] ??
+    `resp_${body.length}x${Math.random().toString(36).slice(2)}`;
+  response
+    .writeHead(200, { 'content-type': 'application/json' })
+    .end(JSON.stringify({ id, object: 'response', output: [] }));
+};
+
+async function createResponse(fleet: Fleet, tenant: string, fields: object = {}): Promise<string> {
+  const response = await post(
+    fleet,
+    '/v1/responses',
+    { model: 'llama-8b', input: 'hi', ...fields },
+    as(tenant),
+  );
+  assert.equal(response.status, 200);
+  return ((await response.json()) as { id: string }).id;
+}
+
+test('a stored response is its tenant’s alone, to read, cancel, delete and go on from', async () => {
+  await using models = await startModels(MODELS, {}, store);
+  const { fleet, worker } = models;
+  const id = await createResponse(fleet, 'llama');
+  const before = worker.received.length;
+  const uses = [
+    ['GET', ''],
+    ['GET', '/input_items'],
+    ['POST', '/cancel'],
+    ['DELETE', ''],
+  ] as const;
+  for (const [method, rest] of uses) {
+    const response = await fetch(`${fleet.url}/v1/responses/${id}${rest}`, { method, ...as('all') });
+    assert.deepEqual(await outcome(response), [404, 'response_not_found'], method + rest);
+  }
+  const encoded = await fetch(`${fleet.url}/v1/responses/${id.replace('r', '%72')}`, as('all'));
+  assert.equal(encoded.status, 404);
+  const continued = await post(
+    fleet,
+    '/v1/responses',
+    { model: 'llama-8b', input: 'and?', previous_response_id: id },
+    as('all'),
+  );
+  assert.deepEqual(await outcome(continued), [404, 'response_not_found']);
+  assert.equal(worker.received.length, before);
+  // The owner, also after others have tried.
+  for (const [method, rest] of uses)
+    assert.equal(
+      (await fetch(`${fleet.url}/v1/responses/${id}${rest}`, { method, ...as('llama') })).status,
+      200,
+      method + rest,
+    );
+  await createResponse(fleet, 'llama', { previous_response_id: id });
+});
+
+test('who reads a response that the router does not know does not own it thereby', async () => {
+  await using models = await startModels(MODELS, {}, store);
+  const { fleet } = models;
+  for (const tenant of ['all', 'llama', 'all'])
+    assert.equal((await fetch(`${fleet.url}/v1/responses/resp_unknown`, as(tenant))).status, 200);
+});
