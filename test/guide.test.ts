@@ -23,11 +23,12 @@ import { createPolicy } from '../src/routing/policies/index.ts';
 import { chat } from './support/chat.ts';
 import { startFleet, type Fleet, type FleetOptions } from './support/fleet.ts';
 import { askFor, dispatch, FakeFleet } from './support/pool.ts';
+import { authority } from './support/self-signed.ts';
 import { blocksOf, commandsOf, ROOT, type Block, type Command } from './support/pages.ts';
 
 const GUIDES = [
   ...['first-route', 'policies', 'reliability', 'observability', 'operate'],
-  ...['workers-api', 'admin', 'gateway', 'model-rules', 'plugins', 'reload', 'hooks', 'tenants'],
+  ...['workers-api', 'admin', 'gateway', 'model-rules', 'plugins', 'reload', 'security', 'hooks', 'tenants', 'fair-queue'],
 ].map((name) => `docs/guide/${name}.md`);
 /** Pages whose commands are looked at; the rest of the simulator's page is its own tests' business. */
 const WITH_COMMANDS = [...GUIDES, 'docs/guide/sim.md', 'README.md'];
@@ -219,10 +220,28 @@ async function startEmptyGateway(page: string): Promise<Fleet> {
   return { ...fleet, workers, stop, [Symbol.asyncDispose]: stop };
 }
 
+const SECURITY = 'docs/guide/security.md';
+
+/** The certificates that its curl lines name. */
+function tlsRouter(): FleetOptions['router'] {
+  const ca = authority();
+  const file = (name: string, text: string): string => {
+    writeFileSync(join(scratch, name), text);
+    return join(scratch, name);
+  };
+  const [server, client] = [ca.issue(), ca.issue()];
+  file('client.crt', client.cert);
+  file('client.key', client.key);
+  return {
+    ...{ sslCertfile: file('server.crt', server.cert), sslKeyfile: file('server.key', server.key) },
+    ...{ sslCaCerts: file('ca.pem', ca.cert), sslCertReqs: 'optional' },
+  };
+}
+
 /** The addresses of the pages, replaced by those of a running fleet. */
 function onFleet(text: string, fleet: Fleet): string {
   return text
-    .replace(/http:\/\/127\.0\.0\.1:(30000|3000)\b/g, fleet.url)
+    .replace(/https?:\/\/127\.0\.0\.1:(30000|3000)\b/g, fleet.url)
     .replace('http://127.0.0.1:29000/metrics', fleet.metricsUrl)
     .replace(/http:\/\/127\.0\.0\.1:800(\d)/g, (_, digit) => fleet.workers[Number(digit) % 2]?.url ?? '')
     .replace("from 'vllm-router'", `from '${pathToFileURL(join(ROOT, 'src/index.ts')).href}'`)

@@ -106,9 +106,7 @@ const stats = route({
           open: jobs.filter(isOpen).length,
           failed: jobs.filter(({ state }) => state.name === 'failed').length,
         },
-        cache_index: policies.index
-          ? { entries: policies.index.entries, bytes: policies.index.bytes }
-          : null,
+        cache_index: policies.index ? { entries: policies.index.entries, bytes: policies.index.bytes } : null,
         config: configView(context.loaded()),
         state_file: stateFile ? { path: stateFile.path, error: stateFile.failure ?? null } : null,
         ...(tenants.length > 0 ? { tenants: { count: tenants.length, entries: tenants } } : {}),

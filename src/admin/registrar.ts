@@ -142,9 +142,7 @@ export class Registrar {
 
   registrationOf(worker: Worker): Registration {
     const { baseUrl, rank, apiKey } = worker.spec;
-    return (
-      this.#asked.get(worker.id) ?? { address: { baseUrl, rank }, ...traitsOf(worker.traits), apiKey }
-    );
+    return this.#asked.get(worker.id) ?? { address: { baseUrl, rank }, ...traitsOf(worker.traits), apiKey };
   }
 
   isFromApi(worker: Worker): boolean {
@@ -258,7 +256,8 @@ export class Registrar {
     for (const spec of specs) this.#asked.set(spec.id, rankOf(registration, spec));
     const { modelId } = registration;
     // Its model is no unknown one meanwhile.
-    if (modelId !== undefined) void this.jobs.ended(submitted.job).then(this.#deps.registry.announce(modelId));
+    if (modelId !== undefined)
+      void this.jobs.ended(submitted.job).then(this.#deps.registry.announce(modelId));
     onChange();
     return submitted;
   }

@@ -138,7 +138,9 @@ const listWorkers = route({
           draining_count: z.int(),
           total_workers: z.int(),
           healthy_workers: z.int(),
-          total_models: z.int().meta({ description: 'Names that workers list, aliases and adapters included' }),
+          total_models: z
+            .int()
+            .meta({ description: 'Names that workers list, aliases and adapters included' }),
           total_load: z.number(),
           by_type: z.strictObject({ regular: z.int(), prefill: z.literal(0), decode: z.literal(0) }),
         }),

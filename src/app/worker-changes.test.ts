@@ -80,6 +80,12 @@ describe('workerChanges', () => {
     assert.deepEqual(again, NOTHING);
   });
 
+  it('leaves alone what came in some other way', () => {
+    const bench = new Bench([spec('a')]);
+    bench.registry.add(spec('discovered'));
+    assert.deepEqual(bench.to([spec('a')]), NOTHING);
+  });
+
   it('takes ranks for what they are: neither of them is the server as a whole', () => {
     const ranks = [spec('a@0'), spec('a@1')];
     assert.deepEqual(new Bench(ranks).to(ranks), NOTHING);

@@ -1,14 +1,24 @@
 import type { Clock } from './clock.ts';
 
 const TOO_MANY = 3;
-/** A pause of the garbage collector now and then must not add up to a verdict over weeks. */
+/**
+ * What the code measured can do nothing about (a pause of the garbage collector, a process that the system lets wait) must
+ * not add up to a verdict, however long it runs and however often it is called.
+ */
 const WINDOW_MS = 60_000;
+const WINDOW_CALLS = 300;
+
+interface Overrun {
+  readonly at: number;
+  readonly call: number;
+}
 
 /** How often something that must return at once did not, of late. */
 export class Overruns {
   readonly #limitMs: number;
   readonly #clock: Clock;
-  #recent: number[] = [];
+  #calls = 0;
+  #recent: Overrun[] = [];
 
   constructor(limitMs: number, clock: Clock) {
     this.#limitMs = limitMs;
@@ -19,12 +29,14 @@ export class Overruns {
   note(startedAt: number): number | undefined {
     const now = this.#clock.now();
     const took = now - startedAt;
+    const call = ++this.#calls;
     if (took <= this.#limitMs) return undefined;
-    this.#recent = [...this.#recent.filter((at) => now - at < WINDOW_MS), now].slice(-TOO_MANY);
+    const recent = this.#recent.filter((one) => now - one.at < WINDOW_MS && call - one.call < WINDOW_CALLS);
+    this.#recent = [...recent, { at: now, call }].slice(-TOO_MANY);
     return took;
   }
 
-  /** True from the third overrun within a minute on, until one has been forgotten. */
+  /** Whether the overrun noted last was the third within a minute and 300 calls. */
   get tooMany(): boolean {
     return this.#recent.length >= TOO_MANY;
   }

@@ -65,7 +65,7 @@ export const hookEntry = z.strictObject({
   ),
   overrun_ms: field(
     z.number().positive().max(60_000).default(10),
-    'Of a plugin: what runs at once and takes longer is an overrun; the third within a minute ends the use of the plugin.',
+    'Of a plugin: what runs at once and takes longer is an overrun; the third within a minute and 300 calls ends the use of the plugin.',
   ),
   timeout_ms: field(milliseconds().default(200), 'For the whole answer.'),
   on_error: field(

@@ -82,7 +82,7 @@ const commonKeys = {
     flags: [],
     env: false,
     about:
-      'What runs at once and takes longer is an overrun; the third within a minute ends the use of the plugin.',
+      'What runs at once and takes longer is an overrun; the third within a minute and 300 calls ends the use of the plugin.',
   }),
 };
 

@@ -31,6 +31,8 @@ function configPage(): string {
     'In variables, the items of lists are separated by commas or spaces, those of mappings are `name=value`; an empty variable counts as not set. ' +
       'Variables that Kubernetes makes for a Service called `vllm-router` (`VLLM_ROUTER_PORT=tcp://...` and the like) are ignored with a line in the log. ' +
       '`--env-file FILE` reads variables from a file; real ones go before it. `VLLM_ROUTER_CONFIG_FILE` names the YAML file.',
+    'Secrets may be references: `${VAR}` for an environment variable, `file:/path` for the content of a file, `$$` for a dollar sign: ' +
+      '[certificates and keys](../guide/security.md#keys-out-of-the-file).',
     'Sections may be given in part; `policy` may be a name instead of a mapping. Durations take fractions. ' +
       '`vllm-router config check FILE` validates a file, `vllm-router config print` shows what is in effect and where it came from, ' +
       '`vllm-router config schema` writes the JSON schema for editors.',

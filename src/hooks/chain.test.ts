@@ -393,6 +393,23 @@ describe('many requests at once', () => {
   });
 });
 
+describe('while one call tries whether a hook is back', () => {
+  it('nobody waits for a place behind it', async () => {
+    const breaker = { ...hookSettings('x').breaker, failureThreshold: 1 };
+    const { clock, hook, run } = open(hookSettings('a', { maxConcurrent: 2, timeoutMs: 60_000, breaker }));
+    const hanging = run();
+    const failing = run();
+    hook('a').calls[1]?.answer({ action: 'error', message: 'down', blame: 'hook' });
+    await failing;
+    clock.advance(5_000);
+    const trial = run();
+    assert.equal(hook('a').calls.length, 3, 'both places are taken');
+    assert.deepEqual(await run(), { kind: 'passed' });
+    for (const call of hook('a').calls) call.answer(ALLOW);
+    await Promise.all([hanging, trial]);
+  });
+});
+
 describe('other settings', () => {
   it('keep what is learnt of a hook with the same name and place, and take effect', async () => {
     const { chain, hook, opened, run } = open(hookSettings('a', { onError: 'block' }));

@@ -14,8 +14,6 @@ export function tlsServerOptions(tls: ListenerTls, handshakeTimeoutMs: number): 
   return {
     ...secureContextOptions(tls),
     handshakeTimeout: handshakeTimeoutMs,
-    // As for plain connections: a client may end its side and still wait for the answer.
-    allowHalfOpen: true,
     noDelay: true,
     ALPNProtocols: ['http/1.1'],
     requestCert: tls.clientCerts !== 'none',

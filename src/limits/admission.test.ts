@@ -232,14 +232,17 @@ describe('the order', () => {
     ticket.settle(1800);
     ticket.settle(1800);
     ticket.release();
-    ticket.settle(0);
     for (const other of others.slice(0, 2)) (await ticketOf(other)).release();
     assert.equal(await peek(others[2] ?? assert.fail()), 'admitted');
     assert.equal(await peek(liar2 ?? assert.fail()), 'still waiting');
     const owing = admission.flows(1)[0]?.deficit;
     ticket.settle(90_000);
     assert.equal(admission.flows(1)[0]?.deficit, owing);
-    (await ticketOf(others[2] ?? assert.fail())).release();
+    const released = await ticketOf(others[2] ?? assert.fail());
+    released.release();
+    released.settle(90_000);
+    assert.equal(admission.flows(9).find(({ name }) => name === 'other')?.waiting, 1);
+    assert.ok((admission.flows(9).find(({ name }) => name === 'other')?.deficit ?? -1e9) > -10_000);
     assert.equal(await peek(liar2 ?? assert.fail()), 'admitted');
     assert.deepEqual(
       admission.flows(1).map(({ name, priority, waiting: count }) => [name, priority, count]),

@@ -25,12 +25,12 @@ function make(more: Partial<TenantSettings> = {}): { clock: VirtualClock; tenant
 
 function visit(entry: Visit | OverLimit): Visit {
   assert.equal(entry.kind, 'admitted');
-  return entry as Visit;
+  return entry;
 }
 
 function reserved(entry: Reservation | OverLimit): Reservation {
   assert.equal(entry.kind, 'reserved');
-  return entry as Reservation;
+  return entry;
 }
 
 describe('a tenant', () => {

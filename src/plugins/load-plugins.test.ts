@@ -224,20 +224,20 @@ describe("a plugin's policy in the configuration", () => {
   it('has its own parameters and those of every plugin', async () => {
     const dir = folder(
       files(
-        'policy:\n  type: mine\n  window: 7\n  theta: 2\n  timeout_ms: 5\n  overrun_ms: 0.5\n  fallback: {type: least_work, theta: 1}\n',
+        'policy:\n  type: mine\n  window: 7\n  theta: 2\n  load_check_interval_secs: 9\n  timeout_ms: 5\n  overrun_ms: 0.5\n  fallback: {type: least_work, theta: 1}\n',
       ),
     );
     const { settings, config, origins } = await good(dir);
     assert.ok(settings.policy.type === 'plugin');
     const { plugin: _plugin, ...rest } = settings.policy;
     assert.deepEqual(rest, {
-      ...{ type: 'plugin', name: 'mine', parameters: { window: 7, theta: 2 } },
+      ...{ type: 'plugin', name: 'mine', parameters: { window: 7, theta: 2, load_check_interval_secs: 9 } },
       ...{ fallback: { type: 'least_work', theta: 1 }, timeoutMs: 5, overrunMs: 0.5 },
     });
     const printed = printConfig(config, origins);
     assert.match(printed, /^ {2}window: 7 +# router\.yaml:4$/m);
     assert.match(printed, /^ {2}theta: 2 +# router\.yaml:5$/m);
-    assert.match(printed, /^ {2}timeout_ms: 5 +# router\.yaml:6$/m);
+    assert.match(printed, /^ {2}timeout_ms: 5 +# router\.yaml:7$/m);
   });
 
   it('falls back to the default policy unless another is named', async () => {

@@ -1,4 +1,4 @@
-import type { Ask, Choice, Policy, PolicyDeps, Pool } from '../routing/policy.ts';
+import type { Ask, Choice, Policy, PolicyDeps, PolicyEvent, Pool } from '../routing/policy.ts';
 
 /** The version of what is in this file. It rises when a plugin written for the former one would break. */
 export const PLUGIN_API_VERSION = 1;
@@ -51,7 +51,7 @@ export interface PluginPolicy<Knowledge = unknown> {
   /** What `choose` would answer, for a request that will not be sent. Needed where `choose` itself remembers something. */
   peek?(ask: Ask, pool: Pool, knowledge: Knowledge): Choice;
   /** Told of every attempt that is sent, whoever chose its worker, and of every worker that left. */
-  observe?: Policy['observe'];
+  observe?(event: PolicyEvent): void;
 }
 
 export interface HookPlugin<Parameters = unknown> extends Configured<Parameters> {

@@ -5,13 +5,9 @@ import type { Call } from './read-call.ts';
 import { HEADER_MAX_COST, HEADER_WORKER_PRIORITY } from './worker-filters.ts';
 
 /** Says what keeps the workers away: `none of the 3 workers for model "m" can take the request (2 unhealthy, 1 draining)`. */
-export function noWorker(
-  { key, members, mask }: PoolView,
-  { filters }: Pick<Call, 'filters'>,
-): RouterError {
+export function noWorker({ key, members, mask }: PoolView, { filters }: Pick<Call, 'filters'>): RouterError {
   const what = key === '' ? '' : ` for model ${JSON.stringify(key.slice(0, LONGEST_SHOWN))}`;
-  if (members.length === 0)
-    return new RouterError('no_worker_available', `no worker${what} is registered`);
+  if (members.length === 0) return new RouterError('no_worker_available', `no worker${what} is registered`);
   const counts = new Map<number, number>();
   for (const exclusion of mask) counts.set(exclusion, (counts.get(exclusion) ?? 0) + 1);
   const low = counts.get(EXCLUDED.priority) ?? 0;
@@ -24,7 +20,10 @@ export function noWorker(
     ];
     return new RouterError('no_worker_matches', `${who} matches the request (${why.join(', ')})`);
   }
-  const why = Array.from(counts, ([state, count]) => `${count} ${(EXCLUSION_NAMES[state] ?? '').replace('_', ' ')}`);
+  const why = Array.from(
+    counts,
+    ([state, count]) => `${count} ${(EXCLUSION_NAMES[state] ?? '').replace('_', ' ')}`,
+  );
   return new RouterError('no_worker_available', `${who} can take the request (${why.join(', ')})`);
 }
 

@@ -147,6 +147,11 @@ describe('which policy a model has', () => {
     assert.equal(it.policies.policyFor('m'), it.policies.default);
     it.registry.setTraits(worker, { ...DEFAULT_TRAITS, labels: { policy: 'least_work' } });
     assert.equal(it.name('m'), 'least_work');
+    // The first label there is.
+    const other = bench();
+    const plain = other.join('w', ['m']);
+    other.bench.registry.setTraits(plain, { ...DEFAULT_TRAITS, labels: { policy: 'least_work' } });
+    assert.equal(other.bench.name('m'), 'least_work');
   });
 });
 

@@ -274,12 +274,10 @@ export class Policies {
   }
 
   #dropUnused(): void {
-    const wanted = [
-      ...this.#overrides.values(),
-      ...this.#configured.settings,
-      ...this.#hints.settings,
-    ];
-    this.#shared = this.#shared.filter(({ settings }) => wanted.some((one) => isDeepStrictEqual(one, settings)));
+    const wanted = [...this.#overrides.values(), ...this.#configured.settings, ...this.#hints.settings];
+    this.#shared = this.#shared.filter(({ settings }) =>
+      wanted.some((one) => isDeepStrictEqual(one, settings)),
+    );
     // It would be filled with every request for nobody, and be stale when somebody looks again.
     if (![...this.#instances()].some(({ policy }) => policy.needs.cache)) this.#index = undefined;
   }

@@ -36,7 +36,8 @@ export class PolicyHints {
   }
 
   changed({ type, worker }: RegistryEvent): void {
-    if (type === 'traits') this.#count = this.#registry.workers.filter((one) => hintOf(one) !== undefined).length;
+    if (type === 'traits')
+      this.#count = this.#registry.workers.filter((one) => hintOf(one) !== undefined).length;
     else if (hintOf(worker) === undefined) return;
     else if (type === 'joined') this.#count += 1;
     else if (type === 'left') this.#count -= 1;
@@ -56,14 +57,18 @@ export class PolicyHints {
     return [...worker.models].flatMap((model) => {
       const heard = this.#heard(model);
       if (!heard || heard.hint === hint) return [];
-      return [`labels.policy: ${hint} has no effect on ${model}: ${heard.worker.id} came first with ${heard.hint}`];
+      return [
+        `labels.policy: ${hint} has no effect on ${model}: ${heard.worker.id} came first with ${heard.hint}`,
+      ];
     });
   }
 
   noticesOfLabels(labels: Readonly<Record<string, string>>): readonly string[] {
     const hint = labels[LABEL];
     if (hint === undefined || this.#settingsOf(hint)) return [];
-    return [`labels.policy: there is no policy ${JSON.stringify(hint.slice(0, 64))}; the label has no effect`];
+    return [
+      `labels.policy: there is no policy ${JSON.stringify(hint.slice(0, 64))}; the label has no effect`,
+    ];
   }
 
   #heard(model: string): { readonly worker: Worker; readonly hint: string } | undefined {

@@ -77,10 +77,10 @@ test('without a key, and with a wrong one: 401 in the dialect of the route, and 
   assert.ok(!body.error.message.includes('sk-blu'));
   assert.equal((await chat(fleet, {}, bearer(''))).status, 401);
   assert.ok(fleet.workers.every(({ seen }) => seen.every(({ method }) => method === 'GET')));
-  const { sum, value } = await scrape(fleet);
-  assert.equal(value('vllm_router_auth_failures_total', { reason: 'missing_api_key' }), 2);
-  assert.equal(value('vllm_router_auth_failures_total', { reason: 'invalid_api_key' }), 1);
-  assert.equal(sum('vllm_router_tenant_requests_total'), 0);
+  const metrics = await scrape(fleet);
+  assert.equal(metrics.value('vllm_router_auth_failures_total', { reason: 'missing_api_key' }), 2);
+  assert.equal(metrics.value('vllm_router_auth_failures_total', { reason: 'invalid_api_key' }), 1);
+  assert.equal(metrics.sum('vllm_router_tenant_requests_total'), 0);
 });
 
 test('every route wants a key but those that tell whether the router lives', async () => {

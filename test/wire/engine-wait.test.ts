@@ -6,7 +6,7 @@ import { startSimWorker } from '../../src/sim/server.ts';
 import type { Worker } from '../../src/workers/worker.ts';
 import { adminOf, settledWorker } from '../support/admin.ts';
 import { chat, workerOf } from '../support/chat.ts';
-import { eventually, startFleet, type Fleet, type FleetOptions } from '../support/fleet.ts';
+import { eventually, roundTrip, startFleet, type Fleet, type FleetOptions } from '../support/fleet.ts';
 import { scrape } from '../support/metrics.ts';
 import { startScriptedWorker } from '../support/scripted-worker.ts';
 
@@ -241,6 +241,7 @@ test('a request with filters waits for a worker that matches them, not for any',
   setHealthy(fleet, first, false);
   setHealthy(fleet, first, true);
   assert.ok(second);
+  await roundTrip(fleet);
   assert.equal(fleet.app.runtime.workerWait.size, 1);
   fleet.app.runtime.registry.setTraits(second, { ...second.traits, priority: 95 });
   assert.equal(workerOf(await response), second.id);

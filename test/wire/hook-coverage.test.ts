@@ -227,6 +227,9 @@ test('operator routes pass by hooks with the admin key only', async () => {
     fetch(`${fleet.url}/collective_rpc`, { method: 'POST', body: '{"method":"x"}', headers });
   await (await send({ 'x-admin-key': 'boss' })).text();
   assert.equal(hook.calls.length, 0);
+  const prompt = { prompt: 'x' };
+  await (await post(fleet, '/v1/new-thing', prompt, { headers: { 'x-admin-key': 'boss' } })).text();
+  assert.equal(hook.calls.length, 1, 'the key opens no other route');
   hook.answer = { action: 'reject' };
   const response = await send({});
   assert.equal(response.status, 403);

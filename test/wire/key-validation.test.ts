@@ -140,8 +140,8 @@ test('a service that fails, breaks off or is not there: 503, and nothing is reme
   await service[Symbol.asyncDispose]();
   assert.deepEqual(await ask(fleet, 'good'), OK);
   assert.deepEqual(await ask(fleet, 'good-2'), UNAVAILABLE);
-  const { value } = await scrape(fleet);
-  assert.equal(value('vllm_router_auth_failures_total', { reason: 'key_validation_unavailable' }), 8);
+  const metrics = await scrape(fleet);
+  assert.equal(metrics.value('vllm_router_auth_failures_total', { reason: 'key_validation_unavailable' }), 8);
 });
 
 test('a service that does not answer: 503 when its time is up; who leaves before is let go', async () => {

@@ -400,6 +400,45 @@ const TAKES_EFFECT: Readonly<
     before: false,
     after: true,
   },
+  'circuit_breaker.failure_threshold': {
+    to: { circuit_breaker: { failure_threshold: 1 } },
+    see: (fleet) => {
+      const { registry, clock } = fleet.app.runtime;
+      const { breaker } = registry.workers[0]!;
+      breaker.permit(clock.now()).failure();
+      return Promise.resolve(breaker.state(clock.now()));
+    },
+    before: 'closed',
+    after: 'open',
+  },
+  'health_check.failure_threshold': {
+    to: { health_check: { failure_threshold: 1, check_interval_secs: 2_000_000 } },
+    see: (fleet) => {
+      const { registry } = fleet.app.runtime;
+      const worker = registry.workers[0]!;
+      registry.reportCheck(worker, false, 'down');
+      return Promise.resolve(worker.health.healthy);
+    },
+    before: true,
+    after: false,
+  },
+  'cache_index.max_bytes': {
+    to: { cache_index: { max_bytes: 1 << 17 } },
+    see: async (fleet) => {
+      const small = (): boolean => (fleet.app.runtime.cacheIndex?.bytes ?? Infinity) <= 1 << 17;
+      if (fleet.app.runtime.settings.cacheIndex.maxBytes > 1 << 17) return small();
+      await eventually(small);
+      return true;
+    },
+    before: false,
+    after: true,
+  },
+  max_inflight_body_bytes: {
+    to: { max_inflight_body_bytes: 10 },
+    see: async (fleet) => (await chat(fleet)).status,
+    before: 200,
+    after: 503,
+  },
   max_concurrent_requests: {
     to: { max_concurrent_requests: 1, queue_size: 0 },
     see: async (fleet) => {

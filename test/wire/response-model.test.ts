@@ -147,7 +147,8 @@ for (const fault of ['reset:after=2,partial=true', 'close:after=2,partial=true',
     const last = events.pop() ?? '';
     const { error } = JSON.parse(last.slice('data: '.length)) as { error: { code: string } };
     assert.equal(error.code, 'worker_closed');
-    assert.equal(events.length, 2);
+    // A reset may overtake what the worker has sent.
+    if (fault.startsWith('close')) assert.equal(events.length, 2);
     for (const event of events)
       assert.equal((JSON.parse(event.slice('data: '.length)) as { model: string }).model, 'gpt-4o');
     assert.equal((await fleet.decision()).outcome, 'worker_broken');

@@ -43,6 +43,21 @@ test('it gives up when no worker becomes healthy in time', async (t) => {
   assert.match(stdout, /no worker became healthy in time/);
 });
 
+test('a gateway starts without workers, and does not give up for want of them', async (t) => {
+  const worker = await startSimWorker({ timeScale: 0.05 });
+  t.after(() => worker.stop());
+  const { url, program } = await serve(t, ['--enable-igw', '--worker-startup-timeout-secs', '0.1']);
+  const uptime = async (): Promise<number> => {
+    const stats = (await (await fetch(`${url}/admin/stats`)).json()) as { readonly uptime_secs: number };
+    return stats.uptime_secs;
+  };
+  while ((await uptime()) < 0.3) assert.equal(await readiness(url), 503);
+  const body = JSON.stringify({ url: worker.url, model_id: 'sim-model' });
+  assert.equal((await fetch(`${url}/workers`, { method: 'POST', body })).status, 202);
+  await program.printed(/worker is healthy/);
+  assert.equal((await chat({ url })).status, 200);
+});
+
 test('one healthy worker of two is enough', async (t) => {
   const workers = await Promise.all([
     startSimWorker({ faults: ['refuse'] }),

@@ -66,12 +66,18 @@ test('a burst of a second’s requests, then one by one; the headers say where o
   assert.equal((await chat(fleet, {}, as('blue'))).status, 429);
   clock.advance(1);
   assert.equal((await chat(fleet, {}, as('blue'))).status, 200);
-  const { value } = await scrape(fleet);
-  assert.equal(value('vllm_router_tenant_rate_limited_total', { tenant: 'blue' }), 2);
+  const metrics = await scrape(fleet);
+  assert.equal(metrics.value('vllm_router_tenant_rate_limited_total', { tenant: 'blue' }), 2);
   const route = '/v1/chat/completions';
-  assert.equal(value('vllm_router_tenant_requests_total', { tenant: 'blue', route }), 3);
-  assert.equal(value('vllm_router_tenant_errors_total', { tenant: 'blue', route, error_type: '429' }), 2);
-  assert.equal(value('vllm_router_tenant_request_duration_seconds_count', { tenant: 'blue', route }), 3);
+  assert.equal(metrics.value('vllm_router_tenant_requests_total', { tenant: 'blue', route }), 3);
+  assert.equal(
+    metrics.value('vllm_router_tenant_errors_total', { tenant: 'blue', route, error_type: '429' }),
+    2,
+  );
+  assert.equal(
+    metrics.value('vllm_router_tenant_request_duration_seconds_count', { tenant: 'blue', route }),
+    3,
+  );
 });
 
 test('a rate below one a second, and 0, which means one', async () => {

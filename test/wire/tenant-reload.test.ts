@@ -60,9 +60,9 @@ test('streams of a tenant that is taken away finish; its key and its series are 
   assert.equal(blue?.inFlight, 1);
   controller.abort();
   await eventually(() => blue?.inFlight === 0 && fleet.app.runtime.admission.inFlight === 0);
-  const { sum } = await scrape(fleet);
-  assert.equal(sum('vllm_router_tenant_requests_total', { tenant: 'blue' }), 0);
-  assert.equal(sum('vllm_router_tenant_inflight_requests', { tenant: 'blue' }), 0);
+  const metrics = await scrape(fleet);
+  assert.equal(metrics.sum('vllm_router_tenant_requests_total', { tenant: 'blue' }), 0);
+  assert.equal(metrics.sum('vllm_router_tenant_inflight_requests', { tenant: 'blue' }), 0);
   // One of that name again is a new one, and counted.
   await reload(fleet, { apiKeys: [{ name: 'blue', key: 'sk-blue' }] });
   await (await chat(fleet, {}, as('sk-blue'))).text();

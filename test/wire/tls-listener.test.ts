@@ -133,13 +133,6 @@ test('requests, streams and kept-alive connections', async () => {
   await client.ended();
 });
 
-test('a client that ends its side still gets its answer', async () => {
-  await using tls = await start();
-  await using client = await tls.connect({ allowHalfOpen: true } as ConnectionOptions);
-  client.socket.end(REQUEST.replace('liveness', 'v1/models'));
-  assert.equal((await client.response()).status, 200);
-});
-
 test('a client that leaves a stream is noticed', async () => {
   await using tls = await start();
   const [worker] = tls.fleet.workers;
@@ -273,7 +266,7 @@ test('the oldest version of TLS can be set', async () => {
 });
 
 test('when stopping, an open stream is finished, and handshakes under way hold nothing up', async () => {
-  await using tls = await start(() => ({ shutdownTimeoutSecs: 60 }));
+  await using tls = await start(() => ({ shutdownTimeoutSecs: 60, headerTimeoutSecs: 3600 }));
   const { fleet } = tls;
   const response = await chat(tls, { stream: true, max_tokens: 64, min_tokens: 64 });
   const body = pieces(response);

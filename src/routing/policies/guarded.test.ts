@@ -72,6 +72,18 @@ describe('a plugin that answers as it should', () => {
     ]);
   });
 
+  it('keeps its fallback up to date: it knows who was sent what', () => {
+    let broken = false;
+    const { fleet, policy } = guard(
+      { choose: () => (broken ? assert.fail('broken') : { ...OK, index: 0 }) },
+      { fallback: { type: 'least_work', theta: 0.3 } },
+    );
+    dispatch(policy, askFor(prompt(64, 1)), fleet.pool(2));
+    broken = true;
+    // Of equals the one whose last cold prompt is longest ago.
+    assert.equal(dispatch(policy, askFor(prompt(64, 2)), fleet.pool(2)).index, 1);
+  });
+
   it('keeps the index only where it or its fallback asks for it, and sees none otherwise', () => {
     for (const [needs, fallback, kept] of [
       [undefined, { type: 'random' }, false],
@@ -198,6 +210,15 @@ describe('a plugin that does not answer as it should', () => {
     assert.deepEqual(troubles, []);
   });
 
+  it('neither is it the fault of what looks something up', async () => {
+    const { fleet, policy, troubles } = guard({ prepare: async (ask) => ask.blocks(), choose: () => OK });
+    const blocks = (): never => {
+      throw new RouterError('invalid_json', 'nested too deeply');
+    };
+    await policy.prepare?.({ ...askFor(), blocks }, fleet.pool(3), new AbortController().signal);
+    assert.deepEqual(troubles, []);
+  });
+
   it('a promise that is rejected is counted and does not end the process', async () => {
     const { fleet, policy, troubles } = guard({
       choose: (() => Promise.reject(new Error('late'))) as unknown as PluginPolicy['choose'],
@@ -292,6 +313,14 @@ describe('a plugin that holds the process up', () => {
       policy.choose(askFor(), fleet.pool(3));
       fleet.clock.advance(31_000);
     }
+    assert.equal(troubles.length, 10);
+    assert.ok(troubles.every(({ disabled }) => disabled === undefined));
+  });
+
+  it('may do so once in many calls: then it is the machine that holds it up', () => {
+    let call = 0;
+    const { fleet, policy, troubles } = slow(() => (call++ % 150 === 0 ? 20 : 0));
+    for (let i = 0; i < 1500; i += 1) policy.choose(askFor(), fleet.pool(3));
     assert.equal(troubles.length, 10);
     assert.ok(troubles.every(({ disabled }) => disabled === undefined));
   });

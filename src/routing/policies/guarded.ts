@@ -143,7 +143,8 @@ export class GuardedPolicy implements Policy {
         },
         (error: unknown) => {
           if (open) {
-            this.#failed('threw', 'prepare threw', error);
+            // Else the client's own body could not be read, and whoever chooses will say so.
+            if (!(error instanceof RouterError)) this.#failed('threw', 'prepare threw', error);
             end({ kind: 'failed', cause: 'threw' });
           } else this.#late -= 1;
         },
