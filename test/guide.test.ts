@@ -28,7 +28,18 @@ import { blocksOf, commandsOf, ROOT, type Block, type Command } from './support/
 
 const GUIDES = [
   ...['first-route', 'policies', 'reliability', 'observability', 'operate'],
-  ...['workers-api', 'admin', 'gateway', 'model-rules', 'plugins', 'reload', 'security', 'hooks', 'tenants', 'fair-queue'],
+  ...[
+    'workers-api',
+    'admin',
+    'gateway',
+    'model-rules',
+    'plugins',
+    'reload',
+    'security',
+    'hooks',
+    'tenants',
+    'fair-queue',
+  ],
 ].map((name) => `docs/guide/${name}.md`);
 /** Pages whose commands are looked at; the rest of the simulator's page is its own tests' business. */
 const WITH_COMMANDS = [...GUIDES, 'docs/guide/sim.md', 'README.md'];
@@ -37,6 +48,9 @@ const MODELS = ['Qwen/Qwen3-8B', 'sim-model', 'your-model'];
 const ROUTERS: Readonly<Record<string, FleetOptions['router']>> = {
   'docs/guide/gateway.md': { enableIgw: true, engineWaitTimeoutSecs: 60 },
   'docs/guide/model-rules.md': { modelRules: [{ match: 'gpt-4', rewrite: 'Qwen/Qwen3-8B' }] },
+  get 'docs/guide/security.md'() {
+    return tlsRouter();
+  },
   'docs/guide/tenants.md': {
     apiKeys: [{ name: 'search', key: 'sk-search', rateLimitRps: 20, tokensPerMinute: 600_000 }],
   },
@@ -220,9 +234,7 @@ async function startEmptyGateway(page: string): Promise<Fleet> {
   return { ...fleet, workers, stop, [Symbol.asyncDispose]: stop };
 }
 
-const SECURITY = 'docs/guide/security.md';
-
-/** The certificates that its curl lines name. */
+/** With the certificates that the page's curl lines name. */
 function tlsRouter(): FleetOptions['router'] {
   const ca = authority();
   const file = (name: string, text: string): string => {

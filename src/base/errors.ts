@@ -1,3 +1,4 @@
+/* eslint max-lines: off -- one table of data */
 /**
  * The closed catalogue of errors that the router itself makes. A code is stable: clients, alerts and the decision
  * log may depend on it. `docs/reference/errors.md` is generated from this table.
@@ -73,14 +74,16 @@ export const ERRORS = {
     source: 'client',
     retryable: false,
     type: 'invalid_request_error',
-    meaning: "A pre-routing hook rejected the request (on_reject: block403). The message is the hook's reason.",
+    meaning:
+      "A pre-routing hook rejected the request (on_reject: block403). The message is the hook's reason.",
   },
   hook_rejected_400: {
     status: 400,
     source: 'client',
     retryable: false,
     type: 'invalid_request_error',
-    meaning: "A pre-routing hook rejected the request (on_reject: block400). The message is the hook's reason.",
+    meaning:
+      "A pre-routing hook rejected the request (on_reject: block400). The message is the hook's reason.",
   },
   hook_cannot_inspect: {
     status: 403,

@@ -56,12 +56,9 @@ class HookCall {
   }
 
   begin(input: HookInput): void {
-    const leave = this.#callee.gate.enter(() => {
+    this.#leave = this.#callee.gate.enter(() => {
       this.#send(input);
     });
-    // Its turn may have come and gone already.
-    if (this.#settled) leave();
-    else this.#leave = leave;
   }
 
   #send(input: HookInput): void {

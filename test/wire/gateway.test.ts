@@ -203,6 +203,8 @@ test('a request without a model means the only one, and must say which where the
   assert.deepEqual(await errorOf(post(two, '/v1/embeddings', { input: 'x' })), [400, 'model_required']);
   // What has no model needs none.
   assert.equal((await post(two, '/some/other/route', { x: 1 })).status, 404);
+  await using lax = await startFleet({ workers: [{ models: ['a'] }, { models: ['b'] }] });
+  assert.equal((await post(lax, '/v1/chat/completions', without)).status, 200);
   await using none = await startFleet({ workers: [], router: GATEWAY });
   assert.deepEqual(await errorOf(post(none, '/v1/chat/completions', without)), [400, 'model_required']);
 });

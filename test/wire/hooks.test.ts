@@ -276,6 +276,9 @@ describe('a body that a hook transforms', () => {
     assert.equal(later.last.headers['x-vllm-router-model'], 'small');
     const decision = await fleet.decision();
     assert.deepEqual([decision.requested_model, decision.model], ['large', 'small']);
+    await (await post(fleet, '/v1/chat/completions', { messages: CHAT.messages })).text();
+    const unnamed = await fleet.decision();
+    assert.deepEqual([unnamed.requested_model, unnamed.model], [undefined, 'small']);
   });
 
   test('is judged by the client’s rights, and by the models there are', async () => {
