@@ -117,6 +117,7 @@ export class App {
     const { settings, registry } = this.#state;
     for (const spec of settings.workers) registry.add(spec);
     await this.#admin.restore();
+    await this.#state.decisionLog?.open();
     const metricsPort = await this.#metricsServer?.start();
     const port = await this.#edge.listen().catch(async (error: unknown) => {
       await this.#metricsServer?.stop();
@@ -186,6 +187,7 @@ export class App {
     this.#state.connections.close();
     this.#state.keyServices.close();
     this.#state.hooks.close();
+    await this.#state.decisionLog?.close();
     await this.#metricsServer?.stop();
   }
 

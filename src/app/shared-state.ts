@@ -3,8 +3,9 @@ import type { Random } from '../base/random.ts';
 import { PredictedIndex } from '../cache-knowledge/predicted-index.ts';
 import { policyNamed } from '../config/policy-named.ts';
 import type { KnownPlugins } from '../config/plugin-policy-schema.ts';
-import type { Settings } from '../config/settings.ts';
+import type { DecisionLogSettings, Settings } from '../config/settings.ts';
 import { VERSION } from '../config/version.ts';
+import { DecisionLog } from '../decisions/decision-log.ts';
 import { KeyServices } from '../engines/http/key-services.ts';
 import { WorkerConnections, type ConnectionSettings } from '../engines/http/worker-connections.ts';
 import { HttpWorkerClient } from '../engines/http/http-client.ts';
@@ -50,6 +51,7 @@ export interface SharedState {
   readonly bodyBytes: BodyBytes;
   readonly owners: ResourceOwners;
   readonly decisions: DecisionRing;
+  readonly decisionLog: DecisionLog | undefined;
   readonly stopping: () => boolean;
   /** The settings that are in force; written by `adoptSettings` alone. */
   settings: Settings;
@@ -105,6 +107,7 @@ export function openState(
     bodyBytes,
     owners: new ResourceOwners(),
     decisions: new DecisionRing(settings.decisionRing),
+    decisionLog: settings.decisionLog && openLog(settings.decisionLog, { clock, log }),
   };
   inForce = () => state.settings;
   return state;
@@ -141,6 +144,14 @@ export function adoptSettings(state: SharedState, settings: Settings): void {
   adoptClients(state, settings);
   state.bodyBytes.reconfigure(settings.listen.maxInflightBodyBytes);
   state.decisions.reconfigure(settings.decisionRing);
+  if (settings.decisionLog) state.decisionLog?.reconfigure(settings.decisionLog);
+}
+
+function openLog(settings: DecisionLogSettings, { clock, log }: { clock: Clock; log: Log }): DecisionLog {
+  return new DecisionLog(settings, {
+    clock,
+    onTrouble: (error, dropped) => log.error({ err: error, dropped }, 'the decision log cannot be written'),
+  });
 }
 
 /** The series of tenants that are gone disappear. */

@@ -18,6 +18,7 @@ export const GROUPS = [
   'Logging',
   'Metrics',
   'Request ids and records',
+  'Decision log',
 ] as const;
 export type Group = (typeof GROUPS)[number];
 

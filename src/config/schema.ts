@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { bearerKey, count, host, httpToken, key, port, secs, secsOrZero, text } from './field.ts';
+import { decisionLog } from './decision-log-schema.ts';
 import { circuitBreaker, healthCheck, metrics, retry } from './section-schemas.ts';
 import { anyPolicySchema } from './plugin-policy-schema.ts';
 import { DEFAULT_POLICY } from './policy-schema.ts';
@@ -291,6 +292,7 @@ export const configSchema = z.strictObject({
       }),
     })
     .prefault({}),
+  decision_log: decisionLog,
 });
 
 /** The validated configuration, in the words of the YAML file, every default filled in. */

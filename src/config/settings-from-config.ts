@@ -10,6 +10,7 @@ import type {
   AdmissionSettings,
   BreakerSettings,
   CacheIndexSettings,
+  DecisionLogSettings,
   ClientSettings,
   HealthSettings,
   ListenSettings,
@@ -77,6 +78,7 @@ export function settingsFromConfig(
     adminApiKey: config.admin_api_key,
     clients,
     watchConfig: config.watch_config,
+    decisionLog: decisionLogSettings(config),
     decisionRing: {
       maxRecords: config.decision_ring.max_records,
       maxBytes: config.decision_ring.max_bytes,
@@ -193,4 +195,18 @@ const DEFAULT_REQUEST_ID_HEADERS = configSchema.shape.request_id_headers.parse(u
 
 function requestIdHeaders({ request_id_headers: names }: Config): readonly string[] {
   return names.length === 0 ? DEFAULT_REQUEST_ID_HEADERS : names.map((name) => name.toLowerCase());
+}
+
+function decisionLogSettings({ decision_log: log }: Config): DecisionLogSettings | undefined {
+  if (log.export_path === undefined) return undefined;
+  return {
+    path: log.export_path,
+    intervalMs: ms(log.export_interval_secs),
+    includeRequestText: log.include_request_text,
+    candidates: log.candidates === 'all' ? Infinity : log.candidates,
+    maxFileBytes: log.max_file_bytes,
+    maxFileAgeMs: ms(log.max_file_age_secs),
+    keepFiles: log.keep_files,
+    maxWaitingBytes: log.max_waiting_bytes,
+  };
 }

@@ -316,6 +316,18 @@ export interface LogSettings {
   readonly accessLog: boolean;
 }
 
+export interface DecisionLogSettings {
+  readonly path: string;
+  readonly intervalMs: number;
+  readonly includeRequestText: boolean;
+  /** Candidates listed in full; Infinity for all. */
+  readonly candidates: number;
+  readonly maxFileBytes: number;
+  readonly maxFileAgeMs: number;
+  readonly keepFiles: number;
+  readonly maxWaitingBytes: number;
+}
+
 export interface Settings {
   readonly listen: ListenSettings;
   readonly metrics: { readonly host: string; readonly port: number; readonly enabled: boolean };
@@ -365,6 +377,8 @@ export interface Settings {
   readonly clients: ClientSettings;
   /** Reload when the file of the configuration changes. */
   readonly watchConfig: boolean;
+  /** Undefined where records are only kept in memory. */
+  readonly decisionLog: DecisionLogSettings | undefined;
   readonly decisionRing: { readonly maxRecords: number; readonly maxBytes: number };
 }
 

@@ -159,6 +159,7 @@ export class DecisionLog {
     this.#file = undefined;
     await file.handle.close();
     this.#compressLater(await moveAside(path, this.#deps.clock.wall()));
+    await this.#current();
   }
 
   #compressLater(segment: string): void {

@@ -29,11 +29,12 @@ export async function openCurrent(path: string, now: number): Promise<CurrentFil
   }
 }
 
-/** `decisions.jsonl` becomes `decisions-20260102T030405678Z.jsonl`; a number is added where that name is taken. */
+/** `decisions.jsonl` becomes `decisions-20260102T030405678Z.jsonl`; a number is added where that name is taken, so that the
+ * order of the names is the order of time. */
 export async function moveAside(path: string, wallMs: number): Promise<string> {
   const stamp = new Date(wallMs).toISOString().replaceAll(/[-:.]/g, '');
   for (let copy = 0; ; copy += 1) {
-    const target = `${stemOf(path)}-${stamp}${copy === 0 ? '' : `-${String(copy)}`}${endingOf(path)}`;
+    const target = `${stemOf(path)}-${stamp}${copy === 0 ? '' : String(copy).padStart(4, '0')}${endingOf(path)}`;
     if ((await exists(target)) || (await exists(`${target}.gz`))) continue;
     await rename(path, target);
     return target;
@@ -63,7 +64,7 @@ export async function segmentsOf(path: string): Promise<string[]> {
     const plain = name.replace(/\.gz$/, '');
     return (
       plain.endsWith(ending) &&
-      /^\d{8}T\d{9}Z(-\d+)?$/.test(plain.slice(prefix.length, plain.length - ending.length))
+      /^\d{8}T\d{9}Z(\d{4})?$/.test(plain.slice(prefix.length, plain.length - ending.length))
     );
   };
   return names

@@ -394,6 +394,11 @@ const STATE_SERIES = {
     [],
     'Memory of the kept decision records, estimated.',
   ),
+  decisionLogRecordsTotal: counter(
+    'vllm_router_decision_log_records_total',
+    ['outcome'],
+    'Decision records of the log by what became of them: written, or dropped because the disk did not keep up.',
+  ),
   logLinesDroppedTotal: counter(
     'vllm_router_log_lines_dropped_total',
     [],

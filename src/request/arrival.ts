@@ -5,6 +5,7 @@ import { headerOf } from '../http/headers.ts';
 import { normalisePath, originForm, pathOf } from '../http/normalise-path.ts';
 import type { Tenant } from '../limits/tenant.ts';
 import type { Decision } from './decision.ts';
+import type { RecordedPrompt } from './record-prompt.ts';
 import { matchEndpoint, type Endpoint, type Match } from './endpoints.ts';
 import type { Runtime } from './runtime.ts';
 
@@ -23,6 +24,8 @@ export interface Arrival {
   /** Monotonic ms. */
   readonly startedAt: number;
   readonly decision: Decision;
+  /** What the decision log keeps of the prompt, where there is one. */
+  recordedPrompt: RecordedPrompt | undefined;
   /** Whose limits the request counts against; entered by `authenticate`. */
   tenant: Tenant | undefined;
   readonly client: ClientWatch;
@@ -66,6 +69,7 @@ export function identify(
     match,
     requestId,
     tunnel,
+    recordedPrompt: undefined,
     tenant: undefined,
     endpoint: match.endpoint,
     idFromClient: given !== undefined,

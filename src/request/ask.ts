@@ -1,6 +1,7 @@
 import type { JsonObject, PromptSink } from '../api/prompt-sink.ts';
 import type { PromptReader } from '../api/prompts.ts';
 import { isObject } from '../api/prompt-sink.ts';
+import { PromptText } from '../api/prompt-text.ts';
 import { RouterError } from '../base/errors.ts';
 import { headerOf } from '../http/headers.ts';
 import { NO_BLOCKS, type PromptBlocks } from '../routing/blocks.ts';
@@ -96,6 +97,18 @@ export class RequestAsk implements Ask {
     this.#input = { ...this.#input, fields: {}, rawPrompt: undefined };
     this.#hasher = undefined;
     if (this.#blocks) this.#blocks = { ...NO_BLOCKS, totalTokens: this.#blocks.totalTokens };
+  }
+
+  /** The prompt as text with its roles, as far as it can be read and not beyond `most` characters. */
+  promptText(most: number): string {
+    const { prompt, rawPrompt, fields } = this.#input;
+    if (!prompt) return '';
+    if (rawPrompt !== undefined) return rawPrompt.slice(0, most);
+    const sink = new PromptText(most);
+    readDeep(() => {
+      prompt(fields, sink);
+    });
+    return sink.value;
   }
 
   /** Characters of the prompt, for learning the ratio; 0 when the prompt was not read as text. */

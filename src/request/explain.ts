@@ -51,7 +51,7 @@ export function recordPlan(rt: Runtime, decision: Decision, plan: Plan): void {
   if (plan.predictedCachedTokens !== undefined) decision.predicted_cached_tokens = plan.predictedCachedTokens;
   if (plan.predictedTtftMs !== undefined) decision.predicted_ttft_ms = roundScore(plan.predictedTtftMs);
   recordHashKey(rt, decision, plan);
-  const { listed, rest, margin } = describeCandidates(rt, plan);
+  const { listed, rest, margin } = describeCandidates(rt, plan, rt.settings.decisionLog?.candidates);
   decision.candidates = listed;
   if (rest) decision.candidates_rest = rest;
   if (margin !== undefined) decision.margin = margin;

@@ -19,7 +19,10 @@ export function finish(rt: Runtime, arrival: Arrival): void {
   const quiet = endpoint.class === 'local';
   if (times.dispatched > 0) decision.overhead_ms = roundMs(routerMs(arrival, now));
   recordDecision(rt.metrics, decision, boundedModel(rt, decision.model));
-  if (!quiet) rt.decisions.push(decision);
+  if (!quiet) {
+    rt.decisions.push(decision);
+    rt.decisionLog?.push(arrival.recordedPrompt ? { ...decision, ...arrival.recordedPrompt } : decision);
+  }
   if (rt.settings.log.accessLog && !(quiet && decision.status < 400)) {
     const line = accessLine(decision);
     rt.log[line.level](line.fields, line.message);

@@ -6,6 +6,7 @@ import { Attempt, type Failure, type FirstResult, type Head } from './attempt.ts
 import type { Deadline } from './deadline.ts';
 import { LegOutcome } from './leg-outcome.ts';
 import { recordPlan } from './explain.ts';
+import { recordPrompt } from './record-prompt.ts';
 import { makePlan, type Plan } from './plan.ts';
 import { letGoOfBody, type Call } from './read-call.ts';
 import { relay } from './relay.ts';
@@ -34,6 +35,7 @@ export async function forward(rt: Runtime, arrival: Arrival, call: Call, deadlin
     const outcome = new LegOutcome(rt, arrival, call, plan);
     try {
       recordPlan(rt, arrival.decision, plan);
+      if (tried.size === 0) recordPrompt(rt, arrival, call);
       const attempt = send(rt, arrival, call, plan, retry);
       outcome.started(attempt);
       const first = await firstOf(attempt, arrival, deadline);

@@ -56,6 +56,14 @@ export function observeRuntime(rt: Runtime, droppedLogLines: () => number): void
   metrics.decisionRingBytes.onCollect((family) => {
     family.with().set(rt.decisions.bytes);
   });
+  metrics.decisionLogRecordsTotal.onCollect((family) => {
+    const { decisionLog } = rt;
+    if (!decisionLog) return;
+    const written = family.with('written');
+    written.inc(decisionLog.written - written.value);
+    const dropped = family.with('dropped');
+    dropped.inc(decisionLog.dropped - dropped.value);
+  });
   metrics.logLinesDroppedTotal.onCollect((family) => {
     const counter = family.with();
     counter.inc(droppedLogLines() - counter.value);

@@ -20,6 +20,15 @@ import type { DecisionRing } from './decision-ring.ts';
 import type { Policies } from './policies.ts';
 import type { ResourceOwners } from './resource-owners.ts';
 
+/** Takes complete records; nobody waits for it. */
+export interface RecordSink {
+  push(record: object): void;
+  /** Records on disk. */
+  readonly written: number;
+  /** Records given up. */
+  readonly dropped: number;
+}
+
 /** Everything a request needs: settings that never change while it runs, and the shared state it takes leases from. */
 export interface Runtime {
   readonly settings: Settings;
@@ -45,6 +54,8 @@ export interface Runtime {
   readonly workerWait: WorkerWait;
   readonly owners: ResourceOwners;
   readonly decisions: DecisionRing;
+  /** Where records go beside the ring, if anywhere. */
+  readonly decisionLog: RecordSink | undefined;
   clientOf(worker: Worker): WorkerClient;
   versionOf(worker: Worker): string | undefined;
   /** True from the first sign of shutdown on. */

@@ -1,4 +1,4 @@
-import type { PromptBlocks } from '../routing/blocks.ts';
+import type { PromptBlocks } from './blocks.ts';
 
 /** One hash of the record stands for this many tokens. */
 export const RECORD_BLOCK_TOKENS = 512;
@@ -20,6 +20,13 @@ export function encodeBlockHashes({ hashes, count, tokensPerBlock }: PromptBlock
     bytes.writeUInt32LE(hashes[2 * block + 1] ?? 0, BYTES * index + 4);
   }
   return bytes.toString('base64');
+}
+
+/** Tokens that one recorded hash of this prompt stands for: about 512, as block sizes allow. */
+export function recordedBlockTokens({ tokensPerBlock }: PromptBlocks): number {
+  return (
+    Math.round(Math.max(1, Math.round(RECORD_BLOCK_TOKENS / tokensPerBlock)) * tokensPerBlock * 100) / 100
+  );
 }
 
 /** The way back: two words per block, low first. Undefined for what `encodeBlockHashes` cannot have made. */

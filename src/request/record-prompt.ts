@@ -1,0 +1,27 @@
+import { encodeBlockHashes, recordedBlockTokens } from '../routing/recorded-blocks.ts';
+import type { Arrival } from './arrival.ts';
+import type { Call } from './read-call.ts';
+import type { Runtime } from './runtime.ts';
+
+/** The part of a record that is made from the prompt; only the decision log has it. */
+export interface RecordedPrompt {
+  /** See `encodeBlockHashes`. */
+  readonly block_hashes?: string;
+  /** Tokens that one of these hashes stands for. */
+  readonly block_tokens?: number;
+  readonly request_text?: string;
+}
+
+const TEXT_CHARS = 64 * 1024;
+
+/** Takes from the prompt what the decision log keeps of it, while it is there. */
+export function recordPrompt(rt: Runtime, arrival: Arrival, call: Call): void {
+  const { decisionLog } = rt.settings;
+  if (!rt.decisionLog || !decisionLog || arrival.endpoint.prompt === undefined) return;
+  const blocks = call.ask.blocks();
+  const hashes = encodeBlockHashes(blocks);
+  arrival.recordedPrompt = {
+    ...(hashes === '' ? {} : { block_hashes: hashes, block_tokens: recordedBlockTokens(blocks) }),
+    ...(decisionLog.includeRequestText ? { request_text: call.ask.promptText(TEXT_CHARS) } : {}),
+  };
+}
