@@ -21,10 +21,8 @@ export const decisionLog = z
       about:
         'Records hold the text of the prompt, its first 64 KiB. Hashes of its blocks are there in any case.',
     }),
-    candidates: key(z.union([z.literal('all'), z.literal(8)]).default(8), {
+    candidates: key(z.enum(['8', 'all']).default('8'), {
       group: 'Decision log',
-      flags: [],
-      env: false,
       about: 'Workers that a record lists in full: the best 8 and those tried, or all.',
     }),
     max_file_bytes: key(count(65_536).default(256 * MIB), {

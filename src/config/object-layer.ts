@@ -71,7 +71,7 @@ export function readObject(root: unknown, source: ObjectSource): Reading {
 
   const readLeaf = (key: ConfigKey, value: unknown, path: readonly string[]): void => {
     // `log_dir:` with nothing behind it leaves the key unset, where unset is something it can be.
-    if (value !== null || key.default !== undefined) store(key, value, path);
+    if (value !== null || key.default !== undefined) store(key, asChoice(key, value), path);
   };
 
   const store = (key: ConfigKey, value: unknown, path: readonly string[]): void => {
@@ -147,4 +147,10 @@ function withoutOldPlaces(
     moved.set(present, { ...entry, key });
   }
   return moved;
+}
+
+/** YAML reads a choice that looks like a number as one. */
+function asChoice({ kind, choices }: ConfigKey, value: unknown): unknown {
+  const isNumber = kind === 'choice' && typeof value === 'number';
+  return isNumber && choices.includes(String(value)) ? String(value) : value;
 }

@@ -71,7 +71,8 @@ export function resolveLayers(
       problems.push({ ...problemFor(path, message, merged), ...(unreadable && { unreadable }) });
   // They may all come through the API, with a state file and to a gateway.
   const somewhere = ['worker_urls', 'workers', 'state_file'].some((name) => merged.has(name));
-  if (options.needsWorkers && !somewhere && !config.enable_igw) {
+  // With another problem on record they may be missing only because of it.
+  if (problems.length === 0 && options.needsWorkers && !somewhere && !config.enable_igw) {
     problems.push({ at: 'worker_urls', message: 'no workers: give --worker-urls http://host:port' });
   }
   if (problems.length > 0 || compiled.kind === 'error') return { kind: 'error', problems };

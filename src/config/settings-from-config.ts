@@ -203,7 +203,7 @@ function decisionLogSettings({ decision_log: log }: Config): DecisionLogSettings
     path: log.export_path,
     intervalMs: ms(log.export_interval_secs),
     includeRequestText: log.include_request_text,
-    candidates: log.candidates === 'all' ? Infinity : log.candidates,
+    candidates: log.candidates === 'all' ? Infinity : Number(log.candidates),
     maxFileBytes: log.max_file_bytes,
     maxFileAgeMs: ms(log.max_file_age_secs),
     keepFiles: log.keep_files,

@@ -32,24 +32,7 @@ export function observeRuntime(rt: Runtime, droppedLogLines: () => number): void
     const all = loads(rt);
     family.with().set(all.length === 0 ? 0 : Math.min(...all));
   });
-  metrics.inflightRequests.onCollect((family) => {
-    family.with().set(rt.admission.inFlight);
-  });
-  metrics.queuedRequests.onCollect((family) => {
-    for (const priority of PRIORITY_CLASSES) family.with(priority).set(rt.admission.queuedOf(priority));
-  });
-  metrics.queueFlows.onCollect((family) => {
-    family.with().set(rt.admission.flowCount);
-  });
-  metrics.tenantInflightRequests.onCollect((family) => {
-    for (const tenant of rt.clients.tenants.all()) family.with(tenant.access.name).set(tenant.inFlight);
-  });
-  metrics.engineWaitingRequests.onCollect((family) => {
-    family.with().set(rt.workerWait.size);
-  });
-  metrics.inflightBodyBytes.onCollect((family) => {
-    family.with().set(rt.bodyBytes.held);
-  });
+  observeRequests(rt);
   metrics.decisionRingRecords.onCollect((family) => {
     family.with().set(rt.decisions.size);
   });
@@ -67,6 +50,29 @@ export function observeRuntime(rt: Runtime, droppedLogLines: () => number): void
   metrics.logLinesDroppedTotal.onCollect((family) => {
     const counter = family.with();
     counter.inc(droppedLogLines() - counter.value);
+  });
+}
+
+/** Requests that are here, and where they wait. */
+function observeRequests(rt: Runtime): void {
+  const { metrics } = rt;
+  metrics.inflightRequests.onCollect((family) => {
+    family.with().set(rt.admission.inFlight);
+  });
+  metrics.queuedRequests.onCollect((family) => {
+    for (const priority of PRIORITY_CLASSES) family.with(priority).set(rt.admission.queuedOf(priority));
+  });
+  metrics.queueFlows.onCollect((family) => {
+    family.with().set(rt.admission.flowCount);
+  });
+  metrics.tenantInflightRequests.onCollect((family) => {
+    for (const tenant of rt.clients.tenants.all()) family.with(tenant.access.name).set(tenant.inFlight);
+  });
+  metrics.engineWaitingRequests.onCollect((family) => {
+    family.with().set(rt.workerWait.size);
+  });
+  metrics.inflightBodyBytes.onCollect((family) => {
+    family.with().set(rt.bodyBytes.held);
   });
 }
 
