@@ -72,8 +72,10 @@ function besides({ name, policies }: ConfigKey): Record<string, string>[] {
     'worker_tls.cert_file': { 'worker_tls.cert_file': one.cert, 'worker_tls.key_file': one.key },
     'worker_tls.key_file': { 'worker_tls.cert_file': one.cert, 'worker_tls.key_file': one.key },
   };
+  const isLogDetail = name.startsWith('decision_log.') && name !== 'decision_log.export_path';
   return (policies ?? [undefined]).map((policy) => ({
     ...others[name],
+    ...(isLogDetail ? { 'decision_log.export_path': '/tmp/decisions.jsonl' } : {}),
     ...(policy === undefined ? {} : { 'policy.type': policy }),
   }));
 }

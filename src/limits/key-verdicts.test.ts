@@ -28,7 +28,11 @@ describe('the verdict on a key', () => {
     const asked = [verdicts.of('k', 'd'), verdicts.of('k', 'd'), verdicts.of('k', 'd')];
     assert.equal(questions.length, 1);
     next().answer('accepted');
-    assert.deepEqual(await Promise.all(asked), ['accepted', 'accepted', 'accepted']);
+    assert.deepEqual(await Promise.all(asked.map((opinion) => Promise.resolve(opinion))), [
+      'accepted',
+      'accepted',
+      'accepted',
+    ]);
     // And then known at once.
     assert.equal(verdicts.of('k', 'd'), 'accepted');
   });
