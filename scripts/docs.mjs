@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { STATUS_CODES } from 'node:http';
 import { ERRORS } from '../src/base/errors.ts';
 import { referencePages } from '../src/config/reference.ts';
+import { recordFields } from '../src/decisions/record-schema.ts';
 import { SERIES } from '../src/observe/metrics.ts';
 import { ROOT } from './lib/paths.mjs';
 import { runScript } from './lib/set-up.mjs';
@@ -15,6 +16,7 @@ function pages() {
   const own = [
     { path: 'docs/reference/metrics.md', markdown: metricsPage(SERIES) },
     { path: 'docs/reference/errors.md', markdown: errorsPage(ERRORS) },
+    { path: 'docs/reference/decision-record.md', markdown: recordPage(recordFields()) },
   ];
   return [...referencePages(), ...own].map(({ path, markdown }) => {
     const text = markdown.startsWith('<!--') ? markdown : `${GENERATED}\n\n${markdown}`;
@@ -65,6 +67,18 @@ says whether the router itself sends the request to another worker first, while 
 budget lasts. Answers with status 408, 429 and 503 carry \`Retry-After\`.
 
 ${table(['Code', 'Status', 'Type', 'Whose doing', 'Tried elsewhere', 'Meaning'], rows)}
+`;
+}
+
+function recordPage(fields) {
+  const rows = fields.map(({ name, about, always }) => [code(name), always ? 'yes' : '', about]);
+  return `# The decision record
+
+Fields of a line of the [decision log](../guide/observability.md#the-decision-log), schema version 4. Durations are in ms, sizes
+in bytes. A field that is not always there is left out where it has nothing to say. \`vllm-router config schema --record\` writes
+this as a JSON schema.
+
+${table(['Field', 'Always', 'Meaning'], rows)}
 `;
 }
 

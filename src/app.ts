@@ -4,13 +4,16 @@ import { systemRandom, type Random } from './base/random.ts';
 import { Admin } from './admin/admin.ts';
 import type { ReloadOutcome, ReloadRequest } from './admin/reload-report.ts';
 import { ConfigWatch } from './app/config-watch.ts';
+import { edgeEvents } from './app/edge-events.ts';
 import { logReload, Reloads, type Commit, type ConfigSource } from './app/reloads.ts';
+import { Retirements } from './app/retirements.ts';
 import { adoptSettings, openState, runtimeOf, type SharedState } from './app/shared-state.ts';
+import { healthTimes, pollTimes } from './app/times.ts';
 import type { LoadResult } from './config/load.ts';
 import { NO_PLUGINS, type KnownPlugins } from './config/plugin-policy-schema.ts';
 import type { Config } from './config/schema.ts';
 import type { LogSettings, Settings } from './config/settings.ts';
-import { LoadPoller, type PollTimes } from './engines/load-poller.ts';
+import { LoadPoller } from './engines/load-poller.ts';
 import { EdgeServer } from './http/server.ts';
 import type { Log } from './observe/log.ts';
 import { MetricsServer } from './observe/metrics-server.ts';
@@ -20,7 +23,7 @@ import { LOCAL_PATHS } from './request/endpoints.ts';
 import { serveRequest } from './request/route-request.ts';
 import type { Runtime } from './request/runtime.ts';
 import { observeRuntime } from './request/runtime-metrics.ts';
-import { HealthChecker, type HealthTimes } from './workers/health.ts';
+import { HealthChecker } from './workers/health.ts';
 import type { Worker } from './workers/worker.ts';
 
 export interface AppDeps {
@@ -55,6 +58,7 @@ export class App {
   readonly #health: HealthChecker;
   readonly #poller: LoadPoller;
   readonly #reloads: Reloads;
+  readonly #retirements: Retirements;
   readonly #clock: Clock;
   #runtime: Runtime;
   #watch: ConfigWatch | undefined;
@@ -79,6 +83,10 @@ export class App {
     this.#runtime = runtimeOf(this.#state, settings);
     this.#reloads = this.#openReloads(settings);
     this.#admin = this.#openAdmin();
+    this.#retirements = new Retirements({
+      ...{ clock, registry },
+      retire: (worker) => this.#admin.registrar.retire(worker),
+    });
     this.#health = new HealthChecker({
       ...{ registry, clock, random, probe: ({ spec }) => connections.probe(spec) },
       ...healthTimes(settings),
@@ -168,6 +176,7 @@ export class App {
     if (this.#stopping) return;
     this.#stopping = true;
     this.#watch?.stop();
+    this.#retirements.close();
     const { shutdownDelayMs, shutdownTimeoutMs } = this.#state.settings;
     if (shutdownDelayMs > 0 && options.immediately !== true) await this.#pause(shutdownDelayMs);
     this.#health.stop();
@@ -206,23 +215,7 @@ export class App {
         if (tunnel === undefined && this.#admin.handle(req, res)) return Promise.resolve();
         return serveRequest(this.#runtime, req, res, tunnel);
       },
-      {
-        onRefused: (code) => {
-          metrics.requestErrorsTotal.with('unmatched', code).inc();
-          log.debug({ error: code }, 'refused a connection');
-        },
-        onHandshakeFailure: (reason) => {
-          metrics.tlsHandshakeFailuresTotal.with(reason).inc();
-          log.debug({ reason }, 'a TLS handshake failed');
-        },
-        onCertificate: ({ expiresAt }) => {
-          metrics.tlsCertificateExpiryTimestampSeconds.with().set(expiresAt / 1000);
-          log.info(
-            { valid_until: new Date(expiresAt).toISOString() },
-            'new connections get this certificate',
-          );
-        },
-      },
+      edgeEvents(metrics, log),
     );
   }
 
@@ -266,6 +259,7 @@ export class App {
           workers: registry.workers,
           get: (id) => registry.get(id),
           isFromApi: (worker) => registrar().isFromApi(worker),
+          isLeaving: (worker) => worker.draining || this.#retirements.has(worker),
           specOf: (worker) => registrar().specUnder(workerDefaults, worker),
         }),
         hasRoomFor: (drains) => registrar().hasRoomFor(drains),
@@ -287,9 +281,12 @@ export class App {
     this.#admin.reconfigure({ settings, config });
     this.#runtime = runtimeOf(this.#state, settings);
     for (const { worker, spec } of workers.respec) registry.respec(worker, spec);
-    for (const worker of workers.keep) registrar.keep(worker);
-    for (const spec of workers.join) registry.add(spec);
-    for (const worker of workers.retire) registrar.retire(worker);
+    for (const worker of workers.keep) {
+      this.#retirements.keep(worker);
+      registrar.keep(worker);
+    }
+    const joined = workers.join.map((spec) => registry.add(spec));
+    this.#retirements.begin(workers.retire, joined, settings.workerStartupTimeoutMs);
     this.#sweepNow();
     this.#watchConfig();
   }
@@ -336,16 +333,4 @@ export class App {
       };
     });
   }
-}
-
-function healthTimes(settings: Settings): HealthTimes {
-  return {
-    settings: settings.health,
-    startupTimeoutMs: settings.workerStartupTimeoutMs,
-    startupCheckIntervalMs: settings.workerStartupCheckIntervalMs,
-  };
-}
-
-function pollTimes({ loadCheckIntervalMs, health }: Settings): PollTimes {
-  return { intervalMs: loadCheckIntervalMs, timeoutMs: health.timeoutMs };
 }

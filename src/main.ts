@@ -6,6 +6,7 @@ import { didYouMean, nearest } from './config/suggest.ts';
 const COMMANDS: Readonly<Record<SubCommand, (argv: readonly string[]) => Promise<number>>> = {
   sim: async (argv) => (await import('./commands/sim.ts')).sim([...argv]),
   simulate: async (argv) => (await import('./commands/simulate.ts')).simulate(argv),
+  replay: async (argv) => (await import('./commands/replay.ts')).replay(argv),
   demo: async (argv) => (await import('./commands/demo.ts')).demo([...argv]),
   config: async (argv) => (await import('./commands/config.ts')).config(argv),
 };

@@ -49,6 +49,7 @@ class Bench {
       workers: this.registry.workers,
       get: (id) => this.registry.get(id),
       isFromApi: ({ id }) => this.#api.has(id),
+      isLeaving: ({ draining }) => draining,
       specOf: (worker) => ({ ...worker.spec, apiKey: this.#api.get(worker.id)?.apiKey ?? apiKey }),
     });
   }

@@ -5,7 +5,7 @@ import type { Worker } from '../workers/worker.ts';
 /** What is to be done so that the workers of the configuration are those that it names now. */
 export interface WorkerChanges {
   readonly join: readonly WorkerSpec[];
-  /** Named, but being drained: they take requests again. */
+  /** Named, but on their way out: they stay, and take requests again. */
   readonly keep: readonly Worker[];
   /** Stay where they are, with another key or other traits. */
   readonly respec: readonly { readonly worker: Worker; readonly spec: WorkerSpec }[];
@@ -19,6 +19,8 @@ export interface FleetView {
   readonly workers: readonly Worker[];
   get(id: string): Worker | undefined;
   isFromApi(worker: Worker): boolean;
+  /** It is to go, or being drained. */
+  isLeaving(worker: Worker): boolean;
   /** What a worker that came through the API is by the new configuration, which may have another key for it. */
   specOf(worker: Worker): WorkerSpec;
 }
@@ -36,7 +38,7 @@ export function workerChanges(
   const named = new Set(after.map(({ id }) => id));
   const retire = before.flatMap(({ id }) => {
     const worker = named.has(id) ? undefined : fleet.get(id);
-    return worker === undefined || worker.draining || fleet.isFromApi(worker) ? [] : [worker];
+    return worker === undefined || fleet.isLeaving(worker) || fleet.isFromApi(worker) ? [] : [worker];
   });
   const join = after.filter(({ id }) => fleet.get(id) === undefined);
   const there = after.flatMap((spec) => {
@@ -51,10 +53,10 @@ export function workerChanges(
   ];
   return {
     join,
-    keep: there.filter(({ worker }) => worker.draining).map(({ worker }) => worker),
+    keep: there.filter(({ worker }) => fleet.isLeaving(worker)).map(({ worker }) => worker),
     respec: wanted.filter(({ worker, spec }) => !isDeepStrictEqual(now(worker), spec)),
     retire,
-    conflicts: otherForms(join, fleet.workers, new Set(retire)),
+    conflicts: otherForms(join, fleet, new Set(retire)),
   };
 }
 
@@ -63,12 +65,8 @@ function now(worker: Worker): WorkerSpec {
 }
 
 /** A server is known by its ranks or as a whole: both would count its requests twice. */
-function otherForms(
-  join: readonly WorkerSpec[],
-  workers: readonly Worker[],
-  retire: ReadonlySet<Worker>,
-): string[] {
-  const staying = workers.filter((worker) => !worker.draining && !retire.has(worker));
+function otherForms(join: readonly WorkerSpec[], fleet: FleetView, retire: ReadonlySet<Worker>): string[] {
+  const staying = fleet.workers.filter((worker) => !fleet.isLeaving(worker) && !retire.has(worker));
   const forms = new Map(staying.map(({ spec }) => [spec.baseUrl, spec]));
   return join.flatMap(({ id, baseUrl, rank }) => {
     const other = forms.get(baseUrl);

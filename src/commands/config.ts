@@ -3,6 +3,7 @@ import { problemLine } from '../config/layer.ts';
 import { printConfig } from '../config/print.ts';
 import { SUB_COMMANDS } from '../config/sub-commands.ts';
 import { didYouMean, nearest } from '../config/suggest.ts';
+import { recordJsonSchema } from '../decisions/record-schema.ts';
 import { describeModules, loadConfigWithPlugins, noPlugins } from '../plugins/load-plugins.ts';
 import { printHelp, printVersion } from './help.ts';
 
@@ -21,7 +22,7 @@ export async function config(argv: readonly string[]): Promise<number> {
     case 'print':
       return print(rest);
     case 'schema':
-      return rest.length > 0 ? refuse('config schema takes no arguments') : schema();
+      return schema(rest);
     case undefined:
       process.stderr.write(USAGE);
       return 2;
@@ -73,8 +74,11 @@ async function print(args: readonly string[]): Promise<number> {
   );
 }
 
-function schema(): number {
-  process.stdout.write(`${JSON.stringify(configJsonSchema(), null, 2)}\n`);
+function schema([flag, ...rest]: readonly string[]): number {
+  if (rest.length > 0 || (flag !== undefined && flag !== '--record'))
+    return refuse('config schema takes --record, or no argument');
+  const shown = flag === undefined ? configJsonSchema() : recordJsonSchema();
+  process.stdout.write(`${JSON.stringify(shown, null, 2)}\n`);
   return 0;
 }
 

@@ -39,7 +39,11 @@ export async function simulate(argv: readonly string[], io: SimulateIo = PROCESS
   io.out(options.json ? `${JSON.stringify(jsonReport(studies), null, 2)}\n` : textReport(studies));
   if (options.html === undefined) return 0;
   const { htmlReport } = await import('../sim/simulate/html-report.ts');
-  await writeFile(options.html, htmlReport(studies, options));
+  try {
+    await writeFile(options.html, htmlReport(studies, options));
+  } catch (error) {
+    return refuse(io, `--html: ${error instanceof Error ? error.message : String(error)}`, 1);
+  }
   io.err(`report: ${options.html}\n`);
   return 0;
 }

@@ -7,6 +7,11 @@ export const SUB_COMMANDS = [
     usage: 'simulate [flags]',
     about: 'Compares policies on a workload, in virtual time.',
   },
+  {
+    name: 'replay',
+    usage: 'replay --decisions FILE --config FILE',
+    about: 'Decides a decision log again under other configurations.',
+  },
   { name: 'config', usage: 'config check FILE', about: 'Says whether a configuration file is valid.' },
   {
     name: 'config',
@@ -14,6 +19,11 @@ export const SUB_COMMANDS = [
     about: 'Shows the effective configuration and where each value came from.',
   },
   { name: 'config', usage: 'config schema', about: 'Shows the JSON schema of the configuration file.' },
+  {
+    name: 'config',
+    usage: 'config schema --record',
+    about: 'Shows the JSON schema of a line of the decision log.',
+  },
 ] as const;
 
 export type SubCommand = (typeof SUB_COMMANDS)[number]['name'];

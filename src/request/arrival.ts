@@ -4,8 +4,7 @@ import { randomAlphanumeric } from '../base/ids.ts';
 import { headerOf } from '../http/headers.ts';
 import { normalisePath, originForm, pathOf } from '../http/normalise-path.ts';
 import type { Tenant } from '../limits/tenant.ts';
-import type { Decision } from './decision.ts';
-import type { RecordedPrompt } from './record-prompt.ts';
+import type { Decision, RecordedPrompt } from './decision.ts';
 import { matchEndpoint, type Endpoint, type Match } from './endpoints.ts';
 import type { Runtime } from './runtime.ts';
 

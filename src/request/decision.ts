@@ -114,3 +114,15 @@ export interface Decision {
   request_bytes: number;
   response_bytes: number;
 }
+
+/** The part of a record that is made from the prompt; only the decision log has it. */
+export interface RecordedPrompt {
+  /** See `encodeBlockHashes`. */
+  readonly block_hashes?: string;
+  /** Tokens that one of these hashes stands for. */
+  readonly block_tokens?: number;
+  readonly request_text?: string;
+}
+
+/** A line of the decision log. */
+export type LoggedDecision = Decision & RecordedPrompt;

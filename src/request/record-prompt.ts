@@ -3,15 +3,6 @@ import type { Arrival } from './arrival.ts';
 import type { Call } from './read-call.ts';
 import type { Runtime } from './runtime.ts';
 
-/** The part of a record that is made from the prompt; only the decision log has it. */
-export interface RecordedPrompt {
-  /** See `encodeBlockHashes`. */
-  readonly block_hashes?: string;
-  /** Tokens that one of these hashes stands for. */
-  readonly block_tokens?: number;
-  readonly request_text?: string;
-}
-
 const TEXT_CHARS = 64 * 1024;
 
 /** Takes from the prompt what the decision log keeps of it, while it is there. */

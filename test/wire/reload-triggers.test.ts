@@ -53,6 +53,7 @@ test('SIGHUP reads the file, the env file and nothing else again; flags go befor
   assert.deepEqual([config.queue_size, config.queue_timeout_secs], [5, 22]);
   assert.ok((await streaming.text()).trimEnd().endsWith('data: [DONE]'));
 
+  await program.printed(new RegExp(`"worker":"${b}"[^\n]*worker is healthy`));
   write({ worker_urls: [b], queue_sice: 1 });
   program.child.kill('SIGHUP');
   const [refused] = await program.printed(/.*configuration not reloaded.*/);

@@ -95,6 +95,40 @@ test('hundreds of requests under reloads that change everything: not one fails',
   assert.equal(metrics.value('vllm_router_config_reloads_total', { result: 'refused' }), 4);
 });
 
+test('a fleet that is replaced as a whole is never without a worker', async () => {
+  await using fleet = await startFileFleet(([a = '', b = '']) => ({ worker_urls: [a, b] }), {
+    // Healthy only at the second look.
+    workers: [{}, {}, { faults: ['status:code=503,path=/health,times=1'] }, {}],
+  });
+  const load = keepAsking(fleet);
+  const [a = '', b = '', c = '', d = ''] = fleet.urls;
+  for (let round = 0; round < 3; round++)
+    for (const worker_urls of [[c], [a], [d], [b]]) {
+      fleet.write({ worker_urls });
+      assert.equal((await fleet.reload()).body.workers_added.length, 1);
+      const { registry } = fleet.app.runtime;
+      await eventually(() => registry.workers.length === 1 && registry.workers[0]?.health.healthy === true);
+    }
+  const outcomes = await load.stop();
+  assert.deepEqual(Object.keys(outcomes).sort(), ['chat', 'stream'], JSON.stringify(outcomes));
+});
+
+test('where nobody comes in its place, a removed worker serves on, and stays when it is named again', async () => {
+  await using fleet = await startFileFleet({}, { workers: [{}] });
+  const [url = ''] = fleet.urls;
+  const nobody = 'http://127.0.0.1:9';
+  fleet.write({ worker_urls: [nobody] });
+  const { body } = await fleet.reload();
+  assert.deepEqual([body.workers_added, body.workers_drained], [[nobody], [url]]);
+  assert.equal((await chat(fleet)).status, 200);
+  fleet.write({});
+  const { body: back } = await fleet.reload();
+  assert.deepEqual([back.workers_added, back.workers_drained], [[url], [nobody]]);
+  const { registry } = fleet.app.runtime;
+  await eventually(() => registry.workers.length === 1 && fleet.app.openJobs === 0);
+  assert.deepEqual([registry.get(url)?.draining, (await chat(fleet)).status], [false, 200]);
+});
+
 test('a stream on a removed worker goes on to its end, and only then the worker leaves', async () => {
   await using fleet = await startFileFleet({ policy: 'round_robin' }, { workers: [{ timeScale: 1 }, {}] });
   const [slow = '', fast = ''] = fleet.urls;

@@ -1,55 +1,61 @@
 import { BlockCache } from '../block-cache.ts';
-import type { Trace } from '../traces/trace.ts';
+import type { Trace, TraceRequest } from '../traces/trace.ts';
+import { BlockSet } from './block-set.ts';
 
-/** Cached share of all prompt tokens that no placement can beat. */
+/** Cached shares of all prompt tokens to hold a policy's against. */
 export interface Oracle {
-  /** One cache of all workers' size, least recently used out first. */
+  /** One cache of all workers' size, least recently used out first: what placement loses by parting it. */
   readonly oneCache: number;
-  /** One cache that never forgets. */
+  /** What no placement can beat, however large the caches are: every block has to be computed once. */
   readonly unlimited: number;
 }
 
-/** Hit rates of the trace's prompts in their order, as if each were computed at once. */
+/** Hit rates of the trace's prompts; for `oneCache` in their order, as if each were computed at once. */
 export function oracleHitRates(trace: Trace, totalBlocks: number): Oracle {
-  const distinct = distinctBlocks(trace);
+  const { requests, blockSize } = trace;
+  const distinct = new BlockSet();
+  const recomputed = new BlockSet();
+  let promptTokens = 0;
+  let reusable = 0;
+  let longest = 0;
+  for (const request of requests) {
+    const { hashes, count } = request.blocks;
+    const limit = reusableBlocks(request, blockSize);
+    for (let index = 0; index < count; index += 1) distinct.add(hashes, index);
+    // Whoever computes its last block anyway does so for all who follow.
+    for (let index = limit; index < count; index += 1) recomputed.add(hashes, index);
+    promptTokens += request.promptTokens;
+    reusable += limit;
+    longest = Math.max(longest, count);
+  }
+  if (promptTokens === 0) return { oneCache: 0, unlimited: 0 };
+  // A cache that holds everything behaves as any larger one.
+  const enough = Math.max(1, distinct.size) + longest;
   return {
-    oneCache: hitRate(trace, totalBlocks),
-    unlimited: hitRate(trace, Math.max(1, distinct) + longestPrompt(trace)),
+    oneCache: (blockSize * hitBlocks(trace, Math.min(totalBlocks, enough))) / promptTokens,
+    unlimited: (blockSize * (reusable - (distinct.size - recomputed.size))) / promptTokens,
   };
 }
 
-function hitRate({ requests, blockSize }: Trace, capacity: number): number {
+/** Blocks that can be found cached: as in an engine, the last token of a prompt is computed even when all of it is. */
+function reusableBlocks({ promptTokens, blocks }: TraceRequest, blockSize: number): number {
+  return Math.min(blocks.count, Math.floor((promptTokens - 1) / blockSize));
+}
+
+function hitBlocks({ requests, blockSize }: Trace, capacity: number): number {
   const cache = new BlockCache(capacity);
+  const taken: number[] = [];
   let hit = 0;
-  let total = 0;
-  for (const { blocks, promptTokens } of requests) {
-    total += promptTokens;
-    // As in an engine, the last token of a prompt is computed even when all of it is cached.
-    const cached = cache.match(blocks.hashes, Math.floor((promptTokens - 1) / blockSize));
-    hit += cached * blockSize;
-    const taken: number[] = [];
-    if (!cache.take(blocks.hashes, cached, Math.min(blocks.count, capacity), taken)) continue;
+  for (const request of requests) {
+    const { hashes, count } = request.blocks;
+    const cached = cache.match(hashes, reusableBlocks(request, blockSize));
+    hit += cached;
+    if (!cache.take(hashes, cached, Math.min(count, capacity), taken)) continue;
     for (let index = cached; index < taken.length; index += 1) {
       const block = taken[index];
-      if (block !== undefined) cache.seal(block, blocks.hashes, index);
+      if (block !== undefined) cache.seal(block, hashes, index);
     }
     cache.release(taken);
   }
-  return total === 0 ? 0 : hit / total;
-}
-
-function distinctBlocks({ requests }: Trace): number {
-  const seen = new Set<number>();
-  for (const { blocks } of requests) {
-    for (let index = 0; index < blocks.count; index += 1) {
-      const low = blocks.hashes[2 * index] ?? 0;
-      const high = blocks.hashes[2 * index + 1] ?? 0;
-      seen.add(low * 2 ** 21 + (high >>> 11));
-    }
-  }
-  return seen.size;
-}
-
-function longestPrompt({ requests }: Trace): number {
-  return requests.reduce((longest, { blocks }) => Math.max(longest, blocks.count), 0);
+  return hit;
 }

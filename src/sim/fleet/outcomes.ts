@@ -6,7 +6,7 @@ export class Outcomes {
   readonly cachedTokens: Float64Array;
   /** What the policy expected of them; NaN where it did not look. */
   readonly predictedTokens: Float64Array;
-  /** Index of the worker that served it; -1 = none. */
+  /** Index of the worker that it was on last; -1 = none took it. */
   readonly worker: Int32Array;
   readonly attempts: Uint8Array;
 

@@ -61,6 +61,7 @@ export class SimRouter {
     this.#clock = clock;
     this.#engines = engines;
     this.ledger = new LoadLedger(clock);
+    if (plan.pollIntervalMs > 0) this.ledger.setExternalTtl(3 * plan.pollIntervalMs);
     this.registry = new WorkerRegistry({
       clock,
       ledger: this.ledger,

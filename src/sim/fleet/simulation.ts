@@ -4,6 +4,7 @@ import type { Trace, TraceRequest } from '../traces/trace.ts';
 import { WorkerModel } from '../worker-model.ts';
 import type { EngineAccess } from './engine-snapshots.ts';
 import { MAX_ATTEMPTS, type FleetPlan } from './fleet-plan.ts';
+import { LoadSampler, type LoadSamples } from './load-samples.ts';
 import { Outcomes } from './outcomes.ts';
 import { SimRouter, type Dispatch } from './sim-router.ts';
 
@@ -32,6 +33,10 @@ export interface RunResult {
   /** Prompt tokens computed (not found cached) by each engine. */
   readonly computedTokens: readonly number[];
   readonly preemptions: number;
+  /** Requests on each engine over time. */
+  readonly load: LoadSamples;
+  /** Books of the routers that nobody closed; 0 unless something is wrong. */
+  readonly openLeases: number;
 }
 
 /** A fleet in virtual time: events in order, nothing sleeps. */
@@ -43,6 +48,7 @@ export class Simulation {
   readonly #byId = new Map<string, number>();
   readonly #routers: readonly SimRouter[];
   readonly #outcomes: Outcomes;
+  readonly #sampler: LoadSampler;
   #next = 0;
   #open = 0;
 
@@ -55,6 +61,7 @@ export class Simulation {
       this.#byId.set(id, index);
       return { id, model: new WorkerModel(settings, this.#clock, 'change'), open: new Set() };
     });
+    this.#sampler = new LoadSampler(this.#engines.length, (trace.requests.at(-1)?.at ?? 0) / plan.speed);
     const engines: EngineAccess = {
       modelOf: (id) => this.#engines[this.#byId.get(id) ?? -1]?.model,
       busy: () => this.#open > 0 || this.#next < trace.requests.length,
@@ -85,6 +92,8 @@ export class Simulation {
         ({ model: { stats } }) => stats.prefixCacheQueries - stats.prefixCacheHits,
       ),
       preemptions: this.#engines.reduce((sum, { model }) => sum + model.stats.preemptions, 0),
+      load: this.#sampler.samples(),
+      openLeases: this.#routers.reduce((sum, { ledger }) => sum + ledger.openLeases, 0),
     };
   }
 
@@ -103,10 +112,13 @@ export class Simulation {
       const join = (): void => {
         for (const router of this.#routers) router.join(engine.id);
       };
+      // One that dies before it joins never does.
+      if (diesAtMs !== undefined && diesAtMs <= joinsAtMs) continue;
       if (joinsAtMs > 0) this.#clock.after(joinsAtMs, join);
       else join();
       if (diesAtMs !== undefined) this.#clock.after(diesAtMs, () => this.#kill(engine));
     }
+    this.#clock.after(this.#sampler.intervalMs, () => this.#sampleLoad());
     if (this.#plan.pollIntervalMs > 0) this.#clock.after(this.#plan.pollIntervalMs, () => this.#poll());
     this.#awaitNext();
   }
@@ -134,6 +146,7 @@ export class Simulation {
     const index = dispatch && this.#byId.get(dispatch.worker.id);
     const engine = index === undefined ? undefined : this.#engines[index];
     if (dispatch === undefined || index === undefined || engine === undefined) {
+      this.#outcomes.worker[place] = -1;
       this.#open -= 1;
       return;
     }
@@ -177,9 +190,10 @@ export class Simulation {
   }
 
   #kill(engine: Engine): void {
+    // What ends in this very instant has ended, and is no longer open afterwards.
+    engine.model.stop();
     const lost = [...engine.open];
     engine.open.clear();
-    engine.model.stop();
     for (const router of this.#routers) router.leave(engine.id);
     for (const visit of lost) {
       if (visit.dispatch) visit.router.release(visit.dispatch, visit.request);
@@ -188,6 +202,11 @@ export class Simulation {
       if (isOver || (this.#outcomes.attempts[visit.place] ?? 0) >= MAX_ATTEMPTS) this.#open -= 1;
       else this.#send(visit);
     }
+  }
+
+  #sampleLoad(): void {
+    this.#sampler.take((worker) => this.#engines[worker]?.open.size ?? 0);
+    this.#clock.after(this.#sampler.intervalMs, () => this.#sampleLoad());
   }
 
   #poll(): void {

@@ -60,10 +60,11 @@ export function summarise(trace: Trace, result: RunResult, objective: Objective)
       looked += 1;
       missed += Math.abs(predicted - cached) / request.promptTokens;
     }
-    const first = outcomes.ttftMs[place] ?? NaN;
+    // Without an answer's tokens the end is the first that a client sees.
+    const first = request.outputTokens === 0 ? endToEnd : (outcomes.ttftMs[place] ?? NaN);
     const perToken = request.outputTokens > 1 ? (endToEnd - first) / (request.outputTokens - 1) : 0;
     if (request.outputTokens > 1) tpot[place] = perToken;
-    if (!(first > objective.ttftMs) && perToken <= objective.tpotMs) good += 1;
+    if (first <= objective.ttftMs && perToken <= objective.tpotMs) good += 1;
   }
   const durationSecs = result.durationMs / 1000;
   return {

@@ -38,6 +38,7 @@ export function* runStudies(
     return trace;
   };
   const seeds = Array.from({ length: options.seeds }, (_, index) => index + 1);
+  let oracle: Oracle | undefined;
   const studies: Study[] = [];
   for (const [index, speed] of options.speeds.entries()) {
     const trace = traceOf(1);
@@ -50,9 +51,17 @@ export function* runStudies(
     for (; !step.done; step = steps.next())
       yield { ...step.value, speed, done: (index + step.value.done) / options.speeds.length };
     const blocks = fleet.workers.reduce((sum, { settings }) => sum + settings.blocks, 0);
-    studies.push({ speed, trace, rows: step.value, oracle: oracleHitRates(trace, blocks) });
+    oracle ??= meanOracle(seeds.map((seed) => oracleHitRates(traceOf(seed), blocks)));
+    studies.push({ speed, trace, rows: step.value, oracle });
   }
   return studies;
+}
+
+/** Of the traces of all seeds, as the hit rates beside it are. It does not depend on the speed. */
+function meanOracle(oracles: readonly Oracle[]): Oracle {
+  const mean = (pick: (oracle: Oracle) => number): number =>
+    oracles.reduce((sum, one) => sum + pick(one), 0) / oracles.length;
+  return { oneCache: mean((one) => one.oneCache), unlimited: mean((one) => one.unlimited) };
 }
 
 function makeTrace(options: SimulateOptions, recorded: Trace | undefined, seed: number): Trace {
@@ -68,20 +77,16 @@ function makeTrace(options: SimulateOptions, recorded: Trace | undefined, seed: 
 
 function fleetOf(
   options: SimulateOptions,
-  { blockSize, requests }: Trace,
+  { blockSize }: Trace,
   speed: number,
 ): Omit<FleetPlan, 'policy' | 'seed'> {
   const { routers, pollIntervalMs, pollDelayMs, kvTokens, workers, workerSpeeds, kills, joins } = options;
-  const longest = requests.reduce(
-    (most, { promptTokens, outputTokens }) => Math.max(most, promptTokens + outputTokens),
-    1,
-  );
   const blocks = Math.max(1, Math.floor(kvTokens / blockSize));
   const settingsOf = (index: number): ModelSettings => {
     const factor = workerSpeeds[index % workerSpeeds.length] ?? 1;
     return {
       ...MODEL_DEFAULTS,
-      ...{ blockSize, blocks, maxModelLen: Math.min(longest, blocks * blockSize) },
+      ...{ blockSize, blocks, maxModelLen: blocks * blockSize },
       prefillTokensPerSecond: options.prefillRate * factor,
       decodeBaseMs: options.decodeBaseMs / factor,
       decodePerRequestMs: options.decodePerRequestMs / factor,

@@ -1,5 +1,5 @@
 import { blocksFromHashIds } from '../../routing/prompt-hash.ts';
-import type { TraceRequest } from './trace.ts';
+import { isTokenCount, type TraceRequest } from './trace.ts';
 
 /** Its prompts have no contents: block size only rounds. */
 export const AZURE_BLOCK_TOKENS = 64;
@@ -11,7 +11,10 @@ export const AZURE_BLOCK_TOKENS = 64;
 export function azureReader(): (line: string) => TraceRequest | string | undefined {
   let columns: { readonly time: number; readonly prompt: number; readonly output: number } | undefined;
   let nextId = 0;
+  let unusable = false;
   return (line) => {
+    // Told once: without columns no line can be read.
+    if (unusable) return undefined;
     const cells = line.split(',').map((cell) => cell.trim().replace(/^"|"$/g, ''));
     if (columns === undefined) {
       const place = (name: string): number => cells.findIndex((cell) => cell.toLowerCase() === name);
@@ -20,7 +23,8 @@ export function azureReader(): (line: string) => TraceRequest | string | undefin
         prompt: place('contexttokens'),
         output: place('generatedtokens'),
       };
-      if (found.time < 0 || found.prompt < 0 || found.output < 0)
+      unusable = found.time < 0 || found.prompt < 0 || found.output < 0;
+      if (unusable)
         return 'the first line must name the columns TIMESTAMP, ContextTokens and GeneratedTokens';
       columns = found;
       return undefined;
@@ -29,9 +33,8 @@ export function azureReader(): (line: string) => TraceRequest | string | undefin
     const promptTokens = Number(cells[columns.prompt] || NaN);
     const outputTokens = Number(cells[columns.output] || NaN);
     if (Number.isNaN(at)) return 'TIMESTAMP is not a time';
-    if (!Number.isInteger(promptTokens) || promptTokens < 1) return 'ContextTokens is not a number of tokens';
-    if (!Number.isInteger(outputTokens) || outputTokens < 0)
-      return 'GeneratedTokens is not a number of tokens';
+    if (!isTokenCount(promptTokens) || promptTokens < 1) return 'ContextTokens is not a number of tokens';
+    if (!isTokenCount(outputTokens)) return 'GeneratedTokens is not a number of tokens';
     const count = Math.floor(promptTokens / AZURE_BLOCK_TOKENS);
     const ids = Array.from({ length: count }, () => nextId++);
     const blocks = blocksFromHashIds(ids, AZURE_BLOCK_TOKENS, promptTokens);

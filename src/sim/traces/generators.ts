@@ -55,6 +55,30 @@ const MEAN_TURNS = 5;
 const THINK_MS = 20_000;
 const MS_PER_OUTPUT_TOKEN = 20;
 
+/** Sessions under way at the beginning have begun up to this long before it. */
+const WARM_UP_MS = 10 * 60_000;
+
+/**
+ * Draws sessions until all of the first `requests` are there. Sessions begin before the workload does, and what they say
+ * before 0 is their history, so that the rate is the same from beginning to end.
+ */
+function drawSessions(
+  { requests, ratePerSecond }: GeneratorOptions,
+  nextStart: () => number,
+  draw: (startsAt: number, into: TraceRequest[]) => void,
+): readonly TraceRequest[] {
+  const drawn: TraceRequest[] = [];
+  let until = (1000 * requests) / ratePerSecond;
+  for (;;) {
+    let startsAt = nextStart() - WARM_UP_MS;
+    for (; startsAt < until; startsAt = nextStart() - WARM_UP_MS) draw(startsAt, drawn);
+    draw(startsAt, drawn);
+    const sure = drawn.reduce((count, { at }) => (at < startsAt ? count + 1 : count), 0);
+    if (sure >= requests) return drawn;
+    until = startsAt + Math.max(1000, 0.1 * until);
+  }
+}
+
 /** Chats of several turns, each with a document of its own, that begin at the times of `starts`. */
 function chats(
   options: GeneratorOptions,
@@ -63,21 +87,20 @@ function chats(
   const random = seededRandom(options.seed);
   const ids = new Ids();
   const system = ids.take(8);
-  const nextStart = starts(random, (1000 * MEAN_TURNS) / options.ratePerSecond);
-  const requests: TraceRequest[] = [];
-  for (let session = 0; requests.length < 1.2 * options.requests; session += 1) {
-    let at = nextStart();
-    const conversation = new Conversation(String(session), ids, system, system.length * BLOCK_TOKENS);
+  let sessions = 0;
+  return drawSessions(options, starts(random, (1000 * MEAN_TURNS) / options.ratePerSecond), (start, into) => {
+    let at = start;
+    const session = String((sessions += 1));
+    const conversation = new Conversation(session, ids, system, system.length * BLOCK_TOKENS);
     conversation.say(drawTokens(random, DOCUMENT));
     do {
       conversation.say(drawTokens(random, QUESTION));
       const output = drawTokens(random, ANSWER);
-      requests.push(conversation.request(at, output));
+      if (at >= 0) into.push(conversation.request(at, output));
       conversation.say(output);
       at += output * MS_PER_OUTPUT_TOKEN + drawExponential(random, THINK_MS);
     } while (random() > 1 / MEAN_TURNS);
-  }
-  return requests;
+  });
 }
 
 function poissonStarts(random: Random, meanGapMs: number): () => number {
@@ -141,22 +164,24 @@ function agents(options: GeneratorOptions): readonly TraceRequest[] {
   const random = seededRandom(options.seed);
   const ids = new Ids();
   const kinds = Array.from({ length: KINDS_OF_AGENTS }, () => ids.take(AGENT_PROMPT_TOKENS / BLOCK_TOKENS));
-  const nextStart = poissonStarts(random, (1000 * MEAN_STEPS) / options.ratePerSecond);
-  const requests: TraceRequest[] = [];
-  for (let program = 0; requests.length < 1.2 * options.requests; program += 1) {
-    let at = nextStart();
-    const shared = kinds[randomInt(random, KINDS_OF_AGENTS)] ?? [];
-    const conversation = new Conversation(String(program), ids, shared, AGENT_PROMPT_TOKENS);
-    do {
-      conversation.say(drawTokens(random, OBSERVATION));
-      const output = drawTokens(random, ACTION);
-      requests.push(conversation.request(at, output));
-      conversation.say(output);
-      const gap = random() < 0.1 ? LONG_GAP_MS : SHORT_GAP_MS;
-      at += output * MS_PER_OUTPUT_TOKEN + drawExponential(random, gap);
-    } while (random() > 1 / MEAN_STEPS);
-  }
-  return requests;
+  let programs = 0;
+  return drawSessions(
+    options,
+    poissonStarts(random, (1000 * MEAN_STEPS) / options.ratePerSecond),
+    (start, into) => {
+      let at = start;
+      const shared = kinds[randomInt(random, KINDS_OF_AGENTS)] ?? [];
+      const conversation = new Conversation(String((programs += 1)), ids, shared, AGENT_PROMPT_TOKENS);
+      do {
+        conversation.say(drawTokens(random, OBSERVATION));
+        const output = drawTokens(random, ACTION);
+        if (at >= 0) into.push(conversation.request(at, output));
+        conversation.say(output);
+        const gap = random() < 0.1 ? LONG_GAP_MS : SHORT_GAP_MS;
+        at += output * MS_PER_OUTPUT_TOKEN + drawExponential(random, gap);
+      } while (random() > 1 / MEAN_STEPS);
+    },
+  );
 }
 
 /** Made-up workloads, by name. */

@@ -1,5 +1,5 @@
 import { blocksFromHashIds } from '../../routing/prompt-hash.ts';
-import type { TraceRequest } from './trace.ts';
+import { isTokenCount, type TraceRequest } from './trace.ts';
 
 /** Tokens per hash id in the published traces. */
 export const MOONCAKE_BLOCK_TOKENS = 512;
@@ -17,10 +17,10 @@ export function parseMooncakeLine(line: string): TraceRequest | string {
   }
   if (typeof value !== 'object' || value === null) return 'not a JSON object';
   const { timestamp, input_length, output_length, hash_ids } = value as Readonly<Record<string, unknown>>;
-  if (!isCount(timestamp)) return 'timestamp is not a number of ms';
-  if (!isCount(input_length) || input_length < 1) return 'input_length is not a number of tokens';
-  if (!isCount(output_length)) return 'output_length is not a number of tokens';
-  if (!Array.isArray(hash_ids) || !hash_ids.every(isCount)) return 'hash_ids is not a list of numbers';
+  if (!isNumber(timestamp)) return 'timestamp is not a number of ms';
+  if (!isTokenCount(input_length) || input_length < 1) return 'input_length is not a number of tokens';
+  if (!isTokenCount(output_length)) return 'output_length is not a number of tokens';
+  if (!Array.isArray(hash_ids) || !hash_ids.every(isId)) return 'hash_ids is not a list of whole numbers';
   return {
     at: timestamp,
     promptTokens: input_length,
@@ -30,6 +30,10 @@ export function parseMooncakeLine(line: string): TraceRequest | string {
   };
 }
 
-function isCount(value: unknown): value is number {
+function isNumber(value: unknown): value is number {
   return typeof value === 'number' && Number.isFinite(value) && value >= 0;
+}
+
+function isId(value: unknown): value is number {
+  return isNumber(value) && Number.isSafeInteger(value);
 }

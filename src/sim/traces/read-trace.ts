@@ -1,7 +1,6 @@
-import { createReadStream } from 'node:fs';
-import { createInterface } from 'node:readline';
-import { createGunzip } from 'node:zlib';
 import { AZURE_BLOCK_TOKENS, azureReader } from './azure.ts';
+import { readContents } from './contents.ts';
+import { LineSplitter, MOST_LINE_BYTES } from './line-splitter.ts';
 import { MOONCAKE_BLOCK_TOKENS, parseMooncakeLine } from './mooncake.ts';
 import { readShareGpt } from './sharegpt.ts';
 import type { Trace, TraceRequest } from './trace.ts';
@@ -55,21 +54,13 @@ export async function readTrace(path: string, format: TraceFormat, seed: number)
   };
   const trace =
     format === 'sharegpt'
-      ? await readShareGpt(contentsOf(path), seed, onProblem)
+      ? await readShareGpt(path, seed, onProblem)
       : await readLines(path, format, onProblem);
   return {
     trace: { name: path.split('/').at(-1) ?? path, ...trace },
     problems: problems.list,
     problemCount: problems.count,
   };
-}
-
-function contentsOf(path: string): NodeJS.ReadableStream {
-  const file = createReadStream(path);
-  if (!path.endsWith('.gz')) return file;
-  const unzipped = createGunzip();
-  file.on('error', (error) => unzipped.destroy(error));
-  return file.pipe(unzipped);
 }
 
 type LineReader = (line: string) => TraceRequest | string | undefined;
@@ -81,34 +72,34 @@ async function readLines(
 ): Promise<Pick<Trace, 'requests' | 'blockSize'>> {
   const requests: TraceRequest[] = [];
   const parse: LineReader = format === 'mooncake' ? parseMooncakeLine : azureReader();
-  let number = 0;
   let latest = -Infinity;
   let ordered = true;
-  const contents = contentsOf(path);
-  const lines = createInterface({ input: contents, crlfDelay: Infinity });
-  const failed = new Promise<never>((_resolve, reject) => contents.on('error', reject));
-  failed.catch(() => undefined);
-  const readAll = async (): Promise<void> => {
-    for await (const line of lines) {
-      number += 1;
-      if (line.trim() === '') continue;
-      const request = parse(line);
-      if (request === undefined) continue;
-      if (typeof request === 'string') {
-        onProblem(number, request);
-        continue;
-      }
-      if (request.at < latest) {
-        ordered = false;
-        onProblem(number, `out of order: it came ${Math.round(latest - request.at)} ms before the one above`);
-      } else if (Number.isFinite(latest) && request.at - latest > LONG_GAP_MS) {
-        onProblem(number, `a gap of ${Math.round((request.at - latest) / 1000)} s before it`);
-      }
-      latest = Math.max(latest, request.at);
-      requests.push(request);
+  const onLine = (line: string, number: number): void => {
+    if (line.trim() === '') return;
+    const request = parse(line);
+    if (request === undefined) return;
+    if (typeof request === 'string') {
+      onProblem(number, request);
+      return;
     }
+    if (request.at < latest) {
+      ordered = false;
+      onProblem(number, `out of order: it came ${Math.round(latest - request.at)} ms before one above`);
+    } else if (Number.isFinite(latest) && request.at - latest > LONG_GAP_MS) {
+      onProblem(number, `a gap of ${Math.round((request.at - latest) / 1000)} s before it`);
+    }
+    latest = Math.max(latest, request.at);
+    requests.push(request);
   };
-  await Promise.race([readAll(), failed]);
+  const lines = new LineSplitter(onLine, (number) => {
+    onProblem(number, `longer than ${String(MOST_LINE_BYTES)} bytes`);
+  });
+  const broken = await readContents(path, (piece) => {
+    lines.take(piece);
+  });
+  const { number } = lines;
+  lines.end();
+  if (broken !== undefined) onProblem(number, `the compressed file breaks off here: ${broken}`);
   if (!ordered) requests.sort((left, right) => left.at - right.at);
   const blockSize = format === 'mooncake' ? MOONCAKE_BLOCK_TOKENS : AZURE_BLOCK_TOKENS;
   return { requests: fromZero(requests), blockSize };

@@ -1,6 +1,8 @@
 import { seededRandom } from '../../base/random.ts';
 import { PromptHasher, TOKENS_PER_BLOCK } from '../../routing/prompt-hash.ts';
+import { readContents } from './contents.ts';
 import { drawExponential } from './draw.ts';
+import { jsonItems } from './json-items.ts';
 import type { Trace, TraceRequest } from './trace.ts';
 
 export const SHAREGPT_BLOCK_TOKENS = TOKENS_PER_BLOCK;
@@ -23,44 +25,63 @@ interface Turn {
  * prompt is all turns before it. Tokens are estimated, arrivals are drawn.
  */
 export async function readShareGpt(
-  input: NodeJS.ReadableStream,
+  path: string,
   seed: number,
   onProblem: (line: number, message: string) => void,
 ): Promise<Pick<Trace, 'requests' | 'blockSize'>> {
-  const value = await readJson(input);
-  if (!Array.isArray(value)) {
-    onProblem(1, value === undefined ? 'not valid JSON' : 'not a JSON array of conversations');
-    return { requests: [], blockSize: SHAREGPT_BLOCK_TOKENS };
-  }
+  const { bytes, broken } = await readAll(path);
   const random = seededRandom(seed);
   const requests: TraceRequest[] = [];
   let startMs = 0;
-  for (const [index, item] of value.entries()) {
-    const turns = turnsOf(item);
+  let number = 0;
+  const items = jsonItems(bytes);
+  let item = items.next();
+  for (; item.done !== true; item = items.next()) {
+    number += 1;
+    const { line, text, cut } = item.value;
+    const turns = cut ? 'the file ends within it' : parseItem(text);
     if (typeof turns === 'string') {
-      onProblem(index + 1, `conversation ${String(index + 1)}: ${turns}`);
+      if (cut && text.trim() === '') onProblem(line, 'the file ends without the end of its array');
+      else onProblem(line, `conversation ${String(number)}: ${turns}`);
       continue;
     }
     startMs += drawExponential(random, 1000 / CONVERSATIONS_PER_SECOND);
-    requests.push(...requestsOf(turns, String(index), startMs, () => drawExponential(random, THINK_MS)));
+    requests.push(...requestsOf(turns, String(number - 1), startMs, () => drawExponential(random, THINK_MS)));
   }
+  if (!item.value) onProblem(1, 'not a JSON array of conversations');
+  if (broken !== undefined) onProblem(lastLine(bytes), `the compressed file breaks off here: ${broken}`);
   requests.sort((left, right) => left.at - right.at);
-  return { requests, blockSize: SHAREGPT_BLOCK_TOKENS };
+  const first = requests[0]?.at ?? 0;
+  return {
+    requests: requests.map((request) => ({ ...request, at: request.at - first })),
+    blockSize: SHAREGPT_BLOCK_TOKENS,
+  };
 }
 
-async function readJson(input: NodeJS.ReadableStream): Promise<unknown> {
+async function readAll(
+  path: string,
+): Promise<{ readonly bytes: Buffer; readonly broken: string | undefined }> {
   const pieces: Buffer[] = [];
   let size = 0;
-  for await (const piece of input) {
-    const bytes = typeof piece === 'string' ? Buffer.from(piece) : piece;
-    size += bytes.length;
+  const broken = await readContents(path, (piece) => {
+    size += piece.length;
     if (size > MOST_BYTES) throw new Error('a ShareGPT file may have at most 1 GiB');
-    pieces.push(bytes);
-  }
+    pieces.push(piece);
+  });
+  return { bytes: Buffer.concat(pieces), broken };
+}
+
+function lastLine(bytes: Buffer): number {
+  let lines = 1;
+  for (const byte of bytes) if (byte === 10) lines += 1;
+  return lines;
+}
+
+function parseItem(text: string): readonly Turn[] | string {
   try {
-    return JSON.parse(Buffer.concat(pieces).toString('utf8')) as unknown;
+    return turnsOf(JSON.parse(text));
   } catch {
-    return undefined;
+    return 'not valid JSON';
   }
 }
 

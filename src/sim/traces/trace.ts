@@ -13,6 +13,13 @@ export interface TraceRequest {
   readonly session: string | undefined;
 }
 
+/** Longer prompts or answers are mistakes of the file. */
+export const MOST_TOKENS = 16_777_216;
+
+export function isTokenCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= MOST_TOKENS;
+}
+
 /** In order of arrival. */
 export interface Trace {
   readonly name: string;
