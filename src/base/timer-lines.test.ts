@@ -132,3 +132,18 @@ test('however timers are set, refreshed and cancelled, each is called when its l
     }),
   );
 });
+
+test('a timer set by one that fires does not hold up those of the same delay that were set before', () => {
+  const clock = new VirtualClock();
+  const { timers } = timersOn(clock);
+  const called: string[] = [];
+  const repeat = (): void => {
+    called.push(`repeat ${String(clock.now())}`);
+    timers.after(100, repeat);
+  };
+  timers.after(100, repeat);
+  clock.advance(60);
+  timers.after(100, () => called.push(`once ${String(clock.now())}`));
+  clock.advance(150);
+  assert.deepEqual(called, ['repeat 100', 'once 160', 'repeat 200']);
+});

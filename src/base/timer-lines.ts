@@ -77,11 +77,11 @@ class Line {
   #await(delayMs: number): void {
     this.#awaited = true;
     this.#wakeups.wakeAfter(Math.min(delayMs, LONGEST_WAKEUP_MS), () => {
-      this.#awaited = false;
       this.#run();
     });
   }
 
+  /** Timers set by those that end here wait behind the ones that are set already: the first decides about the next wake-up. */
   #run(): void {
     const now = this.#wakeups.now();
     let first = this.#first;
@@ -90,8 +90,9 @@ class Line {
       runApart(first.callback);
       first = this.#first;
     }
+    this.#awaited = false;
     if (first === undefined) this.#onEmpty();
-    else if (!this.#awaited) this.#await(first.endsAt - now);
+    else this.#await(first.endsAt - now);
   }
 }
 
