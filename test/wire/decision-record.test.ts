@@ -26,7 +26,7 @@ test('of a stream', async () => {
   } = record;
   assert.ok(ttft! > 0 && duration > 0 && total > 0 && predicted! > 0);
   // The head is held until the first byte, which is the first event.
-  assert.ok(duration <= total && Math.abs(duration - ttft!) < 5, `${duration}, ${ttft}, ${total}`);
+  assert.ok(duration <= total && Math.abs(duration - ttft!) < 50, `${duration}, ${ttft}, ${total}`);
   const [attempt] = rest.attempts;
   assert.ok(attempt!.duration_ms > 0 && attempt!.duration_ms <= total);
   const worker = response.headers.get('x-vllm-router-worker')!;

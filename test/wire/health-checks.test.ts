@@ -108,7 +108,7 @@ test('what runs on a worker that is taken out is finished there', async () => {
   const clock = new VirtualClock();
   await using fleet = await startFleet({ clock, router: CHECKS });
   const [a, b] = fleet.workers;
-  await a!.setFaults(['status:code=503,path=/health', 'drip:bytes=500,ms=20']);
+  await a!.setFaults(['status:code=503,path=/health', 'drip:bytes=500,ms=60']);
   const response = await streamChat(fleet, { max_tokens: 64 });
   await advanceUntil(
     clock,
