@@ -5,6 +5,7 @@ import { roundMs } from './decision.ts';
 import { poolFor, staysWithOwner } from './plan.ts';
 import type { Call } from './read-call.ts';
 import type { Runtime } from './runtime.ts';
+import { whileWanted } from './while-wanted.ts';
 
 /**
  * Lets a policy that looks things up do so, once for all attempts. Only for policies that have something to prepare; they
@@ -17,17 +18,8 @@ export async function preparePolicy(
   deadline: Deadline,
 ): Promise<Call> {
   if (staysWithOwner(rt, call)) return call;
-  deadline.check();
   const from = rt.clock.now();
-  const cut = new AbortController();
-  const abort = (): void => {
-    cut.abort();
-  };
-  arrival.client.onGone(abort);
-  deadline.wakes(abort);
-  const prepared = await withKnowledge(rt, call, cut.signal);
-  arrival.client.onGone(undefined);
-  deadline.wakes(undefined);
+  const prepared = await whileWanted(arrival, deadline, (signal) => withKnowledge(rt, call, signal));
   const spent = rt.clock.now() - from;
   arrival.times.prepareMs = spent;
   arrival.decision.prepare_ms = roundMs(spent);

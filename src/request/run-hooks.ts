@@ -12,6 +12,7 @@ import { understand, type Call } from './read-call.ts';
 import { replaceBody } from './replace-body.ts';
 import { resolveReplaced } from './resolve-model.ts';
 import type { Runtime } from './runtime.ts';
+import { whileWanted } from './while-wanted.ts';
 
 /** Asks the configured hooks about the request; it goes on as they leave it. Throws what the client is to hear. */
 export function runHooks(
@@ -42,20 +43,12 @@ async function checked(
   { arrival, caller }: { readonly arrival: Arrival; readonly caller: Caller },
   deadline: Deadline,
 ): Promise<Call> {
-  deadline.check();
   const from = rt.clock.now();
-  const cut = new AbortController();
-  const abort = (): void => {
-    cut.abort();
-  };
-  arrival.client.onGone(abort);
-  deadline.wakes(abort);
   try {
-    settle(arrival, deadline, await rt.hooks.run(request, cut.signal));
+    const outcome = await whileWanted(arrival, deadline, (signal) => rt.hooks.run(request, signal));
+    settle(arrival, deadline, outcome);
     return request.replaced ? resolveReplaced(rt, arrival, caller, request.call) : request.call;
   } finally {
-    arrival.client.onGone(undefined);
-    deadline.wakes(undefined);
     const spent = rt.clock.now() - from;
     arrival.times.hooksMs = spent;
     arrival.decision.hooks_ms = roundMs(spent);
