@@ -20,7 +20,9 @@ export async function waitForWorker(
   none: NoPlan,
 ): Promise<void> {
   const leftMs = rt.settings.engineWaitMs - arrival.times.waitMs;
-  if (leftMs <= 0) throw refusal(rt, arrival, call, none);
+  // A request that no worker matches would hold a place among those in flight for nothing.
+  const isHopeless = noWorker(none.pool, call).code === 'no_worker_matches';
+  if (leftMs <= 0 || isHopeless) throw refusal(rt, arrival, call, none);
   const entry = rt.workerWait.enter(wishOf(rt, call), leftMs);
   if (entry.kind !== 'waiting') {
     rt.metrics.engineWaitTotal.with(entry.kind === 'full' ? 'full' : 'shutting_down').inc();

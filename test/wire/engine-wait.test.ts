@@ -236,15 +236,25 @@ test('those who waited together are shared out, and each is sent once', async ()
 test('a request with filters waits for a worker that matches them, not for any', async () => {
   await using fleet = await startFleet({ workers: [{}, {}], router: WAIT });
   const [first, second] = workersOf(fleet);
+  assert.ok(second);
+  fleet.app.runtime.registry.setTraits(second, { ...second.traits, priority: 95 });
+  setHealthy(fleet, second, false);
   const response = chat(fleet, {}, { headers: { 'x-worker-priority': '90' } });
   await waiting(fleet, 1);
   setHealthy(fleet, first, false);
   setHealthy(fleet, first, true);
-  assert.ok(second);
   await roundTrip(fleet);
   assert.equal(fleet.app.runtime.workerWait.size, 1);
-  fleet.app.runtime.registry.setTraits(second, { ...second.traits, priority: 95 });
+  setHealthy(fleet, second, true);
   assert.equal(workerOf(await response), second.id);
+});
+
+test('a request with filters that no worker matches does not wait', async () => {
+  await using fleet = await startFleet({ workers: [{}, {}], router: WAIT });
+  const response = await chat(fleet, {}, { headers: { 'x-worker-priority': '90' } });
+  assert.equal(response.status, 503);
+  assert.match(await response.text(), /"no_worker_matches"/);
+  assert.equal((await fleet.decision()).wait_ms, undefined);
 });
 
 test('a request is not sent to workers of other models when the last one of its own leaves', async () => {
