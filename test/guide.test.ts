@@ -17,6 +17,8 @@ import { PluginSet } from '../src/plugins/plugin-set.ts';
 import { SUB_COMMAND_NAMES } from '../src/config/sub-commands.ts';
 import { silentLog, type Log } from '../src/observe/log.ts';
 import { parseSimFlags } from '../src/sim/parse-flags.ts';
+import { parseContenders } from '../src/sim/simulate/contenders.ts';
+import { parseSimulateFlags } from '../src/sim/simulate/parse-flags.ts';
 import { startSimWorker } from '../src/sim/server.ts';
 import { run } from './programs.ts';
 import { createPolicy } from '../src/routing/policies/index.ts';
@@ -39,6 +41,7 @@ const GUIDES = [
     'hooks',
     'tenants',
     'fair-queue',
+    'simulate',
   ],
 ].map((name) => `docs/guide/${name}.md`);
 /** Pages whose commands are looked at; the rest of the simulator's page is its own tests' business. */
@@ -133,6 +136,12 @@ function routerProblem(args: readonly string[], env: Command['env']): Problem {
   if (command === 'sim') {
     const flags = parseSimFlags(rest);
     return flags.kind === 'error' ? flags.message : undefined;
+  }
+  if (command === 'simulate') {
+    const flags = parseSimulateFlags(rest);
+    if (flags.kind !== 'options') return flags.kind === 'error' ? flags.message : undefined;
+    const contenders = parseContenders(flags.options.policies);
+    return typeof contenders === 'string' ? contenders : undefined;
   }
   if (command === 'config') return configProblem(rest, env);
   const argv = command === 'demo' ? rest : args;

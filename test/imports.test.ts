@@ -17,7 +17,7 @@ const ROWS: readonly (readonly string[])[] = [
   ['commands'],
   ['router.ts'],
   ['app.ts'],
-  ['app'],
+  ['app', 'replay'],
   ['request', 'admin', 'decisions', 'sim', 'plugins'],
   ['routing', 'engines', 'response-cache', 'hooks', 'limits', 'discovery', 'cache-knowledge'],
   ['workers', 'api', 'tokenize'],

@@ -30,6 +30,8 @@ export interface LogRecord {
   readonly blockHashes: Uint32Array | undefined;
   readonly blockTokens: number | undefined;
   readonly requestText: string | undefined;
+  /** Whoever else could have been chosen, as far as the record lists them. */
+  readonly candidates: readonly string[];
 }
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -84,6 +86,7 @@ function recordOf(fields: Fields): LogRecord {
     ...attemptsOf(fields),
     ...blocksOf(fields),
     requestText: text(fields, 'request_text'),
+    candidates: candidatesOf(fields),
   };
 }
 
@@ -107,6 +110,13 @@ function attemptsOf({ attempts }: Fields): Pick<LogRecord, 'attempts' | 'lastAtt
   const lastAttemptMs =
     typeof last === 'object' && last !== null ? number(last as Fields, 'duration_ms') : undefined;
   return { attempts: attempts.length, lastAttemptMs };
+}
+
+function candidatesOf({ candidates }: Fields): readonly string[] {
+  if (!Array.isArray(candidates)) return [];
+  return candidates.flatMap((one: unknown) =>
+    typeof one === 'object' && one !== null ? (text(one as Fields, 'worker') ?? []) : [],
+  );
 }
 
 function blocksOf(fields: Fields): Pick<LogRecord, 'blockHashes' | 'blockTokens'> {

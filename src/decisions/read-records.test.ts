@@ -7,7 +7,14 @@ import { gzipSync } from 'node:zlib';
 import { readRecords } from './read-records.ts';
 
 const V1 = { timestamp: '2026-01-02T03:04:06.000Z', route: '/v1/completions', status: 200, duration_ms: 500 };
-const V3 = { ...V1, schema_version: 3, worker: 'http://a', tenant: 't', cache_status: null, request_text: 'hi' };
+const V3 = {
+  ...V1,
+  schema_version: 3,
+  worker: 'http://a',
+  tenant: 't',
+  cache_status: null,
+  request_text: 'hi',
+};
 const V4 = {
   ...V1,
   schema_version: 4,
@@ -29,7 +36,8 @@ function write(t: TestContext, name: string, content: string | Buffer): string {
   return join(dir, name);
 }
 
-const lines = (...records: object[]): string => records.map((record) => `${JSON.stringify(record)}\n`).join('');
+const lines = (...records: object[]): string =>
+  records.map((record) => `${JSON.stringify(record)}\n`).join('');
 
 test('reads records of every version, over several files, compressed or not', async (t) => {
   const old = write(t, 'old.jsonl.gz', gzipSync(lines(V1, { ...V1, schema_version: 2 }, V3)));
@@ -80,7 +88,9 @@ test('a last line that is cut is no problem; one that only lacks its end is read
 });
 
 test('a compressed file that is cut gives what can be read of it', async (t) => {
-  const whole = gzipSync(lines(...Array.from({ length: 5000 }, (_, n) => ({ ...V4, request_id: `${n * n}` }))));
+  const whole = gzipSync(
+    lines(...Array.from({ length: 5000 }, (_, n) => ({ ...V4, request_id: `${n * n}` }))),
+  );
   const file = write(t, 'cut.jsonl.gz', whole.subarray(0, whole.length >> 1));
   const { records, problems } = await readRecords([file]);
   assert.ok(records.length > 100, `${records.length} records`);

@@ -72,7 +72,7 @@ async function* linesOf(file: string): AsyncGenerator<Line, void> {
   let begun = '';
   let tooLong = false;
   for await (const chunk of contentsOf(file)) {
-    const pieces = decoder.write(chunk as Buffer).split('\n');
+    const pieces = decoder.write(chunk).split('\n');
     for (const [index, piece] of pieces.entries()) {
       if (index > 0) {
         yield { text: tooLong ? undefined : begun, ended: true };

@@ -112,7 +112,8 @@ export interface RecordField {
 export function recordFields(): readonly RecordField[] {
   return Object.entries<z.ZodType>(FIELDS).map(([name, type]) => ({
     name,
-    about: (type instanceof z.ZodOptional ? z.globalRegistry.get(type.unwrap()) : type.meta())?.description ?? '',
+    about:
+      (type instanceof z.ZodOptional ? z.globalRegistry.get(type.unwrap()) : type.meta())?.description ?? '',
     always: !(type instanceof z.ZodOptional),
   }));
 }

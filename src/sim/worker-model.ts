@@ -303,7 +303,10 @@ export class WorkerModel {
   #seal(sequence: Sequence, computed: number): void {
     if (!this.settings.prefixCaching) return;
     const { blockSize } = this.settings;
-    const last = Math.min(Math.floor(computed / blockSize), sequence.ask.hashes.length >>> 1);
+    const known = sequence.ask.hashes.length >>> 1;
+    // Most steps bring a token behind the last block that has a hash.
+    if (sequence.computed >= known * blockSize) return;
+    const last = Math.min(Math.floor(computed / blockSize), known);
     for (let i = Math.floor(sequence.computed / blockSize); i < last; i++) {
       const block = sequence.blocks[i];
       if (block !== undefined) this.cache.seal(block, sequence.ask.hashes, i);

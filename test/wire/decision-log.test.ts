@@ -56,15 +56,16 @@ test('every route of the table and what is none of them: one record each, the on
     const response = await fetch(fleet.url + url, {
       method,
       headers: { 'x-request-id': id, 'content-type': 'application/json' },
-      ...(method === 'GET' ? {} : { body: JSON.stringify({ model: 'sim-model', prompt: LONG, input: LONG }) }),
+      ...(method === 'GET'
+        ? {}
+        : { body: JSON.stringify({ model: 'sim-model', prompt: LONG, input: LONG }) }),
     });
     await response.text();
   };
   const rows = ENDPOINTS.filter(({ class: kind }) => kind !== 'local');
   assert.ok(rows.length > 15);
   for (const { methods, paths } of rows)
-    for (const method of methods)
-      for (const one of paths) await send(method, one.replace('{id}', 'resp_1'));
+    for (const method of methods) for (const one of paths) await send(method, one.replace('{id}', 'resp_1'));
   await send('GET', '/no/such/route');
   await send('PUT', '/v1/completions');
   const { decisions } = (await adminOf(fleet)('GET', '/admin/decisions?limit=1000')).body;
@@ -132,9 +133,12 @@ test('what is refused, rejected by a hook, broken off or left by its client has 
 test('hashes are equal as far as prompts are, on every policy; the text is there when it was asked for', async (t) => {
   for (const policy of ['round_robin', 'least_work'] as const) {
     const path = logFile(t);
-    await using fleet = await startFleet({ router: { policy, ...logging(path, { includeRequestText: true }) } });
+    await using fleet = await startFleet({
+      router: { policy, ...logging(path, { includeRequestText: true }) },
+    });
     const prompts = [`${LONG} one`, `${LONG} two`, `${LONG.slice(0, 2100)} other ${LONG}`, 'short'];
-    for (const prompt of prompts) await (await post(fleet, '/v1/completions', { prompt, max_tokens: 2 })).text();
+    for (const prompt of prompts)
+      await (await post(fleet, '/v1/completions', { prompt, max_tokens: 2 })).text();
     const records = await logged(fleet, path);
     const hashes = records.map(({ block_hashes: text = '' }) => [...(decodeBlockHashes(text) ?? [])]);
     const [one = [], two = [], other = [], short = []] = hashes;

@@ -19,7 +19,7 @@ export class BlockSet {
     const key = low * 2 ** 21 + ((hashes[2 * index + 1] ?? 0) >>> 11);
     if (!this.#put(key)) return;
     this.#size += 1;
-    if (2 * this.#size > this.#slots.length) this.#grow();
+    if (4 * this.#size > 3 * this.#slots.length) this.#grow();
   }
 
   /** False when it was there. */

@@ -4,6 +4,8 @@ import type { ModelSettings } from '../model-settings.ts';
 
 /** One simulated engine. */
 export interface WorkerPlan {
+  /** Its URL, where that matters: to hash policies, and to tell it from others in a report. */
+  readonly id?: string;
   readonly settings: ModelSettings;
   /** ms from the start; 0 or absent = there from the beginning. */
   readonly joinsAtMs?: number;

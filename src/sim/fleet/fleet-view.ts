@@ -1,3 +1,6 @@
+import type { Ask } from '../../routing/policy.ts';
+import type { ActiveBlocks } from './active-blocks.ts';
+
 /**
  * What some routers of the field read beside their own books; only baselines look at it. Slots are `Member.slot`. A
  * snapshot is as old as the routers that read it let it become.
@@ -14,8 +17,10 @@ export interface EngineStatsView {
 export interface FleetView {
   /** Snapshots of all engines, taken every `intervalMs` from now on. */
   engineStats(intervalMs: number): EngineStatsView;
-  /** Prompt tokens of the requests that this router has running on the worker. */
-  activePromptTokens(slot: number): number;
+  /** From now on, the distinct prompt blocks of the requests that this router has running on each worker. */
+  activeBlocks(): Pick<ActiveBlocks, 'with'>;
+  /** From now on, tells of the first token of each request that this router sent: ms since it was sent. */
+  onFirstToken(listener: (ask: Ask, slot: number, ttftMs: number) => void): void;
   /** Blocks that this router believes the worker to hold. */
   believedBlocks(slot: number): number;
   /** Tokens that the worker's KV cache holds. */

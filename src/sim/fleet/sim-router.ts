@@ -1,5 +1,6 @@
 import { DEFAULT_TRAITS } from '../../config/settings.ts';
 import type { WorkerModel } from '../worker-model.ts';
+import { ActiveBlocks } from './active-blocks.ts';
 import { EventView } from './event-view.ts';
 import { EngineSnapshots, type EngineAccess } from './engine-snapshots.ts';
 import { seededRandom, type Random } from '../../base/random.ts';
@@ -34,11 +35,13 @@ const INDEX_BYTES_PER_BLOCK = 64;
 
 /** Where a request went, and the books that are open for it. */
 export interface Dispatch {
+  readonly ask: Ask;
   readonly worker: Worker;
   readonly lease: Lease;
   readonly uncachedTokens: number;
   /** NaN where the policy did not look. */
   readonly predictedTokens: number;
+  readonly sentAt: number;
 }
 
 /** One router of a simulated fleet: the server's own registry, ledger, index and policy, on the simulation's clock. */
@@ -53,8 +56,9 @@ export class SimRouter {
   readonly #events: EventView | undefined;
   /** Ids by slot, of present workers. */
   readonly #ids: (string | undefined)[] = [];
-
-  readonly #activePromptTokens: number[] = [];
+  /** Kept for policies that ask for it. */
+  #activeBlocks: ActiveBlocks | undefined;
+  #toldFirstToken: ((ask: Ask, slot: number, ttftMs: number) => void) | undefined;
 
   constructor(plan: FleetPlan, clock: VirtualClock, engines: EngineAccess, seed: number) {
     this.#plan = plan;
@@ -86,7 +90,10 @@ export class SimRouter {
     this.policy = plan.policy({
       ...{ loads: this.ledger, cache: this.#index ?? this.#events ?? exactView(modelOf), clock, random },
       engineStats: (intervalMs) => new EngineSnapshots(this.#ids, engines, clock, intervalMs),
-      activePromptTokens: (slot) => this.#activePromptTokens[slot] ?? 0,
+      activeBlocks: () => (this.#activeBlocks ??= new ActiveBlocks()),
+      onFirstToken: (listener) => {
+        this.#toldFirstToken = listener;
+      },
       believedBlocks: (slot) => this.#index?.entriesOf(slot) ?? modelOf(slot)?.cache.held ?? 0,
       cacheTokens: (slot) => {
         const model = modelOf(slot);
@@ -137,19 +144,20 @@ export class SimRouter {
       kvTokens: request.promptTokens + request.outputTokens,
       stream: true,
     });
-    this.#count(worker.slot, request.promptTokens);
+    this.#activeBlocks?.add(worker.slot, request.blocks);
     this.#index?.record(request.blocks, worker.slot);
     this.policy.observe?.({ type: 'dispatched', ask, slot: worker.slot, matchedTokens: matched });
-    return { worker, lease, uncachedTokens, predictedTokens: predicted };
+    return { ask, worker, lease, uncachedTokens, predictedTokens: predicted, sentAt: this.#clock.now() };
+  }
+
+  firstToken({ ask, worker, lease, uncachedTokens, sentAt }: Dispatch): void {
+    lease.firstToken(uncachedTokens);
+    this.#toldFirstToken?.(ask, worker.slot, this.#clock.now() - sentAt);
   }
 
   /** The request has ended there, in whatever way. */
-  release({ lease, worker }: Dispatch, { promptTokens }: TraceRequest): void {
-    if (lease.release()) this.#count(worker.slot, -promptTokens);
-  }
-
-  #count(slot: number, tokens: number): void {
-    this.#activePromptTokens[slot] = (this.#activePromptTokens[slot] ?? 0) + tokens;
+  release({ lease, worker }: Dispatch, { blocks }: TraceRequest): void {
+    if (lease.release()) this.#activeBlocks?.remove(worker.slot, blocks);
   }
 }
 

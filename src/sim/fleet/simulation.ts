@@ -32,6 +32,7 @@ export interface RunResult {
   readonly durationMs: number;
   /** Prompt tokens computed (not found cached) by each engine. */
   readonly computedTokens: readonly number[];
+  readonly generatedTokens: readonly number[];
   readonly preemptions: number;
   /** Requests on each engine over time. */
   readonly load: LoadSamples;
@@ -56,8 +57,8 @@ export class Simulation {
     this.#plan = plan;
     this.#trace = trace;
     this.#outcomes = new Outcomes(trace.requests.length);
-    this.#engines = plan.workers.map(({ settings }, index) => {
-      const id = `http://worker-${String(index)}`;
+    this.#engines = plan.workers.map(({ id: named, settings }, index) => {
+      const id = named ?? `http://worker-${String(index)}`;
       this.#byId.set(id, index);
       return { id, model: new WorkerModel(settings, this.#clock, 'change'), open: new Set() };
     });
@@ -91,6 +92,7 @@ export class Simulation {
       computedTokens: this.#engines.map(
         ({ model: { stats } }) => stats.prefixCacheQueries - stats.prefixCacheHits,
       ),
+      generatedTokens: this.#engines.map(({ model: { stats } }) => stats.generationTokens),
       preemptions: this.#engines.reduce((sum, { model }) => sum + model.stats.preemptions, 0),
       load: this.#sampler.samples(),
       openLeases: this.#routers.reduce((sum, { ledger }) => sum + ledger.openLeases, 0),
@@ -174,11 +176,11 @@ export class Simulation {
     });
   }
 
-  #firstToken({ place, arrivedAt, dispatch }: Visit): void {
+  #firstToken({ place, arrivedAt, dispatch, router }: Visit): void {
     const { ttftMs } = this.#outcomes;
     if (!Number.isNaN(ttftMs[place])) return;
     ttftMs[place] = this.#clock.now() - arrivedAt;
-    dispatch?.lease.firstToken(dispatch.uncachedTokens);
+    if (dispatch) router.firstToken(dispatch);
   }
 
   #done(visit: Visit, sequence: Sequence): void {

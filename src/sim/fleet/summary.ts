@@ -38,7 +38,11 @@ export interface Summary {
   readonly durationSecs: number;
 }
 
-export function summarise(trace: Trace, result: RunResult, objective: Objective): Summary {
+export function summarise(
+  trace: Trace,
+  result: Pick<RunResult, 'outcomes' | 'computedTokens' | 'durationMs' | 'preemptions'>,
+  objective: Objective,
+): Summary {
   const { outcomes, computedTokens } = result;
   const { requests } = trace;
   const tpot = new Float64Array(requests.length).fill(NaN);

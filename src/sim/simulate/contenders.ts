@@ -5,9 +5,12 @@ import { policySettings } from '../../config/policy-settings.ts';
 import { didYouMean, nearest } from '../../config/suggest.ts';
 import { createPolicy, POLICIES } from '../../routing/policies/index.ts';
 import { BASELINES } from '../baselines/index.ts';
+import { TRIALS } from '../trials/index.ts';
 import type { Contender } from '../fleet/experiment.ts';
 
-const BASELINE_NAMES = Object.keys(BASELINES) as (keyof typeof BASELINES)[];
+const FORMULAS = { ...BASELINES, ...TRIALS };
+const FORMULA_NAMES = Object.keys(FORMULAS) as (keyof typeof FORMULAS)[];
+const BASELINE_NAMES = Object.keys(BASELINES);
 const POLICY_NAMES = Object.keys(POLICIES);
 const EVERY_NAME = [...POLICY_NAMES, ...BASELINE_NAMES];
 
@@ -29,10 +32,10 @@ export function parseContenders(names: readonly string[]): readonly Contender[] 
 function parseContender(text: string): Contender | string {
   const [name = '', ...rest] = text.split(':');
   const parameters = rest.join(':');
-  const baseline = BASELINE_NAMES.find((known) => known === name);
-  if (baseline !== undefined) {
-    if (parameters !== '') return `${name} is a formula of the field and has no parameters`;
-    return { name: text, policy: (deps) => BASELINES[baseline](deps) };
+  const formula = FORMULA_NAMES.find((known) => known === name);
+  if (formula !== undefined) {
+    if (parameters !== '') return `${name} is a fixed formula and has no parameters`;
+    return { name: text, policy: (deps) => FORMULAS[formula](deps) };
   }
   if (!POLICY_NAMES.includes(name)) return `unknown policy ${name}${didYouMean(nearest(name, EVERY_NAME))}`;
   const parsed = policySchema.safeParse({ type: name, ...parametersOf(parameters) });

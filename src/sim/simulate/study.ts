@@ -43,6 +43,9 @@ export function* runStudies(
   for (const [index, speed] of options.speeds.entries()) {
     const trace = traceOf(1);
     const fleet = fleetOf(options, trace, speed);
+    const blocks = fleet.workers.reduce((sum, { settings }) => sum + settings.blocks, 0);
+    // Before the runs, so that its memory is theirs again.
+    oracle ??= meanOracle(seeds.map((seed) => oracleHitRates(traceOf(seed), blocks)));
     const steps = runScenario({
       ...{ contenders, seeds, traceOf, fleet },
       objective: { ttftMs: options.ttftMs, tpotMs: options.tpotMs },
@@ -50,8 +53,6 @@ export function* runStudies(
     let step = steps.next();
     for (; !step.done; step = steps.next())
       yield { ...step.value, speed, done: (index + step.value.done) / options.speeds.length };
-    const blocks = fleet.workers.reduce((sum, { settings }) => sum + settings.blocks, 0);
-    oracle ??= meanOracle(seeds.map((seed) => oracleHitRates(traceOf(seed), blocks)));
     studies.push({ speed, trace, rows: step.value, oracle });
   }
   return studies;

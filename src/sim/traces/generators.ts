@@ -18,7 +18,9 @@ class Ids {
   #next = 1;
 
   take(count: number): number[] {
-    return Array.from({ length: count }, () => this.#next++);
+    const ids = new Array<number>(count);
+    for (let index = 0; index < count; index += 1) ids[index] = this.#next++;
+    return ids;
   }
 }
 

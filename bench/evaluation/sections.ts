@@ -1,0 +1,119 @@
+/** One run of `vllm-router simulate`, as its arguments. `TRACE` stands for the recorded trace. */
+export interface Setting {
+  /** How the rows of this setting are called; empty where a section has but one. */
+  readonly label: string;
+  readonly args: readonly string[];
+}
+
+/** One table of the page, between `<!-- begin ID -->` and `<!-- end ID -->`. */
+export interface Section {
+  readonly id: string;
+  /** `loads`: every policy at several arrival rates. `rows`: some policies in several settings. */
+  readonly layout: 'loads' | 'rows';
+  readonly settings: readonly Setting[];
+}
+
+const SEEDS = '--seeds 5';
+const LEADERS = '--policies cache_aware,least_work,lmetric_product,dynamo_cost,llm_d_default';
+/** The recorded trace on 8 workers near its knee: where the sweeps look. */
+const KNEE = '--trace TRACE --requests 4000 --speed 1.2';
+const AGENTS = '--generate agents --requests 4000 --speed 0.7';
+
+function setting(label: string, ...parts: readonly string[]): Setting {
+  return { label, args: parts.join(' ').split(' ') };
+}
+
+function loads(id: string, ...parts: readonly string[]): Section {
+  return { id, layout: 'loads', settings: [setting('', ...parts, SEEDS, '--policies all')] };
+}
+
+function rows(id: string, ...settings: readonly (readonly [string, ...string[]])[]): Section {
+  return {
+    id,
+    layout: 'rows',
+    settings: settings.map(([label, ...parts]) => setting(label, ...parts, SEEDS)),
+  };
+}
+
+const TRIALS =
+  '--policies least_work,expected_ttft,expected_ttft_priced,least_work_eviction,least_work_affinity';
+
+export const SECTIONS: readonly Section[] = [
+  loads('conversation-8', '--trace TRACE --requests 5000 --workers 8 --speed 0.8,1.2,1.6'),
+  loads('conversation-16', '--trace TRACE --requests 5000 --workers 16 --speed 1.6,2.6,3.3'),
+  loads('conversation-64', '--trace TRACE --requests 8000 --workers 64 --speed 6,10,14'),
+  loads('poisson-chats', '--generate poisson_chats --requests 4000 --speed 0.7,2.2'),
+  loads('bursty-chats', '--generate bursty_chats --requests 4000 --speed 0.7,1.6'),
+  loads('shared-prefix', '--generate shared_prefix --requests 4000 --speed 0.7,2'),
+  loads('agents', '--generate agents --requests 4000 --speed 0.5,0.8'),
+  rows('whole-trace', [
+    '',
+    '--trace TRACE --speed 1.2 --policies cache_aware,least_work,lmetric_product,dynamo_cost',
+  ]),
+  rows(
+    'polls',
+    ...[
+      ['never read', '--poll-interval-ms 0'],
+      ['every 5 s', ''],
+      ['every 5 s, 2 s old', '--poll-delay-ms 2000'],
+      ['every 5 s, 20 s old', '--poll-delay-ms 20000'],
+    ].map(([label = '', flags = '']) => {
+      const parts = [KNEE, flags, '--routers 2', '--policies least_work,lmetric_product,cache_aware'];
+      return [label, ...parts.filter((part) => part !== '')] as const;
+    }),
+  ),
+  rows(
+    'knowledge',
+    ...(
+      [
+        ['trace', KNEE],
+        ['agents', AGENTS],
+      ] as const
+    ).flatMap(([workload, flags]) =>
+      (
+        [
+          ['predicted', 'predicted'],
+          ['exact', 'exact'],
+          ['events', 'events'],
+          ['events 1 s late', 'events --event-delay-ms 1000'],
+          ['events 5 s late', 'events --event-delay-ms 5000'],
+          ['events, 5% lost', 'events --event-loss 0.05'],
+        ] as const
+      ).map(
+        ([label, knowledge]) =>
+          [
+            `${workload}: ${label}`,
+            flags,
+            `--cache-knowledge ${knowledge} --policies least_work,lmetric_product`,
+          ] as const,
+      ),
+    ),
+  ),
+  rows(
+    'routers',
+    ...[1, 2, 4].flatMap((count) => [
+      [`trace: ${String(count)}`, KNEE, `--routers ${String(count)}`, LEADERS] as const,
+      [`agents: ${String(count)}`, AGENTS, `--routers ${String(count)}`, LEADERS] as const,
+    ]),
+  ),
+  rows(
+    'unequal',
+    ['trace: 1, 1, 2', '--trace TRACE --requests 4000 --speed 1.5 --worker-speeds 1,1,2', LEADERS],
+    ['trace: 0.5, 1, 2', '--trace TRACE --requests 4000 --speed 1.2 --worker-speeds 0.5,1,2', LEADERS],
+    ['agents: 0.5, 1, 2', AGENTS, '--worker-speeds 0.5,1,2', LEADERS],
+  ),
+  rows('kill', ['', '--trace TRACE --requests 4000 --speed 0.9 --kill 3@300', LEADERS]),
+  rows(
+    'trials',
+    ['trace', KNEE, TRIALS],
+    ['trace, beyond', '--trace TRACE --requests 4000 --speed 1.6', TRIALS],
+    ['trace, speeds 1, 1, 2', '--trace TRACE --requests 4000 --speed 1.5 --worker-speeds 1,1,2', TRIALS],
+    ['trace, 64 workers', '--trace TRACE --requests 8000 --workers 64 --speed 10', TRIALS],
+    ['poisson_chats', '--generate poisson_chats --requests 4000 --speed 2.2', TRIALS],
+    ['bursty_chats', '--generate bursty_chats --requests 4000 --speed 1.6', TRIALS],
+    ['shared_prefix, light', '--generate shared_prefix --requests 4000 --speed 0.7', TRIALS],
+    ['shared_prefix', '--generate shared_prefix --requests 4000 --speed 2', TRIALS],
+    ['agents', AGENTS, TRIALS],
+    ['agents, speeds 0.5, 1, 2', AGENTS, '--worker-speeds 0.5,1,2', TRIALS],
+  ),
+];

@@ -1,0 +1,80 @@
+/**
+ * Writes the tables of docs/design/policy-evaluation.md:
+ *
+ *     node bench/policy-evaluation.ts --trace conversation_trace.jsonl [--only ID,ID] [--page FILE]
+ */
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { ProgressBar } from '../src/commands/progress-bar.ts';
+import { parseContenders } from '../src/sim/simulate/contenders.ts';
+import { parseSimulateFlags } from '../src/sim/simulate/parse-flags.ts';
+import { runStudies } from '../src/sim/simulate/study.ts';
+import { readTrace } from '../src/sim/traces/read-trace.ts';
+import type { Trace } from '../src/sim/traces/trace.ts';
+import { SECTIONS, type Section, type Setting } from './evaluation/sections.ts';
+import { commandsOf, tableOf, verdictTable, type Result } from './evaluation/tables.ts';
+
+const PAGE = join(import.meta.dirname, '../docs/design/policy-evaluation.md');
+
+const { values } = parseArgs({
+  options: { trace: { type: 'string' }, only: { type: 'string' }, page: { type: 'string' } },
+});
+if (values.trace === undefined) {
+  process.stderr.write('usage: node bench/policy-evaluation.ts --trace FILE [--only ID,ID] [--page FILE]\n');
+  process.exit(2);
+}
+const path = values.page ?? PAGE;
+const wanted = values.only?.split(',');
+const sections = SECTIONS.filter(({ id }) => wanted === undefined || wanted.includes(id));
+const { trace } = await readTrace(values.trace, 'mooncake', 1);
+const bar = new ProgressBar(process.stderr);
+const startedAt = performance.now();
+const done: { readonly id: string; readonly layout: string; readonly results: readonly Result[] }[] = [];
+let page = await readFile(path, 'utf8');
+for (const [place, section] of sections.entries()) {
+  const sectionFrom = performance.now();
+  const results = section.settings.map((setting, at) =>
+    run(setting, trace, (share, what) => {
+      const within = (at + share) / section.settings.length;
+      bar.show((place + within) / sections.length, `${section.id} ${what}`);
+    }),
+  );
+  done.push({ id: section.id, layout: section.layout, results });
+  page = replaced(page, section.id, blockOf(section, results));
+  await writeFile(path, page);
+  bar.clear();
+  process.stdout.write(`${section.id}: ${((performance.now() - sectionFrom) / 1000).toFixed(1)} s\n`);
+}
+const loads = done.filter(({ layout }) => layout === 'loads');
+if (wanted === undefined) page = replaced(page, 'verdict', verdictTable(loads));
+bar.clear();
+await writeFile(path, page);
+const secs = ((performance.now() - startedAt) / 1000).toFixed(0);
+process.stdout.write(`${path}: ${String(sections.length)} tables in ${secs} s\n`);
+if (loads.length > 0) process.stdout.write(`${verdictTable(loads)}\n`);
+
+function run({ label, args }: Setting, recorded: Trace, show: (share: number, what: string) => void): Result {
+  const flags = parseSimulateFlags(args);
+  if (flags.kind !== 'options')
+    throw new Error(`${args.join(' ')}: ${flags.kind === 'error' ? flags.message : 'help'}`);
+  const contenders = parseContenders(flags.options.policies);
+  if (typeof contenders === 'string') throw new Error(contenders);
+  const steps = runStudies(flags.options, contenders, flags.options.trace ? recorded : undefined);
+  let step = steps.next();
+  for (; !step.done; step = steps.next()) show(step.value.done, step.value.contender);
+  return { label, studies: step.value };
+}
+
+function blockOf(section: Section, results: readonly Result[]): string {
+  return `${commandsOf(section)}\n\n${tableOf(section, results)}`;
+}
+
+function replaced(text: string, id: string, block: string): string {
+  const begin = `<!-- begin ${id} -->`;
+  const end = `<!-- end ${id} -->`;
+  const from = text.indexOf(begin);
+  const to = text.indexOf(end);
+  if (from < 0 || to < from) throw new Error(`${path} has no place for ${id}: ${begin} ... ${end}`);
+  return `${text.slice(0, from)}${begin}\n${block}\n${text.slice(to)}`;
+}

@@ -1,0 +1,216 @@
+import { over, type Row } from '../fleet/experiment.ts';
+import type { LoadSamples } from '../fleet/load-samples.ts';
+import type { Summary } from '../fleet/summary.ts';
+import type { Study } from './study.ts';
+import { heatMap } from './svg/heat-map.ts';
+import { lineChart, seriesClass, X_SPAN, Y_SPAN, type Point, type Series } from './svg/line-chart.ts';
+import { element, escapeText, short } from './svg/markup.ts';
+import { linearScale, logScale } from './svg/scale.ts';
+import { dataTable } from './html-tables.ts';
+
+const CURVE_POINTS = 120;
+const TABLE_SHARES = [0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1];
+
+/** What share of the requests had at most that time, per policy. `seconds` picks the times, ms, of a policy's first run. */
+export function distribution(
+  id: string,
+  what: string,
+  { rows }: Study,
+  times: (row: Row) => Float64Array,
+): string {
+  const sorted = rows.map((row) =>
+    times(row)
+      .filter((time) => !Number.isNaN(time))
+      .map((time) => time / 1000)
+      .sort(),
+  );
+  const least = Math.min(...sorted.map((values) => values.find((value) => value > 0) ?? Infinity));
+  const most = Math.max(...sorted.map((values) => values.at(-1) ?? -Infinity));
+  const series = rows.map(({ contender }, style): Series => ({
+    name: contender,
+    style,
+    points: curve(sorted[style]),
+  }));
+  const chart = lineChart({
+    ...{ id, title: `${what}: distribution`, xLabel: `${what}, seconds`, yLabel: 'share of requests' },
+    description: `One curve per policy: how many requests had at most that ${what}. The table below has the numbers.`,
+    x: logScale(least, most, X_SPAN),
+    y: linearScale(1, Y_SPAN),
+    series,
+  });
+  const table = dataTable(
+    `${what}, seconds, of the first seed: that share of the requests had no more`,
+    ['policy', ...TABLE_SHARES.map((share) => `${String(100 * share)}%`)],
+    rows.map(({ contender }, index) => [
+      contender,
+      ...TABLE_SHARES.map((share) => quantile(sorted[index], share).toFixed(3)),
+    ]),
+  );
+  return figure(chart, `${what}, first seed. Further left is better; the upper end is the tail.`, table);
+}
+
+function quantile(sorted: Float64Array | undefined, share: number): number {
+  if (sorted === undefined || sorted.length === 0) return NaN;
+  return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? NaN;
+}
+
+/** Denser towards the tail, where the policies differ. */
+function curve(sorted: Float64Array | undefined): Point[] {
+  return Array.from({ length: CURVE_POINTS + 1 }, (_, index) => {
+    const share = 1 - (1 - index / CURVE_POINTS) ** 1.5;
+    return { x: quantile(sorted, share), y: share };
+  });
+}
+
+const MOST_COLUMNS = 120;
+const MOST_ROWS = 32;
+
+/** One map per policy: which workers had how many requests when. */
+export function loadMaps(id: string, { rows }: Study): string {
+  const maps = rows.map(({ sample }) => coarse(sample.load));
+  const most = Math.max(1, ...maps.flatMap(({ cells }) => cells.flat()));
+  const pictures = rows.map(({ contender }, index) => {
+    const { cells, labels, seconds } = maps[index] ?? coarse(undefined);
+    const means = cells.map((row) => row.reduce((sum, value) => sum + value, 0) / Math.max(1, row.length));
+    const svg = heatMap({
+      ...{ id: `${id}-${String(index)}`, rowLabels: labels, rows: cells, most },
+      title: `${contender}: requests on each worker over time`,
+      description: `Mean between ${short(Math.min(...means))} and ${short(Math.max(...means))} requests per worker. The table below has each worker.`,
+      endLabel: `${short(seconds)} s`,
+    });
+    return element(
+      'div',
+      { 'data-series': index },
+      element('h4', { class: seriesClass(index) }, escapeText(contender)),
+      svg,
+      details(
+        dataTable(
+          'Requests there, running or waiting',
+          ['worker', 'mean', 'peak'],
+          cells.map((row, worker) => [
+            labels[worker] ?? '',
+            (means[worker] ?? 0).toFixed(1),
+            String(Math.max(0, ...row)),
+          ]),
+        ),
+      ),
+    );
+  });
+  return element(
+    'figure',
+    {},
+    element('div', { class: 'charts maps' }, ...pictures),
+    element(
+      'figcaption',
+      {},
+      escapeText(
+        `Rows are workers, time runs to the right, darker is more requests (running or waiting); the darkest is ${short(most)}. ` +
+          'Stripes of one row are a hot worker, stripes of one moment a burst. First seed; where workers or moments share a cell, it shows the most of them.',
+      ),
+    ),
+  );
+}
+
+interface Coarse {
+  readonly cells: number[][];
+  readonly labels: string[];
+  readonly seconds: number;
+}
+
+/** So many rows and columns as can be seen. */
+function coarse(load: LoadSamples | undefined): Coarse {
+  if (load === undefined) return { cells: [], labels: [], seconds: 0 };
+  const perRow = Math.max(1, Math.ceil(load.workers / MOST_ROWS));
+  const perColumn = Math.max(1, Math.ceil(load.count / MOST_COLUMNS));
+  const cells: number[][] = [];
+  const labels: string[] = [];
+  for (let first = 0; first < load.workers; first += perRow) {
+    const last = Math.min(load.workers, first + perRow);
+    labels.push(perRow === 1 ? String(first + 1) : `${String(first + 1)}–${String(last)}`);
+    const row: number[] = [];
+    for (let from = 0; from < load.count; from += perColumn) {
+      let most = 0;
+      for (let at = from; at < Math.min(load.count, from + perColumn); at += 1)
+        for (let worker = first; worker < last; worker += 1)
+          most = Math.max(most, load.requests[at * load.workers + worker] ?? 0);
+      row.push(most);
+    }
+    cells.push(row);
+  }
+  return { cells, labels, seconds: (load.count * load.intervalMs) / 1000 };
+}
+
+/** How each policy bears more traffic; nothing where there was one arrival rate only. */
+export function kneeCharts(studies: readonly Study[]): string {
+  if (studies.length < 2) return '';
+  const ordered = [...studies].sort((left, right) => left.speed - right.speed);
+  const goodput = ({ goodput }: Summary): number => goodput;
+  const ttft = ({ ttftMs }: Summary): number => ttftMs.p90 / 1000;
+  return element(
+    'section',
+    {},
+    element('h2', {}, 'The knee'),
+    element(
+      'p',
+      {},
+      escapeText(
+        'Each arrival rate is a run of its own. Goodput rises with the rate until requests begin to wait too long; where it falls ' +
+          'behind, the fleet is full. The policy whose knee is further right serves more from the same engines.',
+      ),
+    ),
+    element(
+      'div',
+      { class: 'charts' },
+      knee('knee-goodput', 'Goodput, requests per second', ordered, goodput, false),
+      knee('knee-ttft', 'TTFT p90, seconds', ordered, ttft, true),
+    ),
+  );
+}
+
+function knee(
+  id: string,
+  what: string,
+  studies: readonly Study[],
+  pick: (summary: Summary) => number,
+  logarithmic: boolean,
+): string {
+  const names = studies[0]?.rows.map(({ contender }) => contender) ?? [];
+  const series = names.map((name, style): Series => ({
+    ...{ name, style },
+    points: studies.flatMap(({ speed, rows }) => {
+      const row = rows[style];
+      if (!row) return [];
+      const { mean, plusMinus } = over(row, pick);
+      return [{ x: speed, y: mean, plusMinus }];
+    }),
+  }));
+  const values = series
+    .flatMap(({ points }) => points.map(({ y }) => y))
+    .filter((value) => Number.isFinite(value) && value > 0);
+  const most = Math.max(...values);
+  const chart = lineChart({
+    ...{ id, series, marked: true, title: `${what}, by speed`, xLabel: 'speed factor', yLabel: what },
+    description: `One curve per policy over ${String(studies.length)} arrival rates. The table below has the numbers.`,
+    x: linearScale(studies.at(-1)?.speed ?? 1, X_SPAN),
+    y: logarithmic ? logScale(Math.min(...values), most, Y_SPAN) : linearScale(most, Y_SPAN),
+  });
+  const table = dataTable(
+    what,
+    ['policy', ...studies.map(({ speed }) => `speed ${String(speed)}`)],
+    series.map(({ name, points }) => [
+      name,
+      ...points.map(({ y, plusMinus = NaN }) =>
+        Number.isNaN(plusMinus) ? short(y) : `${short(y)} ±${short(plusMinus)}`,
+      ),
+    ]),
+  );
+  return figure(chart, `${what}${logarithmic ? ' (log)' : ''}. Bars are 95% intervals.`, table);
+}
+
+function figure(svg: string, caption: string, table: string): string {
+  return element('figure', {}, svg, element('figcaption', {}, escapeText(caption)), details(table));
+}
+
+function details(table: string): string {
+  return element('details', {}, element('summary', {}, 'as a table'), table);
+}
