@@ -13,7 +13,7 @@ import { runStudies } from '../src/sim/simulate/study.ts';
 import { readTrace } from '../src/sim/traces/read-trace.ts';
 import type { Trace } from '../src/sim/traces/trace.ts';
 import { SECTIONS, type Section, type Setting } from './evaluation/sections.ts';
-import { commandsOf, tableOf, verdictTable, type Result } from './evaluation/tables.ts';
+import { commandsOf, tableOf, verdictTable, verdictsOf, type Result } from './evaluation/tables.ts';
 
 const PAGE = join(import.meta.dirname, '../docs/design/policy-evaluation.md');
 
@@ -30,8 +30,8 @@ const sections = SECTIONS.filter(({ id }) => wanted === undefined || wanted.incl
 const { trace } = await readTrace(values.trace, 'mooncake', 1);
 const bar = new ProgressBar(process.stderr);
 const startedAt = performance.now();
-const done: { readonly id: string; readonly layout: string; readonly results: readonly Result[] }[] = [];
-let page = await readFile(path, 'utf8');
+/** Where `least_work` stands, as far as has been run. The runs themselves are let go: they are large. */
+const verdicts: string[][] = [];
 for (const [place, section] of sections.entries()) {
   const sectionFrom = performance.now();
   const results = section.settings.map((setting, at) =>
@@ -40,19 +40,15 @@ for (const [place, section] of sections.entries()) {
       bar.show((place + within) / sections.length, `${section.id} ${what}`);
     }),
   );
-  done.push({ id: section.id, layout: section.layout, results });
-  page = replaced(page, section.id, blockOf(section, results));
-  await writeFile(path, page);
+  if (section.layout === 'loads') verdicts.push(...verdictsOf(section, results));
+  await write(section.id, blockOf(section, results));
   bar.clear();
   process.stdout.write(`${section.id}: ${((performance.now() - sectionFrom) / 1000).toFixed(1)} s\n`);
 }
-const loads = done.filter(({ layout }) => layout === 'loads');
-if (wanted === undefined) page = replaced(page, 'verdict', verdictTable(loads));
-bar.clear();
-await writeFile(path, page);
+if (wanted === undefined) await write('verdict', verdictTable(verdicts));
 const secs = ((performance.now() - startedAt) / 1000).toFixed(0);
 process.stdout.write(`${path}: ${String(sections.length)} tables in ${secs} s\n`);
-if (loads.length > 0) process.stdout.write(`${verdictTable(loads)}\n`);
+if (verdicts.length > 0) process.stdout.write(`${verdictTable(verdicts)}\n`);
 
 function run({ label, args }: Setting, recorded: Trace, show: (share: number, what: string) => void): Result {
   const flags = parseSimulateFlags(args);
@@ -68,6 +64,11 @@ function run({ label, args }: Setting, recorded: Trace, show: (share: number, wh
 
 function blockOf(section: Section, results: readonly Result[]): string {
   return `${commandsOf(section)}\n\n${tableOf(section, results)}`;
+}
+
+/** Reads the page anew each time: whoever edits its prose meanwhile loses nothing. */
+async function write(id: string, block: string): Promise<void> {
+  await writeFile(path, replaced(await readFile(path, 'utf8'), id, block));
 }
 
 function replaced(text: string, id: string, block: string): string {

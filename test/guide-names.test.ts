@@ -160,6 +160,7 @@ describe('words', () => {
       ...META_FLAGS.flatMap((meta) => [...meta.flags]),
       ...CONFIG_KEYS.flatMap((key) => key.flags.flatMap((flag) => [flag, flag.replace('--', '--no-')])),
       ...SIM_FLAGS.flatMap((flag) => [flag.name, ...(flag.aliases ?? [])]),
+      '--record',
       // vLLM's, npm's and curl's own.
       ...['--enable-prompt-tokens-details', '--global'],
     ]);

@@ -18,6 +18,7 @@ import { SUB_COMMAND_NAMES } from '../src/config/sub-commands.ts';
 import { silentLog, type Log } from '../src/observe/log.ts';
 import { parseSimFlags } from '../src/sim/parse-flags.ts';
 import { parseContenders } from '../src/sim/simulate/contenders.ts';
+import { parseReplayFlags } from '../src/replay/flags.ts';
 import { parseSimulateFlags } from '../src/sim/simulate/parse-flags.ts';
 import { startSimWorker } from '../src/sim/server.ts';
 import { run } from './programs.ts';
@@ -42,6 +43,7 @@ const GUIDES = [
     'tenants',
     'fair-queue',
     'simulate',
+    'replay',
   ],
 ].map((name) => `docs/guide/${name}.md`);
 /** Pages whose commands are looked at; the rest of the simulator's page is its own tests' business. */
@@ -142,6 +144,10 @@ function routerProblem(args: readonly string[], env: Command['env']): Problem {
     if (flags.kind !== 'options') return flags.kind === 'error' ? flags.message : undefined;
     const contenders = parseContenders(flags.options.policies);
     return typeof contenders === 'string' ? contenders : undefined;
+  }
+  if (command === 'replay') {
+    const flags = parseReplayFlags(rest);
+    return flags.kind === 'error' ? flags.message : undefined;
   }
   if (command === 'config') return configProblem(rest, env);
   const argv = command === 'demo' ? rest : args;

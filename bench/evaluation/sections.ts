@@ -17,7 +17,7 @@ const SEEDS = '--seeds 5';
 const LEADERS = '--policies cache_aware,least_work,lmetric_product,dynamo_cost,llm_d_default';
 /** The recorded trace on 8 workers near its knee: where the sweeps look. */
 const KNEE = '--trace TRACE --requests 4000 --speed 1.2';
-const AGENTS = '--generate agents --requests 4000 --speed 0.7';
+const AGENTS = '--generate agents --requests 3000 --speed 0.7';
 
 function setting(label: string, ...parts: readonly string[]): Setting {
   return { label, args: parts.join(' ').split(' ') };
@@ -39,13 +39,13 @@ const TRIALS =
   '--policies least_work,expected_ttft,expected_ttft_priced,least_work_eviction,least_work_affinity';
 
 export const SECTIONS: readonly Section[] = [
-  loads('conversation-8', '--trace TRACE --requests 5000 --workers 8 --speed 0.8,1.2,1.6'),
-  loads('conversation-16', '--trace TRACE --requests 5000 --workers 16 --speed 1.6,2.6,3.3'),
-  loads('conversation-64', '--trace TRACE --requests 8000 --workers 64 --speed 6,10,14'),
-  loads('poisson-chats', '--generate poisson_chats --requests 4000 --speed 0.7,2.2'),
-  loads('bursty-chats', '--generate bursty_chats --requests 4000 --speed 0.7,1.6'),
-  loads('shared-prefix', '--generate shared_prefix --requests 4000 --speed 0.7,2'),
-  loads('agents', '--generate agents --requests 4000 --speed 0.5,0.8'),
+  loads('conversation-8', '--trace TRACE --requests 4000 --workers 8 --speed 0.8,1.2,1.6'),
+  loads('conversation-16', '--trace TRACE --requests 4000 --workers 16 --speed 1.6,2.6,3.3'),
+  loads('conversation-64', '--trace TRACE --requests 6000 --workers 64 --speed 6,10,14'),
+  loads('poisson-chats', '--generate poisson_chats --requests 3000 --speed 0.7,2.2'),
+  loads('bursty-chats', '--generate bursty_chats --requests 3000 --speed 0.7,1.6'),
+  loads('shared-prefix', '--generate shared_prefix --requests 3000 --speed 0.7,2'),
+  loads('agents', '--generate agents --requests 3000 --speed 0.5,0.8'),
   rows('whole-trace', [
     '',
     '--trace TRACE --speed 1.2 --policies cache_aware,least_work,lmetric_product,dynamo_cost',
@@ -108,11 +108,11 @@ export const SECTIONS: readonly Section[] = [
     ['trace', KNEE, TRIALS],
     ['trace, beyond', '--trace TRACE --requests 4000 --speed 1.6', TRIALS],
     ['trace, speeds 1, 1, 2', '--trace TRACE --requests 4000 --speed 1.5 --worker-speeds 1,1,2', TRIALS],
-    ['trace, 64 workers', '--trace TRACE --requests 8000 --workers 64 --speed 10', TRIALS],
-    ['poisson_chats', '--generate poisson_chats --requests 4000 --speed 2.2', TRIALS],
-    ['bursty_chats', '--generate bursty_chats --requests 4000 --speed 1.6', TRIALS],
-    ['shared_prefix, light', '--generate shared_prefix --requests 4000 --speed 0.7', TRIALS],
-    ['shared_prefix', '--generate shared_prefix --requests 4000 --speed 2', TRIALS],
+    ['trace, 64 workers', '--trace TRACE --requests 6000 --workers 64 --speed 10', TRIALS],
+    ['poisson_chats', '--generate poisson_chats --requests 3000 --speed 2.2', TRIALS],
+    ['bursty_chats', '--generate bursty_chats --requests 3000 --speed 1.6', TRIALS],
+    ['shared_prefix, light', '--generate shared_prefix --requests 3000 --speed 0.7', TRIALS],
+    ['shared_prefix', '--generate shared_prefix --requests 3000 --speed 2', TRIALS],
     ['agents', AGENTS, TRIALS],
     ['agents, speeds 0.5, 1, 2', AGENTS, '--worker-speeds 0.5,1,2', TRIALS],
   ),

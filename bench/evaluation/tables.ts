@@ -73,21 +73,20 @@ function rowsTable(results: readonly Result[]): string {
   return markdown([...(labelled ? ['setting'] : []), 'policy', ...PER_ROW.map(({ title }) => title)], lines);
 }
 
-export const OURS = 'least_work';
+const OURS = 'least_work';
 
-/** Per workload and rate: where `least_work` stands among all others, by the difference per seed. */
-export function verdictTable(
-  sections: readonly { readonly id: string; readonly results: readonly Result[] }[],
-): string {
-  const lines = sections.flatMap(({ id, results }) =>
-    results.flatMap(({ studies }) =>
-      studies.map(({ speed, rows }) => [
-        id,
-        String(speed),
-        ...[P90, GOOD].map((column) => verdict(rows, column, column === P90 ? 1 : -1)),
-      ]),
-    ),
+/** A line per rate: where `least_work` stands among all others, by the difference per seed. */
+export function verdictsOf({ id }: Section, results: readonly Result[]): string[][] {
+  return results.flatMap(({ studies }) =>
+    studies.map(({ speed, rows }) => [
+      id,
+      String(speed),
+      ...[P90, GOOD].map((column) => verdict(rows, column, column === P90 ? 1 : -1)),
+    ]),
   );
+}
+
+export function verdictTable(lines: readonly (readonly string[])[]): string {
   return markdown(['workload', 'speed', 'TTFT p90', 'good'], lines);
 }
 

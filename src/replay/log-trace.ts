@@ -2,6 +2,7 @@ import type { LogRecord } from '../decisions/log-record.ts';
 import { NO_BLOCKS, type PromptBlocks } from '../routing/blocks.ts';
 import { PromptHasher } from '../routing/prompt-hash.ts';
 import type { TraceRequest } from '../sim/traces/trace.ts';
+import { Conversations } from './conversations.ts';
 
 /** A request that went to a worker, as it was and as it is told to policies again. Times in ms. */
 export interface Replayed {
@@ -41,7 +42,7 @@ export function logTrace(records: readonly LogRecord[]): ReplayLog {
   const blockSize = Math.max(1, Math.round(medianOf(sent.flatMap(({ blockTokens }) => blockTokens ?? []))));
   const size = blockSize > 1 ? blockSize : DEFAULT_BLOCK_TOKENS;
   const first = sent.reduce((least, record) => Math.min(least, dispatchedAt(record)), Infinity);
-  const sessions = new Sessions();
+  const conversations = new Conversations();
   const requests = sent
     .toSorted((left, right) => dispatchedAt(left) - dispatchedAt(right))
     .map((record): Replayed => {
@@ -56,7 +57,7 @@ export function logTrace(records: readonly LogRecord[]): ReplayLog {
           promptTokens,
           outputTokens: record.completionTokens ?? 0,
           blocks,
-          session: sessions.of(blocks),
+          session: conversations.of(blocks),
         },
         ttftMs: record.stream && record.ttftMs !== undefined ? Math.max(0, record.ttftMs - before) : NaN,
         e2eMs: record.totalMs - before,
@@ -96,23 +97,6 @@ function fromText(text: string, promptTokens: number | undefined): PromptBlocks 
   hasher.text(text);
   const blocks = hasher.finish({ charsPerToken: CHARS_PER_TOKEN });
   return { ...blocks, totalTokens: promptTokens ?? blocks.totalTokens };
-}
-
-/** Names conversations by their prompts: one that begins with all blocks of an earlier one goes on with it. */
-class Sessions {
-  readonly #byLastBlock = new Map<string, string>();
-  #count = 0;
-
-  of({ hashes, count }: PromptBlocks): string | undefined {
-    if (count === 0) return undefined;
-    const keyAt = (block: number): string => `${String(hashes[2 * block])}:${String(hashes[2 * block + 1])}`;
-    let session: string | undefined;
-    for (let block = count - 1; block >= 0 && session === undefined; block -= 1)
-      session = this.#byLastBlock.get(keyAt(block));
-    session ??= `s${String(this.#count++)}`;
-    this.#byLastBlock.set(keyAt(count - 1), session);
-    return session;
-  }
 }
 
 function medianOf(values: readonly number[]): number {

@@ -39,6 +39,17 @@ function near(actual: number, expected: number): void {
 }
 
 describe('worker model', () => {
+  it('caches every full block of a prompt, wherever its chunks end', () => {
+    for (const promptTokens of [31, 32, 33, 47, 48, 49, 64, 65]) {
+      const { clock, model } = setUp({ stepTokens: 32 });
+      const hashes = blockHashes(ids(1, promptTokens), 16, 0);
+      const ask = { promptTokens, outputTokens: 3, hashes, finishedReason: 'length' as const };
+      model.submit({ ...ask, onDone: () => undefined });
+      clock.advance(1000);
+      assert.equal(model.cache.match(hashes, 100), Math.floor(promptTokens / 16), `${promptTokens} tokens`);
+    }
+  });
+
   it('prefills at 8,000 tokens a second in chunks of 2,048 and decodes at 6 ms + 0.35 ms', () => {
     const { clock, submit } = setUp();
     const sequence = submit(1, 4000, 3);

@@ -73,15 +73,15 @@ test('finds the speed of every worker of a simulated fleet again', () => {
   );
 });
 
-test('one request in twenty that took ten times as long changes little', () => {
+test('one request in ten whose stream stood still for half a minute changes little', () => {
   const speed = { prefillTokensPerSecond: 8000, decodeBaseMs: 6, decodePerRequestMs: 0.35 };
   const random = seededRandom(1);
   const disturbed = served([speed], 1.5, 1).map((request) =>
-    random() < 0.05 ? { ...request, e2eMs: request.e2eMs + 9 * (request.e2eMs - request.ttftMs) } : request,
+    random() < 0.1 ? { ...request, e2eMs: request.e2eMs + 30_000 } : request,
   );
   const found = fitModel(disturbed, 1)?.pooled;
-  near(found?.prefillTokensPerSecond, 8000, 0.15, 'prefill rate');
-  near((found?.decodeBaseMs ?? 0) + 4 * (found?.decodePerRequestMs ?? 0), 7.4, 0.25, 'step');
+  near(found?.prefillTokensPerSecond, 8000, 0.06, 'prefill rate');
+  near((found?.decodeBaseMs ?? 0) + 4 * (found?.decodePerRequestMs ?? 0), 7.4, 0.06, 'step');
 });
 
 test('too few requests say nothing', () => {

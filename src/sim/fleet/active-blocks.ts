@@ -24,13 +24,21 @@ export class ActiveBlocks {
     }
   }
 
-  /** Distinct blocks held there if this prompt were sent there too. */
+  /**
+   * Distinct blocks held there if this prompt were sent there too. A hash stands for all of the prompt up to its block, so
+   * who holds a block holds those before it: where the known part ends is found by halving.
+   */
   with(slot: number, { hashes, count }: PromptBlocks): number {
     const holders = this.#holders[slot];
     if (holders === undefined) return count;
-    let fresh = 0;
-    for (let index = 0; index < count; index += 1) if (!holders.has(keyAt(hashes, index))) fresh += 1;
-    return holders.size + fresh;
+    let known = 0;
+    let unknown = count;
+    while (known < unknown) {
+      const middle = (known + unknown) >> 1;
+      if (holders.has(keyAt(hashes, middle))) known = middle + 1;
+      else unknown = middle;
+    }
+    return holders.size + count - known;
   }
 }
 

@@ -55,8 +55,16 @@ function planOf(workers: readonly Partial<WorkerPlan>[], rest: Partial<FleetPlan
   };
 }
 
-const run = (asked: readonly Asked[], plan: FleetPlan): RunResult =>
-  new Simulation(traceOf(asked), plan).run();
+/** Bounded, so that a run without end fails and does not hang. */
+function run(list: readonly Asked[], plan: FleetPlan): RunResult {
+  const steps = new Simulation(traceOf(list), plan).steps(1000);
+  for (let slice = 0; slice < 1000; slice += 1) {
+    const { done, value } = steps.next();
+    if (done) return value;
+  }
+  return assert.fail('it never ends');
+}
+
 const sum = (values: Iterable<number>): number => [...values].reduce((total, value) => total + value, 0);
 const asked = (rest: Partial<Asked> = {}): Asked => ({
   gapMs: 0,

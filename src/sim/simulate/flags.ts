@@ -141,7 +141,7 @@ export const SIMULATE_FLAGS: readonly Flag[] = [
     value: 'LIST',
     group: 'Fleet',
     about:
-      'What to compare, with commas between; parameters as name:parameter=value;parameter=value. `baselines` means all formulas of the field, `all` all there is.',
+      'What to compare, with commas between; parameters as name:parameter=value;parameter=value. `baselines` means all formulas of the field, `all` these and the policies of the router itself.',
     set: (draft, text) => {
       draft.policies = text.split(',').filter((name) => name !== '');
       return draft.policies.length === 0 ? 'names of policies' : undefined;

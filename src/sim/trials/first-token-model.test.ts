@@ -98,7 +98,7 @@ describe('FirstTokenModel', () => {
     const model = new FirstTokenModel();
     const random = seededRandom(3);
     const same = { tokens: 1000, tokensTimesLength: 1e6, running: 1 };
-    for (let count = 0; count < 20_000; count += 1) model.learn(0, same, 125);
+    for (let count = 0; count < 80_000; count += 1) model.learn(0, same, 125);
     for (let count = 0; count < 20_000; count += 1) model.learn(0, draw(random), 1e6 * random() ** 8);
     for (const bad of [NaN, -1, Infinity]) model.learn(0, same, bad);
     model.learn(0, { ...same, tokens: NaN }, 100);
