@@ -69,7 +69,7 @@ function estimates({ rows, ttft, e2e }: Modelled): string[] {
       ]),
     ]),
     `the model under the recorded placement against what was measured: TTFT ${fidelityText(ttft)}; E2E ${fidelityText(e2e)}`,
-    trust(e2e),
+    `how far to trust the estimates: TTFT ${trust(ttft)}; E2E ${trust(e2e)}`,
   ];
 }
 
@@ -81,12 +81,11 @@ function fidelityText({ requests, medianError, rankCorrelation }: Fidelity): str
 const GOOD_ERROR = 0.15;
 const USABLE_ERROR = 0.4;
 
-function trust({ medianError }: Fidelity): string {
-  if (medianError <= GOOD_ERROR)
-    return 'compare configs with "recorded placement"; differences above the median error count';
-  if (medianError <= USABLE_ERROR)
-    return 'the model is rough here: trust the order of configs that are far apart, not the numbers';
-  return 'the model does not reproduce this log: do not trust these estimates';
+function trust({ requests, medianError }: Fidelity): string {
+  if (requests === 0) return 'was not measured';
+  if (medianError <= GOOD_ERROR) return 'is reproduced, differences above its error count';
+  if (medianError <= USABLE_ERROR) return 'is rough, only configs that are far apart are told apart';
+  return 'is not reproduced, do not trust it';
 }
 
 function speeds({ log }: ReplayStudy, { fit }: Modelled): string[] {
