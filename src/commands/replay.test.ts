@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { gunzipSync } from 'node:zlib';
+import { tagsOf } from '../../test/support/tags.ts';
 import { replay } from './replay.ts';
 
 const DATA = join(import.meta.dirname, '../../test/data');
@@ -60,6 +61,30 @@ describe('a committed log', () => {
     const unpadded = named.replaceAll(/ {2,}/g, '  ');
     if (process.env['WRITE_EXPECTED'] === '1') writeFileSync(EXPECTED, unpadded);
     assert.equal(unpadded, readFileSync(EXPECTED, 'utf8'));
+  });
+
+  test('as one page with tables, curves, load over time and choices that would change', async (t) => {
+    const at = files(t, { 'a<b>.yaml': 'policy: round_robin\n' });
+    const page = at('page.html');
+    const { code, err } = await run('--decisions', LOG, '--config', at('a<b>.yaml'), '--html', page);
+    assert.equal(code, 0, err);
+    const html = readFileSync(page, 'utf8');
+    const tags = tagsOf(html);
+    assert.doesNotMatch(html, /NaN|undefined|https?:\/\/(?!10\.0\.0\.|www\.w3\.org)/);
+    assert.match(html, /a&lt;b&gt;\.yaml/);
+    // Two distributions, and a map of each modelled placement: the recorded one and the config's.
+    assert.equal(tags.filter((tag) => /^<svg(?=[^>]*aria-labelledby)/.test(tag)).length, 4);
+    for (const text of ['recorded placement', 'measured', 'Load of each worker', 'would change'])
+      assert.ok(html.includes(text), text);
+    const unwritable = await run(
+      '--decisions',
+      LOG,
+      '--config',
+      at('a<b>.yaml'),
+      '--html',
+      at('none/page.html'),
+    );
+    assert.deepEqual([unwritable.code, /--html: ENOENT/.test(unwritable.err)], [1, true]);
   });
 
   test('under the policy that made it: nearly the same choices, and the model is near what was measured', async (t) => {

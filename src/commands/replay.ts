@@ -1,3 +1,4 @@
+import { writeFile } from 'node:fs/promises';
 import { problemLine } from '../config/layer.ts';
 import type { LogRecord } from '../decisions/log-record.ts';
 import { readRecords, type ReadRecords } from '../decisions/read-records.ts';
@@ -6,6 +7,7 @@ import { candidateOf, type Candidate } from '../replay/candidate.ts';
 import { parseReplayFlags, replayUsage, type ReplayOptions } from '../replay/flags.ts';
 import { replayJson } from '../replay/json-report.ts';
 import { replayStudy, type ReplayStudy } from '../replay/replay-study.ts';
+import { replayPage } from '../replay/html-report.ts';
 import { replayText } from '../replay/text-report.ts';
 import { ProgressBar } from './progress-bar.ts';
 
@@ -45,6 +47,17 @@ export async function replay(argv: readonly string[], io: ReplayIo = PROCESS_IO(
   io.err(`${String(records.length)} records; ${candidates.map(describe).join(', ')}\n`);
   const study = await run(options, records, candidates, io);
   io.out(options.json ? `${JSON.stringify(replayJson(study), null, 2)}\n` : replayText(study));
+  return options.html === undefined ? 0 : await writePage(options.html, study, io);
+}
+
+async function writePage(path: string, study: ReplayStudy, io: ReplayIo): Promise<number> {
+  try {
+    await writeFile(path, replayPage(study));
+  } catch (error) {
+    io.err(`vllm-router replay: --html: ${error instanceof Error ? error.message : String(error)}\n`);
+    return 1;
+  }
+  io.err(`report: ${path}\n`);
   return 0;
 }
 

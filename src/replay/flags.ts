@@ -7,6 +7,7 @@ export interface ReplayOptions {
   readonly model: string | undefined;
   readonly strict: boolean;
   readonly json: boolean;
+  readonly html: string | undefined;
   readonly ttftMs: number;
   readonly tpotMs: number;
   readonly kvTokens: number;
@@ -77,6 +78,15 @@ const FLAGS: readonly Flag[] = [
   },
   toggle('--strict', 'strict', 'Ends at the first line that cannot be used, instead of going on without it.'),
   toggle('--json', 'json', 'The result as JSON on standard output.'),
+  {
+    name: '--html',
+    value: 'PAGE',
+    about: 'A report with plots in one file.',
+    set: (draft, path) => {
+      draft.html = path;
+      return path === '' ? 'a file' : undefined;
+    },
+  },
   number('--slo-ttft-ms', 'ttftMs', 0, { value: 'MS', about: 'Goodput: a first token within this, [5000]' }),
   number('--slo-tpot-ms', 'tpotMs', 0, { value: 'MS', about: 'and this per further token. [100]' }),
   number('--kv-tokens', 'kvTokens', 1024, { value: 'N', about: 'KV cache of an engine, tokens. [524288]' }),
@@ -92,7 +102,7 @@ const FLAGS: readonly Flag[] = [
 ];
 
 const DEFAULTS: ReplayOptions = {
-  ...{ decisions: [], configs: [], model: undefined, strict: false, json: false },
+  ...{ decisions: [], configs: [], model: undefined, strict: false, json: false, html: undefined },
   ...{ ttftMs: 5000, tpotMs: 100, kvTokens: 524_288 },
   ...{ prefillRate: undefined, decodeBaseMs: undefined, decodePerRequestMs: undefined },
 };

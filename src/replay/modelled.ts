@@ -1,7 +1,7 @@
 import { createPolicy } from '../routing/policies/index.ts';
 import type { FleetPlan, WorkerPlan } from '../sim/fleet/fleet-plan.ts';
 import { Outcomes } from '../sim/fleet/outcomes.ts';
-import { Simulation } from '../sim/fleet/simulation.ts';
+import { Simulation, type RunResult } from '../sim/fleet/simulation.ts';
 import { summarise, type Objective, type Summary } from '../sim/fleet/summary.ts';
 import { fitModel, type FittedModel, type FleetFit, type ServedRequest } from '../sim/fit/fit-model.ts';
 import { median } from '../sim/fit/least-squares.ts';
@@ -32,6 +32,10 @@ export interface Fidelity {
 export interface Modelled {
   readonly fit: FleetFit | undefined;
   readonly rows: readonly { readonly name: string; readonly summary: Summary }[];
+  /** What the log says, for plots. */
+  readonly measured: Outcomes;
+  /** The runs behind the rows but the first, for plots. */
+  readonly runs: readonly { readonly name: string; readonly result: RunResult }[];
   readonly ttft: Fidelity;
   readonly e2e: Fidelity;
 }
@@ -102,6 +106,7 @@ export function* modelled(
     })),
   ];
   let original: Outcomes | undefined;
+  const results: { name: string; result: RunResult }[] = [];
   for (const [index, { name, policy }] of runs.entries()) {
     const simulation = new Simulation(trace, {
       ...{ workers, policy },
@@ -116,10 +121,12 @@ export function* modelled(
     addOverhead(result.outcomes, fit?.pooled.overheadMs ?? 0);
     original ??= result.outcomes;
     rows.push({ name, summary: summarise(trace, result, objective) });
+    results.push({ name, result });
   }
   const of = (pick: (outcomes: Outcomes) => Float64Array): Fidelity =>
     fidelity(pick(measured.outcomes), original ? pick(original) : new Float64Array(0));
-  return { fit, rows, ttft: of(({ ttftMs }) => ttftMs), e2e: of(({ e2eMs }) => e2eMs) };
+  const plotted = { measured: measured.outcomes, runs: results };
+  return { ...plotted, fit, rows, ttft: of(({ ttftMs }) => ttftMs), e2e: of(({ e2eMs }) => e2eMs) };
 }
 
 function addOverhead({ ttftMs, e2eMs }: Outcomes, ms: number): void {

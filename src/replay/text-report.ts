@@ -73,7 +73,7 @@ function estimates({ rows, ttft, e2e }: Modelled): string[] {
   ];
 }
 
-function fidelityText({ requests, medianError, rankCorrelation }: Fidelity): string {
+export function fidelityText({ requests, medianError, rankCorrelation }: Fidelity): string {
   if (requests === 0) return 'not measured';
   return `median error ${percent(medianError)}, rank correlation ${rankCorrelation.toFixed(2)} (${String(requests)} requests)`;
 }
@@ -81,7 +81,7 @@ function fidelityText({ requests, medianError, rankCorrelation }: Fidelity): str
 const GOOD_ERROR = 0.15;
 const USABLE_ERROR = 0.4;
 
-function trust({ requests, medianError }: Fidelity): string {
+export function trust({ requests, medianError }: Fidelity): string {
   if (requests === 0) return 'was not measured';
   if (medianError <= GOOD_ERROR) return 'is reproduced, differences above its error count';
   if (medianError <= USABLE_ERROR) return 'is rough, only configs that are far apart are told apart';

@@ -17,7 +17,8 @@ async function brokenStream(
   const body = {
     model: 'sim-model',
     messages: [{ role: 'user', content: 'hello' }],
-    max_tokens: 8,
+    // A busy machine makes one event of many tokens: there must be enough for the fault to come before the end.
+    max_tokens: 4000,
     ...prompt,
   };
   const response = await post(fleet, path, { ...body, stream: true });

@@ -1,5 +1,6 @@
-import { over, type Row } from '../fleet/experiment.ts';
+import { over } from '../fleet/experiment.ts';
 import type { LoadSamples } from '../fleet/load-samples.ts';
+import type { RunResult } from '../fleet/simulation.ts';
 import type { Summary } from '../fleet/summary.ts';
 import type { Study } from './study.ts';
 import { heatMap } from './svg/heat-map.ts';
@@ -11,12 +12,18 @@ import { dataTable } from './html-tables.ts';
 const CURVE_POINTS = 120;
 const TABLE_SHARES = [0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1];
 
+/** What a chart needs of one run. */
+export interface Charted {
+  readonly contender: string;
+  readonly sample: Pick<RunResult, 'outcomes' | 'load'>;
+}
+
 /** What share of the requests had at most that time, per policy. `seconds` picks the times, ms, of a policy's first run. */
-export function distribution(
+export function distribution<One extends Pick<Charted, 'contender'>>(
   id: string,
   what: string,
-  { rows }: Study,
-  times: (row: Row) => Float64Array,
+  { rows }: { readonly rows: readonly One[] },
+  times: (row: One) => Float64Array,
 ): string {
   const sorted = rows.map((row) =>
     times(row)
@@ -66,7 +73,7 @@ const MOST_COLUMNS = 120;
 const MOST_ROWS = 32;
 
 /** One map per policy: which workers had how many requests when. */
-export function loadMaps(id: string, { rows }: Study): string {
+export function loadMaps(id: string, { rows }: { readonly rows: readonly Charted[] }): string {
   const maps = rows.map(({ sample }) => coarse(sample.load));
   const most = Math.max(1, ...maps.flatMap(({ cells }) => cells.flat()));
   const pictures = rows.map(({ contender }, index) => {

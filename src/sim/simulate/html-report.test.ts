@@ -12,6 +12,7 @@ import { lineChart, X_SPAN, Y_SPAN } from './svg/line-chart.ts';
 import { element, escapeText } from './svg/markup.ts';
 import { linearScale, logScale } from './svg/scale.ts';
 import { textReport } from './text-report.ts';
+import { tagsOf } from '../../../test/support/tags.ts';
 
 const HOSTILE = `<img src=x onerror="alert(1)">&'`;
 const OPTIONS: SimulateOptions = {
@@ -27,26 +28,6 @@ function study(options: SimulateOptions = OPTIONS, name = HOSTILE): readonly Stu
   let step = steps.next();
   while (step.done !== true) step = steps.next();
   return step.value;
-}
-
-const VOID = new Set(['meta', 'input', 'br', '!doctype']);
-
-/** Checks that every tag that opens closes in order, and hands back all open tags. */
-function tagsOf(page: string): string[] {
-  const bare = page.replace(/<(style|script)>[\s\S]*?<\/\1>/g, '<$1></$1>');
-  const open: string[] = [];
-  const tags: string[] = [];
-  for (const [tag, slash, name = ''] of bare.matchAll(/<(\/?)([!a-z][a-z0-9]*)(?:\s[^<>]*)?>/g)) {
-    if (slash === '/') assert.equal(open.pop(), name, tag);
-    else {
-      tags.push(tag);
-      if (!VOID.has(name)) open.push(name);
-    }
-  }
-  assert.deepEqual(open, []);
-  // What is no tag is text without angle brackets.
-  assert.ok(!/[<>]/.test(bare.replaceAll(/<\/?[!a-z][a-z0-9]*(?:\s[^<>]*)?>/g, '')));
-  return tags;
 }
 
 describe('the page', () => {

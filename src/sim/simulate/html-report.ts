@@ -1,62 +1,29 @@
 import { COLUMNS } from './columns.ts';
 import { distribution, kneeCharts, loadMaps } from './html-charts.ts';
-import { SCRIPT, STYLE } from './html-style.ts';
+import { htmlPage, legend } from './html-page.ts';
 import { dataTable, resultTable } from './html-tables.ts';
 import { commandLine, madeFrom } from './made-from.ts';
 import type { SimulateOptions } from './options.ts';
 import type { Study } from './study.ts';
-import { seriesClass } from './svg/line-chart.ts';
 import { element, escapeText } from './svg/markup.ts';
-
-/** Nothing but what is in the page itself. */
-const POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 
 /** One self-contained page: the same studies and options give the same bytes. */
 export function htmlReport(studies: readonly Study[], options: SimulateOptions): string {
   const [first] = studies;
   const title = `Policies compared on ${first?.trace.name ?? 'nothing'}`;
-  const head = element(
-    'head',
-    {},
-    element('meta', { charset: 'utf-8' }),
-    element('meta', { name: 'viewport', content: 'width=device-width, initial-scale=1' }),
-    element('meta', { 'http-equiv': 'Content-Security-Policy', content: POLICY }),
-    element('title', {}, escapeText(title)),
-    element('style', {}, STYLE),
-  );
-  const body = element(
-    'body',
-    {},
+  return htmlPage(
+    title,
     element('h1', {}, escapeText(title)),
     paragraph(
       `${String(first?.trace.requests.length ?? 0)} requests on ${String(options.workers + options.joins.length)} simulated engines, in virtual time; ` +
         `good means a first token within ${String(options.ttftMs)} ms and ${String(options.tpotMs)} ms per further token. ` +
         `${String(options.seeds)} ${options.seeds === 1 ? 'seed: no intervals, small differences mean nothing' : 'seeds'}.`,
     ),
-    legend(first),
+    legend(first?.rows.map(({ contender }) => contender) ?? []),
     element('main', {}, kneeCharts(studies), ...studies.map(section)),
     howToRead(options),
     origin(options),
-    element('script', {}, SCRIPT),
   );
-  return `<!doctype html>\n${element('html', { lang: 'en' }, head, body)}\n`;
-}
-
-function legend(study: Study | undefined): string {
-  const entries = study?.rows.map(({ contender }, style) =>
-    element(
-      'label',
-      {},
-      element('input', { type: 'checkbox', value: style, checked: '' }),
-      element(
-        'svg',
-        { viewBox: '0 0 28 10', class: seriesClass(style), 'aria-hidden': 'true' },
-        element('path', { class: 'line', d: 'M0 5L28 5' }),
-      ),
-      escapeText(contender),
-    ),
-  );
-  return element('fieldset', { class: 'legend', 'aria-label': 'Policies in the charts' }, ...(entries ?? []));
 }
 
 function section(study: Study, index: number): string {

@@ -1,0 +1,121 @@
+import { COLUMNS } from '../sim/simulate/columns.ts';
+import { distribution, loadMaps } from '../sim/simulate/html-charts.ts';
+import { htmlPage, legend } from '../sim/simulate/html-page.ts';
+import { dataTable } from '../sim/simulate/html-tables.ts';
+import { element, escapeText } from '../sim/simulate/svg/markup.ts';
+import type { Modelled } from './modelled.ts';
+import type { Redecided } from './redecide.ts';
+import type { ReplayStudy } from './replay-study.ts';
+import { fidelityText, trust } from './text-report.ts';
+
+/** Everything that replay found, as one self-contained page: tables, curves, load over time, and choices that would change. */
+export function replayPage(study: ReplayStudy): string {
+  const { log, records, candidates, modelled, notes } = study;
+  const title = `${String(log.requests.length)} recorded requests, decided again`;
+  return htmlPage(
+    title,
+    element('h1', {}, escapeText(title)),
+    paragraph(
+      `${String(records)} records, ${String(log.workers.length)} workers. Latency as recorded (duration_ms): ` +
+        `P50 ${ms(study.duration.p50)}, P90 ${ms(study.duration.p90)}, P99 ${ms(study.duration.p99)}.`,
+    ),
+    modelled ? legend([...modelled.runs.map(({ name }) => name), 'measured']) : '',
+    element(
+      'main',
+      {},
+      selection(study),
+      modelled ? estimates(modelled) : paragraph('The log does not tell enough for the worker model.'),
+      ...candidates.map(({ candidate, redecided }) => changes(candidate.name, redecided)),
+    ),
+    element('section', {}, element('h2', {}, 'Notes'), element('ul', {}, ...notes.map(item))),
+  );
+}
+
+function selection({ candidates, log }: ReplayStudy): string {
+  const total = Math.max(1, log.requests.length);
+  const share = (count: number): string => `${String(count)} (${((100 * count) / total).toFixed(1)}%)`;
+  return element(
+    'section',
+    {},
+    element('h2', {}, 'The same worker, or another'),
+    dataTable(
+      'Each request decided again, with the loads and caches that the recorded placement had led to',
+      ['config', 'same worker', 'another worker', 'none'],
+      candidates.map(({ candidate, redecided: { same, different, none } }) => [
+        candidate.name,
+        ...[same, different, none].map(share),
+      ]),
+    ),
+  );
+}
+
+function estimates({ rows, runs, measured, ttft, e2e }: Modelled): string {
+  const curves = [
+    ...runs.map(({ name, result }) => ({ contender: name, outcomes: result.outcomes })),
+    { contender: 'measured', outcomes: measured },
+  ];
+  const loads = runs.map(({ name, result }) => ({ contender: name, sample: result }));
+  return element(
+    'section',
+    {},
+    element('h2', {}, 'What would have come of it'),
+    dataTable(
+      'All requests through the worker model, under each placement',
+      ['placement', ...COLUMNS.map(({ title }) => title)],
+      rows.map(({ name, summary }) => [
+        name,
+        ...COLUMNS.map(({ pick, digits }) => {
+          const value = pick(summary);
+          return Number.isNaN(value) ? '-' : value.toFixed(digits);
+        }),
+      ]),
+    ),
+    paragraph(
+      `The model under the recorded placement against what was measured: TTFT ${fidelityText(ttft)}; E2E ${fidelityText(e2e)}. ` +
+        `How far to trust the estimates: TTFT ${trust(ttft)}; E2E ${trust(e2e)}.`,
+    ),
+    element(
+      'div',
+      { class: 'charts' },
+      distribution('ttft', 'time to first token', { rows: curves }, ({ outcomes }) => outcomes.ttftMs),
+      distribution('e2e', 'end to end time', { rows: curves }, ({ outcomes }) => outcomes.e2eMs),
+    ),
+    element('h3', {}, 'Load of each worker'),
+    loadMaps('load', { rows: loads }),
+  );
+}
+
+function changes(config: string, { changes: sample }: Redecided): string {
+  const score = (value: number | undefined): string => (value === undefined ? '-' : value.toPrecision(4));
+  return element(
+    'section',
+    {},
+    element('h2', {}, escapeText(`Choices that ${config} would change`)),
+    dataTable(
+      'A sample, in their order; of scores the lower is better, both by the other policy',
+      ['when', 'request', 'recorded worker', 'why', 'its score', 'other worker', 'why', 'its score'],
+      sample.map((change) => [
+        change.timestamp,
+        change.requestId ?? '-',
+        change.recorded,
+        change.recordedReason ?? '-',
+        score(change.recordedScore),
+        change.chosen,
+        change.reason,
+        score(change.chosenScore),
+      ]),
+    ),
+  );
+}
+
+function ms(value: number): string {
+  return `${String(Math.round(value))} ms`;
+}
+
+function item(text: string): string {
+  return element('li', {}, escapeText(text));
+}
+
+function paragraph(text: string): string {
+  return element('p', {}, escapeText(text));
+}
