@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { BREAKER, HEALTH } from '../../test/support/registry-settings.ts';
 import { seededRandom } from '../base/random.ts';
 import { VirtualClock } from '../base/virtual-clock.ts';
 import { PredictedIndex } from '../cache-knowledge/predicted-index.ts';
@@ -13,23 +14,11 @@ import { Policies, type PoliciesSettings } from './policies.ts';
 const RANDOM: PolicySettings = { type: 'random' };
 const TURNS: PolicySettings = { type: 'round_robin' };
 const LEAST: PolicySettings = { type: 'least_work', theta: 0.3 };
-const breaker = {
-  ...{ enabled: true, failureThreshold: 5, successThreshold: 2, openMs: 1000, windowMs: 1000 },
-  halfOpenTrials: 1,
-};
-const health = {
-  path: '/health',
-  intervalMs: 1000,
-  timeoutMs: 100,
-  failureThreshold: 1,
-  successThreshold: 1,
-};
-
 class Bench {
   readonly clock = new VirtualClock();
   readonly ledger = new LoadLedger(this.clock);
   readonly registry = new WorkerRegistry({
-    ...{ clock: this.clock, ledger: this.ledger, breaker, health },
+    ...{ clock: this.clock, ledger: this.ledger, breaker: BREAKER, health: HEALTH },
     slowStartMs: 0,
   });
   readonly notices: string[] = [];

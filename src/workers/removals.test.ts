@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { BREAKER, HEALTH } from '../../test/support/registry-settings.ts';
 import { VirtualClock } from '../base/virtual-clock.ts';
 import { DEFAULT_TRAITS } from '../config/settings.ts';
 import { JobQueue } from './jobs.ts';
@@ -7,22 +8,6 @@ import { LoadLedger, type Lease } from './ledger.ts';
 import { WorkerRegistry } from './registry.ts';
 import { Removals, type RemovalOutcome } from './removals.ts';
 import type { Worker } from './worker.ts';
-
-const BREAKER = {
-  enabled: true,
-  failureThreshold: 3,
-  successThreshold: 1,
-  openMs: 1000,
-  windowMs: 1000,
-  halfOpenTrials: 1,
-};
-const HEALTH = {
-  path: '/health',
-  intervalMs: 1000,
-  timeoutMs: 100,
-  failureThreshold: 1,
-  successThreshold: 1,
-};
 
 class Bench {
   readonly clock = new VirtualClock();

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { BREAKER, HEALTH } from '../../test/support/registry-settings.ts';
 import { VirtualClock } from '../base/virtual-clock.ts';
 import { DEFAULT_TRAITS } from '../config/settings.ts';
 import { LoadLedger } from './ledger.ts';
@@ -7,22 +8,10 @@ import { WorkerRegistry } from './registry.ts';
 import { WorkerWait, type WorkerWaitEntry, type WorkerWaitOutcome } from './worker-wait.ts';
 import type { Worker } from './worker.ts';
 
-const breaker = {
-  ...{ enabled: true, failureThreshold: 5, successThreshold: 2, openMs: 1000, windowMs: 1000 },
-  halfOpenTrials: 1,
-};
-const health = {
-  path: '/health',
-  intervalMs: 1000,
-  timeoutMs: 100,
-  failureThreshold: 1,
-  successThreshold: 1,
-};
-
 class Bench {
   readonly clock = new VirtualClock();
   readonly registry = new WorkerRegistry({
-    ...{ clock: this.clock, ledger: new LoadLedger(this.clock), breaker, health },
+    ...{ clock: this.clock, ledger: new LoadLedger(this.clock), breaker: BREAKER, health: HEALTH },
     slowStartMs: 0,
   });
   readonly wait: WorkerWait;
