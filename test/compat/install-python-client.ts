@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { run, type Ended } from '../programs.ts';
 
@@ -12,10 +12,7 @@ const ROOT = resolve(import.meta.dirname, '../..');
 const REQUIREMENTS = join(import.meta.dirname, 'python-requirements.txt');
 const CACHE = join(ROOT, '.cache');
 const FOLDER = join(CACHE, 'python-client');
-const PYTHON =
-  process.platform === 'win32' ? join(FOLDER, 'Scripts', 'python.exe') : join(FOLDER, 'bin', 'python');
-/** Written last, so that an install cut short is done again. */
-const STAMP = join(FOLDER, '.installed-from');
+const STAMP = '.installed-from';
 const OLDEST = [3, 10];
 
 /**
@@ -30,21 +27,51 @@ export async function installPythonClient(): Promise<InstalledPython> {
     return absent(`python3 is ${version.stdout.trim()}, and the openai package needs ${OLDEST.join('.')}`);
   const requirements = readFileSync(REQUIREMENTS, 'utf8');
   const stamp = `${createHash('sha256').update(requirements).digest('hex')} ${version.stdout.trim()}\n`;
-  if (existsSync(STAMP) && readFileSync(STAMP, 'utf8') === stamp && existsSync(PYTHON))
-    return { kind: 'installed', python: PYTHON };
-  rmSync(FOLDER, { recursive: true, force: true });
-  mkdirSync(FOLDER, { recursive: true });
+  if (isInstalled(stamp)) return { kind: 'installed', python: pythonIn(FOLDER) };
+  mkdirSync(CACHE, { recursive: true });
+  // Several test files may do this at once: each builds for itself, and one whole folder takes the place.
+  const building = mkdtempSync(`${FOLDER}-`);
+  try {
+    return await build(building, stamp);
+  } finally {
+    rmSync(building, { recursive: true, force: true });
+  }
+}
+
+async function build(building: string, stamp: string): Promise<InstalledPython> {
   // Whatever else ignores it or not: nothing in here is ever to be committed.
   writeFileSync(join(CACHE, '.gitignore'), '*\n');
-  const created = await attempt('python3', ['-m', 'venv', '--without-pip', FOLDER]);
+  const created = await attempt('python3', ['-m', 'venv', '--without-pip', building]);
   if (created.status !== 0) return absent(`python3 makes no virtual environment: ${lastLine(created)}`);
-  const pip = ['-m', 'pip', '--python', PYTHON, 'install', '--quiet', '--disable-pip-version-check'];
+  const pip = [
+    '-m',
+    'pip',
+    '--python',
+    pythonIn(building),
+    'install',
+    '--quiet',
+    '--disable-pip-version-check',
+  ];
   const limits = ['--retries', '1', '--timeout', '15'];
   const installed = await attempt('python3', [...pip, ...limits, '--no-compile', '-r', REQUIREMENTS]);
   if (installed.status !== 0)
     return absent(`pip could not install the openai package: ${lastLine(installed)}`);
-  writeFileSync(STAMP, stamp);
-  return { kind: 'installed', python: PYTHON };
+  writeFileSync(join(building, STAMP), stamp);
+  // Another test file may have been quicker, and may be using what it put there.
+  if (!isInstalled(stamp)) {
+    rmSync(FOLDER, { recursive: true, force: true });
+    renameSync(building, FOLDER);
+  }
+  return { kind: 'installed', python: pythonIn(FOLDER) };
+}
+
+function isInstalled(stamp: string): boolean {
+  const path = join(FOLDER, STAMP);
+  return existsSync(path) && readFileSync(path, 'utf8') === stamp && existsSync(pythonIn(FOLDER));
+}
+
+function pythonIn(folder: string): string {
+  return process.platform === 'win32' ? join(folder, 'Scripts', 'python.exe') : join(folder, 'bin', 'python');
 }
 
 function absent(reason: string): InstalledPython {
