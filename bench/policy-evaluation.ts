@@ -7,11 +7,11 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ProgressBar } from '../src/commands/progress-bar.ts';
-import { parseContenders } from '../src/sim/simulate/contenders.ts';
-import { parseSimulateFlags } from '../src/sim/simulate/parse-flags.ts';
-import { runStudies } from '../src/sim/simulate/study.ts';
-import { readTrace } from '../src/sim/traces/read-trace.ts';
-import type { Trace } from '../src/sim/traces/trace.ts';
+import { parseContenders } from '../src/simulate/study/contenders.ts';
+import { parseSimulateFlags } from '../src/simulate/study/parse-flags.ts';
+import { runStudies } from '../src/simulate/study/study.ts';
+import { readTrace } from '../src/simulate/traces/read-trace.ts';
+import type { Trace } from '../src/simulate/traces/trace.ts';
 import { SECTIONS, type Section, type Setting } from './evaluation/sections.ts';
 import { commandsOf, tableOf, verdictTable, verdictsOf, type Result } from './evaluation/tables.ts';
 

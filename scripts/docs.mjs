@@ -4,7 +4,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { STATUS_CODES } from 'node:http';
 import { ERRORS } from '../src/base/errors.ts';
-import { referencePages } from '../src/config/reference.ts';
+import { referencePages } from '../src/config/show/reference.ts';
 import { recordFields } from '../src/decisions/record-schema.ts';
 import { SERIES } from '../src/observe/metrics.ts';
 import { ROOT } from './lib/paths.mjs';

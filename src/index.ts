@@ -1,9 +1,9 @@
 /** The programmatic API: `import { Router } from 'vllm-router'`. */
 export { Router, ConfigError, type RunningRouter } from './router.ts';
 export type { ReloadChange, ReloadReport } from './admin/reload-report.ts';
-export type { RouterOptions } from './config/options.ts';
-export type { Decision, CandidateRecord, AttemptRecord } from './request/decision.ts';
-export { EXPLAIN_HEADERS } from './request/explain.ts';
+export type { RouterOptions } from './config/load/options.ts';
+export type { Decision, CandidateRecord, AttemptRecord } from './request/record/decision.ts';
+export { EXPLAIN_HEADERS } from './request/answer/explain.ts';
 export {
   defineHook,
   definePlugin,

@@ -1,6 +1,6 @@
 /** The program: finds the command that the arguments name and runs it. Importing this module runs it. */
-import { SUB_COMMAND_NAMES, type SubCommand } from './config/sub-commands.ts';
-import { didYouMean, nearest } from './config/suggest.ts';
+import { SUB_COMMAND_NAMES, type SubCommand } from './config/show/sub-commands.ts';
+import { didYouMean, nearest } from './base/suggest.ts';
 
 /** Commands are loaded when they are run: `--version` should not wait for the server's modules. */
 const COMMANDS: Readonly<Record<SubCommand, (argv: readonly string[]) => Promise<number>>> = {
@@ -21,7 +21,7 @@ async function main(argv: readonly string[]): Promise<number> {
     );
     return 2;
   }
-  const { parseFlags } = await import('./config/flags.ts');
+  const { parseFlags } = await import('./config/load/flags.ts');
   const { kind } = parseFlags(argv);
   if (kind !== 'flags') {
     const { printHelp, printVersion } = await import('./commands/help.ts');

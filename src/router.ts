@@ -1,13 +1,13 @@
 import type { ReloadReport } from './admin/reload-report.ts';
 import { App } from './app.ts';
-import { configFromOptions } from './config/load.ts';
-import type { Config } from './config/schema.ts';
-import type { RouterOptions } from './config/options.ts';
-import type { ListenSettings, Settings } from './config/settings.ts';
+import { configFromOptions } from './config/load/load.ts';
+import type { Config } from './config/schema/schema.ts';
+import type { RouterOptions } from './config/load/options.ts';
+import type { ListenSettings, Settings } from './config/settings/settings.ts';
 import { importPlugins, ownPlugins } from './plugins/own-plugins.ts';
 import type { PluginSet } from './plugins/plugin-set.ts';
 import { createLog, type OpenLog } from './observe/log.ts';
-import type { Decision } from './request/decision.ts';
+import type { Decision } from './request/record/decision.ts';
 
 /** Options that do not make a configuration; one line per problem. */
 export class ConfigError extends Error {

@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { loadConfig } from '../src/config/load.ts';
+import { loadConfig } from '../src/config/load/load.ts';
 import { readPage, ROOT } from './support/pages.ts';
 
 describe('deploy/router.yaml', () => {

@@ -1,7 +1,7 @@
 /** The table "What a client sees" of docs/guide/reliability.md, each row brought about and compared. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { RouterOptions } from '../src/config/options.ts';
+import type { RouterOptions } from '../src/config/load/options.ts';
 import { chat, CHAT, post, readBody, streamChat } from './support/chat.ts';
 import { eventually, startFleet, type Fleet } from './support/fleet.ts';
 import { sectionOf, tableRows } from './support/pages.ts';

@@ -4,12 +4,12 @@ import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { parse } from 'yaml';
-import { META_FLAGS } from '../src/config/flags.ts';
-import { CONFIG_KEYS } from '../src/config/keys.ts';
+import { META_FLAGS } from '../src/config/load/flags.ts';
+import { CONFIG_KEYS } from '../src/config/schema/keys.ts';
 import { SERIES, type SeriesSpec } from '../src/observe/series-table.ts';
 import { POLICIES } from '../src/routing/policies/index.ts';
-import { EXPLAIN_HEADERS } from '../src/request/explain.ts';
-import { SIM_FLAGS } from '../src/sim/flags.ts';
+import { EXPLAIN_HEADERS } from '../src/request/answer/explain.ts';
+import { SIM_FLAGS } from '../src/sim/server/flags.ts';
 import { blocksOf, proseOf, readPage, ROOT, tableRows } from './support/pages.ts';
 
 const GUIDES = ['first-route', 'policies', 'reliability', 'observability'].map(

@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { simulate } from '../src/commands/simulate.ts';
-import { BASELINES } from '../src/sim/baselines/index.ts';
-import { SIMULATE_FLAGS } from '../src/sim/simulate/flags.ts';
-import { GENERATORS } from '../src/sim/traces/generators.ts';
+import { BASELINES } from '../src/simulate/baselines/index.ts';
+import { SIMULATE_FLAGS } from '../src/simulate/study/flags.ts';
+import { GENERATORS } from '../src/simulate/traces/generators.ts';
 import { blocksOf, commandsOf, readPage, tableRows } from './support/pages.ts';
 
 const PAGE = 'docs/guide/simulate.md';

@@ -18,10 +18,11 @@ const ROWS: readonly (readonly string[])[] = [
   ['router.ts'],
   ['app.ts'],
   ['app', 'replay'],
+  ['simulate'],
   ['request', 'admin', 'decisions', 'sim', 'plugins'],
   ['routing', 'engines', 'response-cache', 'hooks', 'limits', 'discovery', 'cache-knowledge'],
   ['workers', 'api', 'tokenize'],
-  ['config', 'observe', 'http'],
+  ['config', 'observe', 'http', 'report'],
   ['base'],
 ];
 
@@ -32,8 +33,8 @@ const ROWS: readonly (readonly string[])[] = [
 const VOCABULARY = [
   'src/routing/policy.ts',
   'src/routing/blocks.ts',
-  'src/request/decision.ts',
-  'src/config/settings.ts',
+  'src/request/record/decision.ts',
+  'src/config/settings/settings.ts',
   'src/plugins/plugin.ts',
 ];
 

@@ -9,7 +9,7 @@ test('the drawing of the request path uses names that exist in the code', () => 
   const page = readFileSync(join(ROOT, 'docs/design/request-path.md'), 'utf8');
   const drawing = /```\n([\s\S]*?)```/.exec(page)?.[1] ?? '';
   const names = [...drawing.matchAll(/^ {1,4}(?:│ {2})?([A-Za-z]+)\b(?= )/gm)].map((match) => match[1] ?? '');
-  const source = globSync('src/{request,http,workers}/*.ts', { cwd: ROOT })
+  const source = globSync('src/{request,http,workers}/**/*.ts', { cwd: ROOT })
     .filter((path) => !path.endsWith('.test.ts'))
     .map((path) => readFileSync(join(ROOT, path), 'utf8'))
     .join('\n');

@@ -1,7 +1,7 @@
-import { over, type Row } from '../../src/sim/fleet/experiment.ts';
-import { interval, type Interval } from '../../src/sim/fleet/interval.ts';
-import type { Summary } from '../../src/sim/fleet/summary.ts';
-import type { Study } from '../../src/sim/simulate/study.ts';
+import { over, type Row } from '../../src/simulate/fleet/experiment.ts';
+import { interval, type Interval } from '../../src/simulate/fleet/interval.ts';
+import type { Summary } from '../../src/simulate/fleet/summary.ts';
+import type { Study } from '../../src/simulate/study/study.ts';
 import type { Section } from './sections.ts';
 
 /** What one setting of a section gave: a study per arrival rate. */

@@ -1,7 +1,7 @@
 import * as z from 'zod';
-import { redactConfig } from '../config/redact.ts';
+import { redactConfig } from '../config/show/redact.ts';
 import { VERSION } from '../config/version.ts';
-import type { Decision } from '../request/decision.ts';
+import type { Decision } from '../request/record/decision.ts';
 import { isOpen } from '../workers/jobs.ts';
 import { queueSchema, queueView } from './queue-view.ts';
 import type { LoadedConfig } from './reload-report.ts';

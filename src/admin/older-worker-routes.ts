@@ -1,6 +1,6 @@
 import * as z from 'zod';
-import { registrationOf, workerEntry } from '../config/worker-entry.ts';
-import { workerId } from '../config/worker-url.ts';
+import { registrationOf, workerEntry } from '../config/schema/worker-entry.ts';
+import { workerId } from '../config/schema/worker-url.ts';
 import type { AdminContext } from './context.ts';
 import { AdminError } from './admin-error.ts';
 import { route, type AdminRoute, type Answer } from './route.ts';

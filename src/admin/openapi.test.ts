@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { LOCAL_PATHS } from '../request/endpoints.ts';
+import { LOCAL_PATHS } from '../request/arrive/endpoints.ts';
 import { describeApi, LOCAL_ABOUT } from './openapi.ts';
 import { ADMIN_ROUTES } from './routes.ts';
 

@@ -1,8 +1,8 @@
 import * as z from 'zod';
-import { FIXED, livePolicy, POLICY_NAMES } from '../config/live-policy-schema.ts';
-import type { AnyPolicyConfig, KnownPlugins } from '../config/plugin-policy-schema.ts';
-import { policySettings } from '../config/policy-settings.ts';
-import type { PolicySettings } from '../config/settings.ts';
+import { FIXED, livePolicy, POLICY_NAMES } from '../config/schema/live-policy-schema.ts';
+import type { AnyPolicyConfig, KnownPlugins } from '../config/schema/plugin-policy-schema.ts';
+import { policySettings } from '../config/settings/policy-settings.ts';
+import type { PolicySettings } from '../config/settings/settings.ts';
 
 /** A policy in the words of the configuration file. */
 export type PolicyBody = AnyPolicyConfig;

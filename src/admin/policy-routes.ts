@@ -1,6 +1,6 @@
 import * as z from 'zod';
-import { pluginPolicyProblems } from '../config/plugin-policy-schema.ts';
-import { policyName } from '../config/settings.ts';
+import { pluginPolicyProblems } from '../config/schema/plugin-policy-schema.ts';
+import { policyName } from '../config/settings/settings.ts';
 import { AdminError } from './admin-error.ts';
 import type { AdminContext } from './context.ts';
 import {

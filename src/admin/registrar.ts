@@ -1,8 +1,8 @@
 import type { Clock } from '../base/clock.ts';
-import type { WorkerDefaults, WorkerSpec } from '../config/settings.ts';
-import { traitsOf, type Registration } from '../config/worker-entry.ts';
-import { specsOf } from '../config/worker-specs.ts';
-import { workerId } from '../config/worker-url.ts';
+import type { WorkerDefaults, WorkerSpec } from '../config/settings/settings.ts';
+import { traitsOf, type Registration } from '../config/schema/worker-entry.ts';
+import { specsOf } from '../config/settings/worker-specs.ts';
+import { workerId } from '../config/schema/worker-url.ts';
 import type { Inspection } from '../engines/http/worker-connections.ts';
 import type { Capabilities } from '../engines/http/capabilities.ts';
 import type { Log } from '../observe/log.ts';

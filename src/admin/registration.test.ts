@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { WorkerDefaults } from '../config/settings.ts';
-import { registrationOf, workerEntry, type Registration } from '../config/worker-entry.ts';
-import { specsOf } from '../config/worker-specs.ts';
+import type { WorkerDefaults } from '../config/settings/settings.ts';
+import { registrationOf, workerEntry, type Registration } from '../config/schema/worker-entry.ts';
+import { specsOf } from '../config/settings/worker-specs.ts';
 import { isSame, plainRegistration, requestOf } from './registration.ts';
 import { fieldProblems } from './validate.ts';
 

@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
-import { DEFAULT_TRAITS, type WorkerDefaults } from '../config/settings.ts';
-import type { Registration } from '../config/worker-entry.ts';
-import { keyOf } from '../config/worker-specs.ts';
-import { workerId, type WorkerAddress } from '../config/worker-url.ts';
+import { DEFAULT_TRAITS, type WorkerDefaults } from '../config/settings/settings.ts';
+import type { Registration } from '../config/schema/worker-entry.ts';
+import { keyOf } from '../config/settings/worker-specs.ts';
+import { workerId, type WorkerAddress } from '../config/schema/worker-url.ts';
 
 /** The way back from a registration, for the state file. */
 export function requestOf(registration: Registration): Readonly<Record<string, unknown>> {

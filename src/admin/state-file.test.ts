@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { VirtualClock } from '../base/virtual-clock.ts';
-import { registrationOf, workerEntry, type Registration } from '../config/worker-entry.ts';
+import { registrationOf, workerEntry, type Registration } from '../config/schema/worker-entry.ts';
 import { StateFile, StateFileError } from './state-file.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'state-file-'));

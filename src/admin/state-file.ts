@@ -4,7 +4,7 @@ import { dirname, resolve } from 'node:path';
 import * as z from 'zod';
 import type { Clock, Timer } from '../base/clock.ts';
 import { ensureDir } from '../base/ensure-dir.ts';
-import { registrationOf, workerEntry, type Registration } from '../config/worker-entry.ts';
+import { registrationOf, workerEntry, type Registration } from '../config/schema/worker-entry.ts';
 import { requestOf } from './registration.ts';
 import { fieldProblems } from './validate.ts';
 

@@ -1,6 +1,6 @@
 import * as z from 'zod';
-import { registrationOf, workerEntry, type Registration } from '../config/worker-entry.ts';
-import { workerId } from '../config/worker-url.ts';
+import { registrationOf, workerEntry, type Registration } from '../config/schema/worker-entry.ts';
+import { workerId } from '../config/schema/worker-url.ts';
 import { collect } from '../engines/collect.ts';
 import { probeHeaders } from '../engines/http/probe.ts';
 import { isOpen } from '../workers/jobs.ts';

@@ -1,4 +1,4 @@
-import { parseWorkerUrl, workerId } from '../config/worker-url.ts';
+import { parseWorkerUrl, workerId } from '../config/schema/worker-url.ts';
 import { AdminError } from './admin-error.ts';
 import { invalid } from './validate.ts';
 

@@ -1,6 +1,6 @@
 import * as z from 'zod';
-import type { Registration } from '../config/worker-entry.ts';
-import { workerId } from '../config/worker-url.ts';
+import type { Registration } from '../config/schema/worker-entry.ts';
+import { workerId } from '../config/schema/worker-url.ts';
 import { isOpen } from '../workers/jobs.ts';
 import type { Worker } from '../workers/worker.ts';
 import type { AdminContext } from './context.ts';

@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { ReloadChange, ReloadReport } from '../admin/reload-report.ts';
-import { configChanges, type KeyChange } from '../config/changes.ts';
-import type { Config } from '../config/schema.ts';
-import type { PolicySettings, Settings } from '../config/settings.ts';
+import { configChanges, type KeyChange } from '../config/reload/changes.ts';
+import type { Config } from '../config/schema/schema.ts';
+import type { PolicySettings, Settings } from '../config/settings/settings.ts';
 import type { Policy } from '../routing/policy.ts';
 import { idsOf, type WorkerChanges } from './worker-changes.ts';
 

@@ -7,11 +7,11 @@ import {
   type ReloadRequest,
 } from '../admin/reload-report.ts';
 import type { Clock } from '../base/clock.ts';
-import { configChanges, configInForce } from '../config/changes.ts';
-import { problemLine, type Problem } from '../config/layer.ts';
-import type { LoadResult } from '../config/load.ts';
-import type { Config } from '../config/schema.ts';
-import type { Settings } from '../config/settings.ts';
+import { configChanges, configInForce } from '../config/reload/changes.ts';
+import { problemLine, type Problem } from '../config/load/layer.ts';
+import type { LoadResult } from '../config/load/load.ts';
+import type { Config } from '../config/schema/schema.ts';
+import type { Settings } from '../config/settings/settings.ts';
 import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import { reportOf, type PoliciesView } from './reload-plan.ts';

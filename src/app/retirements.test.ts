@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { VirtualClock } from '../base/virtual-clock.ts';
-import { DEFAULT_TRAITS } from '../config/settings.ts';
+import { DEFAULT_TRAITS } from '../config/settings/settings.ts';
 import { LoadLedger } from '../workers/ledger.ts';
 import { WorkerRegistry } from '../workers/registry.ts';
 import type { Worker } from '../workers/worker.ts';

@@ -1,4 +1,4 @@
-import type { Settings } from '../config/settings.ts';
+import type { Settings } from '../config/settings/settings.ts';
 import type { PollTimes } from '../engines/load-poller.ts';
 import type { HealthTimes } from '../workers/health.ts';
 

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { WorkerDefaults, WorkerSpec } from '../config/settings.ts';
+import type { WorkerDefaults, WorkerSpec } from '../config/settings/settings.ts';
 import type { Worker } from '../workers/worker.ts';
 
 /** What is to be done so that the workers of the configuration are those that it names now. */

@@ -1,8 +1,8 @@
-import { configJsonSchema } from '../config/json-schema.ts';
-import { problemLine } from '../config/layer.ts';
-import { printConfig } from '../config/print.ts';
-import { SUB_COMMANDS } from '../config/sub-commands.ts';
-import { didYouMean, nearest } from '../config/suggest.ts';
+import { configJsonSchema } from '../config/show/json-schema.ts';
+import { problemLine } from '../config/load/layer.ts';
+import { printConfig } from '../config/show/print.ts';
+import { SUB_COMMANDS } from '../config/show/sub-commands.ts';
+import { didYouMean, nearest } from '../base/suggest.ts';
 import { recordJsonSchema } from '../decisions/record-schema.ts';
 import { describeModules, loadConfigWithPlugins, noPlugins } from '../plugins/load-plugins.ts';
 import { printHelp, printVersion } from './help.ts';

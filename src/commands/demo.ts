@@ -1,12 +1,12 @@
 import { App, type Address } from '../app.ts';
-import { problemLine } from '../config/layer.ts';
-import { NO_PLUGINS, type KnownPlugins } from '../config/plugin-policy-schema.ts';
-import type { Config } from '../config/schema.ts';
-import type { Settings } from '../config/settings.ts';
+import { problemLine } from '../config/load/layer.ts';
+import { NO_PLUGINS, type KnownPlugins } from '../config/schema/plugin-policy-schema.ts';
+import type { Config } from '../config/schema/schema.ts';
+import type { Settings } from '../config/settings/settings.ts';
 import { createLog, type OpenLog } from '../observe/log.ts';
 import { loadConfigWithPlugins } from '../plugins/load-plugins.ts';
 import { httpUrl, listenerUrl } from '../router.ts';
-import { startSimWorker, type SimWorker } from '../sim/server.ts';
+import { startSimWorker, type SimWorker } from '../sim/server/server.ts';
 import { untilSignal } from './until-signal.ts';
 
 const USAGE = `vllm-router demo [--workers N] [flags of the server]

@@ -1,4 +1,4 @@
-import { helpText } from '../config/help-text.ts';
+import { helpText } from '../config/show/help-text.ts';
 import { VERSION } from '../config/version.ts';
 
 export function printHelp(): void {

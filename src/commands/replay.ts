@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises';
-import { problemLine } from '../config/layer.ts';
+import { problemLine } from '../config/load/layer.ts';
 import type { LogRecord } from '../decisions/log-record.ts';
 import { readRecords, type ReadRecords } from '../decisions/read-records.ts';
 import { loadConfigWithPlugins } from '../plugins/load-plugins.ts';

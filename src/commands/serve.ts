@@ -1,7 +1,7 @@
 import { StateFileError } from '../admin/state-file.ts';
 import { App } from '../app.ts';
-import { problemLine } from '../config/layer.ts';
-import { policyName, type Settings } from '../config/settings.ts';
+import { problemLine } from '../config/load/layer.ts';
+import { policyName, type Settings } from '../config/settings/settings.ts';
 import { VERSION } from '../config/version.ts';
 import { createLog, type Log } from '../observe/log.ts';
 import { describeModules, loadConfigWithPlugins, noPlugins, rereadConfig } from '../plugins/load-plugins.ts';

@@ -1,9 +1,9 @@
-import { didYouMean, nearest } from '../config/suggest.ts';
-import { FAULT_KINDS } from '../sim/faults.ts';
-import { SIM_FLAGS } from '../sim/flags.ts';
-import { parseSimFlags } from '../sim/parse-flags.ts';
-import { startSimWorker, type SimWorker } from '../sim/server.ts';
-import type { SimOptions } from '../sim/options.ts';
+import { didYouMean, nearest } from '../base/suggest.ts';
+import { FAULT_KINDS } from '../sim/server/faults.ts';
+import { SIM_FLAGS } from '../sim/server/flags.ts';
+import { parseSimFlags } from '../sim/server/parse-flags.ts';
+import { startSimWorker, type SimWorker } from '../sim/server/server.ts';
+import type { SimOptions } from '../sim/server/options.ts';
 import { untilSignal } from './until-signal.ts';
 
 export interface SimIo {

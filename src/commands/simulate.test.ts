@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { SIMULATE_FLAGS } from '../sim/simulate/flags.ts';
+import { SIMULATE_FLAGS } from '../simulate/study/flags.ts';
 import { simulate } from './simulate.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'vllm-router-simulate-'));

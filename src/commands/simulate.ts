@@ -1,13 +1,13 @@
 import { writeFile } from 'node:fs/promises';
-import { parseContenders } from '../sim/simulate/contenders.ts';
-import { SIMULATE_FLAGS } from '../sim/simulate/flags.ts';
-import { jsonReport } from '../sim/simulate/json-report.ts';
-import type { SimulateOptions } from '../sim/simulate/options.ts';
-import { parseSimulateFlags } from '../sim/simulate/parse-flags.ts';
-import { runStudies, type Study } from '../sim/simulate/study.ts';
-import { textReport } from '../sim/simulate/text-report.ts';
-import { guessFormat, readTrace, type ReadTrace } from '../sim/traces/read-trace.ts';
-import type { Trace } from '../sim/traces/trace.ts';
+import { parseContenders } from '../simulate/study/contenders.ts';
+import { SIMULATE_FLAGS } from '../simulate/study/flags.ts';
+import { jsonReport } from '../simulate/study/json-report.ts';
+import type { SimulateOptions } from '../simulate/study/options.ts';
+import { parseSimulateFlags } from '../simulate/study/parse-flags.ts';
+import { runStudies, type Study } from '../simulate/study/study.ts';
+import { textReport } from '../simulate/study/text-report.ts';
+import { guessFormat, readTrace, type ReadTrace } from '../simulate/traces/read-trace.ts';
+import type { Trace } from '../simulate/traces/trace.ts';
 import { ProgressBar } from './progress-bar.ts';
 
 export interface SimulateIo {
@@ -38,7 +38,7 @@ export async function simulate(argv: readonly string[], io: SimulateIo = PROCESS
   const studies = await runAll(runStudies(options, contenders, recorded), io);
   io.out(options.json ? `${JSON.stringify(jsonReport(studies, options), null, 2)}\n` : textReport(studies));
   if (options.html === undefined) return 0;
-  const { htmlReport } = await import('../sim/simulate/html-report.ts');
+  const { htmlReport } = await import('../simulate/study/html-report.ts');
   try {
     await writeFile(options.html, htmlReport(studies, options));
   } catch (error) {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { problemLine } from './layer.ts';
-import type { LoadResult } from './load.ts';
+import { problemLine } from './load/layer.ts';
+import type { LoadResult } from './load/load.ts';
 
 /** For tests: the good result, or a failure that shows the problems. */
 export function good(result: LoadResult): LoadResult & { kind: 'ok' } {

@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import { VirtualClock } from '../base/virtual-clock.ts';
-import type { DecisionLogSettings } from '../config/settings.ts';
+import type { DecisionLogSettings } from '../config/settings/settings.ts';
 import { DecisionLog } from './decision-log.ts';
 
 const SETTINGS: Omit<DecisionLogSettings, 'path'> = {

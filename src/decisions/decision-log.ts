@@ -1,7 +1,7 @@
 import { dirname } from 'node:path';
 import type { Clock, Timer } from '../base/clock.ts';
 import { ensureDir } from '../base/ensure-dir.ts';
-import type { DecisionLogSettings } from '../config/settings.ts';
+import type { DecisionLogSettings } from '../config/settings/settings.ts';
 import { compress, moveAside, openCurrent, removeOldest, segmentsOf, type CurrentFile } from './log-files.ts';
 
 export interface DecisionLogDeps {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type * as z from 'zod';
-import type { LoggedDecision } from '../request/decision.ts';
+import type { LoggedDecision } from '../request/record/decision.ts';
 import { recordFields, recordJsonSchema, recordSchema } from './record-schema.ts';
 
 /** What the code writes is what the schema says: these do not compile where they differ. */

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import type { LoggedDecision } from '../request/decision.ts';
+import type { LoggedDecision } from '../request/record/decision.ts';
 
 const text = z.string();
 const whole = z.int().min(0);

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { systemClock } from '../base/clock.ts';
-import type { LoggedDecision } from '../request/decision.ts';
+import type { LoggedDecision } from '../request/record/decision.ts';
 import { DecisionLog } from './decision-log.ts';
 
 const RECORDS = 30_000;

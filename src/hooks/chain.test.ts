@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { VirtualClock } from '../base/virtual-clock.ts';
-import type { HookSettings } from '../config/settings.ts';
+import type { HookSettings } from '../config/settings/settings.ts';
 import { HookChain, type HookEvents, type HookSubject, type OpenHook } from './chain.ts';
 import { TOKEN_SUFFIX, type HookInput, type HookVerdict } from './hook.ts';
 

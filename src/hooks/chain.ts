@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts';
-import type { HookSettings } from '../config/settings.ts';
+import type { HookSettings } from '../config/settings/settings.ts';
 import { Breaker, type BreakerStateName } from '../workers/breaker.ts';
 import { Gate } from './gate.ts';
 import { TOKEN_SUFFIX, type Hook, type HookInput, type HookOutcome } from './hook.ts';

@@ -1,4 +1,4 @@
-import type { HttpHookSettings } from '../config/settings.ts';
+import type { HttpHookSettings } from '../config/settings/settings.ts';
 import { headerOf, headerValue } from '../http/headers.ts';
 import type { Hook, HookInput, HookVerdict } from './hook.ts';
 import { readVerdict } from './read-verdict.ts';

@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts';
-import type { HttpHookSettings, HookSettings } from '../config/settings.ts';
+import type { HttpHookSettings, HookSettings } from '../config/settings/settings.ts';
 import type { OpenHook } from './chain.ts';
 import { HttpHook, type AnswerBytes } from './http-hook.ts';
 import type { OnPluginTrouble } from '../routing/policy.ts';

@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 import { Overruns } from '../base/overruns.ts';
-import type { PluginHookSettings } from '../config/settings.ts';
+import type { PluginHookSettings } from '../config/settings/settings.ts';
 import { headerOf } from '../http/headers.ts';
 import type { PluginHook as OwnHook, PluginHookRequest } from '../plugins/plugin.ts';
 import type { OnPluginTrouble, PluginFailure } from '../routing/policy.ts';

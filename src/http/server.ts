@@ -11,7 +11,7 @@ import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import { isDeepStrictEqual } from 'node:util';
 import type { ErrorCode } from '../base/errors.ts';
-import type { ListenerTls, ListenSettings } from '../config/settings.ts';
+import type { ListenerTls, ListenSettings } from '../config/settings/settings.ts';
 import { refusalCodeOf, refuseOn, refuseRequest } from './refusal.ts';
 import {
   Handshakes,

@@ -2,7 +2,7 @@ import type { Server as TlsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { TlsOptions, TLSSocket } from 'node:tls';
-import type { ListenerTls } from '../config/settings.ts';
+import type { ListenerTls } from '../config/settings/settings.ts';
 import { refuseOn } from './refusal.ts';
 
 /** Why there was no TLS connection with a client. Also a metric's label: a closed list. */

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { VirtualClock } from '../base/virtual-clock.ts';
-import type { AdmissionSettings, PriorityClass } from '../config/settings.ts';
+import type { AdmissionSettings, PriorityClass } from '../config/settings/settings.ts';
 import { Admission } from './admission.ts';
 import type { Entry, Newcomer, Ticket, Waiting, WaitOutcome } from './admission.ts';
 

@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '../base/clock.ts';
-import type { AdmissionSettings, PriorityClass } from '../config/settings.ts';
+import type { AdmissionSettings, PriorityClass } from '../config/settings/settings.ts';
 import { FairQueue, type Bill, type QueuedFlow, type Standing } from './fair-queue.ts';
 import { Line, type Link } from './line.ts';
 import { RateBucket } from './rate-bucket.ts';

@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts';
-import type { PriorityClass } from '../config/settings.ts';
+import type { PriorityClass } from '../config/settings/settings.ts';
 import { DeficitRoundRobin, type FlowState } from './deficit-round-robin.ts';
 
 /** From the first to be served to the last. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { VirtualClock } from '../base/virtual-clock.ts';
-import type { TenantSettings } from '../config/settings.ts';
+import type { TenantSettings } from '../config/settings/settings.ts';
 import { Tenant, TenantAccess, type OverLimit, type Reservation, type Visit } from './tenant.ts';
 import { Tenants } from './tenants.ts';
 

@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts';
-import type { PriorityClass, TenantSettings } from '../config/settings.ts';
+import type { PriorityClass, TenantSettings } from '../config/settings/settings.ts';
 import { Allowance } from './allowance.ts';
 
 /** What a request may know of the tenant that makes it; it never changes, so that a request keeps what it began with. */

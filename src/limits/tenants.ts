@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts';
-import type { AuthSettings, TenantSettings } from '../config/settings.ts';
+import type { AuthSettings, TenantSettings } from '../config/settings/settings.ts';
 import { Tenant } from './tenant.ts';
 
 /** The tenants by name and by the digest of their keys. */

@@ -3,8 +3,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { problemLine } from '../config/layer.ts';
-import { printConfig } from '../config/print.ts';
+import { problemLine } from '../config/load/layer.ts';
+import { printConfig } from '../config/show/print.ts';
 import { describeModules, loadConfigWithPlugins, rereadConfig } from './load-plugins.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'vllm-router-plugins-'));

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { originText, placeText, type Origin, type Problem } from '../config/layer.ts';
+import { originText, placeText, type Origin, type Problem } from '../config/load/layer.ts';
 import {
   loadConfig,
   pluginsNamed,
@@ -9,8 +9,8 @@ import {
   type LoadInput,
   type LoadResult,
   type NamedPlugin,
-} from '../config/load.ts';
-import { policyNames } from '../config/keys.ts';
+} from '../config/load/load.ts';
+import { policyNames } from '../config/schema/keys.ts';
 import { importModule } from './import-module.ts';
 import { PluginSet } from './plugin-set.ts';
 

@@ -1,5 +1,5 @@
-import { policyNames } from '../config/keys.ts';
-import type { RouterOptions } from '../config/options.ts';
+import { policyNames } from '../config/schema/keys.ts';
+import type { RouterOptions } from '../config/load/options.ts';
 import { importModule } from './import-module.ts';
 import type { Plugin } from './plugin.ts';
 import { PluginSet } from './plugin-set.ts';

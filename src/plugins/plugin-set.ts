@@ -1,6 +1,6 @@
 import { systemClock } from '../base/clock.ts';
 import { systemRandom } from '../base/random.ts';
-import type { KnownPlugins, PluginReading } from '../config/plugin-policy-schema.ts';
+import type { KnownPlugins, PluginReading } from '../config/schema/plugin-policy-schema.ts';
 import type { PolicyDeps } from '../routing/policy.ts';
 import { PLUGIN_API_VERSION, type HookPlugin, type PolicyPlugin, type RawParameters } from './plugin.ts';
 

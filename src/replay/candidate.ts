@@ -1,4 +1,4 @@
-import type { PolicySettings, Settings } from '../config/settings.ts';
+import type { PolicySettings, Settings } from '../config/settings/settings.ts';
 
 /** A configuration that the log is replayed under. */
 export interface Candidate {

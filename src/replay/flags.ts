@@ -1,4 +1,4 @@
-import { didYouMean, nearest } from '../config/suggest.ts';
+import { didYouMean, nearest } from '../base/suggest.ts';
 
 /** Everything that `vllm-router replay` was asked for. */
 export interface ReplayOptions {

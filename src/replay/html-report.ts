@@ -1,8 +1,8 @@
-import { COLUMNS } from '../sim/simulate/columns.ts';
-import { distribution, loadMaps } from '../sim/simulate/html-charts.ts';
-import { htmlPage, legend } from '../sim/simulate/html-page.ts';
-import { dataTable } from '../sim/simulate/html-tables.ts';
-import { element, escapeText } from '../sim/simulate/svg/markup.ts';
+import { COLUMNS } from '../simulate/study/columns.ts';
+import { distribution, loadMaps } from '../report/html-charts.ts';
+import { htmlPage, legend } from '../report/html-page.ts';
+import { dataTable } from '../report/html-tables.ts';
+import { element, escapeText } from '../report/svg/markup.ts';
 import type { Modelled } from './modelled.ts';
 import type { Redecided } from './redecide.ts';
 import type { ReplayStudy } from './replay-study.ts';

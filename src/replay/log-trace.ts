@@ -1,7 +1,7 @@
 import type { LogRecord } from '../decisions/log-record.ts';
 import { NO_BLOCKS, type PromptBlocks } from '../routing/blocks.ts';
 import { PromptHasher } from '../routing/prompt-hash.ts';
-import type { TraceRequest } from '../sim/traces/trace.ts';
+import type { TraceRequest } from '../simulate/traces/trace.ts';
 import { Conversations } from './conversations.ts';
 
 /** A request that went to a worker, as it was and as it is told to policies again. Times in ms. */

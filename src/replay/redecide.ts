@@ -1,8 +1,8 @@
 import { VirtualClock } from '../base/virtual-clock.ts';
 import { createPolicy } from '../routing/policies/index.ts';
 import type { Choice, Pool } from '../routing/policy.ts';
-import { SimRouter } from '../sim/fleet/sim-router.ts';
-import type { FleetPlan } from '../sim/fleet/fleet-plan.ts';
+import { SimRouter } from '../simulate/fleet/sim-router.ts';
+import type { FleetPlan } from '../simulate/fleet/fleet-plan.ts';
 import type { Candidate } from './candidate.ts';
 import type { ReplayLog } from './log-trace.ts';
 import { recordedPlacement } from './recorded-placement.ts';

@@ -1,6 +1,6 @@
 import type { LogRecord } from '../decisions/log-record.ts';
-import { policyName } from '../config/settings.ts';
-import type { Objective } from '../sim/fleet/summary.ts';
+import { policyName } from '../config/settings/settings.ts';
+import type { Objective } from '../simulate/fleet/summary.ts';
 import type { Candidate } from './candidate.ts';
 import { logTrace, type ReplayLog } from './log-trace.ts';
 import { fitLog, fleetOf, modelled, type Modelled, type Speeds } from './modelled.ts';

@@ -1,5 +1,5 @@
-import type { FittedModel } from '../sim/fit/fit-model.ts';
-import { COLUMNS } from '../sim/simulate/columns.ts';
+import type { FittedModel } from '../simulate/fit/fit-model.ts';
+import { COLUMNS } from '../simulate/study/columns.ts';
 import type { Change } from './redecide.ts';
 import type { Fidelity, Modelled } from './modelled.ts';
 import type { ReplayStudy } from './replay-study.ts';

@@ -3,22 +3,22 @@
  * `finish`. `docs/design/request-path.md` draws the same steps with the same names.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { identify, type Arrival } from './arrival.ts';
-import { askForUsage } from './ask-for-usage.ts';
-import { authenticate } from './authenticate.ts';
-import { answerLocally } from './local-answers.ts';
-import { answerPreflight, guardRoute } from './guard-route.ts';
-import { Deadline } from './deadline.ts';
-import { finish } from './finish.ts';
-import { forward } from './forward.ts';
-import { preparePolicy } from './prepare-policy.ts';
-import { readCall } from './read-call.ts';
-import { replyError } from './reply.ts';
-import { reserveTokens } from './reserve-tokens.ts';
-import { resolveModel } from './resolve-model.ts';
-import { runHooks } from './run-hooks.ts';
+import { identify, type Arrival } from './arrive/arrival.ts';
+import { askForUsage } from './understand/ask-for-usage.ts';
+import { authenticate } from './arrive/authenticate.ts';
+import { answerLocally } from './arrive/local-answers.ts';
+import { answerPreflight, guardRoute } from './arrive/guard-route.ts';
+import { Deadline } from './arrive/deadline.ts';
+import { finish } from './record/finish.ts';
+import { forward } from './send/forward.ts';
+import { preparePolicy } from './choose/prepare-policy.ts';
+import { readCall } from './understand/read-call.ts';
+import { replyError } from './answer/reply.ts';
+import { reserveTokens } from './turn/reserve-tokens.ts';
+import { resolveModel } from './understand/resolve-model.ts';
+import { runHooks } from './understand/run-hooks.ts';
 import type { Runtime } from './runtime.ts';
-import { waitForTurn } from './admit.ts';
+import { waitForTurn } from './turn/admit.ts';
 
 export async function routeRequest(
   rt: Runtime,

@@ -1,7 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { Random } from '../base/random.ts';
 import type { PredictedIndex } from '../cache-knowledge/predicted-index.ts';
-import type { Settings } from '../config/settings.ts';
+import type { Settings } from '../config/settings/settings.ts';
 import type { WorkerClient } from '../engines/client.ts';
 import type { HookChain } from '../hooks/chain.ts';
 import type { BodyBytes } from '../http/body.ts';
@@ -15,10 +15,10 @@ import type { WorkerRegistry } from '../workers/registry.ts';
 import type { RetryBudget } from '../workers/retry-budget.ts';
 import type { Worker } from '../workers/worker.ts';
 import type { WorkerWait } from '../workers/worker-wait.ts';
-import type { Clients } from './clients.ts';
-import type { DecisionRing } from './decision-ring.ts';
-import type { Policies } from './policies.ts';
-import type { ResourceOwners } from './resource-owners.ts';
+import type { Clients } from './arrive/clients.ts';
+import type { DecisionRing } from './record/decision-ring.ts';
+import type { Policies } from './choose/policies.ts';
+import type { ResourceOwners } from './choose/resource-owners.ts';
 
 /** Takes complete records; nobody waits for it. */
 export interface RecordSink {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { DEFAULT_HASH_KEY } from '../config/settings.ts';
+import { DEFAULT_HASH_KEY } from '../config/settings/settings.ts';
 import type { HashKey } from './policy.ts';
 import { FreshIdWatch, parseHashKeySource, readHashKey, type HashKeySource } from './hash-key.ts';
 

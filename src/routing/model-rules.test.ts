@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { seededRandom } from '../base/random.ts';
-import { modelRuleSettings } from '../config/model-rules-settings.ts';
+import { modelRuleSettings } from '../config/settings/model-rules-settings.ts';
 import { applyModelRules } from './model-rules.ts';
 
 type Rules = Parameters<typeof modelRuleSettings>[0];

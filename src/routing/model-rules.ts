@@ -1,6 +1,6 @@
 import { hash53 } from '../base/hash.ts';
 import type { Random } from '../base/random.ts';
-import type { ModelRule, ModelRuleSettings, ModelTarget } from '../config/settings.ts';
+import type { ModelRule, ModelRuleSettings, ModelTarget } from '../config/settings/settings.ts';
 
 /** What deciding depends on beside the rules. */
 export interface ModelRuleFacts {

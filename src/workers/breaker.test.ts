@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { VirtualClock } from '../base/virtual-clock.ts';
-import type { BreakerSettings } from '../config/settings.ts';
+import type { BreakerSettings } from '../config/settings/settings.ts';
 import { Breaker, BREAKER_STATE_CODES } from './breaker.ts';
 import type { Permit } from './breaker.ts';
 

@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts';
-import type { BreakerSettings } from '../config/settings.ts';
+import type { BreakerSettings } from '../config/settings/settings.ts';
 
 export type BreakerStateName = 'closed' | 'open' | 'half_open';
 

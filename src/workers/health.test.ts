@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { HealthSettings, WorkerSpec } from '../config/settings.ts';
+import type { HealthSettings, WorkerSpec } from '../config/settings/settings.ts';
 import { seededRandom } from '../base/random.ts';
 import { VirtualClock } from '../base/virtual-clock.ts';
-import { DEFAULT_TRAITS } from '../config/settings.ts';
+import { DEFAULT_TRAITS } from '../config/settings/settings.ts';
 import { HealthChecker } from './health.ts';
 import type { ProbeResult } from './health.ts';
 import { LoadLedger } from './ledger.ts';

@@ -1,6 +1,6 @@
 import type { Clock, Timer } from '../base/clock.ts';
 import type { Random } from '../base/random.ts';
-import type { HealthSettings } from '../config/settings.ts';
+import type { HealthSettings } from '../config/settings/settings.ts';
 import type { RegistryEvent, WorkerRegistry } from './registry.ts';
 import type { Worker } from './worker.ts';
 

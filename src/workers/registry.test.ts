@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { VirtualClock } from '../base/virtual-clock.ts';
-import { DEFAULT_TRAITS } from '../config/settings.ts';
-import type { BreakerSettings, HealthSettings, WorkerSpec } from '../config/settings.ts';
+import { DEFAULT_TRAITS } from '../config/settings/settings.ts';
+import type { BreakerSettings, HealthSettings, WorkerSpec } from '../config/settings/settings.ts';
 import { LoadLedger } from './ledger.ts';
 import { WorkerRegistry } from './registry.ts';
 import type { Worker } from './worker.ts';

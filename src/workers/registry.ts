@@ -1,5 +1,10 @@
 import type { Clock } from '../base/clock.ts';
-import type { BreakerSettings, HealthSettings, WorkerSpec, WorkerTraits } from '../config/settings.ts';
+import type {
+  BreakerSettings,
+  HealthSettings,
+  WorkerSpec,
+  WorkerTraits,
+} from '../config/settings/settings.ts';
 import { Breaker } from './breaker.ts';
 import type { BreakerStateName } from './breaker.ts';
 import { InFlightList } from './in-flight.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { BREAKER, HEALTH } from '../../test/support/registry-settings.ts';
 import { VirtualClock } from '../base/virtual-clock.ts';
-import { DEFAULT_TRAITS } from '../config/settings.ts';
+import { DEFAULT_TRAITS } from '../config/settings/settings.ts';
 import { JobQueue } from './jobs.ts';
 import { LoadLedger, type Lease } from './ledger.ts';
 import { WorkerRegistry } from './registry.ts';

@@ -1,4 +1,4 @@
-import type { WorkerSpec, WorkerTraits } from '../config/settings.ts';
+import type { WorkerSpec, WorkerTraits } from '../config/settings/settings.ts';
 import type { Member } from '../routing/policy.ts';
 import type { Breaker } from './breaker.ts';
 import type { InFlightList } from './in-flight.ts';

@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { seededRandom } from '../../src/base/random.ts';
 import { VirtualClock } from '../../src/base/virtual-clock.ts';
 import { PredictedIndex } from '../../src/cache-knowledge/predicted-index.ts';
-import type { PolicySettings } from '../../src/config/settings.ts';
+import type { PolicySettings } from '../../src/config/settings/settings.ts';
 import { EXCLUDED } from '../../src/routing/policy.ts';
 import type { Ask, Policy, PolicyDeps, Pool } from '../../src/routing/policy.ts';
 import { POLICIES, createPolicy, type PolicyName } from '../../src/routing/policies/index.ts';

@@ -2,9 +2,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
-import { problemLine } from '../../src/config/layer.ts';
-import { loadConfig } from '../../src/config/load.ts';
-import type { ConfigInput } from '../../src/config/schema.ts';
+import { problemLine } from '../../src/config/load/layer.ts';
+import { loadConfig } from '../../src/config/load/load.ts';
+import type { ConfigInput } from '../../src/config/schema/schema.ts';
 import { adminOf, type AdminAnswer, type AdminCall } from './admin.ts';
 import { startFleet, type Fleet, type FleetOptions } from './fleet.ts';
 

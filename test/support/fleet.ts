@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { App, type AppDeps } from '../../src/app.ts';
 import type { Random } from '../../src/base/random.ts';
 import type { VirtualClock } from '../../src/base/virtual-clock.ts';
-import { configFromOptions } from '../../src/config/load.ts';
-import type { RouterOptions } from '../../src/config/options.ts';
+import { configFromOptions } from '../../src/config/load/load.ts';
+import type { RouterOptions } from '../../src/config/load/options.ts';
 import { ownPlugins } from '../../src/plugins/own-plugins.ts';
 import { silentLog, type Log } from '../../src/observe/log.ts';
-import type { Decision } from '../../src/request/decision.ts';
-import type { SimOptions } from '../../src/sim/options.ts';
-import { startSimWorker, type SimWorker } from '../../src/sim/server.ts';
+import type { Decision } from '../../src/request/record/decision.ts';
+import type { SimOptions } from '../../src/sim/server/options.ts';
+import { startSimWorker, type SimWorker } from '../../src/sim/server/server.ts';
 
 export interface FleetOptions {
   /** One simulated worker per entry; default two plain ones. */

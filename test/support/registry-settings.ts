@@ -1,4 +1,4 @@
-import type { BreakerSettings, HealthSettings } from '../../src/config/settings.ts';
+import type { BreakerSettings, HealthSettings } from '../../src/config/settings/settings.ts';
 
 /** For registries in unit tests: one failed check makes a worker unhealthy, one good one healthy again. */
 export const BREAKER: BreakerSettings = {

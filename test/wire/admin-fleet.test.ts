@@ -1,7 +1,7 @@
 /** What is asked of the whole fleet at once: emptied caches, and loads. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { startSimWorker } from '../../src/sim/server.ts';
+import { startSimWorker } from '../../src/sim/server/server.ts';
 import { adminOf } from '../support/admin.ts';
 import { chat, streamChat } from '../support/chat.ts';
 import { startFleet } from '../support/fleet.ts';

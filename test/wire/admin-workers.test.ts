@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { jobView, pendingView, workerView } from '../../src/admin/worker-view.ts';
-import { startSimWorker } from '../../src/sim/server.ts';
+import { startSimWorker } from '../../src/sim/server/server.ts';
 import { adminOf, settledWorker, startFarm } from '../support/admin.ts';
 import { chat, workerOf } from '../support/chat.ts';
 import { eventually, startFleet } from '../support/fleet.ts';

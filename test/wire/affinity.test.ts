@@ -1,7 +1,7 @@
 /** Requests that belong together find the same worker, and find their way back when it was away. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { RouterOptions } from '../../src/config/options.ts';
+import type { RouterOptions } from '../../src/config/load/options.ts';
 import { chat, workerOf } from '../support/chat.ts';
 import { eventually, startFleet, type Fleet } from '../support/fleet.ts';
 

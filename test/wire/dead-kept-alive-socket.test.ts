@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import type { ServerResponse } from 'node:http';
 import { test } from 'node:test';
 import type { Duplex } from 'node:stream';
-import type { RouterOptions } from '../../src/config/options.ts';
+import type { RouterOptions } from '../../src/config/load/options.ts';
 import { chat, post, readBody } from '../support/chat.ts';
 import { startFleet, type Fleet } from '../support/fleet.ts';
 import { scrape } from '../support/metrics.ts';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createLog, type OpenLog } from '../../src/observe/log.ts';
-import type { Decision } from '../../src/request/decision.ts';
+import type { Decision } from '../../src/request/record/decision.ts';
 import { chat, CHAT, post, streamChat } from '../support/chat.ts';
 import { eventually, startFleet } from '../support/fleet.ts';
 

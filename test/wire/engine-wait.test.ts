@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { VirtualClock } from '../../src/base/virtual-clock.ts';
-import { startSimWorker } from '../../src/sim/server.ts';
+import { startSimWorker } from '../../src/sim/server/server.ts';
 import type { Worker } from '../../src/workers/worker.ts';
 import { adminOf, settledWorker } from '../support/admin.ts';
 import { chat, workerOf } from '../support/chat.ts';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EXPOSED_HEADERS } from '../../src/http/exposed-headers.ts';
-import { EXPLAIN_HEADERS } from '../../src/request/explain.ts';
+import { EXPLAIN_HEADERS } from '../../src/request/answer/explain.ts';
 import { chat, streamChat } from '../support/chat.ts';
 import { startFleet } from '../support/fleet.ts';
 import { startRouter, startScriptedWorker } from '../support/scripted-worker.ts';

@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import type { Log } from '../../src/observe/log.ts';
 import { silentLog } from '../../src/observe/log.ts';
-import { startSimWorker } from '../../src/sim/server.ts';
+import { startSimWorker } from '../../src/sim/server/server.ts';
 import { adminOf, settledWorker } from '../support/admin.ts';
 import { chat, CHAT, post, workerOf } from '../support/chat.ts';
 import { eventually, startFleet, type Fleet } from '../support/fleet.ts';

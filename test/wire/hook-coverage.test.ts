@@ -1,7 +1,7 @@
 /** A check that another route, method or form of body gets around is none: hooks see whatever could carry a prompt. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { ENDPOINTS } from '../../src/request/endpoints.ts';
+import { ENDPOINTS } from '../../src/request/arrive/endpoints.ts';
 import { post } from '../support/chat.ts';
 import { startFleet, type Fleet } from '../support/fleet.ts';
 import { ALLOW, startHook, transform, type HookService } from '../support/hook-service.ts';

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { VirtualClock } from '../../src/base/virtual-clock.ts';
-import type { RouterOptions } from '../../src/config/options.ts';
-import type { SimWorker } from '../../src/sim/server.ts';
+import type { RouterOptions } from '../../src/config/load/options.ts';
+import type { SimWorker } from '../../src/sim/server/server.ts';
 import { chat, streamChat, workerOf } from '../support/chat.ts';
 import { advanceUntil, eventually, startFleet, type Fleet } from '../support/fleet.ts';
 import { scrape } from '../support/metrics.ts';

@@ -1,7 +1,7 @@
 /** The name a client asks for and the model that serves it: what the worker gets, and that every record agrees. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { RouterOptions } from '../../src/config/options.ts';
+import type { RouterOptions } from '../../src/config/load/options.ts';
 import { silentLog } from '../../src/observe/log.ts';
 import { adminOf } from '../support/admin.ts';
 import { chat, CHAT, post, workerOf } from '../support/chat.ts';

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { stringify } from 'yaml';
-import { startSimWorker } from '../../src/sim/server.ts';
+import { startSimWorker } from '../../src/sim/server/server.ts';
 import { adminOf } from '../support/admin.ts';
 import { chat, streamChat } from '../support/chat.ts';
 import { serve } from '../support/serve.ts';

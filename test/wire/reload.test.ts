@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { test } from 'node:test';
-import { configFromOptions } from '../../src/config/load.ts';
+import { configFromOptions } from '../../src/config/load/load.ts';
 import { silentLog, type Log } from '../../src/observe/log.ts';
 import { adminOf, settledWorker, type Parsed } from '../support/admin.ts';
 import { CHAT, chat, workerOf } from '../support/chat.ts';

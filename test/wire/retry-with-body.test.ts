@@ -1,7 +1,7 @@
 /** A failed attempt is made again elsewhere, with the same bytes, and only where that cannot do a thing twice. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { RouterOptions } from '../../src/config/options.ts';
+import type { RouterOptions } from '../../src/config/load/options.ts';
 import { chat, CHAT, post, readBody, streamChat, workerOf } from '../support/chat.ts';
 import { startFleet, type Fleet } from '../support/fleet.ts';
 import { scrape } from '../support/metrics.ts';

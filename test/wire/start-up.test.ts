@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { startSimWorker } from '../../src/sim/server.ts';
+import { startSimWorker } from '../../src/sim/server/server.ts';
 import { run } from '../programs.ts';
 import { chat } from '../support/chat.ts';
 import { LAUNCHER, ROOT, serve } from '../support/serve.ts';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { VirtualClock } from '../../src/base/virtual-clock.ts';
-import type { RouterOptions } from '../../src/config/options.ts';
+import type { RouterOptions } from '../../src/config/load/options.ts';
 import { chat, CHAT, pieces, post, streamChat } from '../support/chat.ts';
 import { eventually, startFleet, type Fleet } from '../support/fleet.ts';
 import { scrape } from '../support/metrics.ts';

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { VirtualClock } from '../../src/base/virtual-clock.ts';
-import { configFromOptions } from '../../src/config/load.ts';
-import type { RouterOptions } from '../../src/config/options.ts';
+import { configFromOptions } from '../../src/config/load/load.ts';
+import type { RouterOptions } from '../../src/config/load/options.ts';
 import { chat, pieces, streamChat } from '../support/chat.ts';
 import { eventually, startFleet, type Fleet } from '../support/fleet.ts';
 import { scrape } from '../support/metrics.ts';

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { parseContenders } from '../../src/sim/simulate/contenders.ts';
-import { Simulation } from '../../src/sim/fleet/simulation.ts';
-import { MODEL_DEFAULTS } from '../../src/sim/model-settings.ts';
-import type { Trace } from '../../src/sim/traces/trace.ts';
+import { parseContenders } from '../../src/simulate/study/contenders.ts';
+import { Simulation } from '../../src/simulate/fleet/simulation.ts';
+import { MODEL_DEFAULTS } from '../../src/sim/engine/model-settings.ts';
+import type { Trace } from '../../src/simulate/traces/trace.ts';
 import { blocksFromHashIds } from '../../src/routing/prompt-hash.ts';
 import { pieces, post } from '../support/chat.ts';
 import { startFleet, type Fleet } from '../support/fleet.ts';

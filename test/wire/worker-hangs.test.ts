@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { VirtualClock } from '../../src/base/virtual-clock.ts';
-import type { RouterOptions } from '../../src/config/options.ts';
+import type { RouterOptions } from '../../src/config/load/options.ts';
 import { chat, pieces, readBody, streamChat, workerOf } from '../support/chat.ts';
 import { advanceUntil, eventually, roundTrip, startFleet, type Fleet } from '../support/fleet.ts';
 import { scrape } from '../support/metrics.ts';

@@ -1,7 +1,7 @@
 /** Answers that are shorter or longer than they say, that do not say, or that are no HTTP: never a silently short answer. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { RouterOptions } from '../../src/config/options.ts';
+import type { RouterOptions } from '../../src/config/load/options.ts';
 import { chat, readBody, streamChat } from '../support/chat.ts';
 import { startFleet, type Fleet } from '../support/fleet.ts';
 import { scrape } from '../support/metrics.ts';

@@ -1,5 +1,5 @@
 import type { Clock } from '../../base/clock.ts';
-import type { WorkerSpec } from '../../config/settings.ts';
+import type { WorkerSpec } from '../../config/settings/settings.ts';
 import type { WorkerClient } from '../client.ts';
 import { collect } from '../collect.ts';
 import { probeHeaders } from './probe.ts';

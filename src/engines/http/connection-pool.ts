@@ -1,5 +1,5 @@
 import { Client, Pool, type Dispatcher } from 'undici';
-import type { WorkerTls } from '../../config/settings.ts';
+import type { WorkerTls } from '../../config/settings/settings.ts';
 import { tlsOptions } from './worker-tls.ts';
 
 /** undici's handler plus the connection it was given to: how a dead kept-alive connection is told from a fresh one. */

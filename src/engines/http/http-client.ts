@@ -1,6 +1,6 @@
 import { Readable, type Duplex } from 'node:stream';
 import type { Dispatcher, Pool } from 'undici';
-import type { WorkerSpec } from '../../config/settings.ts';
+import type { WorkerSpec } from '../../config/settings/settings.ts';
 import type { Exchange, ResponseSink, WorkerClient, WorkerRequest } from '../client.ts';
 import {
   openFresh,

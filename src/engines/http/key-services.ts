@@ -1,5 +1,5 @@
 import type { Clock } from '../../base/clock.ts';
-import { DEFAULT_TRAITS } from '../../config/settings.ts';
+import { DEFAULT_TRAITS } from '../../config/settings/settings.ts';
 import { collect } from '../collect.ts';
 import type { WorkerClient } from '../client.ts';
 import type { PoolSettings } from './connection-pool.ts';

@@ -1,6 +1,6 @@
 import type { Clock } from '../../base/clock.ts';
 import { isObject, type JsonObject } from '../../api/prompt-sink.ts';
-import type { WorkerSpec } from '../../config/settings.ts';
+import type { WorkerSpec } from '../../config/settings/settings.ts';
 import { collect, type Collected } from '../collect.ts';
 import type { WorkerClient } from '../client.ts';
 

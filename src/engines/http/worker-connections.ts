@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../../base/clock.ts';
-import type { ByUrl, HealthSettings, WorkerSpec, WorkerTls } from '../../config/settings.ts';
+import type { ByUrl, HealthSettings, WorkerSpec, WorkerTls } from '../../config/settings/settings.ts';
 import type { WorkerClient } from '../client.ts';
 import { tryCapabilities, type Capabilities } from './capabilities.ts';
 import type { PoolSettings } from './connection-pool.ts';

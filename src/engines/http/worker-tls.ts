@@ -1,5 +1,5 @@
 import { createSecureContext, type SecureContext } from 'node:tls';
-import type { WorkerTls } from '../../config/settings.ts';
+import type { WorkerTls } from '../../config/settings/settings.ts';
 
 /** What `tls.connect` is told beside the address. */
 export interface TlsOptions {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { RouterError } from '../../base/errors.ts';
-import type { PluginPolicySettings } from '../../config/settings.ts';
+import type { PluginPolicySettings } from '../../config/settings/settings.ts';
 import type { PluginPolicy } from '../../plugins/plugin.ts';
 import { FakeFleet, askFor, dispatch, prompt } from '../../../test/support/pool.ts';
 import { EXCLUDED, type Choice, type PluginTrouble, type Policy, type PolicyDeps } from '../policy.ts';

@@ -1,7 +1,7 @@
 import { RouterError } from '../../base/errors.ts';
 import type { Clock } from '../../base/clock.ts';
 import { Overruns } from '../../base/overruns.ts';
-import type { PluginPolicySettings } from '../../config/settings.ts';
+import type { PluginPolicySettings } from '../../config/settings/settings.ts';
 import type { PluginPolicy } from '../../plugins/plugin.ts';
 import { NOBODY } from '../eligible.ts';
 import type {

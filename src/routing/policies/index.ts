@@ -1,4 +1,4 @@
-import type { BuiltInPolicySettings, PolicySettings } from '../../config/settings.ts';
+import type { BuiltInPolicySettings, PolicySettings } from '../../config/settings/settings.ts';
 import type { OnPluginTrouble, Policy, PolicyDeps } from '../policy.ts';
 
 export type { OnPluginTrouble };

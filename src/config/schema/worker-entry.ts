@@ -1,0 +1,96 @@
+import * as z from 'zod';
+import { bearerKey, key, type KeyMeta } from './field.ts';
+import { DEFAULT_TRAITS, type WorkerTraits } from '../settings/settings.ts';
+import { parseWorkerUrl, type WorkerAddress } from './worker-url.ts';
+
+/** One worker, or all ranks of one server, as the configuration file or the worker API asks for it. */
+export interface Registration extends WorkerTraits {
+  readonly address: WorkerAddress;
+  /** Instead of the key that the configuration has for its URL. */
+  readonly apiKey: string | undefined;
+}
+
+const MOST_LABELS = 64;
+const LONGEST_TEXT = 1024;
+
+/** A field of the reference API that would have no effect here: it is refused rather than accepted for nothing. */
+function refused(why: string) {
+  return z.never({ error: `is not accepted: ${why}` }).optional();
+}
+
+const PD_ONLY = 'it concerns prefill workers, which are not offered';
+const GRPC_ONLY = 'it concerns gRPC workers, which are not offered';
+
+const workerUrl = z.string().superRefine((value, context) => {
+  const parsed = parseWorkerUrl(value);
+  if (parsed.kind === 'bad') context.addIssue({ code: 'custom', message: `expected ${parsed.expected}` });
+});
+
+const text = () => z.string().min(1).max(LONGEST_TEXT);
+
+/** Says the same to the pages of the configuration and to the description of the API. */
+function field<S extends z.ZodType>(schema: S, about: string, more: Partial<KeyMeta> = {}): S {
+  const described = schema.meta({ ...schema.meta(), description: about.replace(/\.$/, '') });
+  return key(described, { group: 'Workers', about, ...more });
+}
+
+/** One entry of `workers`, the body of `POST /workers`, and one entry of the state file. */
+export const workerEntry = z.strictObject({
+  url: field(workerUrl, 'http(s)://host:port[/prefix] or unix:///path.sock, with @rank for one rank.'),
+  model_id: field(
+    text().nullish(),
+    'A model that the worker must list; the one it serves where it lists none.',
+    { defaultText: 'none' },
+  ),
+  worker_type: z
+    .literal('regular', { error: 'expected regular: prefill and decode workers are not offered' })
+    .nullish(),
+  priority: field(
+    z.int().min(0).max(0xffff_ffff).nullish().meta({ default: DEFAULT_TRAITS.priority }),
+    'Requests with x-worker-priority go only to workers with at least that priority.',
+    { defaultText: String(DEFAULT_TRAITS.priority) },
+  ),
+  cost: field(
+    z.number().min(0).nullish().meta({ default: DEFAULT_TRAITS.cost }),
+    'Requests with x-max-cost go only to workers of at most that cost.',
+    { defaultText: String(DEFAULT_TRAITS.cost) },
+  ),
+  labels: field(
+    z
+      .record(text(), z.string().max(LONGEST_TEXT))
+      .refine((labels) => Object.keys(labels).length <= MOST_LABELS, `expected at most ${MOST_LABELS} labels`)
+      .nullish(),
+    'Names and values to tell workers apart; `policy` names the policy for the models of the worker.',
+    { defaultText: 'none' },
+  ),
+  api_key: field(
+    bearerKey().nullish().meta({ writeOnly: true }),
+    'Bearer key for this worker; never shown.',
+    { secret: true, defaultText: 'the configured one' },
+  ),
+  bootstrap_port: refused(PD_ONLY),
+  tokenizer_path: refused(GRPC_ONLY),
+  reasoning_parser: refused(GRPC_ONLY),
+  tool_parser: refused(GRPC_ONLY),
+  chat_template: refused(GRPC_ONLY),
+});
+
+export type WorkerEntry = z.output<typeof workerEntry>;
+
+/** `entry` has passed the schema. */
+export function registrationOf(entry: WorkerEntry): Registration {
+  const parsed = parseWorkerUrl(entry.url);
+  if (parsed.kind === 'bad') throw new Error(`expected ${parsed.expected}`);
+  return {
+    address: parsed.address,
+    modelId: entry.model_id ?? undefined,
+    priority: entry.priority ?? DEFAULT_TRAITS.priority,
+    cost: entry.cost ?? DEFAULT_TRAITS.cost,
+    labels: entry.labels ?? DEFAULT_TRAITS.labels,
+    apiKey: entry.api_key ?? undefined,
+  };
+}
+
+export function traitsOf({ modelId, priority, cost, labels }: WorkerTraits): WorkerTraits {
+  return { modelId, priority, cost, labels };
+}

@@ -1,0 +1,134 @@
+import { pluginHookProblems } from './hooks-settings.ts';
+import { modelRuleChecks } from './model-rules-checks.ts';
+import { openListenerNotices } from './open-listener.ts';
+import { pluginPolicyProblems, type KnownPlugins } from '../schema/plugin-policy-schema.ts';
+import type { Config } from '../schema/schema.ts';
+import { expandWorkers } from './settings-from-config.ts';
+import { covers, parseUrlPrefix } from '../schema/url-prefixes.ts';
+import { parseWorkerUrl } from '../schema/worker-url.ts';
+
+export interface CheckProblem {
+  readonly path: readonly PropertyKey[];
+  readonly message: string;
+  /** A file could not be read at all: what stands in it may be right. */
+  readonly unreadable?: true;
+}
+
+/** What no key can be blamed for alone. `config` has passed the schema. */
+export function crossChecks(
+  config: Config,
+  plugins: KnownPlugins,
+): {
+  readonly problems: readonly CheckProblem[];
+  readonly notices: readonly string[];
+} {
+  const problems: CheckProblem[] = [
+    ...workerProblems(config),
+    ...doubleKeyProblems(config),
+    ...policyProblems(config, plugins),
+    ...hookProblems(config, plugins),
+  ];
+  if (config.retry.max_backoff_ms < config.retry.initial_backoff_ms) {
+    const least = String(config.retry.initial_backoff_ms);
+    problems.push({
+      path: ['retry', 'max_backoff_ms'],
+      message: `expected at least retry.initial_backoff_ms (${least}), got ${config.retry.max_backoff_ms}`,
+    });
+  }
+  const { metrics, port, host } = config;
+  if (metrics.enabled && port !== 0 && metrics.port === port && metrics.host === host) {
+    problems.push({
+      path: ['metrics', 'port'],
+      message: `expected another port than the server's, got ${port} on ${host} for both`,
+    });
+  }
+  const rules = modelRuleChecks(config.model_rules);
+  problems.push(...rules.problems);
+  return {
+    problems,
+    notices: [...unusedKeyNotices(config), ...openListenerNotices(config), ...rules.notices],
+  };
+}
+
+/** Whether a name that is no built-in policy's is that of a plugin's, and what the plugin says of its parameters. */
+function policyProblems(config: Config, plugins: KnownPlugins): CheckProblem[] {
+  const given = [
+    { at: ['policy'], policy: config.policy },
+    ...Object.entries(config.model_policies).map(([model, policy]) => ({
+      at: ['model_policies', model],
+      policy,
+    })),
+  ];
+  return given.flatMap(({ at, policy }) =>
+    pluginPolicyProblems(policy, plugins).map(({ path, message }) => ({ path: [...at, ...path], message })),
+  );
+}
+
+function hookProblems(config: Config, plugins: KnownPlugins): CheckProblem[] {
+  return config.pre_routing_hooks.flatMap((hook, index) =>
+    pluginHookProblems(hook, plugins).map(({ path, message }) => ({
+      path: ['pre_routing_hooks', index, ...path],
+      message,
+    })),
+  );
+}
+
+function workerProblems(config: Config): CheckProblem[] {
+  const problems: CheckProblem[] = [];
+  const seen = new Map<string, string>();
+  const size = config.intra_node_data_parallel_size;
+  const given = [
+    ...config.worker_urls.map((url, index) => ({ url, path: ['worker_urls', index] })),
+    ...config.workers.map(({ url }, index) => ({ url, path: ['workers', index, 'url'] })),
+  ];
+  for (const { url, path } of given) {
+    const parsed = parseWorkerUrl(url);
+    if (parsed.kind === 'ok' && parsed.address.rank !== undefined && size > 1) {
+      const message = `expected a URL without @rank: intra_node_data_parallel_size ${size} makes the ranks, got "${url}"`;
+      problems.push({ path, message });
+      continue;
+    }
+    for (const { id } of expandWorkers(url, config)) {
+      const other = seen.get(id);
+      if (other !== undefined) {
+        problems.push({
+          path,
+          message: `expected every worker once, got "${url}" again${other === url ? '' : ` (as "${other}")`}`,
+        });
+        break;
+      }
+      seen.set(id, url);
+    }
+  }
+  return problems;
+}
+
+/** Two spellings of one URL: which of the two would count? */
+function doubleKeyProblems(config: Config): CheckProblem[] {
+  return (['worker_api_keys', 'worker_tls_overrides'] as const).flatMap((name) => {
+    const seen = new Set<string>();
+    return Object.keys(config[name]).flatMap((given) => {
+      const prefix = parseUrlPrefix(given);
+      if (!prefix) return [];
+      const { url, anyPort } = prefix;
+      const spelling = `${url} ${anyPort}`;
+      if (seen.has(spelling)) return [{ path: [name, given], message: `expected one entry for ${url}` }];
+      seen.add(spelling);
+      return [];
+    });
+  });
+}
+
+/** An entry without a worker is a typing error more often than not, but the workers may come from a flag this time. */
+function unusedKeyNotices(config: Config): string[] {
+  const used = [...config.worker_urls, ...config.workers.map(({ url }) => url)].flatMap((url) =>
+    expandWorkers(url, config).map((spec) => spec.baseUrl),
+  );
+  return (['worker_api_keys', 'worker_tls_overrides'] as const).flatMap((name) =>
+    Object.keys(config[name]).flatMap((url) => {
+      const prefix = parseUrlPrefix(url);
+      if (prefix && used.some((baseUrl) => covers(prefix, baseUrl))) return [];
+      return [`${name}: no worker has the URL ${url}`];
+    }),
+  );
+}

@@ -1,0 +1,15 @@
+import { livePolicy } from '../schema/live-policy-schema.ts';
+import { NO_PLUGINS, pluginPolicyProblems, type KnownPlugins } from '../schema/plugin-policy-schema.ts';
+import { policySettings } from './policy-settings.ts';
+import type { PolicySettings } from './settings.ts';
+
+/** The policy of that name with its defaults; undefined where there is none, or where it needs parameters. */
+export function policyNamed(
+  name: string,
+  loadCheckIntervalMs: number,
+  plugins: KnownPlugins = NO_PLUGINS,
+): PolicySettings | undefined {
+  const parsed = livePolicy.safeParse(name);
+  if (!parsed.success || pluginPolicyProblems(parsed.data, plugins).length > 0) return undefined;
+  return policySettings(parsed.data, loadCheckIntervalMs / 1000, plugins);
+}

@@ -1,0 +1,212 @@
+import { OPEN } from './clients-settings.ts';
+import { gatewaySettings } from './gateway-settings.ts';
+import { hookSettings } from './hooks-settings.ts';
+import { modelRuleSettings } from './model-rules-settings.ts';
+import { isPluginPolicy, NO_PLUGINS, type KnownPlugins } from '../schema/plugin-policy-schema.ts';
+import { policySchema } from '../schema/policy-schema.ts';
+import { policySettings } from './policy-settings.ts';
+import { configSchema, type Config } from '../schema/schema.ts';
+import type {
+  AdmissionSettings,
+  BreakerSettings,
+  CacheIndexSettings,
+  DecisionLogSettings,
+  ClientSettings,
+  HealthSettings,
+  ListenSettings,
+  LogSettings,
+  RetrySettings,
+  Settings,
+  TimeoutSettings,
+  WorkerDefaults,
+  WorkerSpec,
+} from './settings.ts';
+import { ms } from './ms.ts';
+import { NO_TLS, type TlsMaterial } from './tls-settings.ts';
+import { UrlPrefixes } from '../schema/url-prefixes.ts';
+import { registrationOf } from '../schema/worker-entry.ts';
+import { specsOf, workerSpecs } from './worker-specs.ts';
+import { parseWorkerUrl } from '../schema/worker-url.ts';
+
+/** Longer than the 60 s that common load balancers in front keep idle connections, so that they close first. */
+const KEEP_ALIVE_MS = 75_000;
+
+/** Compiles a validated configuration. */
+export function settingsFromConfig(
+  config: Config,
+  plugins: KnownPlugins = NO_PLUGINS,
+  tls: TlsMaterial = NO_TLS,
+  clients: ClientSettings = OPEN,
+): Settings {
+  const defaults = workerDefaults(config);
+  return {
+    listen: listenSettings(config, tls),
+    metrics: config.metrics,
+    log: logSettings(config),
+    workers: [
+      ...config.worker_urls.flatMap((url) => expandWorkers(url, config)),
+      ...config.workers.flatMap((entry) => specsOf(registrationOf(entry), defaults)),
+    ],
+    workerDefaults: defaults,
+    workerTls: tls.workers,
+    stateFile: config.state_file,
+    policy: policySettings(config.policy, config.load_check_interval_secs, plugins),
+    plugins: config.plugins,
+    hooks: hookSettings(config.pre_routing_hooks, {
+      breakersDisabled: config.disable_circuit_breaker,
+      plugins,
+    }),
+    hashKey: config.hash_key,
+    cacheIndex: indexSettings(config),
+    retry: retrySettings(config),
+    breaker: breakerSettings(config),
+    health: healthSettings(config),
+    admission: admissionSettings(config),
+    timeouts: timeoutSettings(config),
+    slowStartMs: ms(config.slow_start_secs),
+    workerStartupTimeoutMs: ms(config.worker_startup_timeout_secs),
+    workerStartupCheckIntervalMs: ms(config.worker_startup_check_interval_secs),
+    loadCheckIntervalMs: ms(config.load_check_interval_secs),
+    shutdownDelayMs: ms(config.shutdown_delay_secs),
+    shutdownTimeoutMs: ms(config.shutdown_timeout_secs),
+    ...gatewaySettings(config, plugins),
+    modelRules: modelRuleSettings(config.model_rules),
+    responseModel: config.response_model,
+    requestIdHeaders: requestIdHeaders(config),
+    exposeRoutingHeaders: config.expose_routing_headers,
+    proxyOperatorRoutes: config.proxy_operator_routes,
+    adminApiKey: config.admin_api_key,
+    clients,
+    watchConfig: config.watch_config,
+    decisionLog: decisionLogSettings(config),
+    decisionRing: {
+      maxRecords: config.decision_ring.max_records,
+      maxBytes: config.decision_ring.max_bytes,
+    },
+  };
+}
+
+function listenSettings(config: Config, tls: TlsMaterial): ListenSettings {
+  return {
+    host: config.host,
+    port: config.port,
+    maxHeaderSize: config.max_header_size,
+    headerTimeoutMs: ms(config.header_timeout_secs),
+    bodyIdleTimeoutMs: ms(config.body_idle_timeout_secs),
+    keepAliveMs: KEEP_ALIVE_MS,
+    maxPayloadSize: config.max_payload_size,
+    maxInflightBodyBytes: config.max_inflight_body_bytes,
+    corsAllowedOrigins: config.cors_allowed_origins.map((origin) => origin.toLowerCase()),
+    tls: tls.listener,
+  };
+}
+
+type WorkerConfig = Pick<Config, 'intra_node_data_parallel_size' | 'worker_api_keys' | 'api_key'>;
+
+/** The workers that one entry of `worker_urls` stands for: itself, or one per data-parallel rank. */
+export function expandWorkers(url: string, config: WorkerConfig): WorkerSpec[] {
+  const parsed = parseWorkerUrl(url);
+  return parsed.kind === 'bad' ? [] : workerSpecs(parsed.address, workerDefaults(config));
+}
+
+export function workerDefaults(config: WorkerConfig): WorkerDefaults {
+  const apiKeys = new UrlPrefixes(config.worker_api_keys);
+  return { ranksPerUrl: config.intra_node_data_parallel_size, apiKeys, apiKey: config.api_key };
+}
+
+const INDEX_DEFAULTS = policySchema.parse({ type: 'least_work' });
+
+function indexSettings({ policy: used, cache_index: index }: Config): CacheIndexSettings {
+  const policy = isPluginPolicy(used) ? used.fallback : used;
+  const limits = 'max_tree_size' in policy ? policy : INDEX_DEFAULTS;
+  if (!('max_tree_size' in limits)) throw new Error('least_work has lost the parameters of the index');
+  return {
+    maxBytes: index.max_bytes,
+    maxCharsPerWorker: limits.max_tree_size,
+    idleTtlMs: ms(index.idle_ttl_secs),
+    evictionIntervalMs: ms(limits.eviction_interval_secs),
+  };
+}
+
+function breakerSettings(config: Config): BreakerSettings {
+  return {
+    enabled: !config.disable_circuit_breaker,
+    failureThreshold: config.circuit_breaker.failure_threshold,
+    successThreshold: config.circuit_breaker.success_threshold,
+    openMs: ms(config.circuit_breaker.timeout_duration_secs),
+    windowMs: ms(config.circuit_breaker.window_duration_secs),
+    halfOpenTrials: config.circuit_breaker.half_open_max_requests,
+  };
+}
+
+function healthSettings(config: Config): HealthSettings {
+  return {
+    path: config.health_check.endpoint,
+    intervalMs: ms(config.health_check.check_interval_secs),
+    timeoutMs: ms(config.health_check.timeout_secs),
+    failureThreshold: config.health_check.failure_threshold,
+    successThreshold: config.health_check.success_threshold,
+  };
+}
+
+function retrySettings({ retry, disable_retries: disabled }: Config): RetrySettings {
+  return {
+    maxAttempts: disabled ? 1 : retry.max_retries,
+    initialBackoffMs: retry.initial_backoff_ms,
+    maxBackoffMs: retry.max_backoff_ms,
+    multiplier: retry.backoff_multiplier,
+    jitter: retry.jitter_factor,
+    budgetRatio: retry.budget_ratio,
+    budgetFloor: retry.budget_floor,
+  };
+}
+
+function admissionSettings(config: Config): AdmissionSettings {
+  return {
+    maxConcurrent: config.max_concurrent_requests,
+    queueSize: config.queue_size,
+    queueTimeoutMs: ms(config.queue_timeout_secs),
+    ratePerSecond: config.rate_limit_tokens_per_second,
+  };
+}
+
+function timeoutSettings(config: Config): TimeoutSettings {
+  return {
+    connectMs: ms(config.connect_timeout_secs),
+    firstTokenMs: ms(config.first_token_timeout_secs),
+    streamIdleMs: ms(config.stream_idle_timeout_secs),
+    requestMs: ms(config.request_timeout_secs),
+    tunnelIdleMs: ms(config.tunnel_idle_timeout_secs),
+  };
+}
+
+function logSettings(config: Config): LogSettings {
+  const aliases = { warning: 'warn', critical: 'error' } as const;
+  const level = config.log_level;
+  return {
+    level: level === 'warning' || level === 'critical' ? aliases[level] : level,
+    format: config.log_format,
+    dir: config.log_dir,
+    accessLog: config.access_log,
+  };
+}
+
+const DEFAULT_REQUEST_ID_HEADERS = configSchema.shape.request_id_headers.parse(undefined);
+
+function requestIdHeaders({ request_id_headers: names }: Config): readonly string[] {
+  return names.length === 0 ? DEFAULT_REQUEST_ID_HEADERS : names.map((name) => name.toLowerCase());
+}
+
+function decisionLogSettings({ decision_log: log }: Config): DecisionLogSettings | undefined {
+  if (log.export_path === undefined) return undefined;
+  return {
+    path: log.export_path,
+    intervalMs: ms(log.export_interval_secs),
+    includeRequestText: log.include_request_text,
+    candidates: log.candidates === 'all' ? Infinity : Number(log.candidates),
+    maxFileBytes: log.max_file_bytes,
+    maxFileAgeMs: ms(log.max_file_age_secs),
+    keepFiles: log.keep_files,
+    maxWaitingBytes: log.max_waiting_bytes,
+  };
+}

@@ -1,0 +1,401 @@
+import type { HookPlugin, PolicyPlugin } from '../../plugins/plugin.ts';
+
+/**
+ * The compiled configuration: what the program runs on. Camel case, milliseconds and bytes. The YAML keys, flags and
+ * environment variables that lead here are in `schema.ts`; nothing behind `config/` knows their spelling.
+ */
+export interface WorkerSpec {
+  /** `http://host:port[/prefix]`, `https://...` or `unix:///path.sock`, without `@rank` and trailing slash. */
+  readonly baseUrl: string;
+  /** Data-parallel rank, sent as `X-data-parallel-rank`. */
+  readonly rank: number | undefined;
+  /** `baseUrl`, with `@rank` when there is one. The worker's name everywhere. */
+  readonly id: string;
+  /** Bearer token for this worker: its own key, else the global `api_key`. */
+  readonly apiKey: string | undefined;
+  /** As it was registered; what counts now is `Worker.traits`. */
+  readonly traits: WorkerTraits;
+}
+
+/** What is said of a worker beside its address. */
+export interface WorkerTraits {
+  /** A model that it serves; undefined where only its own list tells. */
+  readonly modelId: string | undefined;
+  /** Higher is better: for the requests that ask for a least priority. */
+  readonly priority: number;
+  /** For the requests that name the most they may cost. */
+  readonly cost: number;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+/** Values for workers by their base URL. */
+export interface ByUrl<T> {
+  get(baseUrl: string): T | undefined;
+}
+
+/** How a worker that is registered while the router runs becomes one or several specs, as those of the file did. */
+export interface WorkerDefaults {
+  /** Above 1, a URL without a rank stands for that many data-parallel ranks. */
+  readonly ranksPerUrl: number;
+  /** The key for a base URL, where there is a particular one; it goes before `apiKey`. */
+  readonly apiKeys: ByUrl<string>;
+  readonly apiKey: string | undefined;
+}
+
+export type BuiltInPolicySettings =
+  | { readonly type: 'random' | 'round_robin' }
+  | { readonly type: 'power_of_two'; readonly loadCheckIntervalMs: number }
+  | {
+      readonly type: 'consistent_hash' | 'rendezvous_hash';
+      readonly virtualNodes: number;
+      readonly loadBound: number | undefined;
+      readonly stickyTtlMs: number;
+    }
+  | {
+      readonly type: 'cache_aware';
+      readonly cacheThreshold: number;
+      readonly balanceAbsThreshold: number;
+      readonly balanceRelThreshold: number;
+    }
+  | { readonly type: 'least_work'; readonly theta: number };
+
+/** A policy that a plugin brings. */
+export interface PluginPolicySettings {
+  readonly type: 'plugin';
+  /** As it is registered: the `type` in the file. */
+  readonly name: string;
+  readonly plugin: PolicyPlugin;
+  /** As the plugin's own check left them. */
+  readonly parameters: unknown;
+  /** Chooses where the plugin does not. */
+  readonly fallback: BuiltInPolicySettings;
+  /** For its asynchronous part, per request. */
+  readonly timeoutMs: number;
+  /** For everything of it that runs at once. */
+  readonly overrunMs: number;
+}
+
+export type PolicySettings = BuiltInPolicySettings | PluginPolicySettings;
+
+/** The name that a policy goes by in the file, in records and in metrics. */
+export function policyName(policy: PolicySettings): string {
+  return policy.type === 'plugin' ? policy.name : policy.type;
+}
+
+/** A model's own policy. */
+export interface ModelPolicy {
+  /** A model, or the beginning of its name with `*` behind it. */
+  readonly model: string;
+  readonly policy: PolicySettings;
+}
+
+/** One rule about the names that clients ask for. */
+export interface ModelRule {
+  /** `rewrite`: its one target always; `fallback`: the first target that has a worker; `split`: one by weight. */
+  readonly kind: 'rewrite' | 'fallback' | 'split';
+  /** As configured: a name, or its beginning with `*` behind it. */
+  readonly match: string;
+  readonly targets: readonly ModelTarget[];
+}
+
+export interface ModelTarget {
+  readonly model: string;
+  readonly weight: number;
+}
+
+export interface ModelRuleSettings {
+  /** In the order of the file. */
+  readonly rules: readonly ModelRule[];
+  /** Names without a wildcard, with the place of their rule. */
+  readonly exact: ReadonlyMap<string, number>;
+  /** Beginnings of names, in the order of the file. */
+  readonly wildcards: readonly { readonly prefix: string; readonly index: number }[];
+  /** Every model that a rule may lead to. */
+  readonly targets: ReadonlySet<string>;
+}
+
+export interface CacheIndexSettings {
+  /** Hard limit of the predicted prefix index, bytes. */
+  readonly maxBytes: number;
+  /** Characters of prompt kept per worker (`max_tree_size`). */
+  readonly maxCharsPerWorker: number;
+  /** Entries unused for longer are dropped by the sweep. */
+  readonly idleTtlMs: number;
+  /** The sweep's period (`eviction_interval_secs`). */
+  readonly evictionIntervalMs: number;
+}
+
+export interface RetrySettings {
+  /** Total attempts, the first included. */
+  readonly maxAttempts: number;
+  readonly initialBackoffMs: number;
+  readonly maxBackoffMs: number;
+  readonly multiplier: number;
+  /** Fraction: 0.2 means +/- 20%. */
+  readonly jitter: number;
+  /** Retries allowed per request of the last 10 s, and the number always allowed. */
+  readonly budgetRatio: number;
+  readonly budgetFloor: number;
+}
+
+export interface BreakerSettings {
+  readonly enabled: boolean;
+  readonly failureThreshold: number;
+  readonly successThreshold: number;
+  readonly openMs: number;
+  readonly windowMs: number;
+  /** Trial requests allowed at once while half-open. */
+  readonly halfOpenTrials: number;
+}
+
+export interface HealthSettings {
+  readonly path: string;
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+  readonly failureThreshold: number;
+  readonly successThreshold: number;
+}
+
+/** One hook of `pre_routing_hooks`. */
+export interface HookSettings {
+  /** Unique; fit for headers and labels. */
+  readonly name: string;
+  readonly source: HttpHookSettings | PluginHookSettings;
+  /** For the whole answer, waiting for a place included. */
+  readonly timeoutMs: number;
+  readonly onError: 'pass' | 'block';
+  readonly onReject: 'block403' | 'block400' | 'pass';
+  /** Whether it may replace the body. */
+  readonly transform: boolean;
+  /** What becomes of WebSocket tunnels, which it cannot look into. */
+  readonly tunnels: 'refuse' | 'pass';
+  readonly maxConcurrent: number;
+  readonly breaker: BreakerSettings;
+}
+
+export interface HttpHookSettings {
+  readonly kind: 'http';
+  readonly address: HookAddress;
+  readonly authorization: string | undefined;
+  /** Flat list of names and values. */
+  readonly headers: readonly string[];
+  /** Of the client's headers, in lower case. */
+  readonly forwardHeaders: readonly string[];
+  readonly maxResponseBytes: number;
+}
+
+/** A hook that a plugin brings. */
+export interface PluginHookSettings {
+  readonly kind: 'plugin';
+  readonly plugin: HookPlugin;
+  /** As it is registered. */
+  readonly pluginName: string;
+  /** As the plugin's own check left them. */
+  readonly parameters: unknown;
+  /** Equal for the same hook with the same parameters. */
+  readonly identity: string;
+  /** Of the client's headers, in lower case. */
+  readonly forwardHeaders: readonly string[];
+  /** For what of it runs at once. */
+  readonly overrunMs: number;
+}
+
+export interface HookAddress {
+  /** `http(s)://host:port` or `unix:///path.sock`. */
+  readonly base: string;
+  /** With query. */
+  readonly path: string;
+}
+
+/** Who is served first when requests must wait: all of a higher class before any of a lower. */
+export type PriorityClass = 'high' | 'normal' | 'low';
+
+/** One tenant: who it is, what it may do and how much of it. */
+export interface TenantSettings {
+  /** Its identity: over reloads, in logs, metrics and records. */
+  readonly name: string;
+  /** SHA-256 of its keys, in lower-case hexadecimal digits. */
+  readonly digests: readonly string[];
+  readonly enabled: boolean;
+  /** Requests per second; as many, at least one, may come at once. */
+  readonly ratePerSecond: number;
+  readonly maxConcurrent: number;
+  /** Undefined = no limit. */
+  readonly tokensPerMinute: number | undefined;
+  /** `*`, models, and beginnings of their names with `*` behind them. */
+  readonly allowedModels: readonly string[];
+  readonly priorityClass: PriorityClass;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** Who may call. The one way to check keys that is configured decides alone. */
+export type AuthSettings =
+  /** Anybody. */
+  | { readonly kind: 'open' }
+  | { readonly kind: 'tenants'; readonly tenants: readonly TenantSettings[] }
+  | { readonly kind: 'one_key'; readonly sha256: string }
+  /** Services that know the keys. */
+  | {
+      readonly kind: 'remote';
+      readonly urls: readonly string[];
+      /** How long a yes and a no are believed; 0 = not at all. */
+      readonly ttlMs: number;
+      readonly refusalTtlMs: number;
+      readonly timeoutMs: number;
+    };
+
+export interface ClientSettings {
+  readonly auth: AuthSettings;
+  /** Whether workers are asked for the token counts of streams that must be counted. */
+  readonly usageInjection: 'off' | 'when_needed';
+}
+
+export interface AdmissionSettings {
+  readonly maxConcurrent: number;
+  readonly queueSize: number;
+  readonly queueTimeoutMs: number;
+  /** Requests per second; undefined = no rate limit. */
+  readonly ratePerSecond: number | undefined;
+}
+
+export interface TimeoutSettings {
+  readonly connectMs: number;
+  /** 0 = off. */
+  readonly firstTokenMs: number;
+  readonly streamIdleMs: number;
+  /** One deadline over queue, backoff and all attempts. */
+  readonly requestMs: number;
+  readonly tunnelIdleMs: number;
+}
+
+export interface ListenSettings {
+  readonly host: string;
+  /** 0 = any free port. */
+  readonly port: number;
+  readonly maxHeaderSize: number;
+  readonly headerTimeoutMs: number;
+  readonly bodyIdleTimeoutMs: number;
+  readonly keepAliveMs: number;
+  readonly maxPayloadSize: number;
+  readonly maxInflightBodyBytes: number;
+  readonly corsAllowedOrigins: readonly string[];
+  /** Undefined: plain HTTP. */
+  readonly tls: ListenerTls | undefined;
+}
+
+/** What the listener proves itself with, and what it asks of clients. */
+export interface ListenerTls {
+  /** PEM, the chain behind the certificate. */
+  readonly cert: string;
+  readonly key: string;
+  /** When the certificate ends, ms since 1970. */
+  readonly expiresAt: number;
+  readonly clientCerts: 'none' | 'optional' | 'required';
+  /** Who vouches for certificates of clients; PEM. Set unless `clientCerts` is none. */
+  readonly clientCa: string | undefined;
+  readonly minVersion: 'TLSv1.2' | 'TLSv1.3';
+}
+
+/** How connections to `https://` workers are made. */
+export interface WorkerTls {
+  /** PEM, in place of the authorities of the system. */
+  readonly ca: string | undefined;
+  /** What the router presents where it is asked for it; PEM, both or neither. */
+  readonly cert: string | undefined;
+  readonly key: string | undefined;
+  /** The name that the certificate must have, in place of the host in the URL. */
+  readonly serverName: string | undefined;
+  /** False: any certificate is taken. */
+  readonly verify: boolean;
+}
+
+export interface LogSettings {
+  readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error';
+  readonly format: 'json' | 'pretty' | 'auto';
+  readonly dir: string | undefined;
+  readonly accessLog: boolean;
+}
+
+export interface DecisionLogSettings {
+  readonly path: string;
+  readonly intervalMs: number;
+  readonly includeRequestText: boolean;
+  /** Candidates listed in full; Infinity for all. */
+  readonly candidates: number;
+  readonly maxFileBytes: number;
+  readonly maxFileAgeMs: number;
+  readonly keepFiles: number;
+  readonly maxWaitingBytes: number;
+}
+
+export interface Settings {
+  readonly listen: ListenSettings;
+  readonly metrics: { readonly host: string; readonly port: number; readonly enabled: boolean };
+  readonly log: LogSettings;
+  readonly workers: readonly WorkerSpec[];
+  readonly workerDefaults: WorkerDefaults;
+  /** How to reach each server behind TLS; undefined for what needs nothing particular. */
+  readonly workerTls: ByUrl<WorkerTls>;
+  /** Where workers registered while it runs are kept over a restart, as configured. */
+  readonly stateFile: string | undefined;
+  readonly policy: PolicySettings;
+  /** Modules with policies and hooks, as they were named; loaded once, at the start. */
+  readonly plugins: readonly string[];
+  /** Policies of their own for single models, in the order of the file. */
+  readonly modelPolicies: readonly ModelPolicy[];
+  /** Whether this is the gateway of many models, whose workers come and go. */
+  readonly gateway: boolean;
+  /** How long a request waits for a worker that can take it; 0 = it is refused at once. */
+  readonly engineWaitMs: number;
+  /** Undefined where there are none. */
+  readonly modelRules: ModelRuleSettings | undefined;
+  /** The model's name in answers where a rule changed it. */
+  readonly responseModel: 'resolved' | 'requested';
+  /** In the order in which they are asked. */
+  readonly hooks: readonly HookSettings[];
+  /** Sources of the hash key, in order: `header:<name>` and `body:<dotted path>`. */
+  readonly hashKey: readonly string[];
+  readonly cacheIndex: CacheIndexSettings;
+  readonly retry: RetrySettings;
+  readonly breaker: BreakerSettings;
+  readonly health: HealthSettings;
+  readonly admission: AdmissionSettings;
+  readonly timeouts: TimeoutSettings;
+  readonly slowStartMs: number;
+  readonly workerStartupTimeoutMs: number;
+  readonly workerStartupCheckIntervalMs: number;
+  /** How often `/metrics` of each worker is read to correct the ledger; 0 = never. */
+  readonly loadCheckIntervalMs: number;
+  readonly shutdownDelayMs: number;
+  /** Streams still open this long after the listener closed are cut. */
+  readonly shutdownTimeoutMs: number;
+  readonly unknownModel: 'pass' | 'reject';
+  readonly requestIdHeaders: readonly string[];
+  readonly exposeRoutingHeaders: boolean;
+  readonly proxyOperatorRoutes: boolean;
+  readonly adminApiKey: string | undefined;
+  readonly clients: ClientSettings;
+  /** Reload when the file of the configuration changes. */
+  readonly watchConfig: boolean;
+  /** Undefined where records are only kept in memory. */
+  readonly decisionLog: DecisionLogSettings | undefined;
+  readonly decisionRing: { readonly maxRecords: number; readonly maxBytes: number };
+}
+
+/** What is known of a worker of which nothing was said. */
+export const DEFAULT_TRAITS: WorkerTraits = { modelId: undefined, priority: 50, cost: 1, labels: {} };
+
+/** Sources of the hash key unless others are set. Ids that name a conversation or a user stand before ids that a proxy in front may make anew for each request. */
+export const DEFAULT_HASH_KEY: readonly string[] = [
+  'header:x-semantic-cluster-id',
+  'header:x-session-id',
+  'header:x-user-id',
+  'header:x-tenant-id',
+  'header:x-correlation-id',
+  'header:x-request-id',
+  'header:x-trace-id',
+  'body:session_params.session_id',
+  'body:user',
+  'body:session_id',
+  'body:user_id',
+];

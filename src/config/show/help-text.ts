@@ -1,0 +1,72 @@
+import { GROUPS } from '../schema/field.ts';
+import { META_FLAGS } from '../load/flags.ts';
+import { CONFIG_KEYS, type ConfigKey } from '../schema/keys.ts';
+import { SUB_COMMANDS } from './sub-commands.ts';
+
+/** How a key's flag is written, aliases last: `--port N`, `--worker-urls URL...`, `--no-access-log`. */
+export function flagUsage(key: ConfigKey): string {
+  // Of a switch that is on by default, the spelling that does something.
+  const flags = key.kind === 'boolean' && key.default === true ? key.flags.map(negated) : key.flags;
+  const value = key.kind === 'boolean' ? '' : ` ${key.value}${key.kind === 'list' ? '...' : ''}`;
+  return `${flags.join(', ')}${value}`;
+}
+
+const negated = (flag: string): string => flag.replace('--', '--no-');
+
+/** Description with the choices, the policies and the default that belong to it. */
+export function flagMeaning(key: ConfigKey): string {
+  // Beside `--no-x` stands what x does: say that this is the way to do without it.
+  const negative = key.kind === 'boolean' && key.default === true;
+  const parts = [negative ? `Do without: ${key.about}` : key.about];
+  if (key.name === 'policy.type') parts.push(`One of ${key.choices.join(', ')}.`);
+  if (key.policies) parts.push(`(${key.policies.join(', ')})`);
+  const switched = key.default === true ? 'on' : 'off';
+  parts.push(`[${key.kind === 'boolean' ? switched : key.defaultText}]`);
+  return parts.join(' ');
+}
+
+/** The whole help text, for a terminal `columns` wide. */
+export function helpText(columns: number): string {
+  const width = Math.max(60, Math.min(columns, 120));
+  const lines = [
+    'vllm-router: a request router for fleets of vLLM servers.',
+    '',
+    'Usage: vllm-router --worker-urls http://worker1:8000 http://worker2:8000 [flags]',
+    ...SUB_COMMANDS.map(({ usage, about }) => `       ${`vllm-router ${usage}`.padEnd(34)} ${about}`),
+    '',
+    'Flags go before VLLM_ROUTER_* variables, these before the file, and it before the defaults [in brackets].',
+    '',
+    'General',
+    ...META_FLAGS.flatMap(({ flags, value, about }) =>
+      entry(`${flags.join(', ')}${value === undefined ? '' : ` ${value}`}`, about, width),
+    ),
+  ];
+  for (const group of GROUPS) {
+    const keys = CONFIG_KEYS.filter((key) => key.group === group && key.flags.length > 0);
+    lines.push('', group, ...keys.flatMap((key) => entry(flagUsage(key), flagMeaning(key), width)));
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+const MEANING_COLUMN = 38;
+
+function entry(usage: string, meaning: string, width: number): string[] {
+  const indent = ' '.repeat(MEANING_COLUMN);
+  const wrapped = wrap(meaning, width - MEANING_COLUMN);
+  const head = `  ${usage}`;
+  if (head.length >= MEANING_COLUMN) return [head, ...wrapped.map((line) => indent + line)];
+  return wrapped.map((line, index) => (index === 0 ? head.padEnd(MEANING_COLUMN) : indent) + line);
+}
+
+function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(' ')) {
+    if (line !== '' && line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = word;
+    } else line = line === '' ? word : `${line} ${word}`;
+  }
+  lines.push(line);
+  return lines;
+}

@@ -1,0 +1,75 @@
+import { headerValue } from '../../http/headers.ts';
+import { describeCandidates, roundScore } from '../choose/candidates.ts';
+import type { Decision } from '../record/decision.ts';
+import type { Plan } from '../choose/plan.ts';
+import type { Runtime } from '../runtime.ts';
+
+/** The explain headers: a stable contract, like the fields of the record they are views of. */
+export const HEADER_WORKER = 'x-vllm-router-worker';
+export const HEADER_METHOD = 'x-vllm-router-method';
+export const HEADER_POLICY = 'x-vllm-router-policy';
+export const HEADER_MODEL = 'x-vllm-router-model';
+/** Sent only when a response cache was consulted. */
+export const HEADER_CACHE_STATUS = 'x-vllm-router-cache-status';
+/** Sent only when a pre-routing hook ran. */
+export const HEADER_HOOKS = 'x-vllm-router-hooks';
+export const EXPLAIN_HEADERS = [
+  HEADER_WORKER,
+  HEADER_METHOD,
+  HEADER_POLICY,
+  HEADER_MODEL,
+  HEADER_CACHE_STATUS,
+  HEADER_HOOKS,
+] as const;
+
+/** Appends what is known of the decision to a flat header list. */
+export function addExplainHeaders(headers: string[], decision: Decision): void {
+  if (decision.worker !== undefined) headers.push(HEADER_WORKER, headerValue(decision.worker));
+  if (decision.method !== undefined) headers.push(HEADER_METHOD, decision.method);
+  if (decision.policy !== undefined) headers.push(HEADER_POLICY, headerValue(decision.policy));
+  if (decision.model !== undefined) headers.push(HEADER_MODEL, headerValue(decision.model));
+  if (decision.hooks_ran) headers.push(HEADER_HOOKS, decision.hooks_ran.join(','));
+}
+
+/** Writes one plan into the record: the last plan of a request is the one that counts. */
+export function recordPlan(rt: Runtime, decision: Decision, plan: Plan): void {
+  const { worker } = plan.legs[0];
+  decision.worker = worker.id;
+  decision.method = plan.method;
+  decision.reason = plan.reason;
+  if (plan.method === 'policy') decision.policy = plan.policy;
+  else delete decision.policy;
+  const fallback = fallbackOf(plan);
+  if (fallback) decision.policy_fallback = fallback;
+  else delete decision.policy_fallback;
+  decision.cache_source = plan.cacheSource;
+  // What only an earlier attempt's plan had must not stay.
+  delete decision.predicted_cached_tokens;
+  delete decision.predicted_ttft_ms;
+  delete decision.candidates_rest;
+  delete decision.margin;
+  if (plan.predictedCachedTokens !== undefined) decision.predicted_cached_tokens = plan.predictedCachedTokens;
+  if (plan.predictedTtftMs !== undefined) decision.predicted_ttft_ms = roundScore(plan.predictedTtftMs);
+  recordHashKey(rt, decision, plan);
+  const { listed, rest, margin } = describeCandidates(rt, plan, rt.settings.decisionLog?.candidates);
+  decision.candidates = listed;
+  if (rest) decision.candidates_rest = rest;
+  if (margin !== undefined) decision.margin = margin;
+}
+
+/** Whose place the policy took that decided, and why. */
+export function fallbackOf({ choice, asked }: Pick<Plan, 'choice' | 'asked'>): Decision['policy_fallback'] {
+  return choice?.fallback && { from: asked, cause: choice.fallback.cause };
+}
+
+function recordHashKey(rt: Runtime, decision: Decision, plan: Plan): void {
+  const key = plan.hashKey;
+  if (!key || decision.hash_key_source !== undefined) return;
+  decision.hash_key_source = key.source;
+  const fresh = rt.freshIds.note(key);
+  if (!fresh) return;
+  rt.log.warn(
+    { source: fresh.source, share: fresh.share },
+    'nearly every hash key is an id seen once: requests are spread as if at random; remove the source from hash_key',
+  );
+}

@@ -1,0 +1,221 @@
+import { splice, type Replacement } from '../../api/json-edit.ts';
+import { findMembers } from '../../api/json-scan.ts';
+import { headerOf } from '../../http/headers.ts';
+import type { Arrival } from '../arrive/arrival.ts';
+import type { Head } from '../send/attempt.ts';
+import { JsonModelEditor } from './json-model-editor.ts';
+import type { Call } from '../understand/read-call.ts';
+import type { Runtime } from '../runtime.ts';
+
+/** What is to be changed in an answer. */
+export interface AnswerEdit {
+  /** The model's name as the client knows it, as JSON. */
+  readonly model: Buffer | undefined;
+  /** Take out the event with the usage, which the client did not ask for. */
+  readonly swallowUsage: boolean;
+}
+
+/** Changes a body on its way to the client. What it holds back is bounded. */
+export interface ResponseEditor {
+  /** What may go on now; may be empty. */
+  push(chunk: Buffer): Buffer;
+  /** What was held back, when the body is complete. */
+  end(): Buffer;
+  /** Whether the client has got whole events so far, so that another one could follow. */
+  readonly atEventBoundary: boolean;
+}
+
+/** Undefined for nearly every request. */
+export function answerEdit(rt: Runtime, { decision }: Arrival, call: Call): AnswerEdit | undefined {
+  const swallowUsage = call.swallowUsage === true && call.stream;
+  const { requested_model: requested, model } = decision;
+  const renames = rt.settings.responseModel === 'requested' && requested !== model;
+  if (!swallowUsage && (!renames || requested === undefined)) return undefined;
+  const shown = renames && requested !== undefined ? Buffer.from(JSON.stringify(requested)) : undefined;
+  return { model: shown, swallowUsage };
+}
+
+/** Headers that tell something about the very bytes of a body. */
+const OF_THE_BYTES: ReadonlySet<string> = new Set([
+  'content-length',
+  'content-md5',
+  'digest',
+  'content-digest',
+  'repr-digest',
+  'etag',
+]);
+
+/** The headers of an answer whose body is changed on its way. */
+export function editedHeaders(headers: readonly string[]): string[] {
+  return headers.filter((_, index) => {
+    const name = headers[index - (index % 2)] ?? '';
+    return !OF_THE_BYTES.has(name.toLowerCase());
+  });
+}
+
+/** The editor for this answer; undefined where it has nothing to change, or cannot be read because it is encoded. */
+export function editorFor(edit: AnswerEdit, head: Head): ResponseEditor | undefined {
+  const { status, headers } = head;
+  if (status < 200 || status > 299 || status === 204 || status === 206) return undefined;
+  const encoding = headerOf(headers, 'content-encoding');
+  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') return undefined;
+  const type = headerOf(headers, 'content-type')?.toLowerCase() ?? '';
+  if (type.startsWith('text/event-stream')) return new EventEditor(edit);
+  return edit.model && type.startsWith('application/json') ? new JsonModelEditor(edit.model) : undefined;
+}
+
+/** A longer event is passed on untouched: no known API sends a name in one of that size. */
+const LONGEST_EVENT_BYTES = 1024 * 1024;
+const MOST_PIECES = 256;
+const LF = 0x0a;
+const CR = 0x0d;
+const NOTHING = Buffer.alloc(0);
+
+/** Server-sent events, changed one whole event at a time, however their bytes are cut into chunks. */
+export class EventEditor implements ResponseEditor {
+  readonly #edit: AnswerEdit;
+  /** The event under way, in pieces. */
+  #pieces: Buffer[] = [];
+  #held = 0;
+  /** Bytes of the line under way, up to 2: an empty line has none or a carriage return. */
+  #lineBytes = 0;
+  #lastByte = LF;
+  /** The event under way is too long, and its beginning has been passed on. */
+  #tooLong = false;
+
+  constructor(edit: AnswerEdit) {
+    this.#edit = edit;
+  }
+
+  get atEventBoundary(): boolean {
+    return !this.#tooLong;
+  }
+
+  push(chunk: Buffer): Buffer {
+    const out: Buffer[] = [];
+    let from = 0;
+    for (let end = this.#eventEnd(chunk, 0); end >= 0; end = this.#eventEnd(chunk, end)) {
+      out.push(this.#finish(chunk.subarray(from, end)));
+      from = end;
+    }
+    const rest = chunk.subarray(from);
+    if (this.#tooLong || this.#held + rest.length > LONGEST_EVENT_BYTES) {
+      this.#tooLong = true;
+      out.push(...this.#pieces, rest);
+      this.#forget();
+    } else if (rest.length > 0) {
+      this.#pieces.push(rest);
+      this.#held += rest.length;
+      // Each piece costs more than its bytes.
+      if (this.#pieces.length === MOST_PIECES) this.#pieces = [Buffer.concat(this.#pieces)];
+    }
+    return joined(out);
+  }
+
+  end(): Buffer {
+    const rest = joined(this.#pieces);
+    this.#forget();
+    return editEvent(rest, this.#edit);
+  }
+
+  /** Index behind the empty line that ends the event under way, or -1. */
+  #eventEnd(chunk: Buffer, from: number): number {
+    let at = from;
+    while (at < chunk.length) {
+      const lf = chunk.indexOf(LF, at);
+      if (lf < 0) {
+        this.#lineBytes = Math.min(2, this.#lineBytes + chunk.length - at);
+        this.#lastByte = chunk[chunk.length - 1] ?? LF;
+        return -1;
+      }
+      const length = this.#lineBytes + lf - at;
+      const before = lf > at ? chunk[lf - 1] : this.#lastByte;
+      this.#lineBytes = 0;
+      this.#lastByte = LF;
+      at = lf + 1;
+      if (length === 0 || (length === 1 && before === CR)) return at;
+    }
+    return -1;
+  }
+
+  #finish(last: Buffer): Buffer {
+    if (this.#tooLong) {
+      this.#tooLong = false;
+      return last;
+    }
+    const event = this.#pieces.length === 0 ? last : Buffer.concat([...this.#pieces, last]);
+    this.#forget();
+    return editEvent(event, this.#edit);
+  }
+
+  #forget(): void {
+    this.#pieces = [];
+    this.#held = 0;
+  }
+}
+
+function joined(parts: readonly Buffer[]): Buffer {
+  const [only] = parts;
+  if (only === undefined) return NOTHING;
+  return parts.length === 1 ? only : Buffer.concat(parts);
+}
+
+const DATA = Buffer.from('data:');
+
+function editEvent(event: Buffer, edit: AnswerEdit): Buffer {
+  const data = dataOf(event);
+  if (!data) return event;
+  const json = event.subarray(data.start, data.end);
+  if (edit.swallowUsage && isUsageOnly(json)) return NOTHING;
+  if (!edit.model || !event.includes('"model"', data.start)) return event;
+  const replacements = modelsIn(json, edit.model, data.start);
+  return replacements.length === 0 ? event : splice(event, replacements);
+}
+
+/** Where the data of an event stands; undefined where it has none, or several lines of it, as no known API sends. */
+function dataOf(event: Buffer): { start: number; end: number } | undefined {
+  let found: { start: number; end: number } | undefined;
+  for (let at = 0; at < event.length;) {
+    const lf = event.indexOf(LF, at);
+    const end = lf < 0 ? event.length : lf;
+    if (event.subarray(at, at + DATA.length).equals(DATA)) {
+      if (found) return undefined;
+      found = { start: at + DATA.length, end };
+    }
+    at = end + 1;
+  }
+  return found;
+}
+
+/**
+ * The last chunk of a stream with `include_usage`: no choices, and the usage. The others have `"usage":null` then, which
+ * stays: every client that knows of usage knows of it.
+ */
+function isUsageOnly(json: Buffer): boolean {
+  if (!json.includes('"usage"')) return false;
+  const members = findMembers(json, ['choices', 'usage']) ?? [];
+  const text = (key: string): string => {
+    const member = members.findLast((one) => one.key === key);
+    return member ? json.toString('latin1', member.start, member.end) : '';
+  };
+  return /^\[\s*\]$/.test(text('choices')) && text('usage').startsWith('{');
+}
+
+/** Events that carry the whole answer inside: those of the responses API, and Anthropic's `message_start`. */
+const CARRIERS = ['response', 'message'];
+
+/** Every name of the model at the top level of an event, or of the answer inside; `offset` is added to their places. */
+function modelsIn(json: Buffer, by: Buffer, offset: number, nested = true): Replacement[] {
+  const found: Replacement[] = [];
+  for (const { key, start, end } of findMembers(json, nested ? ['model', ...CARRIERS] : ['model']) ?? []) {
+    if (key === 'model') {
+      if (json[start] === QUOTE) found.push({ start: start + offset, end: end + offset, by });
+    } else if (json[start] === OPEN_BRACE) {
+      found.push(...modelsIn(json.subarray(start, end), by, start + offset, false));
+    }
+  }
+  return found;
+}
+
+const QUOTE = 0x22;
+const OPEN_BRACE = 0x7b;

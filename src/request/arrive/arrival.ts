@@ -1,0 +1,149 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { randomAlphanumeric } from '../../base/ids.ts';
+import { headerOf } from '../../http/headers.ts';
+import { normalisePath, originForm, pathOf } from '../../http/normalise-path.ts';
+import type { Tenant } from '../../limits/tenant.ts';
+import type { Decision, RecordedPrompt } from '../record/decision.ts';
+import { matchEndpoint, type Endpoint, type Match } from './endpoints.ts';
+import type { Runtime } from '../runtime.ts';
+
+/** A request as it stands when its head has been read. */
+export interface Arrival {
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+  readonly method: string;
+  /** As the client sent it, query included: what the worker gets. */
+  readonly target: string;
+  readonly match: Match;
+  readonly endpoint: Endpoint;
+  readonly requestId: string;
+  /** Whether the client brought the id. */
+  readonly idFromClient: boolean;
+  /** Monotonic ms. */
+  readonly startedAt: number;
+  readonly decision: Decision;
+  /** What the decision log keeps of the prompt, where there is one. */
+  recordedPrompt: RecordedPrompt | undefined;
+  /** Whose limits the request counts against; entered by `authenticate`. */
+  tenant: Tenant | undefined;
+  readonly client: ClientWatch;
+  /** Set for a WebSocket handshake. */
+  readonly tunnel: { readonly socket: Duplex; readonly head: Buffer } | undefined;
+  /** Moments along the path, monotonic ms; 0 = not reached. */
+  readonly times: {
+    bodyRead: number;
+    dispatched: number;
+    head: number;
+    hooksMs: number;
+    prepareMs: number;
+    queueMs: number;
+    backoffMs: number;
+    /** Waiting for a worker that can take the request. */
+    waitMs: number;
+    /** Spent with workers whose answers were given up for another attempt. */
+    givenUpMs: number;
+  };
+  /** What must be given back when the request ends, whatever its end. */
+  readonly releases: (() => void)[];
+}
+
+export function identify(
+  rt: Runtime,
+  req: IncomingMessage,
+  res: ServerResponse,
+  tunnel: Arrival['tunnel'],
+): Arrival {
+  const method = req.method ?? 'GET';
+  const target = originForm(req.url ?? '/');
+  const path = normalisePath(pathOf(target));
+  const match = matchEndpoint(method, path);
+  const given = clientRequestId(rt.settings.requestIdHeaders, req.rawHeaders);
+  const requestId = given ?? `${idPrefix(path)}${randomAlphanumeric(24)}`;
+  return {
+    req,
+    res,
+    method,
+    target,
+    match,
+    requestId,
+    tunnel,
+    recordedPrompt: undefined,
+    tenant: undefined,
+    endpoint: match.endpoint,
+    idFromClient: given !== undefined,
+    startedAt: rt.clock.now(),
+    decision: newDecision(rt, requestId, method, match.endpoint.route),
+    times: {
+      bodyRead: 0,
+      dispatched: 0,
+      head: 0,
+      hooksMs: 0,
+      prepareMs: 0,
+      queueMs: 0,
+      backoffMs: 0,
+      waitMs: 0,
+      givenUpMs: 0,
+    },
+    releases: [],
+    client: new ClientWatch(res),
+  };
+}
+
+/** Notices that the client is gone, at whatever step the request is waiting. */
+export class ClientWatch {
+  #gone = false;
+  #callback: (() => void) | undefined;
+
+  constructor(res: ServerResponse) {
+    res.once('close', () => {
+      this.#gone = !res.writableFinished;
+      if (this.#gone) this.#callback?.();
+    });
+  }
+
+  get gone(): boolean {
+    return this.#gone;
+  }
+
+  /** Whom to tell; the step that waits now, or nobody. Told at once when it is too late already. */
+  onGone(callback: (() => void) | undefined): void {
+    this.#callback = callback;
+    if (this.#gone) callback?.();
+  }
+}
+
+function newDecision(rt: Runtime, requestId: string, method: string, route: string): Decision {
+  return {
+    schema_version: 4,
+    timestamp: new Date(rt.clock.wall()).toISOString(),
+    request_id: requestId,
+    http_method: method,
+    route,
+    status: 0,
+    outcome: 'ok',
+    stream: false,
+    attempts: [],
+    queue_ms: 0,
+    duration_ms: 0,
+    total_ms: 0,
+    request_bytes: 0,
+    response_bytes: 0,
+  };
+}
+
+function clientRequestId(names: readonly string[], headers: readonly string[]): string | undefined {
+  for (const name of names) {
+    const value = headerOf(headers, name);
+    if (value) return value;
+  }
+  return undefined;
+}
+
+/** Prefixes of vLLM's own ids, so that generated ones look familiar. */
+function idPrefix(path: string): string {
+  if (path.includes('/chat/completions')) return 'chatcmpl-';
+  if (path.includes('/completions')) return 'cmpl-';
+  if (path.includes('/generate')) return 'gnt-';
+  return 'req-';
+}

@@ -1,0 +1,32 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Clock } from '../../base/clock.ts';
+import type { AuthSettings } from '../../config/settings/settings.ts';
+import { KeyVerdicts, type AskService, type VerdictSettings } from '../../limits/key-verdicts.ts';
+import { Tenants } from '../../limits/tenants.ts';
+
+/** What is known of those who call, whatever way their keys are checked. It outlives a reload. */
+export class Clients {
+  readonly tenants: Tenants;
+  readonly verdicts: KeyVerdicts;
+  #terms: VerdictSettings;
+
+  constructor(auth: AuthSettings, clock: Clock, ask: AskService) {
+    this.tenants = new Tenants(auth, clock);
+    this.#terms = termsOf(auth);
+    this.verdicts = new KeyVerdicts(this.#terms, ask, clock);
+  }
+
+  /** Returns the names of the tenants that are gone. */
+  reconfigure(auth: AuthSettings): readonly string[] {
+    const terms = termsOf(auth);
+    if (!isDeepStrictEqual(terms, this.#terms)) this.verdicts.reconfigure(terms);
+    this.#terms = terms;
+    return this.tenants.reconfigure(auth);
+  }
+}
+
+const NOBODY_TO_ASK: VerdictSettings = { urls: [], ttlMs: 0, refusalTtlMs: 0, timeoutMs: 0 };
+
+function termsOf(auth: AuthSettings): VerdictSettings {
+  return auth.kind === 'remote' ? auth : NOBODY_TO_ASK;
+}

@@ -1,0 +1,246 @@
+import type { Dialect } from '../../api/error-body.ts';
+import {
+  chatPrompt,
+  completionPrompt,
+  generatePrompt,
+  inputPrompt,
+  messagesPrompt,
+  pairPrompt,
+  responsesPrompt,
+  tokenizePrompt,
+  type PromptReader,
+} from '../../api/prompts.ts';
+
+import { isOwnPath } from '../../http/own-paths.ts';
+
+export { normalisePath } from '../../http/normalise-path.ts';
+
+/**
+ * Every endpoint, as data. `inference` is admitted, placed by the policy and explained; `info` is cheap and skips
+ * admission; `operator` changes or reveals a worker and is hidden from clients; `local` is answered by the router.
+ */
+export type EndpointClass = 'inference' | 'info' | 'operator' | 'local';
+
+export type LocalName =
+  | 'health'
+  | 'liveness'
+  | 'readiness'
+  | 'health_generate'
+  | 'models'
+  | 'version'
+  | 'server_info'
+  | 'model_info';
+
+export interface Endpoint {
+  /** The path template: the `route` of metrics, logs and records. */
+  readonly route: string;
+  readonly class: EndpointClass;
+  readonly dialect: Dialect;
+  /** `full`: on failures and retryable statuses; `connect`: only while the request cannot have reached a worker. */
+  readonly retry: 'full' | 'connect';
+  /**
+   * `json`: held and read for model, stream and prompt. `form`: likewise for the model, unless it is large and the model
+   * makes no difference. `opaque`: passed on as it arrives.
+   */
+  readonly body: 'json' | 'form' | 'opaque';
+  readonly prompt?: PromptReader;
+  /** Creates or names a stored resource that only the worker which made it knows. */
+  readonly resource?: 'create' | 'by_id';
+  readonly local?: LocalName;
+  /** Answered without a key, also where keys are checked: for load balancers and the like. */
+  readonly open?: true;
+  /** Which tokens a request takes as far as can be told beforehand; absent: what the answer says, if it does. */
+  readonly tokens?: 'prompt' | 'prompt_and_answer';
+  /** Knows OpenAI's `stream_options`: a stream says what it took when asked for it. */
+  readonly streamOptions?: true;
+}
+
+export interface EndpointRow extends Endpoint {
+  readonly methods: readonly string[];
+  /** Exact path, or a template with one `{id}` segment. */
+  readonly paths: readonly string[];
+}
+
+function inference(path: string, prompt: PromptReader, more: Partial<EndpointRow> = {}): EndpointRow {
+  return {
+    methods: ['POST'],
+    paths: [path],
+    route: path,
+    class: 'inference',
+    dialect: 'openai',
+    retry: 'full',
+    body: 'json',
+    prompt,
+    ...more,
+  };
+}
+
+function form(path: string): EndpointRow {
+  return {
+    methods: ['POST'],
+    paths: [path],
+    route: path,
+    class: 'inference',
+    dialect: 'openai',
+    retry: 'full',
+    body: 'form',
+  };
+}
+
+function local(path: string, name: LocalName, more: Partial<EndpointRow> = {}): EndpointRow {
+  return {
+    methods: ['GET', 'HEAD'],
+    paths: [path],
+    route: path,
+    class: 'local',
+    dialect: 'openai',
+    retry: 'full',
+    body: 'opaque',
+    local: name,
+    ...more,
+  };
+}
+
+function stored(methods: readonly string[], path: string): EndpointRow {
+  return {
+    methods,
+    paths: [path],
+    route: path,
+    class: 'inference',
+    dialect: 'openai',
+    body: 'opaque',
+    resource: 'by_id',
+    retry: methods.includes('GET') ? 'full' : 'connect',
+  };
+}
+
+const GENERATES = { tokens: 'prompt_and_answer' } as const;
+const READS = { tokens: 'prompt' } as const;
+
+const ROWS: readonly EndpointRow[] = [
+  inference('/v1/chat/completions', chatPrompt, { ...GENERATES, streamOptions: true }),
+  inference('/v1/completions', completionPrompt, { ...GENERATES, streamOptions: true }),
+  inference('/v1/embeddings', inputPrompt, READS),
+  inference('/v1/responses', responsesPrompt, { ...GENERATES, resource: 'create' }),
+  stored(['GET'], '/v1/responses/{id}'),
+  stored(['DELETE'], '/v1/responses/{id}'),
+  stored(['POST'], '/v1/responses/{id}/cancel'),
+  stored(['GET'], '/v1/responses/{id}/input_items'),
+  stored(['GET'], '/v1/responses/{id}/input'),
+  inference('/v1/messages', messagesPrompt, { ...GENERATES, dialect: 'anthropic' }),
+  inference('/v1/messages/count_tokens', messagesPrompt, { dialect: 'anthropic' }),
+  inference('/v1/rerank', pairPrompt, { ...READS, paths: ['/v1/rerank', '/rerank', '/v2/rerank'] }),
+  inference('/v1/score', pairPrompt, { ...READS, paths: ['/v1/score', '/score'] }),
+  inference('/classify', inputPrompt, READS),
+  inference('/pooling', inputPrompt, READS),
+  inference('/tokenize', tokenizePrompt),
+  inference('/detokenize', tokenizePrompt),
+  inference('/generate', generatePrompt, GENERATES),
+  inference('/inference/v1/generate', generatePrompt, GENERATES),
+  form('/v1/audio/transcriptions'),
+  form('/v1/audio/translations'),
+  local('/v1/models', 'models'),
+  local('/health', 'health', { open: true }),
+  local('/liveness', 'liveness', { open: true }),
+  local('/readiness', 'readiness', { open: true }),
+  local('/health_generate', 'health_generate', { open: true }),
+  local('/version', 'version'),
+  local('/get_server_info', 'server_info'),
+  local('/get_model_info', 'model_info'),
+];
+
+/** What is in no row: proxied by the same path, whatever its method and body. */
+const UNMATCHED: Endpoint = {
+  route: 'unmatched',
+  class: 'inference',
+  dialect: 'openai',
+  retry: 'connect',
+  body: 'opaque',
+};
+/** GET and HEAD change nothing on a worker, so they may be tried again in full. */
+const UNMATCHED_SAFE: Endpoint = { ...UNMATCHED, retry: 'full' };
+/** What changes, stops or reveals a worker; vLLM serves `/metrics` and `/docs` for everything below them too. */
+const OPERATOR: readonly Endpoint[] = [
+  '/sleep',
+  '/wake_up',
+  '/pause',
+  '/resume',
+  '/collective_rpc',
+  '/update_weights',
+  '/init_weight_transfer_engine',
+  '/server_info',
+  '/scale_elastic_ep',
+  '/abort_requests',
+  '/start_profile',
+  '/stop_profile',
+  '/v1/load_lora_adapter',
+  '/v1/unload_lora_adapter',
+  '/metrics',
+  '/docs',
+  '/openapi.json',
+].map((path) => ({ ...UNMATCHED, route: path, class: 'operator' }));
+/** vLLM's dev routes that empty a cache (`/reset_prefix_cache`, `/reset_mm_cache`, ...). */
+const RESET: Endpoint = { ...UNMATCHED, route: '/reset_*', class: 'operator' };
+/** Never proxied to a worker: these names are the router's own. */
+const RESERVED: Endpoint = { ...UNMATCHED, route: 'reserved', class: 'operator' };
+
+const exact = new Map<string, EndpointRow[]>();
+const templates: { readonly prefix: string; readonly suffix: string; readonly row: EndpointRow }[] = [];
+for (const row of ROWS) {
+  for (const path of row.paths) {
+    const brace = path.indexOf('{id}');
+    if (brace < 0) exact.set(path, [...(exact.get(path) ?? []), row]);
+    else templates.push({ prefix: path.slice(0, brace), suffix: path.slice(brace + 4), row });
+  }
+}
+
+export type Match =
+  | { readonly kind: 'endpoint'; readonly endpoint: Endpoint; readonly id?: string }
+  | { readonly kind: 'reserved'; readonly endpoint: Endpoint }
+  /** The path climbs above its root: out of the prefix that a worker may be confined to. */
+  | { readonly kind: 'outside'; readonly endpoint: Endpoint }
+  | { readonly kind: 'wrong_method'; readonly endpoint: Endpoint; readonly allow: string };
+
+/** The table itself, for what must hold of every row. */
+export const ENDPOINTS: readonly EndpointRow[] = ROWS;
+
+/** Every route template, for bounded metric labels. */
+export const ROUTES: readonly string[] = [
+  ...new Set([...ROWS, ...OPERATOR, UNMATCHED, RESET, RESERVED].map((endpoint) => endpoint.route)),
+];
+
+/** Paths that the router answers by itself. */
+export const LOCAL_PATHS: readonly string[] = ROWS.filter((row) => row.local !== undefined).flatMap(
+  (row) => row.paths,
+);
+
+/** `path` is the normalised path: see `normalisePath`. */
+export function matchEndpoint(method: string, path: string): Match {
+  const rows = exact.get(path);
+  if (rows) return matchRow(rows, method);
+  for (const { prefix, suffix, row } of templates) {
+    if (path.length <= prefix.length + suffix.length || !path.startsWith(prefix) || !path.endsWith(suffix))
+      continue;
+    const id = path.slice(prefix.length, path.length - suffix.length);
+    if (!id.includes('/') && row.methods.includes(method)) return { kind: 'endpoint', endpoint: row, id };
+  }
+  if (isUnder(path, '/..')) return { kind: 'outside', endpoint: RESERVED };
+  if (path.startsWith('/reset_')) return { kind: 'endpoint', endpoint: RESET };
+  if (isOwnPath(path)) return { kind: 'reserved', endpoint: RESERVED };
+  const operator = OPERATOR.find((endpoint) => isUnder(path, endpoint.route));
+  if (operator) return { kind: 'endpoint', endpoint: operator };
+  return { kind: 'endpoint', endpoint: method === 'GET' || method === 'HEAD' ? UNMATCHED_SAFE : UNMATCHED };
+}
+
+function matchRow(rows: readonly EndpointRow[], method: string): Match {
+  const row = rows.find((candidate) => candidate.methods.length === 0 || candidate.methods.includes(method));
+  if (row) return { kind: 'endpoint', endpoint: row };
+  const first = rows[0];
+  if (first?.class === 'local')
+    return { kind: 'wrong_method', endpoint: first, allow: first.methods.join(', ') };
+  return { kind: 'endpoint', endpoint: method === 'GET' || method === 'HEAD' ? UNMATCHED_SAFE : UNMATCHED };
+}
+
+function isUnder(path: string, root: string): boolean {
+  return path === root || path.startsWith(`${root}/`);
+}

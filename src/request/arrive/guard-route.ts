@@ -1,0 +1,47 @@
+import { RouterError } from '../../base/errors.ts';
+import { isAdminBearer, presentsAdminKey } from '../../http/admin-key.ts';
+import { preflightHeaders } from '../../http/cors.ts';
+import type { Arrival } from './arrival.ts';
+import { reply } from '../answer/reply.ts';
+import type { Runtime } from '../runtime.ts';
+
+/** Hides what is not for clients. Throws `route_not_found`, `method_not_allowed` or `invalid_request`. */
+export function guardRoute(rt: Runtime, arrival: Arrival): void {
+  const { match, method, endpoint } = arrival;
+  if (match.kind === 'wrong_method')
+    throw new RouterError('method_not_allowed', `${method} is not offered on ${endpoint.route}`);
+  if (match.kind === 'outside') throw new RouterError('invalid_request', 'the path leads out of its root');
+  if (match.kind === 'reserved') throw new RouterError('route_not_found', 'no such route');
+  if (endpoint.class !== 'operator' || rt.settings.proxyOperatorRoutes) return;
+  if (presentsAdminKey(rt.settings.adminApiKey, arrival.req.headers)) return;
+  throw new RouterError('route_not_found', 'no such route');
+}
+
+/** Whether `Authorization` holds the admin key: then it is for the router, and no worker may see it. */
+export function presentsAdminBearer(rt: Runtime, arrival: Arrival): boolean {
+  return isAdminBearer(rt.settings.adminApiKey, arrival.req.headers);
+}
+
+/** CORS preflight requests of inference routes are the router's to answer. False = not one of those. */
+export function answerPreflight(rt: Runtime, arrival: Arrival): false | Promise<true> {
+  const { headers } = arrival.req;
+  const { origin } = headers;
+  if (
+    arrival.method !== 'OPTIONS' ||
+    origin === undefined ||
+    headers['access-control-request-method'] === undefined
+  )
+    return false;
+  if (arrival.endpoint.class === 'operator') return false;
+  const allowed = preflightHeaders(
+    rt.settings.listen.corsAllowedOrigins,
+    origin,
+    headers['access-control-request-headers'],
+  );
+  return reply(rt, arrival, {
+    status: allowed.length > 0 ? 204 : 403,
+    contentType: 'text/plain',
+    body: '',
+    headers: allowed,
+  }).then(() => true);
+}

@@ -1,0 +1,163 @@
+import { isObject } from '../../api/prompt-sink.ts';
+import { VERSION } from '../../config/version.ts';
+import { aliasesFor } from '../understand/aliases.ts';
+import { collect } from '../../engines/collect.ts';
+import { RouterError } from '../../base/errors.ts';
+import type { Worker } from '../../workers/worker.ts';
+import type { Arrival } from './arrival.ts';
+import type { Caller } from './caller.ts';
+import type { LocalName } from './endpoints.ts';
+import { reply, type LocalAnswer } from '../answer/reply.ts';
+import type { Runtime } from '../runtime.ts';
+
+/** Answers what the router knows by itself. False = not one of those endpoints. */
+export function answerLocally(rt: Runtime, arrival: Arrival, caller: Caller): false | Promise<true> {
+  const { local } = arrival.endpoint;
+  return local !== undefined && answer(rt, arrival, caller, local);
+}
+
+async function answer(rt: Runtime, arrival: Arrival, caller: Caller, local: LocalName): Promise<true> {
+  await reply(rt, arrival, await ANSWERS[local](rt, caller));
+  return true;
+}
+
+const ANSWERS: Readonly<
+  Record<LocalName, (rt: Runtime, caller: Caller) => LocalAnswer | Promise<LocalAnswer>>
+> = {
+  liveness: () => text(200, 'OK'),
+  readiness,
+  health,
+  health_generate: healthGenerate,
+  models,
+  version,
+  server_info: serverInfo,
+  model_info: modelInfo,
+};
+
+/** Ready = at least one worker can be used, and the router is not about to stop. */
+function readiness(rt: Runtime): LocalAnswer {
+  const { workers } = rt.registry;
+  const total = workers.length;
+  const healthy = workers.filter(isServing).length;
+  if (rt.stopping()) return json(503, { status: 'not_ready', reason: 'shutting down', total_workers: total });
+  if (healthy > 0) return json(200, { status: 'ready', healthy_workers: healthy, total_workers: total });
+  return json(503, { status: 'not_ready', reason: 'no healthy workers available', total_workers: total });
+}
+
+/** Healthy = there are workers and none is unhealthy. */
+function health(rt: Runtime): LocalAnswer {
+  const { workers } = rt.registry;
+  const unhealthy = workers.filter((worker) => !worker.health.healthy).map((worker) => worker.id);
+  if (workers.length === 0) return text(503, 'No workers registered');
+  if (unhealthy.length === 0) return text(200, 'All servers healthy');
+  return text(
+    503,
+    rt.settings.exposeRoutingHeaders
+      ? `Unhealthy servers: ${JSON.stringify(unhealthy)}`
+      : `${unhealthy.length} unhealthy servers`,
+  );
+}
+
+/** Has one worker generate one token: the only proof that a model answers. */
+async function healthGenerate(rt: Runtime): Promise<LocalAnswer> {
+  const serving = rt.registry.workers.filter(isServing);
+  const worker = serving[Math.floor(rt.random() * serving.length)];
+  if (!worker) return text(503, 'No healthy worker');
+  const [model] = worker.models;
+  const body = Buffer.from(
+    JSON.stringify({ ...(model === undefined ? {} : { model }), prompt: 'a', max_tokens: 1 }),
+  );
+  const headers = ['content-type', 'application/json', ...credentials(worker)];
+  const answer = await collect(
+    rt.clientOf(worker),
+    { method: 'POST', path: '/v1/completions', headers, body, upgrade: undefined },
+    rt.clock,
+    { timeoutMs: rt.settings.health.timeoutMs, maxBytes: 1024 * 1024 },
+  );
+  if (answer.kind === 'response' && answer.status === 200) return text(200, 'OK');
+  return text(
+    503,
+    answer.kind === 'response' ? `a worker answered ${answer.status}` : `a worker failed: ${answer.code}`,
+  );
+}
+
+function credentials(worker: Worker): string[] {
+  const headers: string[] = [];
+  if (worker.spec.apiKey !== undefined) headers.push('authorization', `Bearer ${worker.spec.apiKey}`);
+  if (worker.spec.rank !== undefined) headers.push('x-data-parallel-rank', String(worker.spec.rank));
+  return headers;
+}
+
+/** The union over workers, as they were last seen, and other names for them: what the caller may use of it. */
+function models(rt: Runtime, caller: Caller): LocalAnswer {
+  const known = rt.registry.modelCards();
+  // A gateway may have no models at some time, and regularly begins so.
+  if (known.length === 0 && !rt.settings.gateway)
+    throw new RouterError('no_worker_available', 'no worker has told its models yet');
+  const listed = known.filter((card) => caller.mayUse(cardId(card)));
+  return json(200, { object: 'list', data: [...listed, ...aliasesFor(rt, caller).values()] });
+}
+
+function cardId(card: unknown): string {
+  const id = isObject(card) ? card['id'] : undefined;
+  return typeof id === 'string' ? id : '';
+}
+
+function version(rt: Runtime): LocalAnswer {
+  const versions = [
+    ...new Set(
+      rt.registry.workers.map((worker) => rt.versionOf(worker)).filter((known) => known !== undefined),
+    ),
+  ];
+  return json(200, { version: versions.length === 1 ? versions[0] : versions, router_version: VERSION });
+}
+
+function serverInfo(rt: Runtime, caller: Caller): LocalAnswer {
+  const show = rt.settings.exposeRoutingHeaders;
+  const now = rt.clock.now();
+  return json(200, {
+    router_version: VERSION,
+    router_type: 'regular',
+    policy: rt.policies.default.name,
+    workers: rt.registry.workers.map((worker) => ({
+      ...(show ? { url: worker.id } : {}),
+      is_healthy: worker.health.healthy,
+      // Why the last check failed; it may name the address.
+      ...(show && worker.health.reason !== undefined ? { reason: worker.health.reason } : {}),
+      circuit_breaker: worker.breaker.state(now),
+      version: rt.versionOf(worker) ?? null,
+      models: [...worker.models].filter((model) => caller.mayUse(model)),
+      load: rt.ledger.running(worker.slot),
+    })),
+  });
+}
+
+/** One entry per model; `model_path` is the first one's root, where older clients look. */
+function modelInfo(rt: Runtime, caller: Caller): LocalAnswer {
+  const known = rt.registry
+    .modelCards()
+    .filter(isObject)
+    .filter((card) => caller.mayUse(cardId(card)));
+  const first = known[0];
+  return json(200, {
+    model_path: first?.['root'] ?? first?.['id'] ?? null,
+    models: known.map((card) => ({
+      id: card['id'],
+      root: card['root'] ?? null,
+      max_model_len: card['max_model_len'] ?? null,
+      workers: rt.registry.membersFor(String(card['id'])).members.length,
+    })),
+  });
+}
+
+function isServing(worker: Worker): boolean {
+  return worker.health.healthy && !worker.draining;
+}
+
+function text(status: number, body: string): LocalAnswer {
+  return { status, contentType: 'text/plain; charset=utf-8', body };
+}
+
+function json(status: number, value: unknown): LocalAnswer {
+  return { status, contentType: 'application/json', body: JSON.stringify(value) };
+}

@@ -1,0 +1,167 @@
+import type { JsonObject, PromptSink } from '../../api/prompt-sink.ts';
+import type { PromptReader } from '../../api/prompts.ts';
+import { isObject } from '../../api/prompt-sink.ts';
+import { PromptText } from '../../api/prompt-text.ts';
+import { RouterError } from '../../base/errors.ts';
+import { headerOf } from '../../http/headers.ts';
+import { NO_BLOCKS, type PromptBlocks } from '../../routing/blocks.ts';
+import { readHashKey, readSessionKey } from '../../routing/hash-key.ts';
+import type { Ask, HashKey } from '../../routing/policy.ts';
+import { PromptHasher } from '../../routing/prompt-hash.ts';
+import type { Runtime } from '../runtime.ts';
+
+/** What is read of a request beside its body. An `Arrival` is one. */
+export interface AskSource {
+  readonly req: { readonly rawHeaders: readonly string[] };
+  /** Path and query. */
+  readonly target: string;
+}
+
+interface AskInput {
+  readonly model: string;
+  readonly stream: boolean;
+  readonly fields: JsonObject;
+  readonly prompt: PromptReader | undefined;
+  /** Instead of readable fields: the beginning of a prompt too large to parse. */
+  readonly rawPrompt: string | undefined;
+  /** Size of the body. */
+  readonly bytes: number;
+}
+
+/** What the policy may ask about a request; nothing is computed that no policy looks at. */
+export class RequestAsk implements Ask {
+  readonly model: string;
+  readonly stream: boolean;
+  readonly #rt: Runtime;
+  readonly #source: AskSource;
+  #input: AskInput;
+  #blocks: PromptBlocks | undefined;
+  #chars = 0;
+  #hasher: PromptHasher | undefined;
+  #hashKey: HashKey | undefined;
+
+  constructor(rt: Runtime, source: AskSource, input: AskInput) {
+    this.model = input.model;
+    this.stream = input.stream;
+    this.#rt = rt;
+    this.#source = source;
+    this.#input = input;
+  }
+
+  blocks(): PromptBlocks {
+    this.#blocks ??= this.#readPrompt();
+    return this.#blocks;
+  }
+
+  hashKey(): HashKey {
+    this.#hashKey ??= readHashKey(
+      this.#rt.hashKeySources,
+      (name) => headerOf(this.#source.req.rawHeaders, name),
+      (path) => memberAt(this.#input.fields, path),
+      () => this.#fingerprint(),
+    );
+    return this.#hashKey;
+  }
+
+  /** The id of a conversation or a user, where the request brings one. */
+  sessionKey(): string | undefined {
+    return readSessionKey(
+      this.#rt.hashKeySources,
+      (name) => headerOf(this.#source.req.rawHeaders, name),
+      (path) => memberAt(this.#input.fields, path),
+    );
+  }
+
+  /** The same request under another model. */
+  under(model: string): RequestAsk {
+    return new RequestAsk(this.#rt, this.#source, { ...this.#input, model });
+  }
+
+  /** The key, if a policy asked for it. */
+  get usedHashKey(): HashKey | undefined {
+    return this.#hashKey;
+  }
+
+  /** Tokens of the prompt: counted with the blocks where a policy reads them, else from the body's size. */
+  promptTokens(): number {
+    if (this.#input.prompt === undefined) return 0;
+    if (this.#blocks) return this.#blocks.totalTokens;
+    return Math.ceil(this.#input.bytes / this.#rt.tokenRatio.charsPerToken(this.model));
+  }
+
+  /**
+   * The answer has begun, and nothing will be chosen any more: lets go of the parsed body and the hashes, which a long
+   * stream would otherwise keep to its end.
+   */
+  letGo(): void {
+    this.#input = { ...this.#input, fields: {}, rawPrompt: undefined };
+    this.#hasher = undefined;
+    if (this.#blocks) this.#blocks = { ...NO_BLOCKS, totalTokens: this.#blocks.totalTokens };
+  }
+
+  /** The prompt as text with its roles, as far as it can be read and not beyond `most` characters. */
+  promptText(most: number): string {
+    const { prompt, rawPrompt, fields } = this.#input;
+    if (!prompt) return '';
+    if (rawPrompt !== undefined) return rawPrompt.slice(0, most);
+    const sink = new PromptText(most);
+    readDeep(() => {
+      prompt(fields, sink);
+    });
+    return sink.value;
+  }
+
+  /** Characters of the prompt, for learning the ratio; 0 when the prompt was not read as text. */
+  get promptChars(): number {
+    return this.#chars;
+  }
+
+  #readPrompt(): PromptBlocks {
+    const { prompt, rawPrompt, fields, bytes } = this.#input;
+    if (!prompt) return NO_BLOCKS;
+    const hasher = (this.#hasher = new PromptHasher(saltOf(this.model, fields)));
+    if (rawPrompt) {
+      const charsPerToken = this.#rt.tokenRatio.charsPerToken(this.model);
+      hasher.role('raw');
+      hasher.text(rawPrompt);
+      return { ...hasher.finish({ charsPerToken }), totalTokens: Math.ceil(bytes / charsPerToken) };
+    }
+    readDeep(() => {
+      prompt(fields, hasher satisfies PromptSink);
+    });
+    const blocks = hasher.finish({ charsPerToken: this.#rt.tokenRatio.charsPerToken(this.model) });
+    if (blocks.estimated) this.#chars = hasher.units;
+    return blocks;
+  }
+
+  /** Stands for requests without any id: the same prompt, or the same path, goes to the same worker. */
+  #fingerprint(): string {
+    this.blocks();
+    return this.#hasher ? this.#hasher.fingerprint() : `${this.#source.target}:${this.#input.bytes}`;
+  }
+}
+
+/** JSON is read to any depth but written by recursion: what exhausts the stack would exhaust a worker's, too. */
+function readDeep(read: () => void): void {
+  try {
+    read();
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new RouterError('invalid_json', 'the JSON of the body is nested too deeply');
+  }
+}
+
+function memberAt(fields: JsonObject, path: readonly string[]): unknown {
+  let value: unknown = fields;
+  for (const name of path) {
+    if (!isObject(value)) return undefined;
+    value = value[name];
+  }
+  return value;
+}
+
+/** What engines key their prefix caches on beside the tokens: an adapter's name, and vLLM's `cache_salt`. */
+function saltOf(model: string, fields: JsonObject): string {
+  const salt = fields['cache_salt'];
+  return typeof salt === 'string' ? `${model}\n${salt}` : model;
+}

@@ -1,0 +1,31 @@
+import { RouterError } from '../../base/errors.ts';
+import { EXCLUDED, EXCLUSION_NAMES } from '../../routing/policy.ts';
+import type { PoolView } from '../../workers/pool-view.ts';
+import type { Call } from '../understand/read-call.ts';
+import { HEADER_MAX_COST, HEADER_WORKER_PRIORITY } from './worker-filters.ts';
+
+/** Says what keeps the workers away: `none of the 3 workers for model "m" can take the request (2 unhealthy, 1 draining)`. */
+export function noWorker({ key, members, mask }: PoolView, { filters }: Pick<Call, 'filters'>): RouterError {
+  const what = key === '' ? '' : ` for model ${JSON.stringify(key.slice(0, LONGEST_SHOWN))}`;
+  if (members.length === 0) return new RouterError('no_worker_available', `no worker${what} is registered`);
+  const counts = new Map<number, number>();
+  for (const exclusion of mask) counts.set(exclusion, (counts.get(exclusion) ?? 0) + 1);
+  const low = counts.get(EXCLUDED.priority) ?? 0;
+  const dear = counts.get(EXCLUDED.cost) ?? 0;
+  const who = `none of the ${members.length} workers${what}`;
+  if (filters && low + dear === members.length) {
+    const why = [
+      ...(low > 0 ? [`${low} below ${HEADER_WORKER_PRIORITY}: ${filters.minPriority}`] : []),
+      ...(dear > 0 ? [`${dear} above ${HEADER_MAX_COST}: ${filters.maxCost}`] : []),
+    ];
+    return new RouterError('no_worker_matches', `${who} matches the request (${why.join(', ')})`);
+  }
+  const why = Array.from(
+    counts,
+    ([state, count]) => `${count} ${(EXCLUSION_NAMES[state] ?? '').replace('_', ' ')}`,
+  );
+  return new RouterError('no_worker_available', `${who} can take the request (${why.join(', ')})`);
+}
+
+/** Clients choose these names. */
+const LONGEST_SHOWN = 256;

@@ -1,0 +1,217 @@
+import { EXCLUDED, type CacheSource, type Choice, type HashKey } from '../../routing/policy.ts';
+import type { Lease } from '../../workers/ledger.ts';
+import type { Permit } from '../../workers/breaker.ts';
+import type { PoolMembers } from '../../workers/model-pools.ts';
+import { viewPool, type PoolView } from '../../workers/pool-view.ts';
+import type { Worker } from '../../workers/worker.ts';
+import type { DecisionMethod } from '../record/decision.ts';
+import type { Call } from '../understand/read-call.ts';
+import type { Runtime } from '../runtime.ts';
+
+/** One worker's part in a request. Its lease and breaker permit are taken with the plan and given back with the attempt. */
+export interface Leg {
+  readonly role: 'regular';
+  readonly worker: Worker;
+  readonly lease: Lease;
+  readonly permit: Permit;
+  readonly uncachedTokens: number;
+}
+
+/** Where one attempt goes, chosen as a whole. */
+export interface Plan {
+  readonly kind: 'plan';
+  readonly method: DecisionMethod;
+  readonly reason: string;
+  /** Name of the policy that decided, or would have. */
+  readonly policy: string;
+  /** Name of the policy that was asked, or would have been. */
+  readonly asked: string;
+  /** What the policy could know of the workers' caches. */
+  readonly cacheSource: CacheSource;
+  readonly legs: readonly [Leg];
+  readonly pool: PoolView;
+  /** Absent when a selector before the policy decided. */
+  readonly choice: Extract<Choice, { kind: 'chosen' }> | undefined;
+  readonly index: number;
+  readonly predictedCachedTokens: number | undefined;
+  readonly predictedTtftMs: number | undefined;
+  /** The key, where the policy hashed one. */
+  readonly hashKey: HashKey | undefined;
+}
+
+export interface NoPlan {
+  readonly kind: 'none';
+  readonly pool: PoolView;
+}
+
+/** Chooses among the workers not tried yet; when none of those can take the request, among all. */
+export function makePlan(rt: Runtime, call: Call, tried: ReadonlySet<number>): Plan | NoPlan {
+  let pool = view(rt, call, tried);
+  if (pool.eligible === 0 && tried.size > 0) pool = view(rt, call, new Set());
+  if (pool.failedOpen) rt.metrics.cbFailOpenTotal.with().inc();
+  const pick = pickWorker(rt, call, pool, false);
+  return pick ? seal(rt, call, pool, pick) : { kind: 'none', pool };
+}
+
+/** Whether `makePlan` would find a worker now. Asks no policy and changes nothing. */
+export function canPlan(rt: Runtime, call: Call): boolean {
+  const pool = poolFor(rt, call);
+  const owner = ownerIndex(rt, call, pool);
+  return owner >= 0 ? OWNER_SERVES.has(pool.mask[owner] ?? EXCLUDED.no) : pool.eligible > 0;
+}
+
+/** What `makePlan` would come to now, for a request that is not sent: no lease is taken, and no policy remembers it. */
+export function previewPlan(rt: Runtime, call: Call): Preview | NoPlan {
+  const pool = view(rt, call, new Set());
+  const pick = pickWorker(rt, call, pool, true);
+  if (!pick) return { kind: 'none', pool };
+  const prediction = predict(rt, call, memberAt(pool, pick.index).slot, pick);
+  return {
+    kind: 'preview',
+    ...pick,
+    pool,
+    policy: decider(call, pick),
+    asked: call.policy.name,
+    cacheSource: cacheSourceOf(rt, call),
+    ...prediction,
+  };
+}
+
+function pickWorker(rt: Runtime, call: Call, pool: PoolView, peek: boolean): Pick | undefined {
+  const owner = ownerIndex(rt, call, pool);
+  if (owner >= 0) {
+    if (!OWNER_SERVES.has(pool.mask[owner] ?? EXCLUDED.no)) return undefined;
+    return { method: 'owner', reason: 'stored_resource', index: owner, choice: undefined };
+  }
+  if (pool.eligible === 0) return undefined;
+  const { policy, ask } = call;
+  const { prepared } = call;
+  const choice = peek && policy.peek ? policy.peek(ask, pool, prepared) : policy.choose(ask, pool, prepared);
+  if (choice.kind === 'none') return undefined;
+  return { method: 'policy', reason: choice.reason, index: choice.index, choice };
+}
+
+function view(rt: Runtime, call: Call, tried: ReadonlySet<number>): PoolView {
+  return viewPool(candidatesFor(rt, call.model), {
+    tried,
+    now: rt.clock.now(),
+    slowStartMs: rt.settings.slowStartMs,
+    // A stored resource is where it is.
+    filters: call.resourceId === undefined ? call.filters : undefined,
+  });
+}
+
+/** Workers that may be asked for a model: nobody, where only those may that list it and none does (any more). */
+function candidatesFor(rt: Runtime, model: string): PoolMembers {
+  const pool = rt.registry.membersFor(model);
+  if (pool.listed || model === '' || rt.settings.unknownModel === 'pass') return pool;
+  return { key: model, generation: 0, members: [], listed: false };
+}
+
+/**
+ * Only its owner knows a stored resource: it is asked again where others would be, and while it is drained. Any other
+ * worker would say that the resource is gone, so when the owner is out of reach nobody is asked.
+ */
+const OWNER_SERVES: ReadonlySet<number> = new Set([EXCLUDED.no, EXCLUDED.tried, EXCLUDED.draining]);
+
+/** The member that holds the resource which the request reads or continues; -1 when that is not known. */
+function ownerIndex(rt: Runtime, call: Call, pool: PoolView): number {
+  if (call.resourceId === undefined) return -1;
+  const owner = rt.owners.ownerOf(call.resourceId);
+  return owner === undefined ? -1 : pool.members.findIndex((member) => member.id === owner);
+}
+
+/** The members that may be chosen for a request, before any of them has been tried. */
+export function poolFor(rt: Runtime, call: Call): PoolView {
+  return view(rt, call, new Set());
+}
+
+/** Whether no policy is asked, because the request is about something that one worker holds. */
+export function staysWithOwner(rt: Runtime, call: Call): boolean {
+  return call.resourceId !== undefined && ownerIndex(rt, call, poolFor(rt, call)) >= 0;
+}
+
+interface Pick {
+  readonly method: DecisionMethod;
+  readonly reason: string;
+  readonly index: number;
+  readonly choice: Plan['choice'];
+}
+
+interface Prediction {
+  readonly promptTokens: number;
+  readonly uncachedTokens: number;
+  readonly predictedCachedTokens: number | undefined;
+  readonly predictedTtftMs: number | undefined;
+}
+
+/** A plan that was not carried out. */
+export interface Preview extends Pick, Prediction {
+  readonly kind: 'preview';
+  readonly pool: PoolView;
+  readonly policy: string;
+  readonly asked: string;
+  readonly cacheSource: CacheSource;
+}
+
+/** The index is one for all models; only those whose policy looks at it are written into it. */
+function looksAtIndex(rt: Runtime, { policy }: Call): boolean {
+  return rt.cacheIndex !== undefined && policy.needs.cache;
+}
+
+function cacheSourceOf(rt: Runtime, call: Call): CacheSource {
+  return looksAtIndex(rt, call) ? 'predicted' : 'none';
+}
+
+function decider({ policy }: Call, { choice }: Pick): string {
+  return choice?.fallback?.policy ?? policy.name;
+}
+
+function memberAt(pool: PoolView, index: number): Worker {
+  const worker = pool.members[index];
+  if (!worker) throw new Error(`the policy chose member ${index} of ${pool.members.length}`);
+  return worker;
+}
+
+function predict(rt: Runtime, call: Call, slot: number, pick: Pick): Prediction {
+  const matched = pick.choice?.matchedTokens?.[pick.index];
+  const predictedCachedTokens = matched === undefined || Number.isNaN(matched) ? undefined : matched;
+  const promptTokens = call.ask.promptTokens();
+  const uncachedTokens = Math.max(0, promptTokens - (predictedCachedTokens ?? 0));
+  const predictedTtftMs = promptTokens > 0 ? rt.ledger.predictedTtftMs(slot, uncachedTokens) : undefined;
+  return { promptTokens, uncachedTokens, predictedCachedTokens, predictedTtftMs };
+}
+
+function seal(rt: Runtime, call: Call, pool: PoolView, pick: Pick): Plan {
+  const worker = memberAt(pool, pick.index);
+  const { slot } = worker;
+  const prediction = predict(rt, call, slot, pick);
+  const { promptTokens, uncachedTokens, predictedCachedTokens, predictedTtftMs } = prediction;
+  const lease = rt.ledger.acquire(slot, {
+    prefillTokens: uncachedTokens,
+    kvTokens: promptTokens > 0 ? promptTokens + call.maxTokens : 0,
+    stream: call.stream,
+  });
+  const permit = worker.breaker.permit(rt.clock.now());
+  worker.processed += 1;
+  if (looksAtIndex(rt, call) && promptTokens > 0) rt.cacheIndex?.record(call.ask.blocks(), slot);
+  call.policy.observe?.({
+    type: 'dispatched',
+    ask: call.ask,
+    slot,
+    matchedTokens: predictedCachedTokens ?? 0,
+  });
+  const leg: Leg = { role: 'regular', worker, lease, permit, uncachedTokens };
+  return {
+    kind: 'plan',
+    ...pick,
+    policy: decider(call, pick),
+    asked: call.policy.name,
+    cacheSource: cacheSourceOf(rt, call),
+    legs: [leg],
+    pool,
+    predictedCachedTokens,
+    predictedTtftMs,
+    hashKey: call.ask.usedHashKey,
+  };
+}

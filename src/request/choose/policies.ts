@@ -1,0 +1,305 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Clock } from '../../base/clock.ts';
+import type { Random } from '../../base/random.ts';
+import { noCache, type PredictedIndex } from '../../cache-knowledge/predicted-index.ts';
+import { policyName, type ModelPolicy, type PolicySettings } from '../../config/settings/settings.ts';
+import { createPolicy, type OnPluginTrouble } from '../../routing/policies/index.ts';
+import type { LoadView, Policy } from '../../routing/policy.ts';
+import type { RegistryEvent, WorkerRegistry } from '../../workers/registry.ts';
+import type { Worker } from '../../workers/worker.ts';
+import { ModelPolicyTable } from './model-policy-table.ts';
+import { hintOf, PolicyHints } from './policy-hints.ts';
+
+export interface PoliciesSettings {
+  /** For every model without one of its own. */
+  readonly policy: PolicySettings;
+  readonly modelPolicies: readonly ModelPolicy[];
+}
+
+export interface PoliciesDeps {
+  readonly loads: LoadView;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly registry: WorkerRegistry;
+  readonly openIndex: () => PredictedIndex;
+  /** The policy of that name with its defaults, for a worker's `labels.policy`; undefined where there is none. */
+  readonly named: (name: string) => PolicySettings | undefined;
+  /** Told what is wrong with a worker's hint. */
+  readonly onNotice?: (worker: Worker, notice: string) => void;
+  readonly onPluginTrouble?: OnPluginTrouble;
+}
+
+/** Who said which policy a model has. */
+export type PolicySource = 'admin' | 'config' | 'label' | 'default';
+
+/** A model with a policy of its own. */
+export interface OwnPolicy {
+  readonly model: string;
+  readonly policy: string;
+  readonly source: PolicySource;
+}
+
+/** What became another policy; `model` undefined: the default one. */
+export interface PolicyChange {
+  readonly model: string | undefined;
+  readonly from: string;
+  readonly to: string;
+}
+
+interface Instance {
+  readonly settings: PolicySettings;
+  readonly policy: Policy;
+}
+
+interface Wanted {
+  readonly settings: PolicySettings;
+  readonly source: PolicySource;
+}
+
+interface Entry {
+  /** Undefined: the default one. */
+  readonly instance: Instance | undefined;
+  /** The state of workers and settings that it was looked up in. */
+  version: number;
+}
+
+/** Models above this share one instance per policy with others. */
+const MOST_INSTANCES = 1000;
+
+/**
+ * The policies that new requests get: the default one, and one for each model that has its own, by `PUT /admin/policy`,
+ * else by the configuration, else by the `policy` label of its workers. They can be switched while the router runs.
+ *
+ * One predicted index serves all of them; it is kept as long as one of them looks at it. Whatever else a policy has learnt
+ * (pinned sessions, turns) begins anew with its successor; the same policy with the same parameters has no successor.
+ */
+export class Policies {
+  readonly #deps: PoliciesDeps;
+  readonly #hints: PolicyHints;
+  readonly #overrides = new Map<string, PolicySettings>();
+  /** By listed model. */
+  readonly #entries = new Map<string, Entry>();
+  /** For models beyond the bound and for names that nobody lists, one per policy. */
+  #shared: Instance[] = [];
+  #configured: ModelPolicyTable;
+  #default: Instance;
+  #index: PredictedIndex | undefined;
+  #version = 0;
+  /** Whether any model may have a policy of its own. */
+  #several = false;
+
+  constructor(settings: PoliciesSettings, deps: PoliciesDeps) {
+    this.#deps = deps;
+    this.#hints = new PolicyHints(deps.registry, deps.named);
+    this.#configured = new ModelPolicyTable(settings.modelPolicies);
+    this.#default = this.#create(settings.policy);
+    this.#changed();
+    deps.registry.on((event) => {
+      this.#onEvent(event);
+    });
+  }
+
+  /** The policy of models without their own. */
+  get default(): Policy {
+    return this.#default.policy;
+  }
+
+  /** Settings of the default policy. */
+  get settings(): PolicySettings {
+    return this.#default.settings;
+  }
+
+  /** Kept only for policies that need it. */
+  get index(): PredictedIndex | undefined {
+    return this.#index;
+  }
+
+  /** Whether the model may make a difference to the policy. */
+  get several(): boolean {
+    return this.#several;
+  }
+
+  policyFor(model: string): Policy {
+    if (!this.#several) return this.#default.policy;
+    const entry = this.#entries.get(model);
+    const instance = entry?.version === this.#version ? entry.instance : this.#lookUp(model);
+    return (instance ?? this.#default).policy;
+  }
+
+  /** Models with a policy of their own, as far as workers list them; at most `limit`. */
+  own(limit = MOST_INSTANCES): readonly OwnPolicy[] {
+    if (!this.#several) return [];
+    const found: OwnPolicy[] = [];
+    for (const model of this.#deps.registry.models) {
+      const wanted = this.#wanted(model);
+      if (!wanted) continue;
+      found.push({ model, policy: policyName(wanted.settings), source: wanted.source });
+      if (found.length === limit) break;
+    }
+    return found;
+  }
+
+  /** False, and nothing is touched, when that is the policy already: of the model, or the default one. */
+  switchTo(settings: PolicySettings, model?: string): boolean {
+    const before = model === undefined ? this.#default : this.#lookUp(model);
+    const same = before !== undefined && isDeepStrictEqual(settings, before.settings);
+    if (model !== undefined) {
+      this.#overrides.set(model, settings);
+      this.#changed();
+    } else if (!same) this.#default = this.#create(settings);
+    if (same) return false;
+    if (model !== undefined) this.#lookUp(model);
+    this.#dropUnused();
+    return true;
+  }
+
+  /** The model gets the policy back that it would have without `switchTo`. False when it had no other. */
+  switchBack(model: string): boolean {
+    if (!this.#overrides.delete(model)) return false;
+    this.#changed();
+    this.#lookUp(model);
+    this.#dropUnused();
+    return true;
+  }
+
+  /** Models whose policy was switched while the router runs. */
+  get switched(): ReadonlyMap<string, PolicySettings> {
+    return this.#overrides;
+  }
+
+  /** What is wrong with the worker's hint, if anything. */
+  noticesOf(worker: Worker): readonly string[] {
+    return this.#hints.noticesOf(worker);
+  }
+
+  /** The same before there is a worker. */
+  noticesOfLabels(labels: Readonly<Record<string, string>>): readonly string[] {
+    return this.#hints.noticesOfLabels(labels);
+  }
+
+  /** A policy for one look: it sees the real loads and the index as it is, and has no memory of its own yet. */
+  trial(settings: PolicySettings): Policy {
+    return createPolicy(settings, { ...this.#deps, cache: this.#index ?? noCache });
+  }
+
+  /** Other settings: what was switched while it ran is undone, and a policy that is the same goes on as it is. */
+  reconfigure(settings: PoliciesSettings): readonly PolicyChange[] {
+    const before = new Map(this.own().map(({ model, policy }) => [model, policy]));
+    const changes: PolicyChange[] = [];
+    const { name } = this.default;
+    if (!isDeepStrictEqual(settings.policy, this.#default.settings)) {
+      this.#default = this.#create(settings.policy);
+      changes.push({ model: undefined, from: name, to: this.default.name });
+    }
+    this.#overrides.clear();
+    this.#configured = new ModelPolicyTable(settings.modelPolicies);
+    this.#changed();
+    for (const model of this.#entries.keys()) this.#lookUp(model);
+    this.#dropUnused();
+    const after = new Map(this.own().map(({ model, policy }) => [model, policy]));
+    for (const model of new Set([...before.keys(), ...after.keys()])) {
+      const from = before.get(model) ?? name;
+      const to = after.get(model) ?? this.default.name;
+      if (from !== to) changes.push({ model, from, to });
+    }
+    return changes;
+  }
+
+  #onEvent(event: RegistryEvent): void {
+    switch (event.type) {
+      case 'joined':
+      case 'traits':
+      case 'models':
+      case 'left':
+        break;
+      default:
+        return;
+    }
+    if (event.type === 'left')
+      for (const { policy } of this.#instances()) policy.observe?.({ type: 'left', slot: event.worker.slot });
+    this.#hints.changed(event);
+    this.#changed();
+    if (event.type === 'left' || event.type === 'models') this.#dropGone();
+    if (event.type === 'left' || hintOf(event.worker) === undefined) return;
+    for (const notice of this.noticesOf(event.worker)) this.#deps.onNotice?.(event.worker, notice);
+  }
+
+  #changed(): void {
+    this.#version += 1;
+    this.#several = this.#overrides.size > 0 || !this.#configured.isEmpty || this.#hints.any;
+  }
+
+  #wanted(model: string): Wanted | undefined {
+    if (model === '') return undefined;
+    const override = this.#overrides.get(model);
+    if (override) return { settings: override, source: 'admin' };
+    const configured = this.#configured.of(model);
+    if (configured) return { settings: configured, source: 'config' };
+    const hinted = this.#hints.of(model);
+    return hinted && { settings: hinted, source: 'label' };
+  }
+
+  /** The model's own instance, kept where it is still the right one; undefined = the default one. */
+  #lookUp(model: string): Instance | undefined {
+    const wanted = this.#wanted(model);
+    const { registry } = this.#deps;
+    const known = this.#entries.get(model);
+    const listed = registry.membersFor(model).listed;
+    const room = known !== undefined || this.#entries.size < MOST_INSTANCES;
+    if (!listed || !room) return wanted && this.#sharedFor(wanted.settings);
+    const kept = wanted && known?.instance && isDeepStrictEqual(known.instance.settings, wanted.settings);
+    const instance = kept ? known.instance : wanted && this.#create(wanted.settings);
+    this.#entries.set(model, { instance, version: this.#version });
+    return instance;
+  }
+
+  #sharedFor(settings: PolicySettings): Instance {
+    const known = this.#shared.find((instance) => isDeepStrictEqual(instance.settings, settings));
+    if (known) return known;
+    const instance = this.#create(settings);
+    this.#shared.push(instance);
+    return instance;
+  }
+
+  /** Models that nobody lists any more take their policy's memory with them. */
+  #dropGone(): void {
+    const { registry } = this.#deps;
+    let dropped = false;
+    for (const [model, { instance }] of this.#entries) {
+      if (registry.membersFor(model).listed) continue;
+      this.#entries.delete(model);
+      dropped ||= instance !== undefined;
+    }
+    if (dropped) this.#dropUnused();
+  }
+
+  #dropUnused(): void {
+    const wanted = [...this.#overrides.values(), ...this.#configured.settings, ...this.#hints.settings];
+    this.#shared = this.#shared.filter(({ settings }) =>
+      wanted.some((one) => isDeepStrictEqual(one, settings)),
+    );
+    // It would be filled with every request for nobody, and be stale when somebody looks again.
+    if (![...this.#instances()].some(({ policy }) => policy.needs.cache)) this.#index = undefined;
+  }
+
+  *#instances(): Generator<Instance> {
+    yield this.#default;
+    for (const { instance } of this.#entries.values()) if (instance) yield instance;
+    yield* this.#shared;
+  }
+
+  #create(settings: PolicySettings): Instance {
+    const { loads, clock, random } = this.#deps;
+    const indexOf = (): PredictedIndex => (this.#index ??= this.#deps.openIndex());
+    const deps = {
+      loads,
+      clock,
+      random,
+      // Made for the policy that takes it; the others do without its memory.
+      get cache() {
+        return indexOf();
+      },
+    };
+    return { settings, policy: createPolicy(settings, deps, this.#deps.onPluginTrouble) };
+  }
+}

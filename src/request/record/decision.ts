@@ -1,0 +1,128 @@
+/** The record of one request: what was asked, what was known, what was chosen, why, and what came of it. */
+import type { PriorityClass } from '../../config/settings/settings.ts';
+import type { PluginFailure } from '../../routing/policy.ts';
+
+/** Who chose: the words of `x-vllm-router-method`. */
+export type DecisionMethod = 'policy' | 'owner';
+
+export type Outcome = 'ok' | 'client_abort' | 'worker_broken' | 'rejected' | 'router_error';
+
+export interface CandidateRecord {
+  readonly worker: string;
+  /** `eligible` or why not. */
+  readonly state: string;
+  /** Lower is better; absent where the policy computed none. */
+  readonly score?: number;
+  readonly running: number;
+  readonly prefill_tokens: number;
+  readonly matched_tokens?: number;
+}
+
+/** A duration for the record: digits below a microsecond are noise. */
+export function roundMs(ms: number): number {
+  return Math.round(ms * 1000) / 1000;
+}
+
+/** The candidates that are not listed in full. */
+export interface CandidateRest {
+  readonly count: number;
+  readonly score_min?: number;
+  readonly score_median?: number;
+  readonly score_max?: number;
+  /** Members by exclusion, e.g. `{unhealthy: 2}`; the eligible are not counted here. */
+  readonly excluded: Readonly<Record<string, number>>;
+}
+
+export interface AttemptRecord {
+  readonly worker: string;
+  readonly reason: string;
+  /** Status of the worker's response head, if one came. */
+  status?: number;
+  /** Error code of the catalogue, if the attempt failed without one or after it. */
+  error?: string;
+  /** From dispatch to the end of the attempt, ms. */
+  duration_ms: number;
+  /** Whether a dead kept-alive connection was replaced and the request sent again. */
+  resent?: true;
+}
+
+/**
+ * Field names are those of the decision log, schema version 4: every version 3 field keeps its name and meaning.
+ * Durations in ms, sizes in bytes.
+ */
+export interface Decision {
+  readonly schema_version: 4;
+  /** RFC 3339, UTC, ms. */
+  readonly timestamp: string;
+  readonly request_id: string;
+  readonly http_method: string;
+  /** The endpoint's path template, or `unmatched`. */
+  route: string;
+  /** What was sent; 499 if the client left before the head. */
+  status: number;
+  outcome: Outcome;
+  /** Error code of the catalogue when the router made the answer or cut it. */
+  error?: string;
+  stream: boolean;
+  /** Whose key the request came with. */
+  tenant?: string;
+  /** The model asked for. */
+  requested_model?: string;
+  /** The model after resolution. */
+  model?: string;
+  /** Pattern of the model rule that decided. */
+  rule?: string;
+  /** Pattern of the last model rule that matched but had no worker for any of its models. */
+  rule_missed?: string;
+  method?: DecisionMethod;
+  policy?: string;
+  /** Where a plugin's policy was asked but `policy` decided in its place: whose, and why. */
+  policy_fallback?: { readonly from: string; readonly cause: PluginFailure };
+  worker?: string;
+  reason?: string;
+  /** Score of the best other candidate minus the winner's. */
+  margin?: number;
+  cache_source?: string;
+  hash_key_source?: string;
+  candidates?: readonly CandidateRecord[];
+  candidates_rest?: CandidateRest;
+  attempts: AttemptRecord[];
+  predicted_cached_tokens?: number;
+  actual_cached_tokens?: number;
+  predicted_ttft_ms?: number;
+  ttft_ms?: number;
+  prompt_tokens?: number;
+  completion_tokens?: number;
+  /** True where the token counts are the router's estimates rather than the worker's `usage`. */
+  tokens_estimated?: boolean;
+  /** Absent for `normal`. */
+  priority_class?: PriorityClass;
+  queue_ms: number;
+  /** Waiting for a worker that could take the request; absent where it did not. */
+  wait_ms?: number;
+  /** Time to the head for streams, else to the end: the meaning of version 3. */
+  duration_ms: number;
+  total_ms: number;
+  /** The pre-routing hooks that were asked and what they said, in order; absent where there were none. */
+  hooks_ran?: string[];
+  /** Spent waiting for hooks. */
+  hooks_ms?: number;
+  /** Spent waiting for what a plugin's policy looked up. */
+  prepare_ms?: number;
+  /** The router's own work up to the dispatch: without the client's body, hooks, the queue, plugins' look-ups and backoff. */
+  overhead_ms?: number;
+  request_bytes: number;
+  response_bytes: number;
+}
+
+/** The part of a record that is made from the prompt; only the decision log has it. */
+export interface RecordedPrompt {
+  /** See `encodeBlockHashes`. */
+  readonly block_hashes?: string;
+  /** Tokens that one of these hashes stands for. */
+  readonly block_tokens?: number;
+  readonly request_text?: string;
+}
+
+/** A line of the decision log. */
+export type LoggedDecision = Decision & RecordedPrompt;

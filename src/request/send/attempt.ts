@@ -1,0 +1,228 @@
+import type { Duplex } from 'node:stream';
+import type { Timer } from '../../base/clock.ts';
+import type { ErrorCode } from '../../base/errors.ts';
+import type {
+  Exchange,
+  ResponseSink,
+  TransportFailure,
+  WorkerClient,
+  WorkerRequest,
+} from '../../engines/client.ts';
+import { headerOf } from '../../http/headers.ts';
+import type { Runtime } from '../runtime.ts';
+
+export interface Head {
+  readonly status: number;
+  readonly statusText: string;
+  readonly headers: readonly string[];
+}
+
+export interface Failure {
+  readonly code: ErrorCode;
+  readonly message: string;
+  /** Whether the worker may have seen the request. */
+  readonly sent: boolean;
+}
+
+/** What an attempt amounts to, at the moment when it must be decided whether the client gets it. */
+export type FirstResult =
+  /** The first byte of the body, or the end of an empty one. */
+  | { readonly kind: 'begun'; readonly head: Head }
+  /** A head whose status asks for another attempt; no byte of it has reached the client. */
+  | { readonly kind: 'refused'; readonly head: Head; readonly retryAfterMs: number | undefined }
+  | { readonly kind: 'failed'; readonly failure: Failure }
+  | { readonly kind: 'upgraded'; readonly head: Head; readonly socket: Duplex };
+
+/** Receives the body once the client is to have it. */
+export interface BodyReceiver {
+  /** False = not ready for more; `resume()` will be called on the attempt. */
+  onChunk(chunk: Buffer): boolean;
+  onComplete(): void;
+  onBroken(failure: Failure): void;
+}
+
+const RETRYABLE_STATUS = new Set([408, 429, 500, 502, 503, 504]);
+
+/**
+ * One request to one worker: from dispatch to the last byte. The worker's head is held until its first body byte (vLLM
+ * sends the head of a stream before prefill), so that a worker that dies in prefill can still be replaced.
+ */
+export class Attempt implements ResponseSink {
+  readonly first: Promise<FirstResult>;
+  /** Monotonic ms; 0 = not yet. */
+  headAt = 0;
+  resent = false;
+  readonly #rt: Runtime;
+  readonly #refuses: (status: number) => boolean;
+  readonly #exchange: Exchange;
+  #settleFirst!: (result: FirstResult) => void;
+  #head: Head | undefined;
+  #begun = false;
+  #over = false;
+  #paused = false;
+  #early: Buffer[] = [];
+  #end: 'complete' | Failure | undefined;
+  #receiver: BodyReceiver | undefined;
+  #timer: Timer | undefined;
+
+  /** `refuses` = statuses, beside the retryable ones, that ask for another worker. */
+  constructor(
+    rt: Runtime,
+    client: WorkerClient,
+    request: WorkerRequest,
+    refuses: (status: number) => boolean,
+  ) {
+    this.#rt = rt;
+    this.#refuses = refuses;
+    this.first = new Promise((resolve) => {
+      this.#settleFirst = resolve;
+    });
+    const { connectMs } = rt.settings.timeouts;
+    this.#timer = rt.clock.after(connectMs, () => {
+      this.#cut({
+        code: 'connect_timeout',
+        message: `no connection within ${connectMs / 1000} s`,
+        sent: false,
+      });
+    });
+    this.#exchange = client.send(request, this);
+  }
+
+  /** Lets the body flow to `receiver`, what has come so far first. */
+  relayTo(receiver: BodyReceiver): void {
+    this.#receiver = receiver;
+    const early = this.#early;
+    this.#early = [];
+    for (const chunk of early) this.#pass(chunk);
+    if (this.#end !== undefined) this.#deliverEnd(this.#end);
+  }
+
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#timer?.refresh();
+    this.#exchange.resume();
+  }
+
+  /** Ends the attempt without a word to anyone: the client left, or another worker is to be tried. */
+  abort(): void {
+    this.#over = true;
+    this.#timer?.cancel();
+    this.#exchange.abort();
+  }
+
+  /** Ends the attempt with a failure of the router's making (deadline). */
+  cut(code: ErrorCode, message: string): void {
+    this.#cut({ code, message, sent: true });
+  }
+
+  onConnected(): void {
+    const { firstTokenMs } = this.#rt.settings.timeouts;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    if (firstTokenMs === 0) return;
+    this.#timer = this.#rt.clock.after(firstTokenMs, () => {
+      this.#cut({
+        code: 'first_token_timeout',
+        message: `no byte of the answer within ${firstTokenMs / 1000} s`,
+        sent: true,
+      });
+    });
+  }
+
+  onResent(): void {
+    this.resent = true;
+  }
+
+  onHead(status: number, statusText: string, headers: readonly string[]): void {
+    this.headAt = this.#rt.clock.now();
+    this.#head = { status, statusText, headers };
+    if (!RETRYABLE_STATUS.has(status) && !this.#refuses(status)) return;
+    this.#settleFirst({
+      kind: 'refused',
+      head: this.#head,
+      retryAfterMs: retryAfterMs(headers, this.#rt.clock.wall()),
+    });
+  }
+
+  onData(chunk: Buffer): void {
+    if (this.#over) return;
+    if (!this.#begun) this.#begin();
+    else this.#timer?.refresh();
+    if (this.#receiver) this.#pass(chunk);
+    else this.#early.push(chunk);
+  }
+
+  onEnd(): void {
+    if (this.#over) return;
+    if (!this.#begun) this.#begin();
+    this.#finish('complete');
+  }
+
+  onFailure(failure: TransportFailure): void {
+    if (!this.#over) this.#finish(failure);
+  }
+
+  onUpgrade(status: number, statusText: string, headers: readonly string[], socket: Duplex): void {
+    if (this.#over) {
+      socket.destroy();
+      return;
+    }
+    this.#over = true;
+    this.#timer?.cancel();
+    this.headAt = this.#rt.clock.now();
+    this.#settleFirst({ kind: 'upgraded', head: { status, statusText, headers }, socket });
+  }
+
+  #begin(): void {
+    this.#begun = true;
+    this.#timer?.cancel();
+    const { streamIdleMs } = this.#rt.settings.timeouts;
+    this.#timer = this.#rt.clock.after(streamIdleMs, () => {
+      this.#onIdle(streamIdleMs);
+    });
+    if (this.#head) this.#settleFirst({ kind: 'begun', head: this.#head });
+  }
+
+  /** A stream that stands still because its reader is slow is not the worker's fault. */
+  #onIdle(idleMs: number): void {
+    if (this.#paused) this.#timer?.refresh();
+    else
+      this.#cut({ code: 'stream_idle_timeout', message: `nothing came for ${idleMs / 1000} s`, sent: true });
+  }
+
+  #pass(chunk: Buffer): void {
+    if (this.#receiver?.onChunk(chunk) !== false || this.#paused) return;
+    this.#paused = true;
+    this.#exchange.pause();
+  }
+
+  #cut(failure: Failure): void {
+    if (this.#over) return;
+    this.#exchange.abort();
+    this.#finish(failure);
+  }
+
+  #finish(end: 'complete' | Failure): void {
+    this.#over = true;
+    this.#timer?.cancel();
+    this.#end = end;
+    if (end !== 'complete' && !this.#begun) this.#settleFirst({ kind: 'failed', failure: end });
+    if (this.#receiver) this.#deliverEnd(end);
+  }
+
+  #deliverEnd(end: 'complete' | Failure): void {
+    if (end === 'complete') this.#receiver?.onComplete();
+    else this.#receiver?.onBroken(end);
+  }
+}
+
+/** `Retry-After` in ms: seconds or an HTTP date (RFC 9110 10.2.3). */
+export function retryAfterMs(headers: readonly string[], wallMs: number): number | undefined {
+  const value = headerOf(headers, 'retry-after')?.trim();
+  if (value === undefined) return undefined;
+  if (/^\d+$/.test(value)) return Number(value) * 1000;
+  // `Date.parse` makes dates of `-1` and `1.5` too; an HTTP date begins with its weekday.
+  const date = /^[A-Za-z]/.test(value) ? Date.parse(value) : NaN;
+  return Number.isNaN(date) ? undefined : Math.max(0, date - wallMs);
+}

@@ -1,0 +1,146 @@
+import { ERRORS } from '../../base/errors.ts';
+import type { Arrival } from '../arrive/arrival.ts';
+import type { Permit } from '../../workers/breaker.ts';
+import type { InFlight } from '../../workers/in-flight.ts';
+import type { Attempt, Failure } from './attempt.ts';
+import { roundMs, type AttemptRecord } from '../record/decision.ts';
+import type { Leg, Plan } from '../choose/plan.ts';
+import type { Call } from '../understand/read-call.ts';
+import type { RelayEnd } from '../answer/relay.ts';
+import type { ResponseTap } from '../answer/response-tap.ts';
+import type { Runtime } from '../runtime.ts';
+
+/** Statuses by which a worker fails its breaker; a 500 counts once per request (a poison prompt must not open the fleet). */
+const FAILING_STATUS = new Set([502, 503, 504]);
+
+/** Books what one attempt did: its lease, its breaker permit and its line in the record, each closed exactly once. */
+export class LegOutcome implements InFlight {
+  place = -1;
+  readonly #rt: Runtime;
+  readonly #arrival: Arrival;
+  readonly #call: Call;
+  readonly #leg: Leg;
+  readonly #record: AttemptRecord;
+  readonly #startedAt: number;
+  #attempt: Attempt | undefined;
+  #credited = false;
+  #tunnel = false;
+
+  constructor(rt: Runtime, arrival: Arrival, call: Call, plan: Plan) {
+    this.#rt = rt;
+    this.#arrival = arrival;
+    this.#call = call;
+    [this.#leg] = plan.legs;
+    this.#startedAt = rt.clock.now();
+    this.#record = { worker: plan.legs[0].worker.id, reason: plan.reason, duration_ms: 0 };
+    arrival.decision.attempts.push(this.#record);
+  }
+
+  started(attempt: Attempt): void {
+    this.#attempt = attempt;
+    this.#leg.worker.inFlight.add(this);
+  }
+
+  /** The worker is drained and the time for that is up. */
+  cut(): void {
+    this.#attempt?.cut('worker_removed', 'the worker is being taken out of service');
+    // Its attempt was over when the tunnel stood.
+    if (this.#tunnel) this.#arrival.tunnel?.socket.destroy();
+  }
+
+  failed(failure: Failure): void {
+    const { permit, worker } = this.#leg;
+    this.#record.error = failure.code;
+    if (ERRORS[failure.code].source !== 'worker' || this.#clientsFault()) return;
+    if (permit.failure()) this.#count('failure');
+    if (failure.code === 'connect_failed') this.#rt.registry.reportUnreachable(worker);
+  }
+
+  /** The head is here, and with it the first byte or the decision to pass an error on. */
+  answered(status: number): void {
+    this.#record.status = status;
+    const { permit, worker } = this.#leg;
+    const isFirst = this.#arrival.decision.attempts[0] === this.#record;
+    if (FAILING_STATUS.has(status) || (status === 500 && isFirst)) {
+      if (permit.failure()) this.#count('failure');
+    } else if (status < 400 && worker.breaker.state(this.#rt.clock.now()) === 'half_open') {
+      // The next trial does not wait for the end of a stream.
+      this.#succeeded();
+    }
+  }
+
+  /** A tunnel stands: what is said in it is no matter of the worker's health. */
+  upgraded(status: number): void {
+    this.#record.status = status;
+    this.#tunnel = true;
+    this.#succeeded();
+  }
+
+  firstToken(now: number): void {
+    const leg = this.#leg;
+    this.#arrival.decision.ttft_ms = roundMs(now - this.#arrival.startedAt);
+    leg.lease.firstToken(leg.uncachedTokens);
+  }
+
+  relayed(end: RelayEnd, tap: ResponseTap): void {
+    const { decision } = this.#arrival;
+    this.#readUsage(tap);
+    if (end.kind === 'client_left') decision.outcome = 'client_abort';
+    // Not at the first byte: a worker that breaks every stream it begins would never fail twice in a row.
+    if (end.kind === 'complete' && (this.#record.status ?? 0) < 400) this.#succeeded();
+    if (end.kind !== 'broken') return;
+    const { source } = ERRORS[end.code];
+    decision.outcome = source === 'worker' ? 'worker_broken' : 'router_error';
+    decision.error = end.code;
+    this.#record.error = end.code;
+    if (source === 'worker' && this.#brokenPermit().failure()) this.#count('failure');
+  }
+
+  /** Idempotent end of the attempt, whatever came before. */
+  close(): void {
+    const leg = this.#leg;
+    // Over by now, unless an error of ours has ended it: then nobody would read, or stop, what the worker still sends.
+    this.#attempt?.abort();
+    leg.permit.cancel();
+    leg.worker.inFlight.delete(this);
+    leg.lease.release();
+    this.#record.duration_ms = roundMs(this.#rt.clock.now() - this.#startedAt);
+    if (this.#attempt?.resent) this.#record.resent = true;
+  }
+
+  #succeeded(): void {
+    if (!this.#leg.permit.success()) return;
+    this.#credited = true;
+    this.#count('success');
+  }
+
+  /** A success that was counted at the first byte is not taken back: the break is a verdict of its own. */
+  #brokenPermit(): Permit {
+    const { permit, worker } = this.#leg;
+    return this.#credited ? worker.breaker.permit(this.#rt.clock.now()) : permit;
+  }
+
+  #clientsFault(): boolean {
+    const { body } = this.#call;
+    return body !== undefined && !Buffer.isBuffer(body) && body.failure !== undefined;
+  }
+
+  #readUsage(tap: ResponseTap): void {
+    const usage = tap.usage();
+    const { decision } = this.#arrival;
+    const { ask, model } = this.#call;
+    if (usage?.promptTokens !== undefined && ask.promptChars > 0)
+      this.#rt.tokenRatio.learn(model, ask.promptChars, usage.promptTokens);
+    const prompt = usage?.promptTokens ?? ask.promptTokens();
+    const completion = usage?.completionTokens ?? tap.events;
+    if (prompt > 0) decision.prompt_tokens = prompt;
+    if (usage?.completionTokens !== undefined || completion > 0) decision.completion_tokens = completion;
+    if (decision.prompt_tokens !== undefined && usage?.promptTokens === undefined)
+      decision.tokens_estimated = true;
+    if (usage?.cachedTokens !== undefined) decision.actual_cached_tokens = usage.cachedTokens;
+  }
+
+  #count(outcome: 'success' | 'failure'): void {
+    this.#rt.metrics.cbOutcomesTotal.with(this.#leg.worker.id, outcome).inc();
+  }
+}

@@ -1,0 +1,65 @@
+import type { WorkerRequest } from '../../engines/client.ts';
+import { StreamedBody } from '../../http/body.ts';
+import { endToEnd, headerOf } from '../../http/headers.ts';
+import type { Worker } from '../../workers/worker.ts';
+import type { Arrival } from '../arrive/arrival.ts';
+import { presentsAdminBearer } from '../arrive/guard-route.ts';
+import { HEADER_MAX_COST, HEADER_WORKER_PRIORITY } from '../choose/worker-filters.ts';
+import type { Call } from '../understand/read-call.ts';
+import { answerEdit } from '../answer/response-edit.ts';
+import type { Runtime } from '../runtime.ts';
+
+const RANK_HEADER = 'x-data-parallel-rank';
+/** Never for workers: the router's own keys and claims, and what describes this hop only. */
+const NEVER_FORWARDED = new Set([
+  'host',
+  'expect',
+  'content-length',
+  'x-router-key',
+  'x-admin-key',
+  'x-vllm-tenant',
+  'http2-settings',
+  HEADER_WORKER_PRIORITY,
+  HEADER_MAX_COST,
+]);
+const CREDENTIALS = new Set(['authorization', 'x-api-key', 'cookie']);
+
+/** The client's request as this worker gets it: the same bytes and end-to-end headers, the worker's own credentials. */
+export function workerRequest(rt: Runtime, arrival: Arrival, call: Call, worker: Worker): WorkerRequest {
+  const { apiKey, rank } = worker.spec;
+  // They were for the router.
+  const keysChecked = rt.settings.clients.auth.kind !== 'open';
+  const clientHeaders = arrival.req.rawHeaders;
+  const adminBearer = rt.settings.adminApiKey !== undefined && presentsAdminBearer(rt, arrival);
+  // An empty one names nothing.
+  const bringsRequestId = (headerOf(clientHeaders, 'x-request-id') ?? '') !== '';
+  // An answer that is to be changed must come as it is.
+  const plain = answerEdit(rt, arrival, call) !== undefined;
+  const headers = endToEnd(clientHeaders, (name) => {
+    if (NEVER_FORWARDED.has(name)) return true;
+    if (plain && name === 'accept-encoding') return true;
+    if ((apiKey !== undefined || keysChecked) && CREDENTIALS.has(name)) return true;
+    if (adminBearer && name === 'authorization') return true;
+    if (name === 'x-request-id' && !bringsRequestId) return true;
+    return name === RANK_HEADER && rank !== undefined;
+  });
+  if (plain) headers.push('accept-encoding', 'identity');
+  if (apiKey !== undefined) headers.push('authorization', `Bearer ${apiKey}`);
+  if (rank !== undefined) headers.push(RANK_HEADER, String(rank));
+  if (!bringsRequestId) headers.push('x-request-id', arrival.requestId);
+  if (call.body instanceof StreamedBody) addLength(headers, clientHeaders);
+  return {
+    method: arrival.method,
+    path: arrival.target,
+    headers,
+    body: call.body,
+    upgrade: arrival.tunnel ? 'websocket' : undefined,
+    once: call.retry === 'connect',
+  };
+}
+
+/** A held body's length is known; of a streamed one only what the client announced. */
+function addLength(headers: string[], clientHeaders: readonly string[]): void {
+  const length = headerOf(clientHeaders, 'content-length');
+  if (length !== undefined) headers.push('content-length', length);
+}

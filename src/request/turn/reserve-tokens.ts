@@ -1,0 +1,36 @@
+import type { Arrival } from '../arrive/arrival.ts';
+import { overLimit } from '../arrive/over-limit.ts';
+import type { Call } from '../understand/read-call.ts';
+import type { Runtime } from '../runtime.ts';
+
+/**
+ * Sets aside the tokens that the request may take, before it waits for its turn; when it has ended, what it really took
+ * is spent and the rest is given back. Throws `tokens_exceeded`.
+ */
+export function reserveTokens(rt: Runtime, arrival: Arrival, call: Call): void {
+  const { tenant, endpoint } = arrival;
+  if (tenant === undefined || endpoint.class !== 'inference') return;
+  const promptTokens = endpoint.tokens === undefined ? 0 : call.ask.promptTokens();
+  const tokens = promptTokens + answerTokens(arrival, call);
+  const reservation = tenant.reserve(tokens);
+  if (reservation.kind === 'over_limit') throw overLimit(tenant.settings, reservation, tokens);
+  arrival.releases.push(() => {
+    const used = tokensUsed(arrival, promptTokens);
+    reservation.settle(used);
+    rt.metrics.tenantTokensTotal.with(tenant.access.name).inc(used);
+  });
+}
+
+/** Of what cannot be told beforehand one: enough to keep out a tenant that has none left. */
+function answerTokens({ endpoint, method }: Arrival, call: Call): number {
+  if (endpoint.tokens === undefined) return method === 'POST' ? 1 : 0;
+  return endpoint.tokens === 'prompt_and_answer' ? call.maxTokens : 0;
+}
+
+/** A prompt that a worker was computing when its client left has been paid for by somebody. */
+function tokensUsed({ decision, endpoint }: Arrival, promptTokens: number): number {
+  if (decision.attempts.length === 0) return 0;
+  if (decision.outcome === 'client_abort' && decision.prompt_tokens === undefined) return promptTokens;
+  if (decision.status >= 400 || (endpoint.tokens === undefined && decision.tokens_estimated)) return 0;
+  return (decision.prompt_tokens ?? 0) + (decision.completion_tokens ?? 0);
+}

@@ -1,0 +1,258 @@
+import { RouterError } from '../../base/errors.ts';
+import { isObject, type JsonObject } from '../../api/prompt-sink.ts';
+import { fieldText, formFields, repeatsDecidingFormField } from '../../api/form-field.ts';
+import { hasDuplicateField, repeatsDecidingField } from '../../api/json-edit.ts';
+import { bomLength, MOST_MEMBERS, scanMembers } from '../../api/json-scan.ts';
+import { headerOf } from '../../http/headers.ts';
+import { announcedLength, readBody, refuseTooLong, StreamedBody } from '../../http/body.ts';
+import type { Ask, Policy } from '../../routing/policy.ts';
+import type { WorkerFilters } from '../../workers/pool-view.ts';
+import type { Arrival } from '../arrive/arrival.ts';
+import { RequestAsk, type AskSource } from '../choose/ask.ts';
+import type { Decision } from '../record/decision.ts';
+import type { Endpoint } from '../arrive/endpoints.ts';
+import { inspectsBodies, refusesDuplicates } from './inspects-bodies.ts';
+import { hooksApply } from './hooks-apply.ts';
+import type { Runtime } from '../runtime.ts';
+import { readWorkerFilters } from '../choose/worker-filters.ts';
+
+/** A request as it is understood: what it asks for, and the bytes that go to a worker. */
+export interface Call {
+  /** Undefined where there is none, and once it cannot be needed any more. */
+  body: Buffer | StreamedBody | undefined;
+  /** Gives the bytes of a held body back. Idempotent. */
+  readonly releaseBody: () => void;
+  /** '' when the request names none. */
+  readonly model: string;
+  readonly stream: boolean;
+  readonly ask: Ask & RequestAsk;
+  /** The model's policy when the request was read. */
+  readonly policy: Policy;
+  /** What `policy.prepare` came to, where it has one. */
+  readonly prepared?: unknown;
+  /** Tokens that the answer may add to the KV cache, as far as the request says. */
+  readonly maxTokens: number;
+  /** The endpoint's retry column, narrowed by what this request does on a worker. */
+  readonly retry: 'full' | 'connect';
+  /** A stored resource that the request reads, cancels or continues. */
+  readonly resourceId: string | undefined;
+  /** Which workers the client wants; undefined = any. */
+  readonly filters: WorkerFilters | undefined;
+  /** The worker is asked for the usage of a stream although the client did not ask: the client must not see it. */
+  readonly swallowUsage?: boolean;
+}
+
+/** What a request is understood from, beside its body; an `Arrival` is one. */
+export interface CallSource extends AskSource, Pick<Arrival, 'match' | 'endpoint' | 'releases'> {
+  /** Stream, model and rule are entered here. */
+  readonly decision: Pick<Decision, 'stream' | 'requested_model' | 'model' | 'rule' | 'rule_missed'>;
+}
+
+/** Above this a body is scanned for its members instead of being parsed: parsing would hold up every stream. */
+const PARSE_LIMIT_BYTES = 1024 * 1024;
+/** Opaque bodies up to this size are held, so that they can be sent again. */
+const HOLD_LIMIT_BYTES = 1024 * 1024;
+const SMALL_MEMBER_BYTES = 64 * 1024;
+/** Prompt text considered for routing. */
+const ROUTING_TEXT_BYTES = 256 * 1024;
+const DEFAULT_MAX_TOKENS = 256;
+
+export async function readCall(rt: Runtime, arrival: Arrival): Promise<Call> {
+  const { req, endpoint } = arrival;
+  const { maxPayloadSize, bodyIdleTimeoutMs } = rt.settings.listen;
+  refuseTooLong(req, maxPayloadSize);
+  const length = announcedLength(req);
+  if (length === 0 && endpoint.body !== 'json') return opaqueCall(rt, arrival, undefined);
+  const limits = { maxBytes: maxPayloadSize, idleTimeoutMs: bodyIdleTimeoutMs };
+  const large = length === undefined || length > HOLD_LIMIT_BYTES;
+  if (large && passesThrough(rt, endpoint) && !hooksApply(rt, arrival)) {
+    const streamed = new StreamedBody(req, limits, rt.clock);
+    arrival.releases.push(() => {
+      arrival.decision.request_bytes = streamed.received;
+      streamed.destroy();
+    });
+    return opaqueCall(rt, arrival, streamed);
+  }
+  const { bytes, release } = await readBody(req, limits, rt.bodyBytes, rt.clock);
+  arrival.releases.push(release);
+  arrival.decision.request_bytes = bytes.length;
+  return understand(rt, arrival, bytes, release);
+}
+
+/** A form's model may stand behind its file: where the model matters, the form is read whole first. */
+function passesThrough(rt: Runtime, { body }: Endpoint): boolean {
+  if (body !== 'form') return body === 'opaque';
+  const modelMatters = rt.settings.gateway || rt.policies.several || inspectsBodies(rt.settings);
+  return rt.registry.servesAlike && !modelMatters;
+}
+
+/** The answer has begun, so the request will not be sent again: its body and what was read of it are let go. */
+export function letGoOfBody(call: Call): void {
+  call.ask.letGo();
+  if (!Buffer.isBuffer(call.body)) return;
+  call.body = undefined;
+  call.releaseBody();
+}
+
+/**
+ * Makes sense of a whole body. Throws `invalid_json` where the endpoint wants JSON and this is none, and
+ * `duplicate_field` where what it says twice matters.
+ */
+export function understand(rt: Runtime, source: CallSource, bytes: Buffer, releaseBody = NOTHING_HELD): Call {
+  return { ...READERS[source.endpoint.body](rt, source, bytes), releaseBody };
+}
+
+const READERS = { json: jsonCall, form: formCall, opaque: opaqueCall } as const;
+
+const NOTHING_HELD = (): void => undefined;
+
+function opaqueCall(rt: Runtime, source: CallSource, body: Buffer | StreamedBody | undefined): Call {
+  const size = Buffer.isBuffer(body) ? body.length : 0;
+  const { match, endpoint } = source;
+  return {
+    body,
+    releaseBody: NOTHING_HELD,
+    model: '',
+    stream: false,
+    policy: rt.policies.default,
+    ask: new RequestAsk(rt, source, {
+      model: '',
+      stream: false,
+      fields: {},
+      prompt: undefined,
+      rawPrompt: undefined,
+      bytes: size,
+    }),
+    maxTokens: 0,
+    retry: body instanceof StreamedBody ? 'connect' : endpoint.retry,
+    resourceId: match.kind === 'endpoint' && endpoint.resource === 'by_id' ? match.id : undefined,
+    filters: readWorkerFilters(source.req.rawHeaders),
+  };
+}
+
+/** Audio as OpenAI's clients send it. */
+function formCall(rt: Runtime, source: CallSource, bytes: Buffer): Call {
+  const type = headerOf(source.req.rawHeaders, 'content-type') ?? '';
+  const parts = formFields(bytes, type);
+  if (refusesDuplicates(rt.settings) && repeatsDecidingFormField(parts)) throw duplicateField();
+  const model = fieldText(bytes, parts, 'model') ?? '';
+  const stream = fieldText(bytes, parts, 'stream') === 'true';
+  note(source.decision, model, stream);
+  const ask = new RequestAsk(rt, source, {
+    model,
+    stream,
+    fields: {},
+    prompt: undefined,
+    rawPrompt: undefined,
+    bytes: bytes.length,
+  });
+  return { ...opaqueCall(rt, source, bytes), model, stream, policy: rt.policies.policyFor(model), ask };
+}
+
+function jsonCall(rt: Runtime, source: CallSource, bytes: Buffer): Call {
+  const json = withoutBom(bytes);
+  const { fields, rawPrompt }: Fields =
+    json.length > PARSE_LIMIT_BYTES
+      ? scanFields(json, refusesDuplicates(rt.settings))
+      : { fields: parseFields(json, refusesDuplicates(rt.settings)) };
+  const model = typeof fields['model'] === 'string' ? fields['model'] : '';
+  const stream = fields['stream'] === true;
+  const { endpoint } = source;
+  note(source.decision, model, stream);
+  const previous = fields['previous_response_id'];
+  return {
+    body: bytes,
+    releaseBody: NOTHING_HELD,
+    model,
+    stream,
+    policy: rt.policies.policyFor(model),
+    ask: new RequestAsk(rt, source, {
+      model,
+      stream,
+      fields,
+      prompt: endpoint.prompt,
+      rawPrompt,
+      bytes: bytes.length,
+    }),
+    maxTokens: maxTokensOf(fields),
+    retry: fields['background'] === true || fields['store'] === true ? 'connect' : endpoint.retry,
+    resourceId: typeof previous === 'string' ? previous : undefined,
+    filters: readWorkerFilters(source.req.rawHeaders),
+  };
+}
+
+/** A body that is read again, because a check has changed it, does not change what the client asked for. */
+function note(decision: CallSource['decision'], model: string, stream: boolean): void {
+  decision.stream = stream;
+  if (model === '') return;
+  decision.requested_model ??= model;
+  decision.model = model;
+}
+
+function duplicateField(): RouterError {
+  return new RouterError('duplicate_field', 'the body names model or stream more than once');
+}
+
+function maxTokensOf(fields: JsonObject): number {
+  for (const name of ['max_completion_tokens', 'max_tokens', 'max_output_tokens']) {
+    const value = fields[name];
+    if (typeof value === 'number' && value >= 0) return value;
+  }
+  return DEFAULT_MAX_TOKENS;
+}
+
+function withoutBom(bytes: Buffer): Buffer {
+  const bom = bomLength(bytes);
+  return bom === 0 ? bytes : bytes.subarray(bom);
+}
+
+function parseFields(bytes: Buffer, once: boolean): JsonObject {
+  let value: unknown;
+  try {
+    value = JSON.parse(bytes.toString('utf8'));
+  } catch (error) {
+    throw new RouterError('invalid_json', `the body is not valid JSON: ${jsonProblem(error)}`);
+  }
+  if (!isObject(value)) throw new RouterError('invalid_json', 'the body must be a JSON object');
+  if (once && hasDuplicateField(bytes)) throw duplicateField();
+  return value;
+}
+
+/** V8 quotes the offending text; prompts do not belong into errors that may be logged. */
+function jsonProblem(error: unknown): string {
+  const position = error instanceof Error ? /position \d+/.exec(error.message) : null;
+  return position ? `syntax error at ${position[0]}` : 'syntax error';
+}
+
+interface Fields {
+  readonly fields: JsonObject;
+  /** The first bytes of the members too large to parse: together they stand for the prompt. */
+  readonly rawPrompt?: string;
+}
+
+function scanFields(bytes: Buffer, once: boolean): Fields {
+  const members = scanMembers(bytes);
+  if (!members)
+    throw new RouterError('invalid_json', `the body is not a JSON object of at most ${MOST_MEMBERS} members`);
+  if (once && repeatsDecidingField(members)) throw duplicateField();
+  const fields: Record<string, unknown> = {};
+  let rawPrompt = '';
+  for (const { key, start, end } of members) {
+    if (end - start <= SMALL_MEMBER_BYTES) fields[key] = parseMember(bytes, start, end);
+    else
+      rawPrompt += bytes.toString(
+        'latin1',
+        start,
+        Math.min(end, start + ROUTING_TEXT_BYTES - rawPrompt.length),
+      );
+  }
+  return { fields, rawPrompt };
+}
+
+function parseMember(bytes: Buffer, start: number, end: number): unknown {
+  try {
+    return JSON.parse(bytes.toString('utf8', start, end));
+  } catch {
+    throw new RouterError('invalid_json', `the body is not valid JSON between bytes ${start} and ${end}`);
+  }
+}

@@ -1,0 +1,21 @@
+import { RouterError } from '../../base/errors.ts';
+import type { CallSource, Call } from './read-call.ts';
+import type { Runtime } from '../runtime.ts';
+
+/** Another body in place of the one that came, accounted like it. Throws `inflight_bytes_exceeded`. */
+export function replaceBody(
+  rt: Runtime,
+  source: CallSource,
+  call: Call,
+  bytes: Buffer,
+): Pick<Call, 'body' | 'releaseBody'> {
+  call.releaseBody();
+  const held = rt.bodyBytes.hold(bytes);
+  if (!held)
+    throw new RouterError(
+      'inflight_bytes_exceeded',
+      'the router holds as many request bytes as it may; try again',
+    );
+  source.releases.push(held.release);
+  return { body: held.bytes, releaseBody: held.release };
+}

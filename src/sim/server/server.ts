@@ -1,0 +1,319 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { EventEmitter, once } from 'node:events';
+import type { Duplex } from 'node:stream';
+import { seededRandom } from '../../base/random.ts';
+import { isAuthorized } from './api-key.ts';
+import { ApiError, errorJson, notFound } from './api-error.ts';
+import { Exchange, type SeenRequest } from './exchange.ts';
+import { FaultSet, NO_FAULTS, parseFaultHeader, planOf, type Fault, type FaultPlan } from './faults.ts';
+import { anthropicErrorJson } from './messages.ts';
+import { simSettings, type SimOptions } from './options.ts';
+import { Reply } from './reply.ts';
+import { findRoute, type Route } from './routes.ts';
+import { simClock } from '../engine/sim-clock.ts';
+import { SimState } from './sim-state.ts';
+import { openTunnel } from './tunnel.ts';
+import type { WorkerModel } from '../engine/worker-model.ts';
+
+export interface SimEvent {
+  /** `request`: read completely; the others are how it ended (`SeenRequest.outcome`). */
+  readonly type: 'request' | 'finished' | 'aborted' | 'cut';
+  readonly request: SeenRequest;
+}
+
+/** A simulated vLLM server that is listening. */
+export interface SimWorker {
+  /** `http://host:port`, `https://host:port` or `unix:///path`. */
+  readonly url: string;
+  readonly host: string;
+  /** 0 on a unix socket. */
+  readonly port: number;
+  /** One per data-parallel rank. */
+  readonly engines: readonly WorkerModel[];
+  /** The first engine. */
+  readonly model: WorkerModel;
+  /** The latest requests, oldest first. */
+  readonly seen: readonly SeenRequest[];
+  readonly counts: Readonly<Record<SimEvent['type'], number>>;
+  readonly faults: readonly Fault[];
+  /** Replaces all faults; resolves when the listener is up or down as they say. Throws a RangeError on a bad one. */
+  setFaults(faults: readonly unknown[]): Promise<void>;
+  /** Tells every event; returns how to stop it. */
+  on(listener: (event: SimEvent) => void): () => void;
+  /** The next such event. */
+  next(type: SimEvent['type'], match?: (request: SeenRequest) => boolean): Promise<SimEvent>;
+  clearSeen(): void;
+  /** Cuts every connection and frees the port. */
+  stop(): Promise<void>;
+}
+
+/** Starts a simulated vLLM server; rejects when it cannot listen. */
+export async function startSimWorker(options: SimOptions = {}): Promise<SimWorker> {
+  const worker = new SimServer(options);
+  await worker.start();
+  return worker;
+}
+
+const PROBLEM_TYPE = 'text/plain; charset=utf-8';
+
+class SimServer implements SimWorker {
+  readonly host: string;
+  readonly counts = { request: 0, finished: 0, aborted: 0, cut: 0 };
+  url = '';
+  port: number;
+  readonly #state: SimState;
+  readonly #faults: FaultSet;
+  readonly #server: Server;
+  readonly #socketPath: string | undefined;
+  readonly #scheme: string;
+  readonly #events = new EventEmitter<{ event: [SimEvent] }>();
+  readonly #tunnels = new Set<Duplex>();
+  #seen: SeenRequest[] = [];
+  #listening: Promise<void> = Promise.resolve();
+  #stopped = false;
+
+  constructor(options: SimOptions) {
+    const settings = simSettings(options);
+    this.host = options.host ?? '127.0.0.1';
+    this.port = options.port ?? 0;
+    this.#socketPath = options.socketPath;
+    this.#scheme = options.tls ? 'https' : 'http';
+    this.#state = new SimState(settings, simClock);
+    this.#faults = new FaultSet(seededRandom(settings.seed), () => {
+      this.#listening = this.#listening.then(() => this.#followFaults());
+    });
+    this.#events.setMaxListeners(0);
+    const serverOptions = {
+      keepAliveTimeout: options.keepAliveMs ?? 5000,
+      requestTimeout: 0,
+      maxHeaderSize: 64 * 1024,
+      noDelay: true,
+      shouldUpgradeCallback: (request: IncomingMessage) =>
+        request.headers.upgrade?.toLowerCase() === 'websocket',
+    };
+    const listener = (request: IncomingMessage, response: ServerResponse): void => {
+      this.#accept(request, response);
+    };
+    this.#server = options.tls
+      ? createTlsServer({ ...serverOptions, ...options.tls }, listener)
+      : createServer(serverOptions, listener);
+    this.#server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      this.#tunnels.add(socket);
+      socket.on('close', () => this.#tunnels.delete(socket));
+      openTunnel(this.#state, request, socket, head);
+    });
+    if (options.faults && options.faults.length > 0) this.#faults.set(options.faults);
+  }
+
+  get engines(): readonly WorkerModel[] {
+    return this.#state.engines;
+  }
+
+  get model(): WorkerModel {
+    const [first] = this.#state.engines;
+    if (!first) throw new RangeError('a simulated worker has at least one engine');
+    return first;
+  }
+
+  get seen(): readonly SeenRequest[] {
+    return this.#seen;
+  }
+
+  get faults(): readonly Fault[] {
+    return this.#faults.list;
+  }
+
+  async start(): Promise<void> {
+    await this.#listening;
+    // A worker that refuses from the start still needs its port: it takes it once and gives it back.
+    await this.#listen();
+    await this.#followFaults();
+  }
+
+  async setFaults(faults: readonly unknown[]): Promise<void> {
+    this.#faults.set(faults);
+    await this.#listening;
+  }
+
+  on(listener: (event: SimEvent) => void): () => void {
+    this.#events.on('event', listener);
+    return () => this.#events.off('event', listener);
+  }
+
+  next(type: SimEvent['type'], match: (request: SeenRequest) => boolean = () => true): Promise<SimEvent> {
+    return new Promise((resolve) => {
+      const stop = this.on((event) => {
+        if (event.type !== type || !match(event.request)) return;
+        stop();
+        resolve(event);
+      });
+    });
+  }
+
+  clearSeen(): void {
+    this.#seen = [];
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#listening;
+    for (const engine of this.engines) engine.stop();
+    await this.#close();
+  }
+
+  async #listen(): Promise<void> {
+    const listening = once(this.#server, 'listening');
+    if (this.#socketPath === undefined) this.#server.listen(this.port, this.host);
+    else this.#server.listen(this.#socketPath);
+    await listening;
+    if (this.#socketPath !== undefined) {
+      this.url = `unix://${this.#socketPath}`;
+      return;
+    }
+    // The cast is what Node documents for a server that listens on a port.
+    this.port = (this.#server.address() as AddressInfo).port;
+    const host = this.host.includes(':') ? `[${this.host}]` : this.host;
+    this.url = `${this.#scheme}://${host}:${this.port}`;
+  }
+
+  async #close(): Promise<void> {
+    if (!this.#server.listening) return;
+    const closed = once(this.#server, 'close');
+    this.#server.close();
+    this.#server.closeAllConnections();
+    for (const tunnel of this.#tunnels) tunnel.destroy();
+    await closed;
+  }
+
+  async #followFaults(): Promise<void> {
+    if (this.url === '' || this.#stopped) return;
+    const { refusing } = this.#faults;
+    if (!refusing) {
+      if (!this.#server.listening) await this.#listen();
+      return;
+    }
+    await this.#close();
+    if (refusing.forMs === undefined) return;
+    simClock.after(refusing.forMs, () => {
+      const { list } = this.#faults;
+      if (list.includes(refusing)) this.#faults.set(list.filter((fault) => fault !== refusing));
+    });
+  }
+
+  #accept(request: IncomingMessage, response: ServerResponse): void {
+    const parts: Buffer[] = [];
+    let size = 0;
+    request.on('data', (part: Buffer) => {
+      size += part.length;
+      if (size <= this.#state.settings.maxBodyBytes) parts.push(part);
+    });
+    request.on('end', () => {
+      const body = parts.length === 1 ? (parts[0] ?? Buffer.alloc(0)) : Buffer.concat(parts);
+      this.#serve(request, response, body, size > this.#state.settings.maxBodyBytes);
+    });
+    // A client that leaves is noticed through the response; without a listener the error would end the process.
+    request.on('error', () => undefined);
+  }
+
+  #serve(request: IncomingMessage, response: ServerResponse, body: Buffer, tooLarge: boolean): void {
+    const url = request.url ?? '/';
+    const question = url.indexOf('?');
+    const path = question < 0 ? url : url.slice(0, question);
+    const found = findRoute(request.method ?? 'GET', path);
+    const route = found.kind === 'route' ? found.route : undefined;
+    const seen = this.#remember(request, url, body);
+    let plan: FaultPlan;
+    try {
+      plan = this.#planFaults(request, path, route?.inference ?? false);
+    } catch (error) {
+      response.writeHead(400, { 'content-type': PROBLEM_TYPE }).end(String(error));
+      return;
+    }
+    const reply = new Reply(response, plan, simClock, this.#extraHeaders(request));
+    const exchange = new Exchange(request, response, reply, path, body);
+    if (route?.inference) this.#state.inFlight++;
+    response.on('close', () => {
+      if (route?.inference) this.#state.inFlight--;
+      this.#ended(exchange, seen);
+    });
+    const answer = (): void => {
+      if (response.destroyed || reply.beforeHead()) return;
+      this.#guarded(exchange, () => {
+        if (tooLarge) throw new ApiError(413, 'BadRequestError', 'The request body is too large.');
+        if (found.kind === 'route') exchange.pathId = found.pathId;
+        this.#answer(exchange, found.kind === 'method' ? 'method' : route);
+      });
+    };
+    if (plan.delay) simClock.after(plan.delay.ms, answer);
+    else answer();
+  }
+
+  #answer(exchange: Exchange, route: Route | 'method' | undefined): void {
+    const { settings } = this.#state;
+    if (!isAuthorized(settings.apiKeys, exchange.request, exchange.path)) {
+      exchange.reply.json('{"error":"Unauthorized"}', 401);
+      return;
+    }
+    if (route === 'method') throw new ApiError(405, 'MethodNotAllowedError', 'Method Not Allowed');
+    if (!route || (route.dev && !settings.devMode)) throw notFound('Not Found');
+    route.handler(this.#state, exchange, this);
+  }
+
+  #guarded(exchange: Exchange, action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      const problem =
+        error instanceof ApiError ? error : new ApiError(500, 'InternalServerError', String(error));
+      const json = exchange.path.startsWith('/v1/messages')
+        ? anthropicErrorJson(problem.status, problem.message)
+        : errorJson(problem);
+      exchange.reply.json(json, problem.status);
+    }
+  }
+
+  #planFaults(request: IncomingMessage, path: string, inference: boolean): FaultPlan {
+    const asked = request.headers['x-sim-fault'];
+    if (asked === undefined) return path.startsWith('/sim/') ? NO_FAULTS : this.#faults.plan(path, inference);
+    return planOf(parseFaultHeader(String(asked)));
+  }
+
+  #extraHeaders(request: IncomingMessage): readonly string[] {
+    if (!this.#state.settings.requestIdHeaders) return [];
+    const id = request.headers['x-request-id'];
+    return typeof id === 'string' ? ['x-request-id', id] : [];
+  }
+
+  #remember(request: IncomingMessage, url: string, body: Buffer): SeenRequest {
+    const seen: SeenRequest = {
+      method: request.method ?? '',
+      url,
+      rawHeaders: request.rawHeaders,
+      headers: request.headers,
+      body,
+      outcome: 'open',
+    };
+    const keep = this.#state.settings.keepRequests;
+    if (keep > 0) {
+      this.#seen.push(seen);
+      if (this.#seen.length > keep) this.#seen.shift();
+    }
+    this.#emit('request', seen);
+    return seen;
+  }
+
+  #ended(exchange: Exchange, seen: SeenRequest): void {
+    const { reply, response } = exchange;
+    if (response.writableFinished || (reply.bare && reply.state === 'ended')) seen.outcome = 'finished';
+    else seen.outcome = reply.state === 'cut' ? 'cut' : 'aborted';
+    if (seen.outcome !== 'finished') exchange.onAbort?.();
+    this.#emit(seen.outcome, seen);
+  }
+
+  #emit(type: SimEvent['type'], request: SeenRequest): void {
+    this.counts[type]++;
+    if (this.#events.listenerCount('event') > 0) this.#events.emit('event', { type, request });
+  }
+}

@@ -1,0 +1,43 @@
+import type { Policy, PolicyDeps } from '../../routing/policy.ts';
+import type { FleetView } from './fleet-view.ts';
+import type { ModelSettings } from '../../sim/engine/model-settings.ts';
+
+/** One simulated engine. */
+export interface WorkerPlan {
+  /** Its URL, where that matters: to hash policies, and to tell it from others in a report. */
+  readonly id?: string;
+  readonly settings: ModelSettings;
+  /** ms from the start; 0 or absent = there from the beginning. */
+  readonly joinsAtMs?: number;
+  /** It is gone from then on, and what it was doing fails. */
+  readonly diesAtMs?: number;
+}
+
+/** How routers know what the workers have cached. */
+export type CacheKnowledge =
+  /** Predicted from what they routed, as the server does without engine events. */
+  | { readonly source: 'predicted'; readonly maxBlocksPerWorker: number }
+  /** What the engines really hold, at once and without loss: the bound of what events can tell. */
+  | { readonly source: 'exact' }
+  /** What engine events tell, late and with losses. */
+  | { readonly source: 'events'; readonly delayMs: number; readonly loss: number };
+
+/** Everything a run depends on beside the trace. The same plan, trace and seed give the same result. */
+export interface FleetPlan {
+  readonly workers: readonly WorkerPlan[];
+  readonly policy: (deps: PolicyDeps & FleetView) => Policy;
+  readonly cache: CacheKnowledge;
+  /** Routers that share nothing; requests go to them in turn. */
+  readonly routers: number;
+  /** How often routers read the workers' own load, ms; 0 = never. */
+  readonly pollIntervalMs: number;
+  /** Age of what they read, ms. */
+  readonly pollDelayMs: number;
+  readonly slowStartMs: number;
+  /** Factor on the arrival rate of the trace. */
+  readonly speed: number;
+  readonly seed: number;
+}
+
+/** Attempts per request, as in the server's defaults. */
+export const MAX_ATTEMPTS = 5;

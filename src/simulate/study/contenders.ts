@@ -1,0 +1,57 @@
+import * as z from 'zod';
+import { NO_PLUGINS } from '../../config/schema/plugin-policy-schema.ts';
+import { policySchema } from '../../config/schema/policy-schema.ts';
+import { policySettings } from '../../config/settings/policy-settings.ts';
+import { didYouMean, nearest } from '../../base/suggest.ts';
+import { createPolicy, POLICIES } from '../../routing/policies/index.ts';
+import { BASELINES } from '../baselines/index.ts';
+import { TRIALS } from '../trials/index.ts';
+import type { Contender } from '../fleet/experiment.ts';
+
+const FORMULAS = { ...BASELINES, ...TRIALS };
+const FORMULA_NAMES = Object.keys(FORMULAS) as (keyof typeof FORMULAS)[];
+const BASELINE_NAMES = Object.keys(BASELINES);
+const POLICY_NAMES = Object.keys(POLICIES);
+const EVERY_NAME = [...POLICY_NAMES, ...BASELINE_NAMES];
+
+/** What `--policies` names, in its order, each once; or what is wrong with it. */
+export function parseContenders(names: readonly string[]): readonly Contender[] | string {
+  const wanted = names.flatMap((name) => {
+    if (name === 'baselines') return BASELINE_NAMES;
+    return name === 'all' ? EVERY_NAME : [name];
+  });
+  const contenders: Contender[] = [];
+  for (const name of new Set(wanted)) {
+    const contender = parseContender(name);
+    if (typeof contender === 'string') return contender;
+    contenders.push(contender);
+  }
+  return contenders;
+}
+
+function parseContender(text: string): Contender | string {
+  const [name = '', ...rest] = text.split(':');
+  const parameters = rest.join(':');
+  const formula = FORMULA_NAMES.find((known) => known === name);
+  if (formula !== undefined) {
+    if (parameters !== '') return `${name} is a fixed formula and has no parameters`;
+    return { name: text, policy: (deps) => FORMULAS[formula](deps) };
+  }
+  if (!POLICY_NAMES.includes(name)) return `unknown policy ${name}${didYouMean(nearest(name, EVERY_NAME))}`;
+  const parsed = policySchema.safeParse({ type: name, ...parametersOf(parameters) });
+  if (!parsed.success) return `${text}: ${z.prettifyError(parsed.error).replaceAll('\n', ' ')}`;
+  const settings = policySettings(parsed.data, 5, NO_PLUGINS);
+  return { name: text, policy: (deps) => createPolicy(settings, deps) };
+}
+
+/** `theta=0.5;load_bound=1.25`: numbers where they look like numbers. */
+function parametersOf(text: string): Record<string, string | number> {
+  const pairs = text
+    .split(';')
+    .filter((pair) => pair !== '')
+    .map((pair) => {
+      const [key = '', value = ''] = pair.split(/=(.*)/s);
+      return [key, value !== '' && !Number.isNaN(Number(value)) ? Number(value) : value] as const;
+    });
+  return Object.fromEntries(pairs);
+}

@@ -1,0 +1,66 @@
+import { MODEL_DEFAULTS } from '../../sim/engine/model-settings.ts';
+import type { GeneratorName } from '../traces/generators.ts';
+import type { TraceFormat } from '../traces/read-trace.ts';
+
+/** Everything that `vllm-router simulate` was asked for. */
+export interface SimulateOptions {
+  readonly trace: { readonly path: string; readonly format: TraceFormat | undefined } | undefined;
+  readonly generator: GeneratorName | undefined;
+  readonly requests: number | undefined;
+  readonly ratePerSecond: number;
+  readonly strict: boolean;
+  /** Policies as they were named: `name` or `name:parameter=value;...`. */
+  readonly policies: readonly string[];
+  readonly workers: number;
+  /** Factors on every worker's speed, taken in turn. */
+  readonly workerSpeeds: readonly number[];
+  readonly speeds: readonly number[];
+  readonly seeds: number;
+  readonly ttftMs: number;
+  readonly tpotMs: number;
+  readonly kvTokens: number;
+  readonly prefillRate: number;
+  readonly decodeBaseMs: number;
+  readonly decodePerRequestMs: number;
+  readonly knowledge: 'predicted' | 'exact' | 'events';
+  readonly eventDelayMs: number;
+  readonly eventLoss: number;
+  readonly routers: number;
+  readonly pollIntervalMs: number;
+  readonly pollDelayMs: number;
+  /** `worker@seconds`, the worker counted from 1. */
+  readonly kills: readonly { readonly worker: number; readonly atMs: number }[];
+  /** When further workers join, ms. */
+  readonly joins: readonly number[];
+  readonly json: boolean;
+  readonly html: string | undefined;
+}
+
+export const SIMULATE_DEFAULTS: SimulateOptions = {
+  trace: undefined,
+  generator: undefined,
+  requests: undefined,
+  ratePerSecond: 10,
+  strict: false,
+  policies: ['round_robin', 'power_of_two', 'cache_aware', 'least_work'],
+  workers: 8,
+  workerSpeeds: [1],
+  speeds: [1],
+  seeds: 1,
+  ttftMs: 5000,
+  tpotMs: 100,
+  kvTokens: 524_288,
+  prefillRate: MODEL_DEFAULTS.prefillTokensPerSecond,
+  decodeBaseMs: MODEL_DEFAULTS.decodeBaseMs,
+  decodePerRequestMs: MODEL_DEFAULTS.decodePerRequestMs,
+  knowledge: 'predicted',
+  eventDelayMs: 0,
+  eventLoss: 0,
+  routers: 1,
+  pollIntervalMs: 5000,
+  pollDelayMs: 0,
+  kills: [],
+  joins: [],
+  json: false,
+  html: undefined,
+};
