@@ -1,5 +1,6 @@
 /** Composition root: the one place that makes the parts and joins them. */
-import { systemClock, type Clock, type Timer } from './base/clock.ts';
+import type { Clock, Timer } from './base/clock.ts';
+import { systemClock } from './base/system-clock.ts';
 import { systemRandom, type Random } from './base/random.ts';
 import { Admin } from './admin/admin.ts';
 import type { ReloadOutcome, ReloadRequest } from './admin/reload-report.ts';

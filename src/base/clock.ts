@@ -1,5 +1,3 @@
-import { TimerLines } from './timer-lines.ts';
-
 /** Time is handed in, never read: the same code runs in the server, in tests and in virtual time. */
 export interface Timer {
   cancel(): void;
@@ -15,16 +13,3 @@ export interface Clock {
   /** Calls `callback` once after `delayMs`. Does not keep the process alive. */
   after(delayMs: number, callback: () => void): Timer;
 }
-
-const timers = new TimerLines({
-  now: () => performance.now(),
-  wakeAfter: (delayMs, callback) => {
-    setTimeout(callback, delayMs).unref();
-  },
-});
-
-export const systemClock: Clock = {
-  now: () => performance.now(),
-  wall: () => Date.now(),
-  after: (delayMs, callback) => timers.after(delayMs, callback),
-};

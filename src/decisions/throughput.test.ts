@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { systemClock } from '../base/clock.ts';
+import { systemClock } from '../base/system-clock.ts';
 import type { LoggedDecision } from '../request/record/decision.ts';
 import { DecisionLog } from './decision-log.ts';
 

@@ -1,5 +1,6 @@
 import { pino, type Logger } from 'pino';
-import { systemClock, type Clock } from '../base/clock.ts';
+import type { Clock } from '../base/clock.ts';
+import { systemClock } from '../base/system-clock.ts';
 import { cleanFields, cleanText, type LogFields } from './log-redaction.ts';
 import { dailyFileSink, fanOut, fdSink, type LogSink } from './log-sink.ts';
 import { prettyLine } from './pretty-line.ts';

@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { systemClock, type Clock } from '../base/clock.ts';
+import type { Clock } from '../base/clock.ts';
+import { systemClock } from '../base/system-clock.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { observeProcess } from './process-metrics.ts';

@@ -1,4 +1,4 @@
-import { systemClock } from '../base/clock.ts';
+import { systemClock } from '../base/system-clock.ts';
 import { systemRandom } from '../base/random.ts';
 import type { KnownPlugins, PluginReading } from '../config/schema/plugin-policy-schema.ts';
 import type { PolicyDeps } from '../routing/policy.ts';

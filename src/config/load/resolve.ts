@@ -1,6 +1,7 @@
 import type * as z from 'zod';
 import { readClients } from '../settings/clients-settings.ts';
-import { crossChecks, type CheckProblem } from '../settings/checks.ts';
+import type { CheckProblem } from '../schema/check-problem.ts';
+import { crossChecks } from '../settings/checks.ts';
 import { CONFIG_KEYS, keyNamed, policyNames, type ConfigKey } from '../schema/keys.ts';
 import { problemAt, problemLine, shown, type Entry, type Layer, type Origin, type Problem } from './layer.ts';
 import { DEFAULT_POLICY } from '../schema/policy-schema.ts';

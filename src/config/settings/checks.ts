@@ -2,17 +2,11 @@ import { pluginHookProblems } from './hooks-settings.ts';
 import { modelRuleChecks } from './model-rules-checks.ts';
 import { openListenerNotices } from './open-listener.ts';
 import { pluginPolicyProblems, type KnownPlugins } from '../schema/plugin-policy-schema.ts';
+import type { CheckProblem } from '../schema/check-problem.ts';
 import type { Config } from '../schema/schema.ts';
 import { expandWorkers } from './settings-from-config.ts';
 import { covers, parseUrlPrefix } from '../schema/url-prefixes.ts';
 import { parseWorkerUrl } from '../schema/worker-url.ts';
-
-export interface CheckProblem {
-  readonly path: readonly PropertyKey[];
-  readonly message: string;
-  /** A file could not be read at all: what stands in it may be right. */
-  readonly unreadable?: true;
-}
 
 /** What no key can be blamed for alone. `config` has passed the schema. */
 export function crossChecks(

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import type { CheckProblem } from './checks.ts';
+import type { CheckProblem } from '../schema/check-problem.ts';
 import { digestOf, hashed, isClientKey, sha256Of } from '../schema/client-key.ts';
 import { ms } from './ms.ts';
 import type { Config } from '../schema/schema.ts';

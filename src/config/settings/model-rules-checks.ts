@@ -1,4 +1,4 @@
-import type { CheckProblem } from './checks.ts';
+import type { CheckProblem } from '../schema/check-problem.ts';
 import type { ModelRuleConfig } from '../schema/model-rules-schema.ts';
 
 /** What the schema cannot say: rules against themselves and against each other. */

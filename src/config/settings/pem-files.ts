@@ -2,7 +2,7 @@ import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { createSecureContext } from 'node:tls';
-import type { CheckProblem } from './checks.ts';
+import type { CheckProblem } from '../schema/check-problem.ts';
 import { unreadable } from '../load/file.ts';
 
 /** A certificate, the chain behind it and its key. */

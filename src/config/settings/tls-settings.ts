@@ -1,4 +1,4 @@
-import type { CheckProblem } from './checks.ts';
+import type { CheckProblem } from '../schema/check-problem.ts';
 import { PemFiles } from './pem-files.ts';
 import type { Config } from '../schema/schema.ts';
 import type { ByUrl, ListenerTls, WorkerTls } from './settings.ts';

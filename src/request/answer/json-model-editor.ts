@@ -1,4 +1,4 @@
-import type { ResponseEditor } from './response-edit.ts';
+import type { ResponseEditor } from './response-editor.ts';
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;

@@ -1,13 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import {
-  editedHeaders,
-  editorFor,
-  EventEditor,
-  type AnswerEdit,
-  type ResponseEditor,
-} from './response-edit.ts';
+import { editedHeaders, editorFor, EventEditor, type AnswerEdit } from './response-edit.ts';
+import type { ResponseEditor } from './response-editor.ts';
 import { JsonModelEditor } from './json-model-editor.ts';
 
 fc.configureGlobal({ seed: 7 });

@@ -3,6 +3,7 @@ import { findMembers } from '../../api/json-scan.ts';
 import { headerOf } from '../../http/headers.ts';
 import type { Arrival } from '../arrive/arrival.ts';
 import type { Head } from '../send/attempt.ts';
+import type { ResponseEditor } from './response-editor.ts';
 import { JsonModelEditor } from './json-model-editor.ts';
 import type { Call } from '../understand/read-call.ts';
 import type { Runtime } from '../runtime.ts';
@@ -13,16 +14,6 @@ export interface AnswerEdit {
   readonly model: Buffer | undefined;
   /** Take out the event with the usage, which the client did not ask for. */
   readonly swallowUsage: boolean;
-}
-
-/** Changes a body on its way to the client. What it holds back is bounded. */
-export interface ResponseEditor {
-  /** What may go on now; may be empty. */
-  push(chunk: Buffer): Buffer;
-  /** What was held back, when the body is complete. */
-  end(): Buffer;
-  /** Whether the client has got whole events so far, so that another one could follow. */
-  readonly atEventBoundary: boolean;
 }
 
 /** Undefined for nearly every request. */

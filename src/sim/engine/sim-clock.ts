@@ -1,4 +1,5 @@
-import { systemClock, type Clock } from '../../base/clock.ts';
+import type { Clock } from '../../base/clock.ts';
+import { systemClock } from '../../base/system-clock.ts';
 
 /** Real time, except that "after 0 ms" means the next turn of the event loop, not the next millisecond. */
 export const simClock: Clock = {
