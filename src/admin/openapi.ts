@@ -16,6 +16,7 @@ const errorSchema = z.looseObject({
 
 /** What the router answers by itself beside its worker and admin routes; open to clients. */
 export const LOCAL_ABOUT: Readonly<Record<string, string>> = {
+  '/': 'What this is, and where to look further: text, or HTML for a browser.',
   '/v1/models': 'The models of all workers.',
   '/health': 'Whether every worker is healthy.',
   '/liveness': 'Whether the process runs.',

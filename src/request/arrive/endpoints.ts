@@ -22,6 +22,7 @@ export { normalisePath } from '../../http/normalise-path.ts';
 export type EndpointClass = 'inference' | 'info' | 'operator' | 'local';
 
 export type LocalName =
+  | 'home'
   | 'health'
   | 'liveness'
   | 'readiness'
@@ -59,6 +60,8 @@ export interface EndpointRow extends Endpoint {
   readonly methods: readonly string[];
   /** Exact path, or a template with one `{id}` segment. */
   readonly paths: readonly string[];
+  /** Of a local path: only these methods are the router's, others go to a worker as on an unknown path. */
+  readonly otherMethods?: 'proxied';
 }
 
 function inference(path: string, prompt: PromptReader, more: Partial<EndpointRow> = {}): EndpointRow {
@@ -139,6 +142,7 @@ const ROWS: readonly EndpointRow[] = [
   inference('/inference/v1/generate', generatePrompt, GENERATES),
   form('/v1/audio/transcriptions'),
   form('/v1/audio/translations'),
+  local('/', 'home', { open: true, otherMethods: 'proxied' }),
   local('/v1/models', 'models'),
   local('/health', 'health', { open: true }),
   local('/liveness', 'liveness', { open: true }),
@@ -236,7 +240,7 @@ function matchRow(rows: readonly EndpointRow[], method: string): Match {
   const row = rows.find((candidate) => candidate.methods.length === 0 || candidate.methods.includes(method));
   if (row) return { kind: 'endpoint', endpoint: row };
   const first = rows[0];
-  if (first?.class === 'local')
+  if (first?.class === 'local' && first.otherMethods !== 'proxied')
     return { kind: 'wrong_method', endpoint: first, allow: first.methods.join(', ') };
   return { kind: 'endpoint', endpoint: method === 'GET' || method === 'HEAD' ? UNMATCHED_SAFE : UNMATCHED };
 }

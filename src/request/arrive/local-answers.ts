@@ -7,6 +7,7 @@ import type { Worker } from '../../workers/worker.ts';
 import type { Arrival } from './arrival.ts';
 import type { Caller } from './caller.ts';
 import type { LocalName } from './endpoints.ts';
+import { homePage } from './home-page.ts';
 import { reply, type LocalAnswer } from '../answer/reply.ts';
 import type { Runtime } from '../runtime.ts';
 
@@ -17,13 +18,14 @@ export function answerLocally(rt: Runtime, arrival: Arrival, caller: Caller): fa
 }
 
 async function answer(rt: Runtime, arrival: Arrival, caller: Caller, local: LocalName): Promise<true> {
-  await reply(rt, arrival, await ANSWERS[local](rt, caller));
+  await reply(rt, arrival, await ANSWERS[local](rt, caller, arrival));
   return true;
 }
 
 const ANSWERS: Readonly<
-  Record<LocalName, (rt: Runtime, caller: Caller) => LocalAnswer | Promise<LocalAnswer>>
+  Record<LocalName, (rt: Runtime, caller: Caller, arrival: Arrival) => LocalAnswer | Promise<LocalAnswer>>
 > = {
+  home: (_rt, _caller, { req }) => homePage(req.headers.accept),
   liveness: () => text(200, 'OK'),
   readiness,
   health,
