@@ -81,8 +81,7 @@ export class LoadPoller {
     const { clientOf, clock, ledger } = this.#deps;
     const { timeoutMs } = this.#times;
     const headers = first.spec.apiKey === undefined ? [] : ['authorization', `Bearer ${first.spec.apiKey}`];
-    // What the engine reports was true when it answered; requests sent since then are in the ledger only.
-    const ownBefore = new Map(ranks.map((worker) => [worker, ledger.own(worker.slot)]));
+    for (const { slot } of ranks) ledger.watchOwn(slot);
     const request = { method: 'GET', path: '/metrics', headers, body: undefined, upgrade: undefined };
     const answer = await collect(clientOf(first), request, clock, { timeoutMs, maxBytes: MAX_METRICS_BYTES });
     if (answer.kind !== 'response' || answer.status !== 200) return;
@@ -90,8 +89,7 @@ export class LoadPoller {
     for (const worker of ranks) {
       const reported = reportedFor(byEngine, worker.spec.rank);
       if (reported === undefined || this.#deps.registry.get(worker.id) !== worker) continue;
-      const own = Math.max(ownBefore.get(worker) ?? 0, ledger.own(worker.slot));
-      ledger.setExternal(worker.slot, Math.max(0, reported - own) + ledger.own(worker.slot), clock.now());
+      ledger.setExternal(worker.slot, reported, ledger.mostOwn(worker.slot), clock.now());
     }
   }
 }

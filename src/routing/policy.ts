@@ -66,6 +66,8 @@ export interface Pool {
   readonly mask: Uint8Array;
   /** Number of zeros in `mask`. */
   readonly eligible: number;
+  /** The request was sent to a worker before, and is sent again: a policy that gives turns does not count it twice. */
+  readonly isRetry: boolean;
   /** Load multiplier of member i while it is ramped up: 10 falling to 1 (slow start); 1 otherwise. */
   ramp(index: number): number;
 }

@@ -230,7 +230,7 @@ describe('external load', () => {
     const { clock, ledger, slot } = setUp();
     ledger.setExternalTtl(3000);
     const lease = ledger.acquire(slot, stream(10));
-    ledger.setExternal(slot, 5, clock.now());
+    ledger.setExternal(slot, 5, 1, clock.now());
     assert.equal(ledger.running(slot), 5);
     lease.release();
     assert.equal(ledger.running(slot), 4);
@@ -240,14 +240,37 @@ describe('external load', () => {
     assert.equal(ledger.running(slot), 0);
   });
 
+  it('is reckoned with what was ours when the report was made, not with what is by now', () => {
+    const { clock, ledger, slot } = setUp();
+    const leases = Array.from({ length: 6 }, () => ledger.acquire(slot, stream(10)));
+    const reported = 8;
+    const takenAt = clock.now();
+    for (const lease of leases) lease.release();
+    clock.advance(500);
+    ledger.setExternal(slot, reported, leases.length, takenAt);
+    assert.equal(ledger.running(slot), 2);
+  });
+
+  it('may be told from our own by the most we had while the report was on its way', () => {
+    const { ledger, slot } = setUp();
+    const before = [ledger.acquire(slot, stream(10)), ledger.acquire(slot, stream(10))];
+    ledger.watchOwn(slot);
+    assert.equal(ledger.mostOwn(slot), 2);
+    const brief = ledger.acquire(slot, stream(10));
+    for (const lease of [brief, ...before]) lease.release();
+    assert.equal(ledger.mostOwn(slot), 3);
+    ledger.watchOwn(slot);
+    assert.equal(ledger.mostOwn(slot), 0);
+  });
+
   it('is never negative and never stays with the slot', () => {
     const { clock, ledger, slot } = setUp();
     ledger.acquire(slot, stream(10)).release();
     const lease = ledger.acquire(slot, stream(10));
-    ledger.setExternal(slot, 0, clock.now());
+    ledger.setExternal(slot, 0, 1, clock.now());
     assert.equal(ledger.running(slot), 1);
     lease.release();
-    ledger.setExternal(slot, 7, clock.now());
+    ledger.setExternal(slot, 7, 0, clock.now());
     ledger.free(slot);
     assert.equal(ledger.running(ledger.allocate().slot), 0);
   });

@@ -57,6 +57,7 @@ export class LoadLedger implements LoadView {
   /** Who wants to know when a slot's last lease is back. */
   readonly #idleWatch = new Map<number, Set<() => void>>();
   #own = new Float64Array(0);
+  #mostOwn = new Float64Array(0);
   #kv = new Float64Array(0);
   #external = new Float64Array(0);
   #externalAt = new Float64Array(0);
@@ -109,7 +110,9 @@ export class LoadLedger implements LoadView {
     const lease = new BookedLease(this.#book, slot, this.#generations[slot] ?? 0, ask, now);
     if (lease.stream) lease.ahead = this.#queues.remaining(slot, now);
     this.#queues.push(lease, now);
-    this.#own[slot] = this.own(slot) + 1;
+    const own = this.own(slot) + 1;
+    this.#own[slot] = own;
+    if (own > this.mostOwn(slot)) this.#mostOwn[slot] = own;
     this.#kv[slot] = this.kvTokens(slot) + lease.kv;
     this.#openLeases += 1;
     return lease;
@@ -140,6 +143,16 @@ export class LoadLedger implements LoadView {
     return this.#own[slot] ?? 0;
   }
 
+  /** The most of them at a time since `watchOwn`. */
+  mostOwn(slot: number): number {
+    return this.#mostOwn[slot] ?? 0;
+  }
+
+  /** A report of the engine has been asked for: nobody can tell at which moment until its coming it will be true. */
+  watchOwn(slot: number): void {
+    this.#mostOwn[slot] = this.own(slot);
+  }
+
   prefillTokens(slot: number): number {
     const now = this.#queues.moves(slot) ? this.#clock.now() : 0;
     return Math.ceil(this.#queues.outstanding(slot, now));
@@ -159,12 +172,13 @@ export class LoadLedger implements LoadView {
   }
 
   /**
-   * What the engine itself reports: `reported` requests running or waiting there at `at` (`clock.now()`). What goes
-   * beyond our own is others' load; it is added to `running` until a newer report, or until it is too old.
+   * What the engine itself reports: `reported` requests running or waiting there at `at` (`clock.now()`), `ours` of which
+   * were this router's at that time: a report that is compared with what we have there by now would make others' load of
+   * our own that has ended since. What goes beyond ours is added to `running` until a newer report, or until it is too old.
    */
-  setExternal(slot: number, reported: number, at: number): void {
+  setExternal(slot: number, reported: number, ours: number, at: number): void {
     if (this.#allocated[slot] !== true) return;
-    this.#external[slot] = Math.max(0, whole(reported) - this.own(slot));
+    this.#external[slot] = Math.max(0, whole(reported) - ours);
     this.#externalAt[slot] = at;
   }
 
@@ -205,6 +219,7 @@ export class LoadLedger implements LoadView {
   #reserve(slots: number): void {
     this.#capacity = slots;
     this.#own = resized(this.#own, slots);
+    this.#mostOwn = resized(this.#mostOwn, slots);
     this.#kv = resized(this.#kv, slots);
     this.#external = resized(this.#external, slots);
     this.#externalAt = resized(this.#externalAt, slots);

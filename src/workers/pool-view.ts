@@ -15,6 +15,8 @@ export interface PoolView extends Pool {
 export interface ViewOptions {
   /** Slots this request has been sent to already. */
   readonly tried: ReadonlySet<number>;
+  /** Where `tried` does not tell: it was sent before, and may go anywhere again. */
+  readonly isRetry?: boolean;
   readonly now: number;
   readonly slowStartMs: number;
   /** What the request says about the workers it wants. */
@@ -70,7 +72,14 @@ export function viewPool(pool: PoolMembers, options: ViewOptions): PoolView {
   }
   // Among workers that all ramp nobody is to be spared.
   const ramped = ramping > 0 && ramping < eligible;
-  return new View(pool, mask, eligible, failedOpen, now, ramped ? slowStartMs : 0);
+  return new View(pool, {
+    mask,
+    eligible,
+    failedOpen,
+    now,
+    isRetry: options.isRetry ?? tried.size > 0,
+    slowStartMs: ramped ? slowStartMs : 0,
+  });
 }
 
 /** Whether the worker could be chosen now: healthy, not draining, its circuit closed or on trial. */
@@ -97,6 +106,16 @@ function isRamping(worker: Worker, now: number, slowStartMs: number): boolean {
   return worker.rampStartedAt !== undefined && now - worker.rampStartedAt < slowStartMs;
 }
 
+interface ViewParts {
+  readonly mask: Uint8Array;
+  readonly eligible: number;
+  readonly failedOpen: boolean;
+  readonly isRetry: boolean;
+  readonly now: number;
+  /** 0 = nobody is ramped up. */
+  readonly slowStartMs: number;
+}
+
 class View implements PoolView {
   readonly key: string;
   readonly generation: number;
@@ -104,26 +123,20 @@ class View implements PoolView {
   readonly mask: Uint8Array;
   readonly eligible: number;
   readonly failedOpen: boolean;
+  readonly isRetry: boolean;
   readonly #now: number;
-  /** 0 = nobody is ramped up. */
   readonly #slowStartMs: number;
 
-  constructor(
-    pool: PoolMembers,
-    mask: Uint8Array,
-    eligible: number,
-    failedOpen: boolean,
-    now: number,
-    slowStartMs: number,
-  ) {
+  constructor(pool: PoolMembers, parts: ViewParts) {
     this.key = pool.key;
     this.generation = pool.generation;
     this.members = pool.members;
-    this.mask = mask;
-    this.eligible = eligible;
-    this.failedOpen = failedOpen;
-    this.#now = now;
-    this.#slowStartMs = slowStartMs;
+    this.mask = parts.mask;
+    this.eligible = parts.eligible;
+    this.failedOpen = parts.failedOpen;
+    this.isRetry = parts.isRetry;
+    this.#now = parts.now;
+    this.#slowStartMs = parts.slowStartMs;
   }
 
   ramp(index: number): number {

@@ -39,7 +39,7 @@ export class FakeFleet {
 
   pool(
     slots: number | readonly number[],
-    options: { key?: string; generation?: number; masked?: readonly number[] } = {},
+    options: { key?: string; generation?: number; masked?: readonly number[]; isRetry?: boolean } = {},
   ): Pool {
     const list = typeof slots === 'number' ? Array.from({ length: slots }, (_, slot) => slot) : slots;
     const mask = new Uint8Array(list.length);
@@ -50,6 +50,7 @@ export class FakeFleet {
       members: list.map((slot) => ({ slot, id: workerId(slot) })),
       mask,
       eligible: mask.filter((reason) => reason === 0).length,
+      isRetry: options.isRetry ?? false,
       ramp: (index) => this.at(list[index]!).ramp,
     };
   }

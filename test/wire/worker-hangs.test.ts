@@ -228,3 +228,17 @@ test('a connection that is never made ends after the connect timeout, and anothe
   );
   assert.equal(dead!.breaker.state(clock.now()), 'open');
 });
+
+test('with round_robin, requests try first now this worker and now that, whichever of them hangs', async () => {
+  const { fleet, clock } = await hangingFirst('hang', { firstTokenTimeoutSecs: 20 });
+  await using _fleet = fleet;
+  const [hanging] = fleet.workers;
+  const firstTried: unknown[] = [];
+  for (let request = 0; request < 4; request += 1) {
+    const answer = await advanceUntil(clock, 500, chat(fleet));
+    assert.equal(answer.status, 200);
+    await answer.text();
+    firstTried.push((await fleet.decision()).attempts[0]?.worker === hanging!.url);
+  }
+  assert.deepEqual(firstTried, [true, false, true, false]);
+});

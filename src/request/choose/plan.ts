@@ -47,7 +47,7 @@ export interface NoPlan {
 /** Chooses among the workers not tried yet; when none of those can take the request, among all. */
 export function makePlan(rt: Runtime, call: Call, tried: ReadonlySet<number>): Plan | NoPlan {
   let pool = view(rt, call, tried);
-  if (pool.eligible === 0 && tried.size > 0) pool = view(rt, call, new Set());
+  if (pool.eligible === 0 && tried.size > 0) pool = view(rt, call, new Set(), true);
   if (pool.failedOpen) rt.metrics.cbFailOpenTotal.with().inc();
   const pick = pickWorker(rt, call, pool, false);
   return pick ? seal(rt, call, pool, pick) : { kind: 'none', pool };
@@ -91,9 +91,10 @@ function pickWorker(rt: Runtime, call: Call, pool: PoolView, peek: boolean): Pic
   return { method: 'policy', reason: choice.reason, index: choice.index, choice };
 }
 
-function view(rt: Runtime, call: Call, tried: ReadonlySet<number>): PoolView {
+function view(rt: Runtime, call: Call, tried: ReadonlySet<number>, isRetry = tried.size > 0): PoolView {
   return viewPool(candidatesFor(rt, call.model), {
     tried,
+    isRetry,
     now: rt.clock.now(),
     slowStartMs: rt.settings.slowStartMs,
     // A stored resource is where it is.

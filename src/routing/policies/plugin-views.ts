@@ -25,8 +25,9 @@ export class PluginViews {
       members = Object.freeze(real.members.map(({ slot, id }) => Object.freeze({ slot, id })));
       this.#members.set(real.members, members);
     }
-    const { key, generation, mask, eligible } = real;
-    return { key, generation, members, mask: mask.slice(), eligible, ramp: (index) => real.ramp(index) };
+    const { key, generation, mask, eligible, isRetry } = real;
+    const ramp = (index: number): number => real.ramp(index);
+    return { key, generation, members, mask: mask.slice(), eligible, isRetry, ramp };
   }
 }
 

@@ -7,7 +7,9 @@ const MAX_POOLS = 1024;
 
 /**
  * The next eligible worker in turn. Every pool has its own turn: with one for all, two models asked alternately would
- * each stay on one worker. A worker that is ramped up is passed over with probability 1 - 1/ramp.
+ * each stay on one worker. A retry goes to whoever is next and takes no turn: of two workers, one of which fails, it would
+ * otherwise bring the failing one up for every request. A worker that is ramped up is passed over with probability
+ * 1 - 1/ramp.
  */
 export class RoundRobinPolicy implements Policy {
   readonly name = 'round_robin';
@@ -22,7 +24,7 @@ export class RoundRobinPolicy implements Policy {
 
   choose(ask: unknown, pool: Pool): Choice {
     const choice = this.peek(ask, pool);
-    if (choice.kind === 'chosen') this.#turns.set(pool.key, choice.index + 1);
+    if (choice.kind === 'chosen' && !pool.isRetry) this.#turns.set(pool.key, choice.index + 1);
     return choice;
   }
 

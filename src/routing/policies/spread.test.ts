@@ -50,6 +50,15 @@ describe('round_robin', () => {
     assert.deepEqual(sequence(policy, fleet.pool(3), 3), [2, 0, 1]);
   });
 
+  it('gives a retry no turn of its own', () => {
+    const fleet = new FakeFleet();
+    const policy = new RoundRobinPolicy(fleet);
+    const retry = fleet.pool(2, { masked: [0], isRetry: true });
+    assert.deepEqual(sequence(policy, fleet.pool(2), 1), [0]);
+    assert.deepEqual(sequence(policy, retry, 1), [1]);
+    assert.deepEqual(sequence(policy, fleet.pool(2), 2), [1, 0]);
+  });
+
   it('keeps the turns of pools apart, and survives a smaller membership', () => {
     const fleet = new FakeFleet();
     const policy = new RoundRobinPolicy(fleet);

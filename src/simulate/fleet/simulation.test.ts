@@ -312,4 +312,19 @@ describe('several routers', () => {
     assert.deepEqual(workers({ pollIntervalMs: 100 }), [0, 1]);
     assert.deepEqual(workers({ pollIntervalMs: 100, pollDelayMs: 60 }), [0, 0]);
   });
+
+  it('make nothing of an old report while all load is their own', () => {
+    // Answers of a few steps: what a report counts has mostly ended when it comes.
+    const list = Array.from({ length: 200 }, (_, place) =>
+      asked({ gapMs: place === 0 ? 0 : 8, prefix: place % 7, output: 1 + (place % 5) }),
+    );
+    for (const name of ['cache_aware', 'least_work', 'power_of_two']) {
+      const workers = (polls: Partial<FleetPlan>): number[] => [
+        ...run(list, planOf([{}, {}, {}], { policy: contender(name), ...polls })).outcomes.worker,
+      ];
+      const without = workers({});
+      assert.deepEqual(workers({ pollIntervalMs: 50 }), without, name);
+      assert.deepEqual(workers({ pollIntervalMs: 50, pollDelayMs: 40 }), without, name);
+    }
+  });
 });

@@ -215,11 +215,14 @@ export class Simulation {
     const { pollIntervalMs, pollDelayMs } = this.#plan;
     const takenAt = this.#clock.now();
     const reports = this.#engines.map(({ id, model }) => ({ id, load: model.running + model.waiting }));
+    const ours = this.#routers.map(({ registry, ledger }) =>
+      reports.map(({ id }) => ledger.own(registry.get(id)?.slot ?? -1)),
+    );
     const apply = (): void => {
-      for (const router of this.#routers) {
-        for (const { id, load } of reports) {
-          const worker = router.registry.get(id);
-          if (worker) router.ledger.setExternal(worker.slot, load, takenAt);
+      for (const [router, { registry, ledger }] of this.#routers.entries()) {
+        for (const [engine, { id, load }] of reports.entries()) {
+          const worker = registry.get(id);
+          if (worker) ledger.setExternal(worker.slot, load, ours[router]?.[engine] ?? 0, takenAt);
         }
       }
     };

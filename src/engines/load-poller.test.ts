@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { BREAKER, HEALTH } from '../../test/support/registry-settings.ts';
+import { VirtualClock } from '../base/virtual-clock.ts';
+import { DEFAULT_TRAITS } from '../config/settings/settings.ts';
+import { LoadLedger } from '../workers/ledger.ts';
+import { WorkerRegistry } from '../workers/registry.ts';
+import type { ResponseSink } from './client.ts';
+import { LoadPoller } from './load-poller.ts';
+
+const INTERVAL_MS = 5000;
+
+/** One worker whose `/metrics` are answered by hand. */
+function setUp() {
+  const clock = new VirtualClock();
+  const ledger = new LoadLedger(clock);
+  const registry = new WorkerRegistry({ clock, ledger, breaker: BREAKER, health: HEALTH, slowStartMs: 0 });
+  const baseUrl = 'http://a:8000';
+  const worker = registry.add({
+    baseUrl,
+    id: baseUrl,
+    rank: undefined,
+    apiKey: undefined,
+    traits: DEFAULT_TRAITS,
+  });
+  registry.reportCheck(worker, true);
+  const asked: ResponseSink[] = [];
+  const poller = new LoadPoller({
+    ...{ registry, ledger, clock, intervalMs: INTERVAL_MS, timeoutMs: 1000 },
+    clientOf: () => ({
+      send: (_request, sink) => {
+        asked.push(sink);
+        const ignore = (): void => undefined;
+        return { pause: ignore, resume: ignore, abort: ignore };
+      },
+      close: () => undefined,
+    }),
+  });
+  poller.start();
+  clock.advance(INTERVAL_MS);
+  const answer = (running: number): void => {
+    const sink = asked.shift();
+    assert.ok(sink, 'nobody asked');
+    sink.onHead(200, 'OK', []);
+    sink.onData(Buffer.from(`vllm:num_requests_running{engine="0"} ${running}.0\n`));
+    sink.onEnd([]);
+  };
+  return { ledger, slot: worker.slot, answer };
+}
+
+const ASK = { prefillTokens: 10, kvTokens: 10, stream: true };
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+describe('a report that was under way', () => {
+  it('makes no load of others out of requests of our own that came and went meanwhile', async () => {
+    const { ledger, slot, answer } = setUp();
+    const leases = [1, 2, 3].map(() => ledger.acquire(slot, ASK));
+    for (const lease of leases) lease.release();
+    answer(3);
+    await turn();
+    assert.equal(ledger.running(slot), 0);
+  });
+
+  it('shows what goes beyond them', async () => {
+    const { ledger, slot, answer } = setUp();
+    const lease = ledger.acquire(slot, ASK);
+    answer(5);
+    await turn();
+    assert.equal(ledger.running(slot), 5);
+    lease.release();
+    assert.equal(ledger.running(slot), 4);
+  });
+});
