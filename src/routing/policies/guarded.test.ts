@@ -112,7 +112,12 @@ describe('what a plugin gets to see', () => {
     policy.choose({ ...askFor(), body: 'text' } as ReturnType<typeof askFor>, { ...real, members });
     assert.deepEqual(
       pools.map((object) => Object.keys(object).sort().join()),
-      ['id,slot', 'id,slot', 'eligible,generation,key,mask,members,ramp', 'blocks,hashKey,model,stream'],
+      [
+        'id,slot',
+        'id,slot',
+        'eligible,generation,isRetry,key,mask,members,ramp',
+        'blocks,hashKey,model,stream',
+      ],
     );
     assert.deepEqual(Object.keys(deps[0]?.loads ?? {}).sort(), [
       ...['kvTokens', 'prefillRate', 'prefillTokens', 'running'],
