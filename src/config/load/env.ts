@@ -1,6 +1,7 @@
 import { CONFIG_KEYS, ENV_PREFIX } from '../schema/keys.ts';
 import type { Entry, Origin, Problem, Reading } from './layer.ts';
-import { didYouMean, nearest } from '../../base/suggest.ts';
+import { nearest } from '../../base/suggest.ts';
+import { unknownName } from '../schema/not-offered.ts';
 import { parseText } from './text-value.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -52,7 +53,7 @@ export function readEnv(
     else
       problems.push({
         at: name,
-        message: `unknown setting${didYouMean(nearest(name, [...BY_VARIABLE.keys()]))}`,
+        message: unknownName('setting', name, () => nearest(name, [...BY_VARIABLE.keys()])),
       });
   }
   return { layer, problems, configFile, ignored };

@@ -1,8 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { parseEnv } from 'node:util';
 import { isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, type Node } from 'yaml';
-import type { Environment } from './env.ts';
 import { readObject } from './object-layer.ts';
 import type { Origin, Problem, Reading } from './layer.ts';
 
@@ -28,11 +26,6 @@ export function unreadable(cause: unknown): string {
     EISDIR: 'it is a directory',
   };
   return reasons[code] ?? code;
-}
-
-/** Node's reading of `.env` files. Lines that are no assignment are skipped, as in every reader of this format. */
-export function parseEnvFile(text: string): Environment {
-  return parseEnv(text);
 }
 
 /** Reads a YAML (or JSON) file into entries; everything wrong with it has its line and column. */

@@ -1,6 +1,7 @@
 import { CONFIG_KEYS, type ConfigKey } from '../schema/keys.ts';
 import { placeText, type Entry, type Layer, type Origin, type Problem } from './layer.ts';
-import { didYouMean, nearest } from '../../base/suggest.ts';
+import { nearest } from '../../base/suggest.ts';
+import { unknownName } from '../schema/not-offered.ts';
 import { parseText } from './text-value.ts';
 
 /** Flags that are not settings. */
@@ -96,7 +97,11 @@ class FlagParser {
     }
     const target = FLAGS.get(flag);
     if (target) this.#setting(flag, target, inline);
-    else if (looksLikeFlag(token)) this.#problem(flag, `unknown flag${didYouMean(nearestFlag(flag))}`);
+    else if (looksLikeFlag(token))
+      this.#problem(
+        flag,
+        unknownName('flag', flag, () => nearestFlag(flag)),
+      );
     else this.#problem(JSON.stringify(token), 'unexpected argument: it belongs to no flag');
     // The values of an unknown flag would each be reported as well.
     if (!target) while (this.#nextValue() !== undefined) this.#at++;

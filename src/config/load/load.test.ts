@@ -55,6 +55,13 @@ describe('precedence', () => {
     );
   });
 
+  it('knows no lines of an env file that set nothing', () => {
+    const wrong = load({ flags: WORKER, envFile: 'OTHER=x\nVLLM_ROUTER_INBOUND_API_KEY: k\n' });
+    assert.match(lines(wrong).join('\n'), /^r\.env:2: expected NAME=value/);
+    const marked = load({ flags: WORKER, envFile: '\u{feff}export VLLM_ROUTER_API_KEY="k"\r\n' });
+    assert.equal(good(marked).config.api_key, 'k');
+  });
+
   it('replaces lists and maps as a whole, and sections key by key', () => {
     const { config } = good(
       load({

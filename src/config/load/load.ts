@@ -1,6 +1,7 @@
 import { dirname, resolve } from 'node:path';
 import { readEnv, type Environment } from './env.ts';
-import { parseEnvFile, readText, readYaml } from './file.ts';
+import { readEnvFile, type EnvFile } from './env-file.ts';
+import { readText, readYaml } from './file.ts';
 import { parseFlags } from './flags.ts';
 import type { Layer, Origin, Problem } from './layer.ts';
 import { readOptions, type RouterOptions } from './options.ts';
@@ -58,11 +59,11 @@ export function readSources(
   if (flags.kind !== 'flags') return flags;
   const problems: Problem[] = [...flags.problems];
 
-  let envFile: { path: string; variables: Environment } | undefined;
+  let envFile: EnvFile | undefined;
   if (flags.envFile !== undefined) {
     const text = readText(flags.envFile, input.cwd);
-    if (text.kind === 'ok') envFile = { path: flags.envFile, variables: parseEnvFile(text.text) };
-    else problems.push(text.problem);
+    if (text.kind === 'ok') envFile = readEnvFile(text.text, flags.envFile);
+    problems.push(...(text.kind === 'ok' ? (envFile?.problems ?? []) : [text.problem]));
   }
   const env = readEnv(input.env, envFile);
   problems.push(...env.problems);

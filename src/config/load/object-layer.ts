@@ -2,7 +2,8 @@ import { CONFIG_KEYS, keyNamed, pluginParameterKey, type ConfigKey } from '../sc
 import { problemAt, shown, type Entry, type Origin, type Problem, type Reading } from './layer.ts';
 import { isBuiltInPolicy, PLUGIN_POLICIES } from '../schema/plugin-policy-schema.ts';
 import { respelled } from './respell.ts';
-import { didYouMean, nearest } from '../../base/suggest.ts';
+import { nearest } from '../../base/suggest.ts';
+import { unknownName } from '../schema/not-offered.ts';
 
 /** A mapping of the configuration and what may stand in it. */
 interface Section {
@@ -109,10 +110,10 @@ function namesIn(section: Section): string {
 
 function unknownKey(section: Section, path: readonly string[], source: ObjectSource): Problem {
   const name = path.at(-1) ?? '';
-  const hint = nearest(name, [...section.children.keys()]) ?? elsewhere(name, source);
-  const origin = source.origin(path, 'name');
-  const message = `unknown key${didYouMean(hint)}`;
-  return problemAt(origin, path.join('.'), message);
+  const full = path.join('.');
+  const near = (): string | undefined =>
+    nearest(name, [...section.children.keys()]) ?? elsewhere(name, source);
+  return problemAt(source.origin(path, 'name'), full, unknownName('key', full, near));
 }
 
 /** The full name of a key that stands at another level, or whose flag was written: `prometheus_port`. */

@@ -12,7 +12,7 @@ import { mayHoldSecret } from '../schema/schema-node.ts';
 import { NO_PLUGINS, type KnownPlugins } from '../schema/plugin-policy-schema.ts';
 import { settingsFromConfig } from '../settings/settings-from-config.ts';
 import type { Settings } from '../settings/settings.ts';
-import { didYouMean, nearest } from '../../base/suggest.ts';
+import { unknownValueHint } from '../schema/not-offered.ts';
 import { readTls } from '../settings/tls-settings.ts';
 
 /** The origin of every key, by its dotted name. Keys that stayed unset have the origin `default`. */
@@ -224,7 +224,7 @@ function expectation(
 
 function hintFor(key: ConfigKey, value: unknown): string {
   if (key.kind !== 'choice' || typeof value !== 'string') return '';
-  return didYouMean(nearest(value, key.choices));
+  return unknownValueHint(value, key.choices);
 }
 
 function problemFor(

@@ -2,7 +2,7 @@ import * as z from 'zod';
 import type { HookPlugin, PolicyPlugin } from '../../plugins/plugin.ts';
 import { key, milliseconds } from './field.ts';
 import { DEFAULT_POLICY, policySchema, type PolicyConfig as BuiltInPolicyConfig } from './policy-schema.ts';
-import { didYouMean, nearest } from '../../base/suggest.ts';
+import { unknownValueHint } from './not-offered.ts';
 
 export type { BuiltInPolicyConfig };
 
@@ -121,7 +121,7 @@ export function pluginPolicyProblems(
   if (reading?.kind === 'ok') return [];
   if (reading) return [{ path: reading.path.length > 0 ? reading.path : ['type'], message: reading.message }];
   const names = [...BUILT_IN].map(String).concat(plugins.policyNames);
-  const hint = didYouMean(nearest(policy.type, names));
+  const hint = unknownValueHint(policy.type, names);
   const message = `expected one of ${names.join(', ')}, got ${JSON.stringify(policy.type)}${hint}`;
   return [{ path: ['type'], message }];
 }

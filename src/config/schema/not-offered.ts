@@ -1,0 +1,77 @@
+import { didYouMean, nearest } from '../../base/suggest.ts';
+
+/** Flags that other vLLM routers have, of parts that are not there yet. */
+const FLAGS = [
+  ...['--pd-disaggregation', '--vllm-pd-disaggregation', '--vllm-discovery-address', '--prefill', '--decode'],
+  ...['--prefill-policy', '--decode-policy', '--kv-connector', '--epd-config'],
+  ...['--prefill-data-parallel-size', '--decode-data-parallel-size', '--profile'],
+  ...['--service-discovery', '--service-discovery-port', '--service-discovery-namespace'],
+  ...['--selector', '--prefill-selector', '--decode-selector'],
+  ...['--backend', '--runtime', '--history-backend', '--mini-lb', '--extra-generate-paths'],
+  ...['--enable-trace', '--otlp-traces-endpoint', '--otel-sampling-ratio', '--otel-excluded-paths'],
+  ...['--enable-program-scheduling', '--program-scheduling-config-json'],
+  ...['--wasm-middleware', '--wasm-middleware-sha256', '--wasm-middleware-route'],
+  ...['--kv-tokenizer-path', '--kv-model', '--kv-hash-algo', '--kv-block-size', '--kv-hash-seed'],
+  ...['--kv-events-topic-filter', '--kv-events-port', '--kv-events-endpoint', '--kv-index-max-entries'],
+  ...['--kv-medium-gpu-weight', '--kv-medium-cpu-weight', '--kv-medium-disk-weight'],
+  ...['--lmcache-controller-url', '--lmcache-poll-interval', '--lmcache-cache-weight'],
+  ...['--lmcache-lookup-mode', '--lmcache-controller-timeout-ms'],
+  ...['--model-path', '--tokenizer-path', '--tokenizer-model-map'],
+  ...['--semantic-cache-embeddings-url', '--semantic-cache-embeddings-model', '--semantic-cache-threshold'],
+  ...['--semantic-cache-max-entries', '--semantic-cache-ttl-secs', '--semantic-cache-embedding-timeout-ms'],
+] as const;
+
+/** Keys of their files. */
+const KEYS = [
+  ...['connection_mode', 'discovery', 'model_path', 'tokenizer_path', 'tokenizer_model_map'],
+  ...['history_backend', 'enable_profiling', 'profile_timeout_secs', 'trace_config'],
+  ...['cache', 'semantic_cache', 'semantic_cluster', 'prompt_cache', 'shared_prefix_routing'],
+  ...['prefill_policy', 'decode_policy', 'mode.prefill_urls', 'mode.decode_urls', 'mode.prefill_policy'],
+  ...['mode.decode_policy', 'mode.discovery_address', 'mode.kv_events'],
+] as const;
+
+/** Variables that are neither. */
+const VARIABLES = [
+  ...['VLLM_ROUTER_STAGES', 'VLLM_ROUTER_TOKENIZER', 'VLLM_ROUTER_MODEL', 'VLLM_ROUTER_L0_CACHE'],
+  ...['VLLM_ROUTER_L0_MAX_ENTRIES', 'VLLM_ROUTER_L0_MAX_BYTES', 'VLLM_ROUTER_L0_MAX_ENTRY_BYTES'],
+  'VLLM_ROUTER_SLL_SESSION_EXPIRATION_IN_S',
+] as const;
+
+/** Policies, and values of `mode.type`. */
+const VALUES = [
+  ...['lmcache_aware', 'kv_aware', 'sticky_least_loaded', 'smetric'],
+  ...['prefill_decode', 'vllm_prefill_decode', 'pd_disaggregation', 'openai'],
+] as const;
+
+export const NOT_OFFERED = { flags: FLAGS, keys: KEYS, variables: VARIABLES, values: VALUES } as const;
+
+const TEXT = 'not offered in this version';
+
+/** A flag, a key's full name and a variable of the same setting are the same text here. */
+const plain = (name: string): string =>
+  name
+    .toLowerCase()
+    .replace(/^vllm_router_/, '')
+    .replaceAll(/[-_.]/g, '');
+
+const SETTINGS: ReadonlySet<string> = new Set([...FLAGS, ...KEYS].map(plain));
+const OWN_VARIABLES: ReadonlySet<string> = new Set(VARIABLES);
+const OWN_VALUES: ReadonlySet<string> = new Set(VALUES.map(plain));
+
+/**
+ * What is wrong with a flag, key or variable that there is not: its part is not there yet, or it is a slip of the pen.
+ * @param near The name that was probably meant.
+ */
+export function unknownName(
+  what: 'flag' | 'key' | 'setting',
+  name: string,
+  near: () => string | undefined,
+): string {
+  if (SETTINGS.has(plain(name)) || OWN_VARIABLES.has(name)) return TEXT;
+  return `unknown ${what}${didYouMean(near())}`;
+}
+
+/** The end of a message about a value that is none of `choices`. */
+export function unknownValueHint(value: string, choices: readonly string[]): string {
+  return OWN_VALUES.has(plain(value)) ? `; it is ${TEXT}` : didYouMean(nearest(value, choices));
+}
