@@ -20,11 +20,7 @@ import {
   tlsServerOptions,
   type HandshakeFailure,
 } from './tls-listener.ts';
-
-export interface Tunnel {
-  readonly socket: Duplex;
-  readonly head: Buffer;
-}
+import { Tunnel } from './tunnel.ts';
 
 const IDLE_SWEEP_MS = 20;
 
@@ -99,8 +95,10 @@ export class EdgeServer {
       this.#silent.delete(socket);
       // Upgrades arrive on net or tls sockets; the type says Duplex for the sake of custom servers.
       if (!(socket instanceof Socket)) socket.destroy();
-      else if (!this.#isOver(socket) && this.#mayTunnel(socket))
-        void onRequest(req, responseOn(req, socket), { socket, head });
+      else if (!this.#isOver(socket) && this.#mayTunnel(socket)) {
+        const tunnel = new Tunnel(socket, head);
+        void onRequest(req, responseOn(req, tunnel), tunnel);
+      }
     });
     this.#server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
       if (this.#isOver(socket)) return;
@@ -218,15 +216,18 @@ function serverOptions(settings: ListenSettings, isFree: (socket: Socket) => boo
 }
 
 /** A response object on a socket that Node has handed over, for the case that the handshake is refused. */
-function responseOn(req: IncomingMessage, socket: Socket): ServerResponse {
+function responseOn(req: IncomingMessage, tunnel: Tunnel): ServerResponse {
+  const { socket } = tunnel;
   const res = new ServerResponse(req);
   res.shouldKeepAlive = false;
   res.assignSocket(socket);
   socket.on('error', () => {
     socket.destroy();
   });
+  // On sockets of its own Node does so itself: without it an answer larger than the buffer would never go on.
+  socket.on('drain', () => res.emit('drain'));
   res.on('finish', () => {
-    socket.end();
+    tunnel.refuse();
   });
   return res;
 }

@@ -31,7 +31,8 @@ export function reply(rt: Runtime, arrival: Arrival, answer: LocalAnswer): Promi
     ...corsOf(rt, arrival),
   ];
   addRouterHeaders(rt, arrival, headers, arrival.times.head);
-  if (arrival.tunnel || !arrival.req.complete) {
+  if (arrival.tunnel) headers.push('connection', 'close');
+  else if (!arrival.req.complete) {
     // Bytes of the request are still to come and nobody will read them: the connection cannot be used again.
     headers.push('connection', 'close');
     lingerAfter(res);

@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Duplex } from 'node:stream';
 import { randomAlphanumeric } from '../../base/ids.ts';
 import { headerOf } from '../../http/headers.ts';
 import { normalisePath, originForm, pathOf } from '../../http/normalise-path.ts';
+import type { Tunnel } from '../../http/tunnel.ts';
 import type { Tenant } from '../../limits/tenant.ts';
 import type { Decision, RecordedPrompt } from '../record/decision.ts';
 import { matchEndpoint, type Endpoint, type Match } from './endpoints.ts';
@@ -29,7 +29,7 @@ export interface Arrival {
   tenant: Tenant | undefined;
   readonly client: ClientWatch;
   /** Set for a WebSocket handshake. */
-  readonly tunnel: { readonly socket: Duplex; readonly head: Buffer } | undefined;
+  readonly tunnel: Tunnel | undefined;
   /** Moments along the path, monotonic ms; 0 = not reached. */
   readonly times: {
     bodyRead: number;

@@ -64,6 +64,8 @@ export class Attempt implements ResponseSink {
   #end: 'complete' | Failure | undefined;
   #receiver: BodyReceiver | undefined;
   #timer: Timer | undefined;
+  /** The worker's end of a tunnel. */
+  #upgraded: Duplex | undefined;
 
   /** `refuses` = statuses, beside the retryable ones, that ask for another worker. */
   constructor(
@@ -109,6 +111,7 @@ export class Attempt implements ResponseSink {
     this.#over = true;
     this.#timer?.cancel();
     this.#exchange.abort();
+    this.#upgraded?.destroy();
   }
 
   /** Ends the attempt with a failure of the router's making (deadline). */
@@ -171,6 +174,7 @@ export class Attempt implements ResponseSink {
     this.#over = true;
     this.#timer?.cancel();
     this.headAt = this.#rt.clock.now();
+    this.#upgraded = socket;
     this.#settleFirst({ kind: 'upgraded', head: { status, statusText, headers }, socket });
   }
 

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
 import type { Timer } from '../../base/clock.ts';
+import { RouterError } from '../../base/errors.ts';
 import { endToEnd } from '../../http/headers.ts';
 import type { Arrival } from '../arrive/arrival.ts';
 import type { Head } from './attempt.ts';
@@ -17,6 +18,11 @@ export function relayTunnel(rt: Runtime, arrival: Arrival, head: Head, worker: D
     return Promise.reject(new Error('the worker upgraded a connection that did not ask for it'));
   }
   const client = tunnel.socket;
+  if (client.destroyed) {
+    worker.destroy();
+    return Promise.reject(new RouterError('client_closed', 'the client left in the moment the tunnel stood'));
+  }
+  const early = tunnel.open();
   res.detachSocket(res.socket ?? failNoSocket());
   decision.status = head.status;
   arrival.times.head = rt.clock.now();
@@ -24,7 +30,7 @@ export function relayTunnel(rt: Runtime, arrival: Arrival, head: Head, worker: D
   headers.push('connection', 'upgrade', 'upgrade', 'websocket');
   addRouterHeaders(rt, arrival, headers, arrival.times.head);
   client.write(serializeHead(head.status, headers));
-  if (tunnel.head.length > 0) worker.write(tunnel.head);
+  for (const bytes of early) worker.write(bytes);
   return join(rt, arrival, client, worker);
 }
 
