@@ -1,3 +1,4 @@
+import { ByteCollector } from '../base/byte-collector.ts';
 import type { Clock } from '../base/clock.ts';
 import type { TransportFailure, WorkerClient, WorkerRequest } from './client.ts';
 
@@ -25,8 +26,7 @@ export function collect(
   return new Promise((resolve) => {
     let status = 0;
     let head: readonly string[] = [];
-    let size = 0;
-    const chunks: Buffer[] = [];
+    const body = new ByteCollector();
     const timer = clock.after(limits.timeoutMs, () => {
       exchange.abort();
       resolve({ kind: 'failed', code: 'timeout', message: `no answer within ${limits.timeoutMs} ms` });
@@ -44,16 +44,15 @@ export function collect(
         head = headers;
       },
       onData(chunk) {
-        size += chunk.length;
-        if (size > limits.maxBytes) {
+        if (body.size + chunk.length > limits.maxBytes) {
           exchange.abort();
           settle({ kind: 'failed', code: 'too_large', message: `more than ${limits.maxBytes} bytes` });
         } else {
-          chunks.push(chunk);
+          body.push(chunk);
         }
       },
       onEnd() {
-        settle({ kind: 'response', status, headers: head, body: Buffer.concat(chunks) });
+        settle({ kind: 'response', status, headers: head, body: body.take() });
       },
       onFailure(failure: TransportFailure) {
         settle({ kind: 'failed', code: failure.code, message: failure.message });

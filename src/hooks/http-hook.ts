@@ -1,3 +1,4 @@
+import { ByteCollector } from '../base/byte-collector.ts';
 import type { HttpHookSettings } from '../config/settings/settings.ts';
 import { headerOf, headerValue } from '../http/headers.ts';
 import type { Hook, HookInput, HookVerdict } from './hook.ts';
@@ -88,13 +89,11 @@ function ask(transport: HookTransport, request: HookRequest, limits: AskLimits):
   const { signal, maxBytes, bytes } = limits;
   return new Promise((resolve) => {
     let status = 0;
-    let size = 0;
-    let chunks: Buffer[] = [];
+    const answer = new ByteCollector();
     const stop = (): void => {
       signal.removeEventListener('abort', onAbort);
-      bytes.give(size);
-      size = 0;
-      chunks = [];
+      bytes.give(answer.size);
+      answer.clear();
     };
     const fail = (message: string, blame: 'hook' | 'request' = 'hook'): void => {
       stop();
@@ -116,19 +115,20 @@ function ask(transport: HookTransport, request: HookRequest, limits: AskLimits):
         fail(`it answered with status ${status}`, isAboutRequest(status) ? 'request' : 'hook');
       },
       onData(chunk) {
-        if (size + chunk.length > maxBytes) {
+        if (answer.size + chunk.length > maxBytes) {
           exchange.abort();
           fail(`its answer is larger than ${maxBytes} bytes (max_response_bytes)`, 'request');
         } else if (!bytes.take(chunk.length)) {
           exchange.abort();
           fail('there is no memory left for its answer (max_inflight_body_bytes)', 'request');
         } else {
-          size += chunk.length;
-          chunks.push(chunk);
+          answer.push(chunk);
         }
       },
       onEnd() {
-        const verdict = readVerdict(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks));
+        const { size } = answer;
+        const verdict = readVerdict(answer.take());
+        bytes.give(size);
         stop();
         resolve(verdict);
       },

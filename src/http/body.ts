@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
+import { ByteCollector } from '../base/byte-collector.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import { RouterError } from '../base/errors.ts';
 
@@ -66,8 +67,7 @@ export function readBody(
   clock: Clock,
 ): Promise<HeldBody> {
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let size = 0;
+    const body = new ByteCollector();
     const timer = clock.after(limits.idleTimeoutMs, () => {
       fail(slowBody(limits.idleTimeoutMs));
     });
@@ -80,13 +80,14 @@ export function readBody(
     };
     const fail = (error: RouterError): void => {
       stop();
-      held.give(size);
+      held.give(body.size);
+      body.clear();
       req.pause();
       reject(error);
     };
     const onData = (chunk: Buffer): void => {
       timer.refresh();
-      if (size + chunk.length > limits.maxBytes) fail(tooLarge(limits.maxBytes));
+      if (body.size + chunk.length > limits.maxBytes) fail(tooLarge(limits.maxBytes));
       else if (!held.take(chunk.length))
         fail(
           new RouterError(
@@ -94,14 +95,11 @@ export function readBody(
             'the router holds as many request bytes as it may; try again',
           ),
         );
-      else {
-        size += chunk.length;
-        chunks.push(chunk);
-      }
+      else body.push(chunk);
     };
     const onEnd = (): void => {
       stop();
-      resolve(hold(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, size), held));
+      resolve(hold(body.take(), held));
     };
     const onClose = (): void => {
       fail(new RouterError('client_closed', 'the client left while it was sending the body'));
@@ -136,12 +134,14 @@ export class StreamedBody extends Readable {
   readonly #idle: Timer;
   #size = 0;
   #waiting = false;
+  #looking: NodeJS.Immediate | undefined;
   /** Whether any byte has been handed on: from then on the request cannot be sent again. */
   consumed = false;
   failure: RouterError | undefined;
 
   constructor(req: IncomingMessage, limits: BodyLimits, clock: Clock) {
-    super({ highWaterMark: 64 * 1024 });
+    // One piece ahead: what waits, waits with the request.
+    super({ highWaterMark: 1 });
     this.#req = req;
     this.#limits = limits;
     // Slow only counts while we ask for bytes: a slow worker must not be blamed on the client.
@@ -151,7 +151,7 @@ export class StreamedBody extends Readable {
     });
     // Its sender listens, but while the request waits there is none, and an error that nobody hears ends the process.
     this.on('error', () => undefined);
-    req.on('readable', this.#pump);
+    req.on('readable', this.#onReadable);
     req.on('end', this.#onEnd);
     req.on('close', this.#onClose);
   }
@@ -168,13 +168,22 @@ export class StreamedBody extends Readable {
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     this.#idle.cancel();
-    this.#req.off('readable', this.#pump);
+    clearImmediate(this.#looking);
+    this.#req.off('readable', this.#onReadable);
     this.#req.off('end', this.#onEnd);
     this.#req.off('close', this.#onClose);
     callback(error);
   }
 
-  readonly #pump = (): void => {
+  /** Node tells of every chunk by itself: what was read from the socket at once is passed on at once. */
+  readonly #onReadable = (): void => {
+    this.#looking ??= setImmediate(() => {
+      this.#looking = undefined;
+      this.#pump();
+    });
+  };
+
+  #pump(): void {
     while (this.#waiting) {
       const chunk: unknown = this.#req.read();
       if (!Buffer.isBuffer(chunk)) return;
@@ -187,7 +196,7 @@ export class StreamedBody extends Readable {
       this.#waiting = this.push(chunk);
       this.#idle.refresh();
     }
-  };
+  }
 
   readonly #onEnd = (): void => {
     this.#idle.cancel();

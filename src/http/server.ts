@@ -12,6 +12,7 @@ import { TLSSocket } from 'node:tls';
 import { isDeepStrictEqual } from 'node:util';
 import type { ErrorCode } from '../base/errors.ts';
 import type { ListenerTls, ListenSettings } from '../config/settings/settings.ts';
+import { Incoming } from './incoming.ts';
 import { refusalCodeOf, refuseOn, refuseRequest } from './refusal.ts';
 import {
   Handshakes,
@@ -202,6 +203,7 @@ export class EdgeServer {
 /** `isFree` tells whether nothing on the connection waits for an answer. */
 function serverOptions(settings: ListenSettings, isFree: (socket: Socket) => boolean): ServerOptions {
   return {
+    IncomingMessage: Incoming,
     maxHeaderSize: settings.maxHeaderSize,
     headersTimeout: settings.headerTimeoutMs,
     // The body has its own idle timeout: a total limit would cut honest uploads on slow lines.

@@ -13,12 +13,19 @@ export interface Served {
   readonly port: number;
 }
 
-/** Starts `vllm-router` with these flags on a free port, without metrics; resolves when it listens. */
-export async function serve(t: TestContext, flags: readonly string[]): Promise<Served> {
+/**
+ * Starts `vllm-router` with these flags on a free port, without metrics; resolves when it listens. `nodeFlags` are those
+ * of Node.
+ */
+export async function serve(
+  t: TestContext,
+  flags: readonly string[],
+  nodeFlags: readonly string[] = [],
+): Promise<Served> {
   const program = start(
     t,
     process.execPath,
-    [LAUNCHER, '--port', '0', '--no-metrics', '--log-format', 'json', ...flags],
+    [...nodeFlags, LAUNCHER, '--port', '0', '--no-metrics', '--log-format', 'json', ...flags],
     { cwd: ROOT },
   );
   const [, url = '', port = ''] = await program.printed(/"url":"(https?:\/\/127\.0\.0\.1:(\d+))"/);

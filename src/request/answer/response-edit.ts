@@ -1,3 +1,4 @@
+import { ByteCollector } from '../../base/byte-collector.ts';
 import { splice, type Replacement } from '../../api/json-edit.ts';
 import { findMembers } from '../../api/json-scan.ts';
 import { headerOf } from '../../http/headers.ts';
@@ -57,7 +58,6 @@ export function editorFor(edit: AnswerEdit, head: Head): ResponseEditor | undefi
 
 /** A longer event is passed on untouched: no known API sends a name in one of that size. */
 const LONGEST_EVENT_BYTES = 1024 * 1024;
-const MOST_PIECES = 256;
 const LF = 0x0a;
 const CR = 0x0d;
 const NOTHING = Buffer.alloc(0);
@@ -65,9 +65,8 @@ const NOTHING = Buffer.alloc(0);
 /** Server-sent events, changed one whole event at a time, however their bytes are cut into chunks. */
 export class EventEditor implements ResponseEditor {
   readonly #edit: AnswerEdit;
-  /** The event under way, in pieces. */
-  #pieces: Buffer[] = [];
-  #held = 0;
+  /** The event under way, as far as chunks before have brought it. */
+  readonly #held = new ByteCollector();
   /** Bytes of the line under way, up to 2: an empty line has none or a carriage return. */
   #lineBytes = 0;
   #lastByte = LF;
@@ -90,23 +89,18 @@ export class EventEditor implements ResponseEditor {
       from = end;
     }
     const rest = chunk.subarray(from);
-    if (this.#tooLong || this.#held + rest.length > LONGEST_EVENT_BYTES) {
+    if (!this.#tooLong && this.#held.size + rest.length <= LONGEST_EVENT_BYTES) {
+      this.#held.push(rest);
+    } else {
       this.#tooLong = true;
-      out.push(...this.#pieces, rest);
-      this.#forget();
-    } else if (rest.length > 0) {
-      this.#pieces.push(rest);
-      this.#held += rest.length;
-      // Each piece costs more than its bytes.
-      if (this.#pieces.length === MOST_PIECES) this.#pieces = [Buffer.concat(this.#pieces)];
+      if (this.#held.size > 0) out.push(this.#held.take());
+      out.push(rest);
     }
     return joined(out);
   }
 
   end(): Buffer {
-    const rest = joined(this.#pieces);
-    this.#forget();
-    return editEvent(rest, this.#edit);
+    return editEvent(this.#held.take(), this.#edit);
   }
 
   /** Index behind the empty line that ends the event under way, or -1. */
@@ -134,14 +128,9 @@ export class EventEditor implements ResponseEditor {
       this.#tooLong = false;
       return last;
     }
-    const event = this.#pieces.length === 0 ? last : Buffer.concat([...this.#pieces, last]);
-    this.#forget();
-    return editEvent(event, this.#edit);
-  }
-
-  #forget(): void {
-    this.#pieces = [];
-    this.#held = 0;
+    if (this.#held.size === 0) return editEvent(last, this.#edit);
+    this.#held.push(last);
+    return editEvent(this.#held.take(), this.#edit);
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream';
+import { ByteCollector } from '../../base/byte-collector.ts';
 import type { Timer } from '../../base/clock.ts';
 import type { ErrorCode } from '../../base/errors.ts';
 import type {
@@ -60,7 +61,8 @@ export class Attempt implements ResponseSink {
   #begun = false;
   #over = false;
   #paused = false;
-  #early: Buffer[] = [];
+  /** What of the body came before it was decided who gets it. */
+  #early: ByteCollector | undefined;
   #end: 'complete' | Failure | undefined;
   #receiver: BodyReceiver | undefined;
   #timer: Timer | undefined;
@@ -93,9 +95,9 @@ export class Attempt implements ResponseSink {
   /** Lets the body flow to `receiver`, what has come so far first. */
   relayTo(receiver: BodyReceiver): void {
     this.#receiver = receiver;
-    const early = this.#early;
-    this.#early = [];
-    for (const chunk of early) this.#pass(chunk);
+    const early = this.#early?.take();
+    this.#early = undefined;
+    if (early) this.#pass(early);
     if (this.#end !== undefined) this.#deliverEnd(this.#end);
   }
 
@@ -153,7 +155,7 @@ export class Attempt implements ResponseSink {
     if (!this.#begun) this.#begin();
     else this.#timer?.refresh();
     if (this.#receiver) this.#pass(chunk);
-    else this.#early.push(chunk);
+    else (this.#early ??= new ByteCollector()).push(chunk);
   }
 
   onEnd(): void {

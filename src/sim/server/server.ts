@@ -3,6 +3,7 @@ import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { EventEmitter, once } from 'node:events';
 import type { Duplex } from 'node:stream';
+import { ByteCollector } from '../../base/byte-collector.ts';
 import { seededRandom } from '../../base/random.ts';
 import { isAuthorized } from './api-key.ts';
 import { ApiError, errorJson, notFound } from './api-error.ts';
@@ -203,15 +204,14 @@ class SimServer implements SimWorker {
   }
 
   #accept(request: IncomingMessage, response: ServerResponse): void {
-    const parts: Buffer[] = [];
+    const received = new ByteCollector();
     let size = 0;
     request.on('data', (part: Buffer) => {
       size += part.length;
-      if (size <= this.#state.settings.maxBodyBytes) parts.push(part);
+      if (size <= this.#state.settings.maxBodyBytes) received.push(part);
     });
     request.on('end', () => {
-      const body = parts.length === 1 ? (parts[0] ?? Buffer.alloc(0)) : Buffer.concat(parts);
-      this.#serve(request, response, body, size > this.#state.settings.maxBodyBytes);
+      this.#serve(request, response, received.take(), size > this.#state.settings.maxBodyBytes);
     });
     // A client that leaves is noticed through the response; without a listener the error would end the process.
     request.on('error', () => undefined);
