@@ -30,7 +30,7 @@ export interface RunningRouter {
 /**
  * A router inside another program. Options are those of the command line in camel case.
  *
- *     const router = new Router({ workerUrls: ['http://worker1:8000'], policy: 'cache_aware', logDir: './logs' });
+ *     const router = new Router({ workerUrls: ['http://worker1:8000'], policy: 'least_work', logDir: './logs' });
  *     const { url } = await router.start();
  *     await router.stop();
  */

@@ -68,10 +68,10 @@ describe('the report of a reload', () => {
   });
 
   it('tells the parameters of one policy, but of another policy only its name', () => {
-    const same = policyOf({ to: { policy: { type: 'cache_aware', cacheThreshold: 0.5 } } });
-    assert.match(same, /^cache_threshold 0\.3 -> 0\.5; pinned/);
-    const other = policyOf({ to: { policy: { type: 'least_work', theta: 1 } } });
-    assert.match(other, /^type "cache_aware" -> "least_work"; pinned/);
+    const same = policyOf({ to: { policy: { type: 'least_work', theta: 0.5 } } });
+    assert.match(same, /^theta 0\.3 -> 0\.5; pinned/);
+    const other = policyOf({ to: { policy: { type: 'cache_aware', cacheThreshold: 1 } } });
+    assert.match(other, /^type "least_work" -> "cache_aware"; pinned/);
   });
 
   it('tells a policy that was switched from one that is configured otherwise', () => {
@@ -84,7 +84,7 @@ describe('the report of a reload', () => {
   });
 
   it('adopts the index when only its bounds change', () => {
-    const { changes } = report({ to: { policy: { type: 'cache_aware', maxTreeSize: 1000 } } });
+    const { changes } = report({ to: { policy: { type: 'least_work', maxTreeSize: 1000 } } });
     assert.deepEqual(
       changes.map(({ key, how }) => [key, how]),
       [['policy.max_tree_size', 'adopted']],

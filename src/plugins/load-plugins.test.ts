@@ -242,7 +242,7 @@ describe("a plugin's policy in the configuration", () => {
 
   it('falls back to the default policy unless another is named', async () => {
     const { settings } = await good(folder(files('policy: mine\n')));
-    assert.equal(settings.policy.type === 'plugin' && settings.policy.fallback.type, 'cache_aware');
+    assert.equal(settings.policy.type === 'plugin' && settings.policy.fallback.type, 'least_work');
   });
 
   it('may be one model’s own', async () => {

@@ -28,7 +28,7 @@ test('a chat, with the router’s headers beside it', async () => {
   assert.equal(data.usage?.completion_tokens, 12);
   assert.equal(choice.finish_reason, 'length');
   assert.ok(fleet.workers.some(({ url }) => url === response.headers.get('x-vllm-router-worker')));
-  assert.equal(response.headers.get('x-vllm-router-policy'), 'cache_aware');
+  assert.equal(response.headers.get('x-vllm-router-policy'), 'least_work');
   assert.match(request_id ?? '', /^chatcmpl-/);
   assert.equal((await fleet.decision()).request_id, request_id);
 });

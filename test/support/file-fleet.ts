@@ -63,6 +63,9 @@ export async function startFileFleet(
       if (loaded.kind !== 'ok') throw new Error(loaded.kind);
       return { ...loaded, source: { file: 'router.yaml', files: [file], reread } };
     },
+  }).catch((error: unknown) => {
+    rmSync(folder, { recursive: true, force: true });
+    throw error;
   });
   const admin = adminOf(fleet, adminKey);
   const stop = async (): Promise<void> => {

@@ -56,11 +56,22 @@ const TIME_SCALE = 0.05;
  * anything leaked.
  */
 export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
-  const workers = await Promise.all(
+  const started = await Promise.allSettled(
     (options.workers ?? [{}, {}]).map((worker, index) =>
       startSimWorker({ seed: index, timeScale: TIME_SCALE, ...worker }),
     ),
   );
+  const workers = started.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+  try {
+    for (const result of started) if (result.status === 'rejected') throw result.reason;
+    return await routeTo(workers, options);
+  } catch (error) {
+    await Promise.all(workers.map((worker) => worker.stop()));
+    throw error;
+  }
+}
+
+async function routeTo(workers: readonly SimWorker[], options: FleetOptions): Promise<Fleet> {
   const { log = silentLog, clock, random } = options;
   const own = ownPlugins(options.router ?? {});
   if (own.problems.length > 0) throw new Error(own.problems.join('\n'));
@@ -77,7 +88,11 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   const { port, metricsPort } = await app.start();
   // The first checks come a moment after the start.
   clock?.advance(200);
-  if (options.waitForWorkers !== false) await allHealthy(app);
+  if (options.waitForWorkers !== false)
+    await allHealthy(app).catch(async (error: unknown) => {
+      await app.stop({ immediately: true });
+      throw error;
+    });
   const url = `${settings.listen.tls ? 'https' : 'http'}://127.0.0.1:${port}`;
   const metricsUrl = `http://127.0.0.1:${metricsPort ?? 0}/metrics`;
   let stopped: Promise<void> | undefined;

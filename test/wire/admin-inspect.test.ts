@@ -39,7 +39,7 @@ test('the state adds up', async () => {
   const { body } = await admin('GET', '/admin/stats');
   assert.deepEqual(body.workers, { total: 2, healthy: 2, draining: 0, circuit_open: 0, from_api: 0 });
   assert.deepEqual(body.cache, { backend: 'none', exact_entries: 0, semantic_entries: 0 });
-  assert.deepEqual(body.policies, { default: 'cache_aware', per_model: {} });
+  assert.deepEqual(body.policies, { default: 'least_work', per_model: {} });
   assert.deepEqual(body.requests, { in_flight: 0, queued: 0, body_bytes: 0 });
   assert.deepEqual([body.decisions_logged, body.decisions_held.records, body.jobs.open], [3, 3, 0]);
   assert.ok(body.uptime_secs > 0 && body.decisions_held.bytes > 0);

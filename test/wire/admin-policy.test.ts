@@ -16,11 +16,11 @@ async function policyOf(fleet: Fleet, id: string): Promise<string | undefined> {
 test('new requests get the new policy', async () => {
   await using fleet = await startFleet({ workers: [{}, {}] });
   const admin = adminOf(fleet);
-  assert.equal(await policyOf(fleet, 'a'), 'cache_aware');
+  assert.equal(await policyOf(fleet, 'a'), 'least_work');
   const switched = await admin('PUT', '/admin/policy', { type: 'consistent_hash', virtual_nodes: 20 });
   assert.deepEqual([switched.status, switched.body.changed], [200, true]);
   assert.deepEqual([switched.body.policy.type, switched.body.policy.virtual_nodes], ['consistent_hash', 20]);
-  assert.equal(switched.body.previous.type, 'cache_aware');
+  assert.equal(switched.body.previous.type, 'least_work');
   assert.equal(await policyOf(fleet, 'b'), 'consistent_hash');
   assert.deepEqual((await admin('GET', '/admin/config')).body.policy, switched.body.policy);
   assert.equal((await admin('GET', '/workers')).body.workers[0].policy, 'consistent_hash');
@@ -59,7 +59,7 @@ test('the predicted index lives on where both policies look at it, and goes wher
   const entries = (): number | undefined => runtime.cacheIndex?.entries;
   const index = runtime.cacheIndex;
   assert.ok((entries() ?? 0) > 0);
-  await admin('PUT', '/admin/policy', '"least_work"');
+  await admin('PUT', '/admin/policy', '"cache_aware"');
   assert.equal(runtime.cacheIndex, index);
   await admin('PUT', '/admin/policy', '"random"');
   assert.equal(entries(), undefined);
@@ -87,8 +87,8 @@ test('no request fails while the policy is switched again and again', async () =
       'power_of_two',
       'consistent_hash',
       'rendezvous_hash',
-      'cache_aware',
       'least_work',
+      'cache_aware',
     ])
       assert.equal((await admin('PUT', '/admin/policy', `"${name}"`)).body.changed, true, name);
   }
@@ -114,7 +114,7 @@ test('what is wrong with a policy is said, and changes nothing', async () => {
     const answer = await admin('PUT', '/admin/policy', body);
     assert.deepEqual([answer.status, answer.body.fields?.[0]?.path], [400, path], JSON.stringify(body));
   }
-  assert.equal(fleet.app.runtime.policies.default.name, 'cache_aware');
+  assert.equal(fleet.app.runtime.policies.default.name, 'least_work');
 });
 
 test('a dry run tells the whole choice and leaves nothing behind', async () => {
@@ -152,11 +152,11 @@ test('a dry run sees the real loads and caches, for any policy', async () => {
   const warm = workerOf(await chat(fleet, { messages }));
   const entries = fleet.app.runtime.cacheIndex?.entries;
   const own = (await admin('POST', '/admin/explain', explained({ messages }))).body;
-  assert.deepEqual([own.worker, own.reason, own.cache_source], [warm, 'warmest', 'predicted']);
+  assert.deepEqual([own.worker, own.reason, own.cache_source], [warm, 'least_work', 'predicted']);
   assert.ok(own.predicted_cached_tokens > 400 && own.prompt_tokens >= own.predicted_cached_tokens);
-  const other = (await admin('POST', '/admin/explain', { ...explained({ messages }), policy: 'least_work' }))
+  const other = (await admin('POST', '/admin/explain', { ...explained({ messages }), policy: 'cache_aware' }))
     .body;
-  assert.deepEqual([other.worker, other.policy], [warm, 'least_work']);
+  assert.deepEqual([other.worker, other.policy, other.reason], [warm, 'cache_aware', 'warmest']);
   assert.ok(other.margin > 0);
   const keyed = await admin('POST', '/admin/explain', {
     ...explained(),
@@ -165,7 +165,7 @@ test('a dry run sees the real loads and caches, for any policy', async () => {
   });
   assert.deepEqual([keyed.body.reason, keyed.body.hash_key_source], ['ring_owner', 'header:x-session-id']);
   assert.equal(fleet.app.runtime.cacheIndex?.entries, entries);
-  assert.equal(fleet.app.runtime.policies.default.name, 'cache_aware');
+  assert.equal(fleet.app.runtime.policies.default.name, 'least_work');
 });
 
 test('a dry run says what would be refused and why', async () => {

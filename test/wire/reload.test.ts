@@ -55,7 +55,7 @@ test('nothing has changed: nothing is done', async () => {
 test('a dry run says what would change and changes nothing', async () => {
   await using fleet = await startFileFleet({}, { workers: [{}, {}] });
   const [first = ''] = fleet.urls;
-  fleet.write({ worker_urls: [first, 'http://127.0.0.1:9'], policy: 'least_work', log_dir: './logs' });
+  fleet.write({ worker_urls: [first, 'http://127.0.0.1:9'], policy: 'cache_aware', log_dir: './logs' });
   const before = await stateOf(fleet);
   const dry = await fleet.reload('?dry_run=1');
   assert.deepEqual([dry.status, dry.body.status], [200, 'dry_run']);

@@ -98,14 +98,46 @@ describe('precedence', () => {
   });
 
   it('takes parameters without a policy for those of the default one', () => {
-    const { settings } = good(
-      load({ flags: `${WORKER} --cache-threshold 0.7 --eviction-interval 9 --max-tree-size 5` }),
+    const { settings, notices } = good(
+      load({ flags: `${WORKER} --theta 0.7 --eviction-interval 9 --max-tree-size 5` }),
     );
-    assert.equal(settings.policy.type === 'cache_aware' && settings.policy.cacheThreshold, 0.7);
+    assert.deepEqual([settings.policy, notices], [{ type: 'least_work', theta: 0.7 }, []]);
     assert.deepEqual(
       [settings.cacheIndex.evictionIntervalMs, settings.cacheIndex.maxCharsPerWorker],
       [9000, 5],
     );
+  });
+});
+
+describe('parameters without a policy', () => {
+  it('name the one that has them where the default has not, with a notice', () => {
+    const flags = `${WORKER} --cache-threshold 0.7 --max-tree-size 5`;
+    const { settings, origins, notices } = good(load({ flags }));
+    assert.equal(settings.policy.type === 'cache_aware' && settings.policy.cacheThreshold, 0.7);
+    assert.deepEqual(origins.get('policy.type'), { kind: 'flag', flag: '--cache-threshold' });
+    assert.deepEqual(notices, [
+      'policy: cache_aware, since only that one has cache_threshold; name it to be clear',
+    ]);
+    const file = good(load({ flags: WORKER, yaml: 'policy: {virtual_nodes: 7}\n' }));
+    assert.equal(file.settings.policy.type, 'consistent_hash');
+  });
+
+  it('are problems where several policies have them, or none has all', () => {
+    assert.deepEqual(lines(load({ flags: `${WORKER} --load-bound 2` })), [
+      '--load-bound: no policy is named, and the default, least_work, has no such parameter (consistent_hash and rendezvous_hash have it)',
+    ]);
+    const both = load({ flags: `${WORKER} --theta 1`, yaml: 'policy: {cache_threshold: 0.5}\n' });
+    assert.deepEqual(lines(both), [
+      'r.yaml:1:27: policy.cache_threshold: no policy is named, and the default, least_work, has no such parameter (cache_aware has it)',
+    ]);
+  });
+
+  it('go with the policy that a higher source names, where it has them', () => {
+    const yaml = 'policy: {cache_threshold: 0.9, max_tree_size: 5}\n';
+    const warm = good(load({ flags: `${WORKER} --policy cache_aware`, yaml })).config.policy;
+    assert.deepEqual([warm.type, 'cache_threshold' in warm && warm.cache_threshold], ['cache_aware', 0.9]);
+    const work = good(load({ flags: `${WORKER} --policy least_work`, yaml })).settings;
+    assert.deepEqual([work.policy.type, work.cacheIndex.maxCharsPerWorker], ['least_work', 5]);
   });
 });
 
@@ -259,12 +291,7 @@ describe('the settings', () => {
       requestMs: 1_800_000,
       tunnelIdleMs: 3_600_000,
     });
-    assert.deepEqual(settings.policy, {
-      type: 'cache_aware',
-      cacheThreshold: 0.3,
-      balanceAbsThreshold: 64,
-      balanceRelThreshold: 1.5,
-    });
+    assert.deepEqual(settings.policy, { type: 'least_work', theta: 0.3 });
     assert.deepEqual(
       [settings.workerStartupTimeoutMs, settings.workerStartupCheckIntervalMs, settings.slowStartMs],
       [600_000, 30_000, 30_000],

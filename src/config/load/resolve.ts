@@ -2,10 +2,11 @@ import type * as z from 'zod';
 import { readClients } from '../settings/clients-settings.ts';
 import type { CheckProblem } from '../schema/check-problem.ts';
 import { crossChecks } from '../settings/checks.ts';
-import { CONFIG_KEYS, keyNamed, policyNames, type ConfigKey } from '../schema/keys.ts';
+import { CONFIG_KEYS, keyNamed, type ConfigKey } from '../schema/keys.ts';
 import { problemAt, problemLine, shown, type Entry, type Layer, type Origin, type Problem } from './layer.ts';
 import { DEFAULT_POLICY } from '../schema/policy-schema.ts';
 import { innerIssue } from './inner-issue.ts';
+import { mergeLayers } from './merge-layers.ts';
 import { dereferenced, type Surroundings } from './references.ts';
 import { configSchema, type Config } from '../schema/schema.ts';
 import { mayHoldSecret } from '../schema/schema-node.ts';
@@ -55,9 +56,9 @@ export function resolveLayers(
 ): Resolved {
   const problems: Problem[] = [];
   const { surroundings = PROGRAM } = options;
-  const written = mergeLayers(layers, problems);
-  if (problems.length > 0) return { kind: 'error', problems };
-  const { merged, missing, files } = withoutReferences(written, surroundings);
+  const written = mergeLayers(layers);
+  if (written.problems.length > 0) return { kind: 'error', problems: written.problems };
+  const { merged, missing, files } = withoutReferences(written.entries, surroundings);
   if (!surroundings.lenient) problems.push(...missing);
   const parsed = configSchema.safeParse(nested(merged));
   if (!parsed.success) {
@@ -81,7 +82,7 @@ export function resolveLayers(
   for (const key of CONFIG_KEYS) origins.set(key.name, { kind: 'default' });
   for (const [name, entry] of merged) origins.set(name, entry.origin());
   const unresolved = missing.map((problem) => problemLine(problem));
-  const notices = [...options.notices, ...unresolved, ...compiled.notices];
+  const notices = [...options.notices, ...written.notices, ...unresolved, ...compiled.notices];
   const secretFiles = [...files, ...compiled.files];
   return { kind: 'ok', config, settings: compiled.settings, origins, notices, secretFiles, compile };
 }
@@ -135,36 +136,9 @@ function partition<T>(items: readonly T[], test: (item: T) => unknown): [T[], T[
   return [items.filter((item) => test(item)), items.filter((item) => !test(item))];
 }
 
-/**
- * Values of higher sources replace those of lower ones, lists and maps as a whole. A source that names another
- * policy than the sources below it drops their parameters; a parameter that the policy does not have is a problem.
- */
-function mergeLayers(layers: readonly Layer[], problems: Problem[]): Map<string, Entry> {
-  const merged = new Map<string, Entry>();
-  let policy: unknown = DEFAULT_POLICY;
-  for (const layer of layers) {
-    const named = layer.get('policy.type')?.value;
-    if (named !== undefined && named !== policy) {
-      policy = named;
-      for (const [name, entry] of merged) if (entry.key.policies) merged.delete(name);
-    }
-    for (const [name, entry] of layer) {
-      merged.set(name, entry);
-      const owners = entry.key.policies;
-      if (!owners || owners.some((owner) => owner === policy)) continue;
-      // A misspelt policy is reported by itself; its parameters cannot be judged.
-      if (typeof policy !== 'string' || !policyNames().includes(policy)) continue;
-      const message = `the policy ${policy} has no such parameter (${owners.join(' and ')} ${owners.length > 1 ? 'have' : 'has'} it)`;
-      problems.push(problemAt(entry.origin(), name, message));
-    }
-  }
-  return merged;
-}
-
 function nested(entries: ReadonlyMap<string, Entry>): Record<string, unknown> {
   const root: Record<string, unknown> = {};
   for (const { key, value } of entries.values()) place(root, key.path, value);
-  // Parameters without a name are those of the default policy.
   const policy = root['policy'];
   if (isRecord(policy)) policy['type'] ??= DEFAULT_POLICY;
   return root;

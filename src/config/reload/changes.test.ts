@@ -20,7 +20,7 @@ describe('what a reload does with a key', () => {
 
 describe('configChanges', () => {
   it('finds nothing where nothing differs, however it was written', () => {
-    assert.deepEqual(configChanges(configOf({}), configOf({ policy: 'cache_aware' })), []);
+    assert.deepEqual(configChanges(configOf({}), configOf({ policy: 'least_work' })), []);
   });
 
   it('names the key, the values and what becomes of the state', () => {

@@ -90,5 +90,5 @@ export type PolicyConfig = z.output<typeof policySchema>;
 export type PolicyInput = z.input<typeof policySchema>;
 export type PolicyName = PolicyConfig['type'];
 
-export const DEFAULT_POLICY: PolicyName = 'cache_aware';
+export const DEFAULT_POLICY: PolicyName = 'least_work';
 export const POLICY_ABOUT = 'How a worker is chosen.';
