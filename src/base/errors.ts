@@ -44,7 +44,8 @@ export const ERRORS = {
     source: 'client',
     retryable: false,
     type: 'invalid_request_error',
-    meaning: 'The request is not valid HTTP, or a field the router must read has the wrong type.',
+    meaning:
+      'The request is not valid HTTP (framing, target, `Host`), or a field the router must read has the wrong type.',
   },
   route_not_found: {
     status: 404,
@@ -59,7 +60,7 @@ export const ERRORS = {
     source: 'client',
     retryable: false,
     type: 'invalid_request_error',
-    meaning: 'The router answers this path itself, but not with this method.',
+    meaning: 'The router answers this path itself, but not with this method; `TRACE` is offered on no path.',
   },
   model_not_found: {
     status: 404,

@@ -13,7 +13,8 @@ import { isDeepStrictEqual } from 'node:util';
 import type { ErrorCode } from '../base/errors.ts';
 import type { ListenerTls, ListenSettings } from '../config/settings/settings.ts';
 import { Incoming } from './incoming.ts';
-import { refusalCodeOf, refuseOn, refuseRequest } from './refusal.ts';
+import { malformation } from './malformation.ts';
+import { refusalCodeOf, refuseOn, refuseRequest, type RefusalCode } from './refusal.ts';
 import {
   Handshakes,
   objectionTo,
@@ -35,6 +36,11 @@ export interface EdgeEvents {
   readonly onHandshakeFailure: (failure: HandshakeFailure) => void;
   /** Told which certificate new connections get: at the start, and when it changes. */
   readonly onCertificate: (tls: ListenerTls) => void;
+}
+
+interface Objection {
+  readonly code: RefusalCode;
+  readonly message: string;
 }
 
 /** The listener: HTTP/1.1 limits and errors, WebSocket handshakes, graceful stop. Knows nothing of routing. */
@@ -77,15 +83,14 @@ export class EdgeServer {
       this.#silent.delete(req.socket);
       if (this.#isOver(req.socket)) return;
       this.#latest.set(req.socket, res);
-      const objection = this.#objectionTo(req.socket);
-      if (objection === undefined && isSoundlyFramed(req)) {
+      const objection = this.#objectionTo(req);
+      if (!objection) {
         void onRequest(req, res);
         return;
       }
       this.#refused.add(req.socket);
-      const code = objection === undefined ? 'invalid_request' : 'client_certificate_refused';
-      onRefused(code);
-      refuseRequest(res, code, objection);
+      onRefused(objection.code);
+      refuseRequest(res, objection.code, objection.message);
     };
     this.#server.on('request', accept);
     this.#server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => {
@@ -96,7 +101,7 @@ export class EdgeServer {
       this.#silent.delete(socket);
       // Upgrades arrive on net or tls sockets; the type says Duplex for the sake of custom servers.
       if (!(socket instanceof Socket)) socket.destroy();
-      else if (!this.#isOver(socket) && this.#mayTunnel(socket)) {
+      else if (!this.#isOver(socket) && this.#mayTunnel(req, socket)) {
         const tunnel = new Tunnel(socket, head);
         void onRequest(req, responseOn(req, tunnel), tunnel);
       }
@@ -127,23 +132,27 @@ export class EdgeServer {
     this.#events.onCertificate(tls);
   }
 
-  /** Why somebody may not call; undefined where nothing is asked for, or what was asked for is there. */
-  #objectionTo(socket: Socket): string | undefined {
+  /** Why a request gets no further than here; undefined where it does. */
+  #objectionTo(req: IncomingMessage): Objection | undefined {
     const { tls } = this.#settings;
-    return tls && socket instanceof TLSSocket ? objectionTo(socket, tls.clientCerts) : undefined;
+    const { socket } = req;
+    const unknown = tls && socket instanceof TLSSocket ? objectionTo(socket, tls.clientCerts) : undefined;
+    if (unknown !== undefined) return { code: 'client_certificate_refused', message: unknown };
+    const wrong = malformation(req);
+    return wrong === undefined ? undefined : { code: 'invalid_request', message: wrong };
   }
 
   /** Takes the socket over from Node, or refuses it. */
-  #mayTunnel(socket: Socket): boolean {
-    const objection = this.#objectionTo(socket);
-    if (objection === undefined) {
+  #mayTunnel(req: IncomingMessage, socket: Socket): boolean {
+    const objection = this.#objectionTo(req);
+    if (!objection) {
       this.#tunnels.add(socket);
       socket.once('close', () => this.#tunnels.delete(socket));
       return true;
     }
     this.#refused.add(socket);
-    this.#events.onRefused('client_certificate_refused');
-    refuseOn(socket, 'client_certificate_refused', objection);
+    this.#events.onRefused(objection.code);
+    refuseOn(socket, objection.code, objection.message);
     return false;
   }
 
@@ -204,6 +213,8 @@ export class EdgeServer {
 function serverOptions(settings: ListenSettings, isFree: (socket: Socket) => boolean): ServerOptions {
   return {
     IncomingMessage: Incoming,
+    // Looked at with the rest of the head, so that its refusal is like the others.
+    requireHostHeader: false,
     maxHeaderSize: settings.maxHeaderSize,
     headersTimeout: settings.headerTimeoutMs,
     // The body has its own idle timeout: a total limit would cut honest uploads on slow lines.
@@ -248,15 +259,6 @@ function continueWhenRead(req: IncomingMessage, res: ServerResponse): void {
 function isHandshake({ method, headers }: IncomingMessage): boolean {
   if (method !== 'GET' || headers['transfer-encoding'] !== undefined) return false;
   return Number(headers['content-length'] ?? 0) === 0 && headers.upgrade?.toLowerCase() === 'websocket';
-}
-
-/**
- * Whether every hop sees the same end of the body. Node has refused conflicting and repeated lengths; codings other
- * than chunked would be lost on the way, and HTTP/1.0 knows none (RFC 9112 6.1).
- */
-function isSoundlyFramed({ headers, httpVersion }: IncomingMessage): boolean {
-  const coding = headers['transfer-encoding'];
-  return coding === undefined || (coding.toLowerCase() === 'chunked' && httpVersion !== '1.0');
 }
 
 /** Bytes that are not HTTP must not be answered in the middle, or in the place, of another answer. */

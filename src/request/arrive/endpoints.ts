@@ -218,8 +218,18 @@ export const LOCAL_PATHS: readonly string[] = ROWS.filter((row) => row.local !==
   (row) => row.paths,
 );
 
+/** Everything that a worker may be asked with. */
+const METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS';
+
 /** `path` is the normalised path: see `normalisePath`. */
 export function matchEndpoint(method: string, path: string): Match {
+  const match = matchPath(method, path);
+  // An echo of the request would show what was added to it on the way, the worker's key among it (RFC 9110 9.3.8).
+  if (method !== 'TRACE' || match.kind === 'wrong_method') return match;
+  return { kind: 'wrong_method', endpoint: match.endpoint, allow: METHODS };
+}
+
+function matchPath(method: string, path: string): Match {
   const rows = exact.get(path);
   if (rows) return matchRow(rows, method);
   for (const { prefix, suffix, row } of templates) {

@@ -9,7 +9,10 @@ import type { Runtime } from '../runtime.ts';
 export function guardRoute(rt: Runtime, arrival: Arrival): void {
   const { match, method, endpoint } = arrival;
   if (match.kind === 'wrong_method')
-    throw new RouterError('method_not_allowed', `${method} is not offered on ${endpoint.route}`);
+    throw new RouterError(
+      'method_not_allowed',
+      `${method} is not offered on ${method === 'TRACE' ? 'any path' : endpoint.route}`,
+    );
   if (match.kind === 'outside') throw new RouterError('invalid_request', 'the path leads out of its root');
   if (match.kind === 'reserved') throw new RouterError('route_not_found', 'no such route');
   if (endpoint.class !== 'operator' || rt.settings.proxyOperatorRoutes) return;
