@@ -29,7 +29,7 @@ test('a chat, with the router’s headers beside it', async () => {
   assert.equal(choice.finish_reason, 'length');
   assert.ok(fleet.workers.some(({ url }) => url === response.headers.get('x-vllm-router-worker')));
   assert.equal(response.headers.get('x-vllm-router-policy'), 'least_work');
-  assert.match(request_id ?? '', /^chatcmpl-/);
+  assert.match(request_id ?? '', /^req-/);
   assert.equal((await fleet.decision()).request_id, request_id);
 });
 

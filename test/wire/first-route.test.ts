@@ -21,7 +21,7 @@ test('a chat goes to a worker and the headers say which and why', async () => {
   assert.equal(response.headers.get('x-vllm-router-method'), 'policy');
   assert.equal(response.headers.get('x-vllm-router-policy'), 'least_work');
   assert.equal(response.headers.get('x-vllm-router-model'), 'sim-model');
-  assert.match(response.headers.get('x-request-id') ?? '', /^chatcmpl-[A-Za-z0-9]{24}$/);
+  assert.match(response.headers.get('x-request-id') ?? '', /^req-[A-Za-z0-9]{24}$/);
   assert.match(response.headers.get('server-timing') ?? '', /^router;dur=[\d.]+, worker;dur=[\d.]+$/);
   await response.json();
   const decision = await fleet.decision();

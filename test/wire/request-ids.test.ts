@@ -1,7 +1,7 @@
 /** One id for a request, in the client's answer, at the worker and in the record. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Fleet } from '../support/fleet.ts';
+import { startFleet, type Fleet } from '../support/fleet.ts';
 import { ask, headerValue } from '../support/raw-client.ts';
 import { startRouter, startScriptedWorker, valuesOf } from '../support/scripted-worker.ts';
 
@@ -13,24 +13,34 @@ async function idOf(fleet: Fleet, path: string, headers = ''): Promise<string | 
   return headerValue(response.headers, 'x-request-id');
 }
 
-for (const [path, pattern] of [
-  ['/v1/chat/completions', /^chatcmpl-[A-Za-z0-9]{24}$/],
-  ['/v1/completions', /^cmpl-[A-Za-z0-9]{24}$/],
-  ['/generate', /^gnt-[A-Za-z0-9]{24}$/],
-  ['/inference/v1/generate', /^gnt-[A-Za-z0-9]{24}$/],
-  ['/v1/embeddings', /^req-[A-Za-z0-9]{24}$/],
-  ['/unknown', /^req-[A-Za-z0-9]{24}$/],
-] as const) {
+// Engines put `chatcmpl-`, `resp_`, `embd-`, ... before it.
+const OURS = /^req-[A-Za-z0-9]{24}$/;
+for (const path of [
+  ...['/v1/chat/completions', '/v1/completions', '/v1/responses', '/v1/embeddings', '/v1/messages'],
+  ...['/generate', '/inference/v1/generate', '/v1/rerank', '/unknown'],
+]) {
   test(`made for ${path}, and sent to the worker`, async () => {
     await using worker = await startScriptedWorker();
     await using fleet = await startRouter([worker]);
     const id = await idOf(fleet, path);
-    assert.match(id ?? '', pattern);
+    assert.match(id ?? '', OURS);
     assert.deepEqual(valuesOf(worker.last.rawHeaders, 'x-request-id'), [id]);
     assert.equal((await fleet.decision()).request_id, id);
     assert.notEqual(await idOf(fleet, path), id);
   });
 }
+
+test('made for a chat: the engine’s own prefix stands before it once', async () => {
+  await using fleet = await startFleet();
+  const answer = await fetch(`${fleet.url}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ messages: [{ role: 'user', content: 'a' }], max_tokens: 1 }),
+  });
+  const { id } = (await answer.json()) as { id: string };
+  assert.equal(id, `chatcmpl-${answer.headers.get('x-request-id') ?? ''}`);
+  assert.match(id, /^chatcmpl-req-[A-Za-z0-9]{24}$/);
+});
 
 test('taken from the first configured header that is there, in the order of the configuration', async () => {
   await using worker = await startScriptedWorker();

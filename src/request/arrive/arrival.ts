@@ -59,7 +59,8 @@ export function identify(
   const path = normalisePath(pathOf(target));
   const match = matchEndpoint(method, path);
   const given = clientRequestId(rt.settings.requestIdHeaders, req.rawHeaders);
-  const requestId = given ?? `${idPrefix(path)}${randomAlphanumeric(24)}`;
+  // Without `chatcmpl-` and the like: engines put those before it, and would say `chatcmpl-chatcmpl-...`.
+  const requestId = given ?? `req-${randomAlphanumeric(24)}`;
   return {
     req,
     res,
@@ -138,12 +139,4 @@ function clientRequestId(names: readonly string[], headers: readonly string[]): 
     if (value) return value;
   }
   return undefined;
-}
-
-/** Prefixes of vLLM's own ids, so that generated ones look familiar. */
-function idPrefix(path: string): string {
-  if (path.includes('/chat/completions')) return 'chatcmpl-';
-  if (path.includes('/completions')) return 'cmpl-';
-  if (path.includes('/generate')) return 'gnt-';
-  return 'req-';
 }
