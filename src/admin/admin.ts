@@ -1,3 +1,4 @@
+import { noticesOfUnused } from '../config/schema/worker-entry.ts';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { AdminPaths, urlInPath } from './admin-paths.ts';
 import type { AdminServer } from './admin-server.ts';
@@ -21,7 +22,7 @@ export class Admin {
     const { settings, clock, log, registry, ledger } = deps;
     this.registrar = new Registrar({
       ...{ registry, ledger, clock, log, inspect: deps.inspect, onInspected: deps.onInspected },
-      noticesOf: (worker) => deps.policies.noticesOf(worker),
+      noticesOf: (worker) => [...deps.policies.noticesOf(worker), ...noticesOfUnused(worker.traits)],
       defaults: settings.workerDefaults,
       startupTimeoutMs: settings.workerStartupTimeoutMs,
       startupCheckIntervalMs: settings.workerStartupCheckIntervalMs,

@@ -1,5 +1,10 @@
 import * as z from 'zod';
-import { registrationOf, workerEntry, type Registration } from '../config/schema/worker-entry.ts';
+import {
+  noticesOfUnused,
+  registrationOf,
+  workerEntry,
+  type Registration,
+} from '../config/schema/worker-entry.ts';
 import { workerId } from '../config/schema/worker-url.ts';
 import { collect } from '../engines/collect.ts';
 import { probeHeaders } from '../engines/http/probe.ts';
@@ -112,8 +117,11 @@ function present(context: AdminContext, workers: readonly Worker[]): Answer {
 }
 
 /** What was accepted and yet is less than one may think. */
-function noticesOf(context: AdminContext, { labels }: Registration): string[] {
-  const notices = [...context.policies.noticesOfLabels(labels)];
+function noticesOf(context: AdminContext, registration: Registration): string[] {
+  const notices = [
+    ...context.policies.noticesOfLabels(registration.labels),
+    ...noticesOfUnused(registration),
+  ];
   const failure = context.stateFile?.failure;
   if (failure !== undefined)
     notices.push(`the state file could not be written and is tried again: ${failure}`);

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import type { Registration } from '../config/schema/worker-entry.ts';
+import { noticesOfUnused, type Registration } from '../config/schema/worker-entry.ts';
 import { workerId } from '../config/schema/worker-url.ts';
 import { isOpen } from '../workers/jobs.ts';
 import type { Worker } from '../workers/worker.ts';
@@ -21,6 +21,17 @@ export const jobView = z.strictObject({
   ended_at: z.iso.datetime().nullable(),
 });
 
+const asGiven = z
+  .string()
+  .optional()
+  .meta({ description: 'As registered; without effect on an HTTP worker' });
+const unusedFields = {
+  tokenizer_path: asGiven,
+  reasoning_parser: asGiven,
+  tool_parser: asGiven,
+  chat_template: asGiven,
+};
+
 /** A worker, as it is shown: the reference routers' fields first, then ours. */
 export const workerView = z.strictObject({
   id: z.string().meta({ description: 'The URL, with @rank for a data-parallel rank' }),
@@ -36,8 +47,11 @@ export const workerView = z.strictObject({
   rank: z.int().nullable(),
   source: z.enum(['config', 'api']),
   labels: z.record(z.string(), z.string()),
+  ...unusedFields,
   policy: z.string().meta({ description: 'Of its models; the default one where they have several' }),
-  notices: z.array(z.string()).meta({ description: 'What is wrong with its labels' }),
+  notices: z
+    .array(z.string())
+    .meta({ description: 'Which of its labels and fields are wrong or without effect' }),
   models: z.array(z.string()),
   version: z.string().nullable(),
   draining: z.boolean(),
@@ -74,7 +88,7 @@ export const pendingView = workerView
     connection_mode: true,
     labels: true,
   })
-  .extend({ job: jobView });
+  .extend({ ...unusedFields, job: jobView });
 
 export function showJob(job: WorkerJob): z.output<typeof jobView> {
   const { state } = job;
@@ -113,8 +127,9 @@ export function showWorker(context: AdminContext, worker: Worker): z.output<type
     rank: spec.rank ?? null,
     source: registrar.isFromApi(worker) ? 'api' : 'config',
     labels: registration.labels,
+    ...registration.unused,
     policy: policyOf(context, worker),
-    notices: [...context.policies.noticesOf(worker)],
+    notices: [...context.policies.noticesOf(worker), ...noticesOfUnused(registration)],
     models: [...worker.models],
     version: context.versionOf(worker) ?? null,
     draining: worker.draining,
@@ -136,7 +151,7 @@ export function showWorker(context: AdminContext, worker: Worker): z.output<type
 }
 
 export function showPending(job: WorkerJob): z.output<typeof pendingView> {
-  const { modelId, priority, cost, labels, address }: Registration = job.about;
+  const { modelId, priority, cost, labels, unused, address }: Registration = job.about;
   const url = workerId(address);
   return {
     id: url,
@@ -149,6 +164,7 @@ export function showPending(job: WorkerJob): z.output<typeof pendingView> {
     load: 0,
     connection_mode: 'Http',
     labels,
+    ...unused,
     job: showJob(job),
   };
 }

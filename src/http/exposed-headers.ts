@@ -15,6 +15,5 @@ export const EXPOSED_HEADERS = [
   'x-vllm-router-method',
   'x-vllm-router-policy',
   'x-vllm-router-model',
-  'x-vllm-router-cache-status',
   'x-vllm-router-hooks',
 ] as const;

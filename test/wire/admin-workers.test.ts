@@ -39,6 +39,7 @@ test('a worker is registered, serves, and is removed', async () => {
   assert.deepEqual(added.body.notices, []);
 
   const view = workerView.parse((await settledWorker(admin, sim.url)).body);
+  assert.ok(!('tokenizer_path' in view));
   assert.deepEqual(
     [view.id, view.model_id, view.priority, view.cost, view.labels, view.source, view.connection_mode],
     [sim.url, 'sim-model', 7, 0.5, { tier: 'gold' }, 'api', 'Http'],
@@ -62,6 +63,30 @@ test('a worker is registered, serves, and is removed', async () => {
   assert.equal((await admin('GET', `/workers/${sim.url}`)).status, 404);
   assert.equal((await admin('DELETE', `/workers/${sim.url}`)).status, 404);
   assert.equal((await chat(fleet)).status, 503);
+  await sim.stop();
+});
+
+test('fields that mean nothing to an HTTP worker are kept and shown, with a notice', async () => {
+  const sim = await startSimWorker();
+  await using fleet = await startFleet({ workers: [] });
+  const admin = adminOf(fleet);
+  const fields = {
+    tokenizer_path: '/t',
+    reasoning_parser: 'qwen3',
+    tool_parser: 'hermes',
+    chat_template: 'c',
+  };
+  const notices = Object.keys(fields).map((name) => `${name}: kept, but without effect on an HTTP worker`);
+  const added = await admin('POST', '/workers', { url: sim.url, ...fields });
+  assert.deepEqual([added.status, added.body.notices], [202, notices]);
+  const { body } = await settledWorker(admin, sim.url);
+  const view = workerView.parse(body);
+  assert.deepEqual([view.notices, { ...view, ...fields }], [notices, view]);
+  assert.equal(workerOf(await chat(fleet)), sim.url);
+  // As with any other field: the same again is harmless, another one is another worker.
+  assert.equal((await admin('POST', '/workers', { url: sim.url, ...fields })).status, 200);
+  assert.equal((await admin('POST', '/workers', { url: sim.url, ...fields, tool_parser: 'x' })).status, 409);
+  assert.equal((await admin('POST', '/workers', { url: sim.url, bootstrap_port: 9001 })).status, 400);
   await sim.stop();
 });
 

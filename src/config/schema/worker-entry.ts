@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { bearerKey, key, type KeyMeta } from './field.ts';
-import { DEFAULT_TRAITS, type WorkerTraits } from '../settings/settings.ts';
+import { DEFAULT_TRAITS, UNUSED_FIELDS, type WorkerTraits } from '../settings/settings.ts';
 import { parseWorkerUrl, type WorkerAddress } from './worker-url.ts';
 
 /** One worker, or all ranks of one server, as the configuration file or the worker API asks for it. */
@@ -19,7 +19,6 @@ function refused(why: string) {
 }
 
 const PD_ONLY = 'it concerns prefill workers, which are not offered';
-const GRPC_ONLY = 'it concerns gRPC workers, which are not offered';
 
 const workerUrl = z.string().superRefine((value, context) => {
   const parsed = parseWorkerUrl(value);
@@ -27,6 +26,13 @@ const workerUrl = z.string().superRefine((value, context) => {
 });
 
 const text = () => z.string().min(1).max(LONGEST_TEXT);
+
+/** For gRPC workers alone, but clients of the reference routers send them for all. */
+function unused() {
+  return field(text().nullish(), 'Kept and shown; without effect on an HTTP worker.', {
+    defaultText: 'none',
+  });
+}
 
 /** Says the same to the pages of the configuration and to the description of the API. */
 function field<S extends z.ZodType>(schema: S, about: string, more: Partial<KeyMeta> = {}): S {
@@ -69,10 +75,10 @@ export const workerEntry = z.strictObject({
     { secret: true, defaultText: 'the configured one' },
   ),
   bootstrap_port: refused(PD_ONLY),
-  tokenizer_path: refused(GRPC_ONLY),
-  reasoning_parser: refused(GRPC_ONLY),
-  tool_parser: refused(GRPC_ONLY),
-  chat_template: refused(GRPC_ONLY),
+  tokenizer_path: unused(),
+  reasoning_parser: unused(),
+  tool_parser: unused(),
+  chat_template: unused(),
 });
 
 export type WorkerEntry = z.output<typeof workerEntry>;
@@ -87,10 +93,24 @@ export function registrationOf(entry: WorkerEntry): Registration {
     priority: entry.priority ?? DEFAULT_TRAITS.priority,
     cost: entry.cost ?? DEFAULT_TRAITS.cost,
     labels: entry.labels ?? DEFAULT_TRAITS.labels,
+    unused: unusedOf(entry),
     apiKey: entry.api_key ?? undefined,
   };
 }
 
-export function traitsOf({ modelId, priority, cost, labels }: WorkerTraits): WorkerTraits {
-  return { modelId, priority, cost, labels };
+function unusedOf(entry: WorkerEntry): WorkerTraits['unused'] {
+  const given = UNUSED_FIELDS.flatMap((name) => {
+    const value = entry[name];
+    return typeof value === 'string' ? [[name, value] as const] : [];
+  });
+  return given.length === 0 ? DEFAULT_TRAITS.unused : Object.fromEntries(given);
+}
+
+export function traitsOf({ modelId, priority, cost, labels, unused }: WorkerTraits): WorkerTraits {
+  return { modelId, priority, cost, labels, unused };
+}
+
+/** What there is to say about fields that were accepted without effect. */
+export function noticesOfUnused({ unused }: Pick<WorkerTraits, 'unused'>): string[] {
+  return Object.keys(unused).map((name) => `${name}: kept, but without effect on an HTTP worker`);
 }

@@ -1,3 +1,4 @@
+import { noticesOfUnused, registrationOf } from '../schema/worker-entry.ts';
 import { pluginHookProblems } from './hooks-settings.ts';
 import { modelRuleChecks } from './model-rules-checks.ts';
 import { openListenerNotices } from './open-listener.ts';
@@ -40,7 +41,12 @@ export function crossChecks(
   problems.push(...rules.problems);
   return {
     problems,
-    notices: [...unusedKeyNotices(config), ...openListenerNotices(config), ...rules.notices],
+    notices: [
+      ...unusedKeyNotices(config),
+      ...unusedFieldNotices(config),
+      ...openListenerNotices(config),
+      ...rules.notices,
+    ],
   };
 }
 
@@ -114,6 +120,12 @@ function doubleKeyProblems(config: Config): CheckProblem[] {
 }
 
 /** An entry without a worker is a typing error more often than not, but the workers may come from a flag this time. */
+function unusedFieldNotices({ workers }: Config): string[] {
+  return workers.flatMap((entry, index) =>
+    noticesOfUnused(registrationOf(entry)).map((notice) => `workers[${index}].${notice}`),
+  );
+}
+
 function unusedKeyNotices(config: Config): string[] {
   const used = [...config.worker_urls, ...config.workers.map(({ url }) => url)].flatMap((url) =>
     expandWorkers(url, config).map((spec) => spec.baseUrl),

@@ -37,15 +37,31 @@ describe('the list of workers', () => {
     assert.deepEqual(
       settings.workers.map(({ id, apiKey, traits }) => [id, apiKey, traits]),
       [
-        ['http://a:1', undefined, { modelId: undefined, priority: 50, cost: 1, labels: {} }],
+        ['http://a:1', undefined, { modelId: undefined, priority: 50, cost: 1, labels: {}, unused: {} }],
         [
           'http://b:1',
           'sk-of-b',
-          { modelId: 'qwen3-8b', priority: 10, cost: 0.5, labels: { tier: 'gold', policy: 'least_work' } },
+          {
+            modelId: 'qwen3-8b',
+            priority: 10,
+            cost: 0.5,
+            labels: { tier: 'gold', policy: 'least_work' },
+            unused: {},
+          },
         ],
-        ['http://c:1', undefined, { modelId: undefined, priority: 50, cost: 1, labels: {} }],
+        ['http://c:1', undefined, { modelId: undefined, priority: 50, cost: 1, labels: {}, unused: {} }],
       ],
     );
+  });
+
+  it('keeps what means nothing to HTTP workers, and says so', () => {
+    const yaml = "workers: [{url: 'http://a', tool_parser: hermes, tokenizer_path: /t}]\n";
+    const { settings, notices } = good(load(yaml));
+    assert.deepEqual(settings.workers[0]?.traits.unused, { tool_parser: 'hermes', tokenizer_path: '/t' });
+    assert.deepEqual(notices, [
+      'workers[0].tokenizer_path: kept, but without effect on an HTTP worker',
+      'workers[0].tool_parser: kept, but without effect on an HTTP worker',
+    ]);
   });
 
   it('is enough to start with, and may be ranks', () => {

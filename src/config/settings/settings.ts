@@ -26,7 +26,12 @@ export interface WorkerTraits {
   /** For the requests that name the most they may cost. */
   readonly cost: number;
   readonly labels: Readonly<Record<string, string>>;
+  /** Fields of the reference API that mean nothing to an HTTP worker: kept and shown. */
+  readonly unused: Readonly<Partial<Record<UnusedField, string>>>;
 }
+
+export const UNUSED_FIELDS = ['tokenizer_path', 'reasoning_parser', 'tool_parser', 'chat_template'] as const;
+export type UnusedField = (typeof UNUSED_FIELDS)[number];
 
 /** Values for workers by their base URL. */
 export interface ByUrl<T> {
@@ -383,7 +388,13 @@ export interface Settings {
 }
 
 /** What is known of a worker of which nothing was said. */
-export const DEFAULT_TRAITS: WorkerTraits = { modelId: undefined, priority: 50, cost: 1, labels: {} };
+export const DEFAULT_TRAITS: WorkerTraits = {
+  modelId: undefined,
+  priority: 50,
+  cost: 1,
+  labels: {},
+  unused: {},
+};
 
 /** Sources of the hash key unless others are set. Ids that name a conversation or a user stand before ids that a proxy in front may make anew for each request. */
 export const DEFAULT_HASH_KEY: readonly string[] = [
