@@ -56,6 +56,6 @@ it('the walk-through of the replay page', async (t) => {
   const shapes = new Set(replayed.stdout.split('\n').map(shape));
   const shown = blocks.find(({ lang }) => lang === 'text')?.text.split('\n') ?? [];
   assert.ok(shown.length > 10);
-  const judgement = /^how far to trust|^the model/;
+  const judgement = /: differences above|^left out/;
   for (const line of shown.filter((one) => !judgement.test(one))) assert.ok(shapes.has(shape(line)), line);
 });

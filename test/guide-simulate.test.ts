@@ -25,19 +25,23 @@ async function run(args: readonly string[]): Promise<string> {
   return out;
 }
 
-/** Names of rows and columns, and the rows that no policy has a part in: policies may get better without a new page. */
+/**
+ * Names of rows, and the rows that no policy has a part in: policies may get better without a new page, and with their
+ * numbers the columns that a line has room for.
+ */
 function frameOf(table: string): string[] {
   return table
     .trim()
     .split('\n')
-    .map((line, index) => {
-      if (index === 0 || line.startsWith('(')) return line.replaceAll(/ +/g, ' ');
-      return index === 1 ? line.replaceAll(/ +/g, ' ') : (line.split(' ')[0] ?? '');
-    });
+    .filter((line) => !line.startsWith('left out'))
+    .map((line, index) =>
+      index === 0 || line.startsWith('(') ? line.replaceAll(/ +/g, ' ') : (line.split(' ')[0] ?? ''),
+    );
 }
 
+const blocks = blocksOf(PAGE);
+
 describe('the examples', () => {
-  const blocks = blocksOf(PAGE);
   const shown = blocks.flatMap((block, index) => {
     const output = blocks[index + 1];
     const [command] = block.lang === 'sh' ? commandsOf(block) : [];
@@ -59,12 +63,60 @@ describe('the examples', () => {
     if (!args.includes('--html') && !args.includes('--json')) continue;
     it(`${command.at} writes its report`, async () => {
       const html = join(scratch, 'report.html');
-      const smaller = [...args.slice(1), '--requests', '200'];
-      const out = await run(smaller.map((word) => (word === 'report.html' ? html : word)));
+      const smaller = [...args.slice(1), '--requests', '200', '--seeds', '2'];
+      const out = await run(smaller.map((word) => (word.endsWith('.html') ? html : word)));
       if (args.includes('--json')) JSON.parse(out);
       else assert.match(readFileSync(html, 'utf8'), /The knee/);
     });
   }
+});
+
+describe('the table of the knee', () => {
+  const command = blocks
+    .flatMap((block) => (block.lang === 'sh' ? commandsOf(block) : []))
+    .find(({ text }) => text.includes('knee.html'));
+  const args = (command?.args.slice(1) ?? []).filter((word) => word !== '--html' && word !== 'knee.html');
+  const rows = tableRows(page).filter(([name = '']) =>
+    /^`(round_robin|power_of_two|cache_aware|least_work)`$/.test(name),
+  );
+
+  it('says where goodput is highest, which is neither at the first nor at the last rate', () => {
+    assert.equal(rows.length, 4);
+    for (const [name, ...cells] of rows) {
+      const values = cells.map((cell) => Number(cell.replaceAll('*', '')));
+      const highest = values.indexOf(Math.max(...values));
+      assert.deepEqual(
+        cells.flatMap((cell, at) => (cell.startsWith('**') ? [at] : [])),
+        [highest],
+        name,
+      );
+      assert.ok(highest > 0 && highest < values.length - 1, name);
+    }
+  });
+
+  it('is of a command that shows a knee for every policy', async () => {
+    const report = JSON.parse(await run([...args, '--requests', '1000', '--seeds', '2', '--json'])) as {
+      studies: {
+        speed: number;
+        policies: { policy: string; means: { goodput_per_second: { mean: number } } }[];
+      }[];
+    };
+    const [{ policies: names } = { policies: [] }] = report.studies;
+    const knees = names.map(({ policy }, place) => {
+      const goodput = report.studies.map(
+        ({ policies }) => policies[place]?.means.goodput_per_second.mean ?? NaN,
+      );
+      const highest = goodput.indexOf(Math.max(...goodput));
+      assert.ok(highest > 0 && highest < goodput.length - 1, `${policy}: ${goodput.join(' ')}`);
+      assert.ok((goodput.at(-1) ?? NaN) < 0.7 * (goodput[highest] ?? NaN), policy);
+      return highest;
+    });
+    assert.deepEqual(
+      [...knees].sort((left, right) => left - right),
+      knees,
+      'further right from policy to policy',
+    );
+  });
 });
 
 describe('the page', () => {

@@ -55,12 +55,30 @@ const V3 = (n: number): object => ({
 describe('a committed log', () => {
   test('gives exactly the same report every time', async (t) => {
     const at = files(t, { 'a.yaml': 'policy: round_robin\n', 'b.yaml': 'policy: rendezvous_hash\n' });
-    const { code, out } = await run('--decisions', LOG, '--config', at('a.yaml'), '--config', at('b.yaml'));
+    // Names that are as long as the temporary folder's leave room for more or fewer columns.
+    const configs = ['--config', at('a.yaml'), '--config', at('b.yaml'), '--wide'];
+    const { code, out } = await run('--decisions', LOG, ...configs);
     assert.equal(code, 0);
     const named = out.replaceAll(at('a.yaml'), 'a.yaml').replaceAll(at('b.yaml'), 'b.yaml');
     const unpadded = named.replaceAll(/ {2,}/g, '  ');
     if (process.env['WRITE_EXPECTED'] === '1') writeFileSync(EXPECTED, unpadded);
     assert.equal(unpadded, readFileSync(EXPECTED, 'utf8'));
+  });
+
+  test('in tables that fit into 120 columns of a terminal; --wide shows everything', async (t) => {
+    const records = gunzipSync(readFileSync(LOG)).toString();
+    const long = records.replaceAll('http://10.0.0.', 'http://vllm-decode-pool-of-the-west.cluster.local-');
+    const name = `${'a-long-name-'.repeat(6)}.yaml`;
+    const at = files(t, { 'd.jsonl': long, [name]: 'policy: least_work\n', 'b.yaml': 'policy: random\n' });
+    const argv = ['--decisions', at('d.jsonl'), '--config', at(name), '--config', at('b.yaml')];
+    const narrow = (await run(...argv)).out.replaceAll(at(''), '').split('\n');
+    const prose = /^note: |^Some requests|^decided by/;
+    for (const line of narrow.filter((one) => !prose.test(one)))
+      assert.ok(line.length <= 120, `${String(line.length)}: ${line}`);
+    assert.ok(narrow.some((line) => line.startsWith('left out to fit into a line: ')));
+    const wide = (await run(...argv, '--wide')).out;
+    assert.match(wide, /busiest\/mean +Gini +preemptions +hit error %/);
+    assert.doesNotMatch(wide, /left out/);
   });
 
   test('as one page with tables, curves, load over time and choices that would change', async (t) => {
@@ -76,6 +94,13 @@ describe('a committed log', () => {
     assert.equal(tags.filter((tag) => /^<svg(?=[^>]*aria-labelledby)/.test(tag)).length, 4);
     for (const text of ['recorded placement', 'measured', 'Load of each worker', 'would change'])
       assert.ok(html.includes(text), text);
+    // Workers by their names, in the maps and in the tables; and nothing of seeds, for there are none.
+    for (const worker of ['10.0.0.1:8000', '10.0.0.2:8000', '10.0.0.3:8000']) {
+      assert.ok(html.includes(`text-anchor="end">${worker}</text>`), `${worker} beside its row of a map`);
+      assert.ok(html.includes(`<th scope="row">http://${worker}</th>`), `${worker} in the tables`);
+    }
+    assert.doesNotMatch(html, /\bseed/);
+    assert.match(html, /Engine speeds as the log shows them<.*>prefill tok\/s<.*>all</s);
     const unwritable = await run(
       '--decisions',
       LOG,

@@ -46,7 +46,7 @@ export async function replay(argv: readonly string[], io: ReplayIo = PROCESS_IO(
   }
   io.err(`${String(records.length)} records; ${candidates.map(describe).join(', ')}\n`);
   const study = await run(options, records, candidates, io);
-  io.out(options.json ? `${JSON.stringify(replayJson(study), null, 2)}\n` : replayText(study));
+  io.out(options.json ? `${JSON.stringify(replayJson(study), null, 2)}\n` : replayText(study, options.wide));
   return options.html === undefined ? 0 : await writePage(options.html, study, io);
 }
 

@@ -36,7 +36,11 @@ export async function simulate(argv: readonly string[], io: SimulateIo = PROCESS
   const recorded = await recordedTrace(options, io);
   if (typeof recorded === 'string') return refuse(io, recorded, 1);
   const studies = await runAll(runStudies(options, contenders, recorded), io);
-  io.out(options.json ? `${JSON.stringify(jsonReport(studies, options), null, 2)}\n` : textReport(studies));
+  io.out(
+    options.json
+      ? `${JSON.stringify(jsonReport(studies, options), null, 2)}\n`
+      : textReport(studies, options.wide),
+  );
   if (options.html === undefined) return 0;
   const { htmlReport } = await import('../simulate/study/html-report.ts');
   try {

@@ -6,6 +6,8 @@ export interface ReplayOptions {
   readonly configs: readonly string[];
   readonly model: string | undefined;
   readonly strict: boolean;
+  /** All columns and workers on a terminal, however long it gets. */
+  readonly wide: boolean;
   readonly json: boolean;
   readonly html: string | undefined;
   readonly ttftMs: number;
@@ -53,7 +55,7 @@ function file(name: string, key: 'decisions' | 'configs', about: string): Flag {
   };
 }
 
-function toggle(name: string, key: 'strict' | 'json', about: string): Flag {
+function toggle(name: string, key: 'strict' | 'wide' | 'json', about: string): Flag {
   return {
     name,
     about,
@@ -77,6 +79,7 @@ const FLAGS: readonly Flag[] = [
     },
   },
   toggle('--strict', 'strict', 'Ends at the first line that cannot be used, instead of going on without it.'),
+  toggle('--wide', 'wide', 'All columns and workers, not only as many as fit into 120 characters.'),
   toggle('--json', 'json', 'The result as JSON on standard output.'),
   {
     name: '--html',
@@ -102,7 +105,15 @@ const FLAGS: readonly Flag[] = [
 ];
 
 const DEFAULTS: ReplayOptions = {
-  ...{ decisions: [], configs: [], model: undefined, strict: false, json: false, html: undefined },
+  ...{
+    decisions: [],
+    configs: [],
+    model: undefined,
+    strict: false,
+    wide: false,
+    json: false,
+    html: undefined,
+  },
   ...{ ttftMs: 5000, tpotMs: 100, kvTokens: 524_288 },
   ...{ prefillRate: undefined, decodeBaseMs: undefined, decodePerRequestMs: undefined },
 };

@@ -1,12 +1,15 @@
 import { COLUMNS } from '../simulate/study/columns.ts';
-import { distribution, loadMaps } from '../report/html-charts.ts';
+import { details, distribution, loadMaps } from '../report/html-charts.ts';
 import { htmlPage, legend } from '../report/html-page.ts';
 import { dataTable } from '../report/html-tables.ts';
 import { element, escapeText } from '../report/svg/markup.ts';
 import type { Modelled } from './modelled.ts';
 import type { Redecided } from './redecide.ts';
 import type { ReplayStudy } from './replay-study.ts';
-import { fidelityText, trust } from './text-report.ts';
+import { selectionTable, sharesTable, speedCaption, speedTable, trustTable } from './study-tables.ts';
+import type { Line } from '../report/text-table.ts';
+
+const MOST_WORKERS = 16;
 
 /** Everything that replay found, as one self-contained page: tables, curves, load over time, and choices that would change. */
 export function replayPage(study: ReplayStudy): string {
@@ -24,32 +27,39 @@ export function replayPage(study: ReplayStudy): string {
       'main',
       {},
       selection(study),
-      modelled ? estimates(modelled) : paragraph('The log does not tell enough for the worker model.'),
+      modelled ? estimates(study, modelled) : paragraph('The log does not tell enough for the worker model.'),
       ...candidates.map(({ candidate, redecided }) => changes(candidate.name, redecided)),
     ),
     element('section', {}, element('h2', {}, 'Notes'), element('ul', {}, ...notes.map(item))),
   );
 }
 
-function selection({ candidates, log }: ReplayStudy): string {
-  const total = Math.max(1, log.requests.length);
-  const share = (count: number): string => `${String(count)} (${((100 * count) / total).toFixed(1)}%)`;
+function selection(study: ReplayStudy): string {
   return element(
     'section',
     {},
     element('h2', {}, 'The same worker, or another'),
-    dataTable(
+    tableOf(
       'Each request decided again, with the loads and caches that the recorded placement had led to',
-      ['config', 'same worker', 'another worker', 'none'],
-      candidates.map(({ candidate, redecided: { same, different, none } }) => [
-        candidate.name,
-        ...[same, different, none].map(share),
-      ]),
+      selectionTable(study),
     ),
+    shares(study),
   );
 }
 
-function estimates({ rows, runs, measured, ttft, e2e }: Modelled): string {
+/** Of many workers for those who ask for it. */
+function shares(study: ReplayStudy): string {
+  const table = tableOf('Shares of the workers, as recorded and decided again', sharesTable(study));
+  const { length } = study.log.workers;
+  return length <= MOST_WORKERS ? table : details(table, `shares of the ${String(length)} workers`);
+}
+
+function tableOf(caption: string, [heads = [], ...rows]: readonly Line[]): string {
+  return dataTable(caption, heads, rows);
+}
+
+function estimates(study: ReplayStudy, modelled: Modelled): string {
+  const { rows, runs, measured } = modelled;
   const curves = [
     ...runs.map(({ name, result }) => ({ contender: name, outcomes: result.outcomes })),
     { contender: 'measured', outcomes: measured },
@@ -70,9 +80,9 @@ function estimates({ rows, runs, measured, ttft, e2e }: Modelled): string {
         }),
       ]),
     ),
-    paragraph(
-      `The model under the recorded placement against what was measured: TTFT ${fidelityText(ttft)}; E2E ${fidelityText(e2e)}. ` +
-        `How far to trust the estimates: TTFT ${trust(ttft)}; E2E ${trust(e2e)}.`,
+    tableOf(
+      'How far to trust the estimates: the model under the recorded placement, against what was measured',
+      trustTable(modelled),
     ),
     element(
       'div',
@@ -81,18 +91,27 @@ function estimates({ rows, runs, measured, ttft, e2e }: Modelled): string {
       distribution('e2e', 'end to end time', { rows: curves }, ({ outcomes }) => outcomes.e2eMs),
     ),
     element('h3', {}, 'Load of each worker'),
-    loadMaps('load', { rows: loads }),
+    loadMaps('load', { rows: loads, workers: study.log.workers }),
+    element('h3', {}, 'Engine speeds'),
+    speeds(study, modelled),
   );
 }
 
+function speeds(study: ReplayStudy, modelled: Modelled): string {
+  const table = speedTable(study, modelled);
+  if (table === undefined) return paragraph('Not learnt from the log: it has too few streamed requests.');
+  return tableOf(speedCaption(table), table.lines);
+}
+
 function changes(config: string, { changes: sample }: Redecided): string {
+  if (sample.length === 0) return '';
   const score = (value: number | undefined): string => (value === undefined ? '-' : value.toPrecision(4));
   return element(
     'section',
     {},
     element('h2', {}, escapeText(`Choices that ${config} would change`)),
     dataTable(
-      'A sample, in their order; of scores the lower is better, both by the other policy',
+      `A sample, in their order; both scores are those of ${config}, lower is better`,
       ['when', 'request', 'recorded worker', 'why', 'its score', 'other worker', 'why', 'its score'],
       sample.map((change) => [
         change.timestamp,

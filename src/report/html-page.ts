@@ -26,7 +26,7 @@ export function legend(names: readonly string[]): string {
     element(
       'label',
       {},
-      element('input', { type: 'checkbox', value: style, checked: '' }),
+      element('input', { type: 'checkbox', value: style, checked: '', autocomplete: 'off' }),
       element(
         'svg',
         { viewBox: '0 0 28 10', class: seriesClass(style), 'aria-hidden': 'true' },

@@ -1,27 +1,44 @@
 import { element, escapeText } from './svg/markup.ts';
 
-/** Texts; the first of each row names it. */
+/** Texts; the first of each row names it. Columns of numbers stand right, those of words left. */
 export function dataTable(
   caption: string,
   heads: readonly string[],
   rows: readonly (readonly string[])[],
 ): string {
+  const ofWords = heads.map((_, column) => rows.some((row) => !NUMERIC.test(row[column] ?? '')));
   const body = rows.map(([name = '', ...cells]) =>
-    element('tr', {}, rowHead(name), ...cells.map((cell) => element('td', {}, escapeText(plain(cell))))),
+    element(
+      'tr',
+      {},
+      rowHead(name),
+      ...cells.map((cell, index) =>
+        element('td', { class: ofWords[index + 1] === true ? 'words' : undefined }, escapeText(plain(cell))),
+      ),
+    ),
   );
-  return table(caption, heads, body);
+  return table(caption, heads, body, ofWords);
 }
 
-/** `body` are rows of markup. */
-export function table(caption: string, heads: readonly string[], body: readonly string[]): string {
-  const head = heads.map((text) => element('th', { scope: 'col' }, escapeText(text)));
+const NUMERIC = /^[-–\d.,±%()s ]*$|^NaN$/;
+
+/** `body` are rows of markup. What is wider than the page scrolls, with the names of the rows in place. */
+export function table(
+  caption: string,
+  heads: readonly string[],
+  body: readonly string[],
+  ofWords: readonly boolean[] = [],
+): string {
+  const head = heads.map((text, column) =>
+    element('th', { scope: 'col', class: ofWords[column] === true ? 'words' : undefined }, escapeText(text)),
+  );
   return element(
     'div',
     { class: 'scroll' },
     element(
       'table',
       {},
-      element('caption', {}, escapeText(caption)),
+      element('caption', {}, element('span', {}, escapeText(caption))),
       element('thead', {}, element('tr', {}, ...head)),
       element('tbody', {}, ...body),
     ),

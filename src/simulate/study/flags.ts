@@ -59,6 +59,17 @@ function number(
   };
 }
 
+function toggle(name: string, key: 'strict' | 'wide' | 'json', rest: Pick<Flag, 'about' | 'group'>): Flag {
+  return {
+    name,
+    ...rest,
+    set: (draft) => {
+      draft[key] = true;
+      return undefined;
+    },
+  };
+}
+
 function numbers(text: string, rule: Rule): number[] | undefined {
   const values = text.split(',').map((part) => parseNumber(part, rule));
   return values.every((value) => value !== undefined) ? values : undefined;
@@ -127,15 +138,10 @@ export const SIMULATE_FLAGS: readonly Flag[] = [
       return values ? undefined : 'positive numbers with commas between';
     },
   },
-  {
-    name: '--strict',
+  toggle('--strict', 'strict', {
     group: 'Workload',
     about: 'Ends at the first line of a trace that cannot be used, instead of going on without it.',
-    set: (draft) => {
-      draft.strict = true;
-      return undefined;
-    },
-  },
+  }),
   {
     name: '--policies',
     value: 'LIST',
@@ -288,15 +294,11 @@ export const SIMULATE_FLAGS: readonly Flag[] = [
     value: 'MS',
     about: 'and every further one, in the mean, in this.',
   }),
-  {
-    name: '--json',
+  toggle('--wide', 'wide', {
     group: 'Output',
-    about: 'The result as JSON on standard output.',
-    set: (draft) => {
-      draft.json = true;
-      return undefined;
-    },
-  },
+    about: 'All columns, not only as many as fit into 120 characters.',
+  }),
+  toggle('--json', 'json', { group: 'Output', about: 'The result as JSON on standard output.' }),
   {
     name: '--html',
     value: 'FILE',

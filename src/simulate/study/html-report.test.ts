@@ -86,6 +86,15 @@ describe('the page', () => {
     assert.ok(page.includes('--seeds 3'));
   });
 
+  it('lets every table scroll where it is wider than the page, with its caption and the names in place', () => {
+    const tables = page.match(/<table>/g) ?? [];
+    assert.ok(tables.length > 10);
+    assert.equal((page.match(/<div class="scroll"><table><caption><span>/g) ?? []).length, tables.length);
+    assert.match(page, /\.scroll \{ overflow-x: auto/);
+    assert.match(page, /caption span \{ position: sticky; left: 0/);
+    assert.match(page, /th:first-child \{ position: sticky; left: 0/);
+  });
+
   it('is the same every time', () => {
     assert.equal(htmlReport(study(), OPTIONS), page);
   });
@@ -111,6 +120,8 @@ describe('a page of one seed, one speed and nobody to serve', () => {
       for (const tag of tagsOf(page)) assert.ok(!/NaN|Infinity|undefined/.test(tag), tag);
       assert.ok(!page.includes('The knee'));
       assert.ok(!page.includes('class="pm"'));
+      assert.doesNotMatch(page, /first seed|over the seeds/i);
+      if (rejected !== undefined) assert.ok(page.includes('No request had a time to first token'));
       JSON.stringify(jsonReport(studies, given));
     }
   });
@@ -131,9 +142,36 @@ describe('the other reports', () => {
     assert.match(lines[0] ?? '', /^poisson_chats: 80 requests, speed 1$/);
     assert.deepEqual(
       lines.slice(2, 6).map((line) => line.split(/\s{2,}/)[0]),
-      [HOSTILE, 'random', '(one cache of all workers’ size)', '(most that is possible)'],
+      [HOSTILE, 'random', '(one shared cache)', '(most possible)'],
     );
     assert.match(lines[2] ?? '', / \d+\.\d ±\d+\.\d/);
+  });
+
+  it('fit into 120 columns of a terminal, whatever the names and numbers; wide ones have every column', () => {
+    const name = `cache_aware:${'parameter=1;'.repeat(7)}`;
+    const slow = { ...OPTIONS, requests: 300, workers: 1, seeds: 2, speeds: [1, 2, 3, 4, 5, 6, 7, 8] };
+    const many = study(slow, name);
+    const lines = textReport(many).split('\n');
+    for (const line of lines) assert.ok(line.length <= 120, `${String(line.length)}: ${line}`);
+    assert.equal(
+      lines.filter((line) => line === name).length,
+      8 + 1,
+      'in each table, and where that of the goodput leaves it no room',
+    );
+    for (const kept of ['hit %', 'TTFT p50 s', 'p90', 'good %', 'rejected %'])
+      assert.ok(lines[1]?.includes(kept), kept);
+    assert.match(lines.at(-2) ?? '', /^left out to fit into a line: .*E2E p90 s.*; --wide shows all$/);
+    const wide = textReport(many, true).split('\n');
+    for (const { short } of COLUMNS) assert.ok(wide[1]?.includes(short), short);
+    assert.ok(!wide.some((line) => line.startsWith('left out')));
+  });
+
+  it('have the goodput of each policy over the speeds, where there are several', () => {
+    const lines = textReport(studies).split('\n');
+    const at = lines.indexOf('goodput/s at each speed');
+    assert.match(lines[at + 1] ?? '', /^policy +speed 1 +speed 3$/);
+    assert.match(lines[at + 3] ?? '', /^random +\d+\.\d\d ±\d+\.\d\d +\d+\.\d\d ±/);
+    assert.ok(!textReport(studies.slice(0, 1)).includes('goodput/s at each speed'));
   });
 
   it('are JSON with means, runs and how to make it again', () => {

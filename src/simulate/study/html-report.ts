@@ -22,14 +22,20 @@ export function htmlReport(studies: readonly Study[], options: SimulateOptions):
         `${String(options.seeds)} ${options.seeds === 1 ? 'seed: no intervals, small differences mean nothing' : 'seeds'}.`,
     ),
     legend(first?.rows.map(({ contender }) => contender) ?? []),
-    element('main', {}, kneeCharts(studies), ...studies.map(section)),
+    element(
+      'main',
+      {},
+      kneeCharts(studies),
+      ...studies.map((study, index) => section(study, index, options)),
+    ),
     howToRead(options),
     origin(options),
   );
 }
 
-function section(study: Study, index: number): string {
+function section(study: Study, index: number, { seeds }: SimulateOptions): string {
   const id = `study${String(index)}`;
+  const run = seeds === 1 ? undefined : 'first seed';
   return element(
     'section',
     {},
@@ -39,11 +45,11 @@ function section(study: Study, index: number): string {
     element(
       'div',
       { class: 'charts' },
-      distribution(`${id}-ttft`, 'time to first token', study, ({ sample }) => sample.outcomes.ttftMs),
-      distribution(`${id}-e2e`, 'end to end time', study, ({ sample }) => sample.outcomes.e2eMs),
+      distribution(`${id}-ttft`, 'time to first token', study, ({ sample }) => sample.outcomes.ttftMs, run),
+      distribution(`${id}-e2e`, 'end to end time', study, ({ sample }) => sample.outcomes.e2eMs, run),
     ),
     element('h3', {}, 'Load of each worker'),
-    loadMaps(`${id}-load`, study),
+    loadMaps(`${id}-load`, { rows: study.rows, run }),
   );
 }
 
@@ -59,12 +65,12 @@ function howToRead({ seeds }: SimulateOptions): string {
           'All policies ran on the same traces: of a difference seed by seed more can be said than of two means whose intervals overlap, and bold print goes by that. Seeds change arrivals and chance, not the engines: what the model leaves out is in no interval.',
     ],
     [
-      'one cache of all workers’ size',
-      'Hit rate of one engine with the memory of all, least recently used out first, each prompt computed in an instant. What a policy lacks to it is lost by parting the cache. ' +
+      'one shared cache',
+      'Hit rate of one engine with the memory of all workers, least recently used out first, each prompt computed in an instant. What a policy lacks to it is lost by parting the cache. ' +
         'It is no bound: a good partition can outlast a burst that sweeps one cache.',
     ],
     [
-      'most that is possible',
+      'most possible',
       'Hit rate when every block is computed once and never again. No placement, memory or order of arrival beats it.',
     ],
     [

@@ -33,6 +33,7 @@ export function madeFrom(options: SimulateOptions): readonly (readonly [name: st
       .map(({ worker, atMs }) => `--kill ${String(worker)}@${String(atMs / 1000)}`)
       .join(' '),
     joins: options.joins.map((atMs) => `--join ${String(atMs / 1000)}`).join(' '),
+    wide: undefined,
     json: undefined,
     html: undefined,
   };

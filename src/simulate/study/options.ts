@@ -32,6 +32,8 @@ export interface SimulateOptions {
   readonly kills: readonly { readonly worker: number; readonly atMs: number }[];
   /** When further workers join, ms. */
   readonly joins: readonly number[];
+  /** All columns on a terminal, however long the lines get. */
+  readonly wide: boolean;
   readonly json: boolean;
   readonly html: string | undefined;
 }
@@ -61,6 +63,7 @@ export const SIMULATE_DEFAULTS: SimulateOptions = {
   pollDelayMs: 0,
   kills: [],
   joins: [],
+  wide: false,
   json: false,
   html: undefined,
 };

@@ -42,6 +42,7 @@ const EFFECTS: Readonly<Record<string, readonly [value: string, changed: Partial
   '--seeds': ['5', { seeds: 5 }],
   '--slo-ttft-ms': ['1000', { ttftMs: 1000 }],
   '--slo-tpot-ms': ['50', { tpotMs: 50 }],
+  '--wide': ['', { wide: true }],
   '--json': ['', { json: true }],
   '--html': ['r.html', { html: 'r.html' }],
 };
@@ -122,7 +123,7 @@ describe('what a report was made from', () => {
       const [, , ...words] = commandLine(given).split(' ');
       const again = optionsOf(...words.map((word) => word.replaceAll("'", '')));
       const generator = given.trace ? undefined : (given.generator ?? 'poisson_chats');
-      assert.deepEqual(again, { ...given, generator, json: false, html: undefined });
+      assert.deepEqual(again, { ...given, generator, wide: false, json: false, html: undefined });
     }
   });
 

@@ -10,7 +10,7 @@ export function resultTable({ rows, oracle }: Study): string {
   const share = ({ hitRate }: Row['runs'][number]): number => (100 * hitRate) / oracle.unlimited;
   const columns: readonly Column[] = COLUMNS.flatMap((column, index) =>
     index === 0
-      ? [column, { title: 'of possible %', digits: 1, better: 'high', about: '', pick: share }]
+      ? [column, { short: '', title: 'of possible %', digits: 1, better: 'high', about: '', pick: share }]
       : [column],
   );
   const best = columns.map((column) => amongBest(rows, column));
@@ -32,13 +32,11 @@ export function resultTable({ rows, oracle }: Study): string {
       element('td', { colspan: columns.length - 2 }),
     );
   return table(
-    'Means over the seeds, ± what the mean may be off with 95% confidence. Bold: the best, and what the differences seed by seed do not tell from it.',
+    (rows[0]?.runs.length ?? 0) > 1
+      ? 'Means over the seeds, ± what the mean may be off with 95% confidence. Bold: the best, and what the differences seed by seed do not tell from it.'
+      : 'One run of each policy. Bold: the best.',
     ['policy', ...columns.map(({ title }) => title)],
-    [
-      ...body,
-      oracleRow('one cache of all workers’ size', oracle.oneCache),
-      oracleRow('most that is possible', oracle.unlimited),
-    ],
+    [...body, oracleRow('one shared cache', oracle.oneCache), oracleRow('most possible', oracle.unlimited)],
   );
 }
 
