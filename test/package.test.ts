@@ -3,10 +3,12 @@ import assert from 'node:assert/strict';
 import {
   copyFileSync,
   existsSync,
+  globSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,6 +17,7 @@ import { after, before, describe, it } from 'node:test';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
 import { run, start, type Ended } from './programs.ts';
+import { deadLinks } from './support/pages.ts';
 
 const ROOT = resolve(import.meta.dirname, '..');
 /** A build, and an install that may have to ask the registry. */
@@ -57,7 +60,7 @@ describe('the package', () => {
     const { stdout } = await succeed('tar', ['-tzf', tarball], scratch);
     const files = stdout.trim().split('\n');
     const expected =
-      /^package\/(package\.json|README\.md|LICENSE|CHANGELOG\.md|bin\/vllm-router\.js|dist\/.*\.(js|d\.ts))$/;
+      /^package\/(package\.json|(README|CHANGELOG|CONTRIBUTING)\.md|LICENSE|bin\/vllm-router\.js|dist\/.*\.(js|d\.ts)|docs\/.*\.md|examples\/.*\.ts|deploy\/.*)$/;
     assert.deepEqual(
       files.filter((file) => !expected.test(file) || file.includes('.test.')),
       [],
@@ -72,6 +75,22 @@ describe('the package', () => {
     ]) {
       assert.ok(files.includes(`package/${needed}`), `${needed} is missing`);
     }
+  });
+
+  it('has pages whose links lead to files that came along', () => {
+    const root = join(home, 'node_modules', manifest.name);
+    const pages = [...globSync('*.md', { cwd: root }), ...globSync('docs/**/*.md', { cwd: root })];
+    assert.ok(pages.includes('README.md') && pages.includes(join('docs', 'README.md')) && pages.length > 25);
+    // Pages about the design point into the sources, which stay in the repository.
+    const intoSources = /^docs\/design\/[^:]*: \.\.\/\.\.\/(?:src|bench)\//;
+    assert.deepEqual(
+      deadLinks(pages, root).filter((dead) => !intoSources.test(dead)),
+      [],
+    );
+  });
+
+  it('is no larger than it must be', () => {
+    assert.ok(statSync(tarball).size < 1_500_000, `${statSync(tarball).size} bytes`);
   });
 
   it('brings no development tools along', () => {

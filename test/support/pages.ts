@@ -1,6 +1,6 @@
 /** Reading the documentation as data: its code blocks, commands and tables. */
-import { readFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 
 export const ROOT = resolve(import.meta.dirname, '../..');
 
@@ -92,4 +92,40 @@ export function tableRows(text: string): string[][] {
 
 function isRule(cells: readonly string[]): boolean {
   return cells.length > 0 && cells.every((cell) => /^:?-+:?$/.test(cell));
+}
+
+/** The targets of a page's links that lead to files and headings. */
+export function linksOf(page: string, root = ROOT): string[] {
+  const prose = readFileSync(join(root, page), 'utf8').replace(/```[\s\S]*?```/g, '');
+  return [...prose.matchAll(/\]\(([^)\s]+)\)/g)]
+    .map((match) => match[1] ?? '')
+    .filter((target) => !/^[a-z]+:/.test(target));
+}
+
+/** Links of the pages, paths below `root`, to files and headings that are not there: `page: link`. */
+export function deadLinks(pages: readonly string[], root = ROOT): string[] {
+  return pages.flatMap((page) =>
+    linksOf(page, root)
+      .filter((link) => !leadsSomewhere(join(root, page), link))
+      .map((link) => `${page}: ${link}`),
+  );
+}
+
+function leadsSomewhere(from: string, link: string): boolean {
+  const [path = '', heading] = link.split('#');
+  const target = path === '' ? from : resolve(dirname(from), path);
+  if (!existsSync(target)) return false;
+  return heading === undefined || headingsOf(target).includes(heading);
+}
+
+/** The anchors that a page's headings get: lower case, punctuation dropped, spaces as hyphens. */
+function headingsOf(path: string): string[] {
+  const headings = readFileSync(path, 'utf8').matchAll(/^#+\s+(.*)$/gm);
+  return [...headings].map((match) =>
+    (match[1] ?? '')
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}\s_-]/gu, '')
+      .trim()
+      .replace(/\s/g, '-'),
+  );
 }
