@@ -1,3 +1,4 @@
+import { formType, LONGEST_HEAD, partHead } from './form-head.ts';
 import { splice } from './json-edit.ts';
 
 /**
@@ -12,102 +13,148 @@ export interface FieldValue {
   readonly end: number;
 }
 
+export interface Form {
+  /** All parts that have a name, in order, files included. */
+  readonly fields: readonly FieldValue[];
+  /** Whether every form parser reads these very fields: where one could differ, nothing may go by them. */
+  readonly plain: boolean;
+  /** Where the first part begins; undefined where there is none. */
+  readonly opening: { readonly at: number; readonly delimiter: Buffer } | undefined;
+}
+
+const NO_FIELDS: Form = { fields: [], plain: false, opening: undefined };
 const CRLF = Buffer.from('\r\n');
 const CRLF_CRLF = Buffer.from('\r\n\r\n');
+const CR = 0x0d;
+const LF = 0x0a;
+const DASH = 0x2d;
 /** Far more than any API has. */
 const MOST_PARTS = 4096;
 
 /** The value of a field, or undefined where there is none. */
-export function formField(body: Buffer, contentType: string, name: string): string | undefined {
-  return fieldText(body, formFields(body, contentType), name);
-}
-
-/** The same where the fields have been found already. */
-export function fieldText(body: Buffer, fields: readonly FieldValue[], name: string): string | undefined {
+export function fieldText(body: Buffer, { fields }: Form, name: string): string | undefined {
   const value = fields.findLast((field) => field.name === name);
   return value && body.toString('utf8', value.start, value.end);
 }
 
-/** The form with `value` in every field of that name; undefined where there is none. */
-export function replaceFormField(
+/** Whether `model` or `stream` stands there twice: form parsers do not agree on which of two counts. */
+export function repeatsDecidingFormField({ fields }: Form): boolean {
+  return ['model', 'stream'].some((name) => fields.filter((field) => field.name === name).length > 1);
+}
+
+/**
+ * The form with `value` in every field of that name, or in a new one in front of the others; undefined where this is no
+ * form.
+ */
+export function setFormField(
   body: Buffer,
   contentType: string,
   name: string,
   value: string,
 ): Buffer | undefined {
-  const fields = formFields(body, contentType).filter((field) => field.name === name);
-  if (fields.length === 0) return undefined;
+  const { fields, opening } = readForm(body, contentType);
   const by = Buffer.from(value);
-  return splice(
-    body,
-    fields.map(({ start, end }) => ({ start, end, by })),
-  );
+  const named = fields.filter((field) => field.name === name);
+  if (named.length > 0)
+    return splice(
+      body,
+      named.map(({ start, end }) => ({ start, end, by })),
+    );
+  if (!opening) return undefined;
+  const { at, delimiter } = opening;
+  const head = `\r\nContent-Disposition: form-data; name="${name}"\r\n\r\n`;
+  const part = Buffer.concat([delimiter, Buffer.from(head), by, CRLF]);
+  return splice(body, [{ start: at, end: at, by: part }]);
 }
 
-/** Whether `model` or `stream` stands there twice: form parsers do not agree on which of two counts. */
-export function repeatsDecidingFormField(fields: readonly FieldValue[]): boolean {
-  return ['model', 'stream'].some((name) => fields.filter((field) => field.name === name).length > 1);
-}
-
-/** All parts in order, files included: they have names, too. */
-export function formFields(body: Buffer, contentType: string): FieldValue[] {
-  const boundary = boundaryOf(contentType);
-  if (boundary === undefined) return [];
-  const delimiter = Buffer.from(`--${boundary}`);
+export function readForm(body: Buffer, contentType: string): Form {
+  const { boundary, plain } = formType(contentType);
+  if (boundary === undefined) return { ...NO_FIELDS, plain };
+  const lines = new Delimiters(body, Buffer.from(`--${boundary}`, 'latin1'));
+  const first = lines.next(0);
+  if (!first) return NO_FIELDS;
   const fields: FieldValue[] = [];
-  let at = nextDelimiter(body, delimiter, 0);
-  for (let parts = 0; at >= 0 && parts < MOST_PARTS; parts += 1) {
-    const headStart = at + delimiter.length;
-    const next = nextDelimiter(body, delimiter, headStart);
-    const headEnd = body.indexOf(CRLF_CRLF, headStart);
+  // What stands before the first part is text to some parsers, and a mistake to others.
+  let beyondDoubt = plain && isLineBreaks(body, first.at);
+  let line = first;
+  while (!line.closes) {
+    const next = lines.next(line.end);
     // A part without end, and whatever comes after it, is none.
-    if (next < 0 || headEnd < 0) return fields;
-    // The line break before the delimiter belongs to it.
-    const [start, end] = [headEnd + CRLF_CRLF.length, next - CRLF.length];
-    const name = start <= end ? nameOf(body.toString('latin1', headStart, headEnd)) : undefined;
-    if (name !== undefined) fields.push({ name, start, end });
-    at = next;
+    if (!next) break;
+    const field = readPart(body, line.end, next.at);
+    if (field.name !== undefined) fields.push({ name: field.name, start: field.start, end: field.end });
+    if (!field.plain) beyondDoubt = false;
+    line = next;
   }
-  return fields;
+  return {
+    fields,
+    plain: beyondDoubt && line.closes && !lines.doubtful && isLineBreaks(body.subarray(line.end)),
+    opening: { at: first.at, delimiter: lines.delimiter },
+  };
 }
 
-/** Index of the next delimiter: at the beginning of a line, and not merely the beginning of a longer word. */
-function nextDelimiter(body: Buffer, delimiter: Buffer, from: number): number {
-  for (let at = body.indexOf(delimiter, from); at >= 0; at = body.indexOf(delimiter, at + 1)) {
-    const opens = at === 0 || (body[at - 2] === 0x0d && body[at - 1] === 0x0a);
-    const behind = body.toString('latin1', at + delimiter.length, at + delimiter.length + 2);
-    if (opens && (behind === '\r\n' || behind === '--')) return at;
+/** The part between two delimiters; the line break before the second one belongs to that. */
+function readPart(
+  body: Buffer,
+  from: number,
+  to: number,
+): (FieldValue & { readonly plain: boolean }) | { readonly name: undefined; readonly plain: false } {
+  const headEnd = body.subarray(from, Math.min(to, from + LONGEST_HEAD)).indexOf(CRLF_CRLF);
+  const start = from + headEnd + CRLF_CRLF.length;
+  const end = to - CRLF.length;
+  if (headEnd < 0 || start > end) return { name: undefined, plain: false };
+  const { name, plain } = partHead(body.toString('latin1', from, from + headEnd));
+  return name === undefined ? { name, plain: false } : { name, start, end, plain };
+}
+
+interface DelimiterLine {
+  readonly at: number;
+  /** Behind the delimiter itself, in front of its line break. */
+  readonly end: number;
+  /** The one behind the last part. */
+  readonly closes: boolean;
+}
+
+/** Finds delimiters: at the beginning of a line, and not merely the beginning of a longer word. */
+class Delimiters {
+  readonly delimiter: Buffer;
+  /** There was one that some parsers take for a delimiter and others do not, or there were too many of them. */
+  doubtful = false;
+  readonly #body: Buffer;
+  readonly #inner: Buffer;
+  #seen = 0;
+
+  constructor(body: Buffer, delimiter: Buffer) {
+    this.delimiter = delimiter;
+    this.#body = body;
+    this.#inner = Buffer.concat([CRLF, delimiter]);
   }
-  return -1;
-}
 
-function boundaryOf(contentType: string): string | undefined {
-  if (!/^multipart\/form-data\b/i.test(contentType)) return undefined;
-  const match = /;\s*boundary=(?:"([^"]{1,200})"|([^\s;]{1,200}))/i.exec(contentType);
-  return match?.[1] ?? match?.[2];
-}
-
-function nameOf(head: string): string | undefined {
-  const disposition = /(?:^|\r\n)content-disposition:([^\r\n]*)/i.exec(head)?.[1] ?? '';
-  for (const [, key = '', value = ''] of disposition.matchAll(
-    /;\s*([^=;\s]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;]*)/g,
-  )) {
-    if (key.toLowerCase() === 'name') return unquoted(value.trim());
-    if (key.toLowerCase() === 'name*') return extendedValue(value.trim());
+  next(from: number): DelimiterLine | undefined {
+    const body = this.#body;
+    const { length } = this.delimiter;
+    for (let at = this.#find(from); at >= 0; at = this.#find(at + length)) {
+      this.#seen += 1;
+      if (this.#seen > MOST_PARTS) break;
+      const [one, two] = [body[at + length], body[at + length + 1]];
+      if (one === CR && two === LF) return { at, end: at + length, closes: false };
+      if (one === DASH && two === DASH) return { at, end: at + length + 2, closes: true };
+      this.doubtful = true;
+    }
+    if (this.#seen > MOST_PARTS) this.doubtful = true;
+    return undefined;
   }
-  return undefined;
-}
 
-/** RFC 8187, which Python's parser reads although RFC 7578 forbids it in forms: `utf-8''model`. */
-function extendedValue(value: string): string {
-  const text = value.slice(value.lastIndexOf("'") + 1);
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
+  #find(from: number): number {
+    const { length } = this.delimiter;
+    if (from === 0 && this.#body.subarray(0, length).equals(this.delimiter)) return 0;
+    // The line break may be the one that ends the line before.
+    const found = this.#body.indexOf(this.#inner, from);
+    return found < 0 ? -1 : found + CRLF.length;
   }
 }
 
-function unquoted(value: string): string {
-  return /^"(.*)"$/s.exec(value)?.[1]?.replace(/\\(["\\])/g, '$1') ?? value;
+function isLineBreaks(body: Buffer, end = body.length): boolean {
+  for (let at = 0; at < end; at += 1) if (body[at] !== CR && body[at] !== LF) return false;
+  return true;
 }

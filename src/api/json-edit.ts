@@ -3,6 +3,7 @@
  * anew would round big integers, drop duplicate members and lose invalid UTF-8.
  */
 import { bomLength, findMembers, type JsonMember } from './json-scan.ts';
+import { readBoolean } from './python-json.ts';
 
 /** Bytes to put in the place of a range. */
 export interface Replacement {
@@ -12,7 +13,11 @@ export interface Replacement {
 }
 
 /** Fields that a second one must not contradict: they decide where a request goes and how its answer is read. */
-const DECIDING = ['model', 'stream'] as const;
+const DECIDING: readonly string[] = ['model', 'stream'];
+
+export function isDeciding(key: string): boolean {
+  return DECIDING.includes(key);
+}
 
 /**
  * Every top-level member with this key, however it is escaped, with `value` in the place of its own value; undefined
@@ -25,6 +30,16 @@ export function replaceMember(body: Buffer, key: string, value: string): Buffer 
   return splice(
     body,
     members.map(({ start, end }) => ({ start, end, by })),
+  );
+}
+
+/** The same, but a member that is not there is put in front of the others; undefined when this is not a JSON object. */
+export function setMember(body: Buffer, key: string, value: string): Buffer | undefined {
+  const members = membersOf(body, [key]);
+  if (!members) return undefined;
+  return (
+    replaceMember(body, key, value) ??
+    insertMember(body, bomLength(body), `${JSON.stringify(key)}:${JSON.stringify(value)}`)
   );
 }
 
@@ -60,12 +75,21 @@ export function injectIncludeUsage(body: Buffer): Buffer | undefined {
   const last = asked.at(-1);
   if (!last) return insertMember(body, start, INCLUDE_USAGE);
   const given = value.toString('latin1', last.start, last.end);
-  if (given !== 'false' && given !== 'null') return undefined;
+  if (given !== 'null' && readBoolean(parsed(given)) !== false) return undefined;
   return splice(body, [{ start: start + last.start, end: start + last.end, by: Buffer.from('true') }]);
 }
 
 const INCLUDE_USAGE = '"include_usage":true';
 const NULL = Buffer.from('null');
+
+/** Undefined for what is not plain JSON. */
+function parsed(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return undefined;
+  }
+}
 
 /** `body` with some ranges replaced; the ranges come in order and do not overlap. */
 export function splice(body: Buffer, replacements: readonly Replacement[]): Buffer {

@@ -143,7 +143,8 @@ function endOfValue(json: Buffer, from: number): number {
   return -1;
 }
 
-const SCALAR = /^(?:true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?)$/;
+/** Python's parser, and so vLLM, knows the last three as well. */
+const SCALAR = /^(?:true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|NaN|-?Infinity)$/;
 
 function endOfScalar(json: Buffer, from: number): number {
   let at = from;

@@ -29,7 +29,8 @@ export const ERRORS = {
     source: 'client',
     retryable: false,
     type: 'invalid_request_error',
-    meaning: 'The body of an inference request is not valid JSON, or not a JSON object.',
+    meaning:
+      'The body of an inference request is not valid JSON, or not a JSON object. Refused and passed on as duplicate_field is.',
   },
   duplicate_field: {
     status: 400,
@@ -37,7 +38,15 @@ export const ERRORS = {
     retryable: false,
     type: 'invalid_request_error',
     meaning:
-      'The body names model or stream twice. Refused where model rules, client keys or hooks are configured: what is judged and what a worker reads could be two things.',
+      'The body names model or stream twice. Refused where model rules, tenants or hooks are configured, and by a gateway of several models: what is judged and what a worker reads could be two things. Passed on elsewhere.',
+  },
+  ambiguous_form: {
+    status: 400,
+    source: 'client',
+    retryable: false,
+    type: 'invalid_request_error',
+    meaning:
+      'The body is a form that parsers read differently: a part without one plain name, an odd boundary, a part that does not end. Refused and passed on as duplicate_field is.',
   },
   invalid_request: {
     status: 400,

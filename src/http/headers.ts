@@ -25,6 +25,13 @@ export function headerOf(headers: FlatHeaders, name: string): string | undefined
   return undefined;
 }
 
+/** Whether a header, by lower-case name, stands there more than once. */
+export function repeatsHeader(headers: FlatHeaders, name: string): boolean {
+  let seen = 0;
+  for (let i = 0; i < headers.length; i += 2) if (headers[i]?.toLowerCase() === name) seen += 1;
+  return seen > 1;
+}
+
 /** The end-to-end headers: without the hop-by-hop ones, those that `Connection` names, and those for which `drop` says so. */
 export function endToEnd(headers: FlatHeaders, drop: (lowerName: string) => boolean): string[] {
   const named = connectionTokens(headers);

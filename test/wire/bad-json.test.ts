@@ -1,4 +1,7 @@
-/** A body that is no JSON object is the client's mistake, and no worker hears of it. */
+/**
+ * A body that is no JSON object: refused where something goes by what a body says, and no worker hears of it; elsewhere the
+ * worker's to judge.
+ */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { Fleet } from '../support/fleet.ts';
@@ -7,14 +10,18 @@ import { startRouter, startScriptedWorker, type ScriptedWorker } from '../suppor
 
 let worker: ScriptedWorker;
 let fleet: Fleet;
+/** Nobody goes by bodies here. */
+let open: Fleet;
 
 before(async () => {
   worker = await startScriptedWorker();
-  fleet = await startRouter([worker]);
+  fleet = await startRouter([worker], { router: { modelRules: [{ match: 'other', rewrite: 'sim-model' }] } });
+  open = await startRouter([worker]);
 });
 
 after(async () => {
   await fleet.stop();
+  await open.stop();
   await worker[Symbol.asyncDispose]();
 });
 
@@ -28,7 +35,8 @@ for (const [what, body] of Object.entries({
   'single quotes': "{'model':'sim-model'}",
   'a form': 'model=sim-model&prompt=hi',
   'something behind the object': '{"model":"sim-model"} {}',
-  'a number that JSON does not know': '{"temperature":NaN}',
+  'a number that nobody knows': '{"temperature":-NaN}',
+  'a number that is none behind a string that is not closed': '{"a":"NaN',
   'a list': '[{"model":"sim-model"}]',
   'a string': '"sim-model"',
   'a number': '42',
@@ -43,7 +51,8 @@ for (const [what, body] of Object.entries({
   'more than 1 MiB without quotes': `{prompt:"${FILLER}"}`,
   'more than 1 MiB of a list': `["${FILLER}"]`,
 })) {
-  test(what, async () => {
+  test(`refused where rules apply: ${what}`, async () => {
+    const before = worker.received.length;
     const response = await fetch(`${fleet.url}/v1/chat/completions`, { method: 'POST', body });
     assert.equal(response.status, 400);
     assert.equal(response.headers.get('content-type'), 'application/json');
@@ -54,9 +63,35 @@ for (const [what, body] of Object.entries({
     );
     assert.match(error.message, /JSON/);
     assert.ok(error.message.length < 200);
-    assert.deepEqual(worker.received, []);
+    assert.equal(worker.received.length, before);
+  });
+
+  test(`passed on as it is elsewhere: ${what}`, async () => {
+    const response = await fetch(`${open.url}/v1/chat/completions`, { method: 'POST', body });
+    assert.equal(response.status, 200);
+    await response.text();
+    assert.ok(worker.last.body.equals(Buffer.from(body)));
   });
 }
+
+for (const [what, body] of Object.entries({
+  'a small body':
+    '{"temperature":NaN,"top_p":-Infinity,"model":"other","stop":["NaN \\" Infinity"],"min_p":Infinity}',
+  'more than 1 MiB': `{"prompt":"${FILLER}","temperature":NaN,"bias":{"1":-Infinity},"model":"other","min_p":Infinity}`,
+}))
+  test(`numbers that only Python knows are no obstacle: ${what}`, async () => {
+    for (const [router, expected] of [
+      [open, body],
+      [fleet, body.replace('"model":"other"', '"model":"sim-model"')],
+    ] as const) {
+      const response = await fetch(`${router.url}/v1/completions`, { method: 'POST', body });
+      assert.equal(response.status, 200);
+      await response.text();
+      assert.ok(worker.last.body.equals(Buffer.from(expected)));
+      const { requested_model } = await router.decision();
+      assert.equal(requested_model, 'other');
+    }
+  });
 
 test('the error does not quote the body: it may be a prompt', async () => {
   const response = await fetch(`${fleet.url}/v1/completions`, {

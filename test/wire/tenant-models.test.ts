@@ -1,6 +1,7 @@
 /** Which models a tenant may use, whatever the route; what it sees of others; whose stored responses it may read. */
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
+import { fieldText, readForm } from '../../src/api/form-field.ts';
 import { chat, CHAT, post } from '../support/chat.ts';
 import type { Fleet } from '../support/fleet.ts';
 import { startRouter, startScriptedWorker, type Script } from '../support/scripted-worker.ts';
@@ -142,6 +143,114 @@ test('without a model: only who may use all that it could reach', async () => {
   await using single = await startModels(['llama-8b']);
   assert.equal((await chat(single.fleet, nameless, as('one'))).status, 200);
   assert.equal((await fetch(`${single.fleet.url}/v1/models/llama-8b`, as('one'))).status, 200);
+});
+
+test('a member of the body is read from the body alone, however large it is', async () => {
+  await using models = await startModels();
+  const { fleet, worker } = models;
+  for (const filler of ['', 'x'.repeat(1_100_000)])
+    for (const hidden of [
+      '"__proto__":{"model":"llama-8b","stream":true,"previous_response_id":"resp_1"}',
+      '"constructor":{"model":"llama-8b"},"prototype":{"model":"llama-8b"}',
+      '"\\u005f_proto__":{"model":"llama-8b"}',
+    ]) {
+      const body = `{${hidden},"prompt":"${filler}"}`;
+      const ask = (tenant: string): Promise<Response> =>
+        fetch(`${fleet.url}/v1/completions`, { method: 'POST', body, ...as(tenant) });
+      assert.deepEqual(await outcome(await ask('llama')), REFUSED, hidden);
+      assert.equal((await ask('all')).status, 200);
+      assert.equal(worker.last.body.toString(), body);
+      const { requested_model, stream } = await fleet.decision();
+      assert.deepEqual([requested_model, stream], [undefined, false]);
+    }
+});
+
+test('what is longer than any model is none, and is not passed on unread', async () => {
+  await using models = await startModels();
+  const body = `{"prompt":"${'x'.repeat(1_100_000)}","stream":1.${'0'.repeat(70_000)}}`;
+  const response = await fetch(`${models.fleet.url}/v1/completions`, { method: 'POST', body, ...as('all') });
+  assert.deepEqual(await outcome(response), [400, 'invalid_json']);
+});
+
+describe('to a gateway of several models a request without one is made to name the only one that is allowed', () => {
+  const nameless = ['{"prompt":"hi"}', '{ "model" : null,"prompt":"hi"}', '{"prompt":"hi","model":""}', '{}'];
+  for (const [size, filler] of [
+    ['small', ''],
+    ['large', `,"x":"${'x'.repeat(1_100_000)}"}`],
+  ] as const)
+    for (const given of nameless.slice(0, filler === '' ? 4 : 3))
+      test(`${size}: ${given}`, async () => {
+        await using models = await startModels(MODELS, { enableIgw: true });
+        const { fleet, worker } = models;
+        const body = filler === '' ? given : given.slice(0, -1) + filler;
+        const init = { method: 'POST', body, ...as('one') };
+        for (const path of [
+          '/v1/chat/completions',
+          '/v1/completions',
+          '/v1/responses',
+          '/v1/messages',
+          '/generate',
+        ]) {
+          assert.equal((await fetch(fleet.url + path, init)).status, 200, path);
+          assert.deepEqual(JSON.parse(worker.last.body.toString()), {
+            ...JSON.parse(body),
+            model: 'llama-8b',
+          });
+        }
+        const { model, requested_model } = await fleet.decision();
+        assert.deepEqual([model, requested_model], ['llama-8b', undefined]);
+        assert.equal((await fetch(`${fleet.url}/v1/completions`, { ...init, ...as('all') })).status, 400);
+      });
+
+  test('a form', async () => {
+    await using models = await startModels(MODELS, { enableIgw: true });
+    const form = new FormData();
+    form.set('file', new Blob(['RIFF']), 'a.wav');
+    const url = `${models.fleet.url}/v1/audio/transcriptions`;
+    assert.equal((await fetch(url, { method: 'POST', body: form, ...as('one') })).status, 200);
+    const { body, headers } = models.worker.last;
+    const read = readForm(body, headers['content-type'] ?? '');
+    assert.deepEqual(
+      [read.plain, fieldText(body, read, 'model'), fieldText(body, read, 'file')],
+      [true, 'llama-8b', 'RIFF'],
+    );
+  });
+});
+
+test('a form that parsers read differently is refused', async () => {
+  await using models = await startModels();
+  const { fleet, worker } = models;
+  const plain = 'Content-Disposition: form-data; name="model"';
+  const form = (head: string): string => `--x\r\n${head}\r\n\r\nllama-8b\r\n--x--\r\n`;
+  const second = form('Content-Disposition: form-data; name="model"').replace('llama-8b', 'qwen-7b');
+  for (const [body, code] of [
+    [form(`${plain}; name="other"`), 'ambiguous_form'],
+    [form(`${plain}\r\nContent-Disposition: form-data; name="other"`), 'ambiguous_form'],
+    [form(`${plain}; name*0=oth; name*1=er`), 'ambiguous_form'],
+    [form("Content-Disposition: form-data; name*=utf-8''model"), 'ambiguous_form'],
+    [form('Content-Disposition: form-data; name="mod\\el"'), 'ambiguous_form'],
+    [`--x\r\n${form(plain)}`, 'ambiguous_form'],
+    [second + form(plain), 'ambiguous_form'],
+    [second.replace('--x--\r\n', form(plain)), 'duplicate_field'],
+  ] as const) {
+    const response = await fetch(`${fleet.url}/v1/audio/transcriptions`, {
+      method: 'POST',
+      body,
+      ...as('llama', { 'content-type': 'multipart/form-data; boundary=x' }),
+    });
+    assert.deepEqual(await outcome(response), [400, code], body);
+  }
+  assert.deepEqual(worker.received, []);
+});
+
+test('a form that parsers read differently is the worker’s to read where nothing goes by it', async () => {
+  await using worker = await startScriptedWorker();
+  await using fleet = await startRouter([worker]);
+  const body = "--x\r\nContent-Disposition: form-data; name*=utf-8''model; name=y\r\n\r\nm\r\n--x";
+  const headers = { 'content-type': 'multipart/form-data; boundary=x; boundary=y' };
+  const response = await fetch(`${fleet.url}/v1/audio/transcriptions`, { method: 'POST', body, headers });
+  assert.equal(response.status, 200);
+  assert.equal(worker.last.body.toString(), body);
 });
 
 test('a name for another model: both must be allowed', async () => {

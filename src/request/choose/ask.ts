@@ -9,6 +9,7 @@ import { readHashKey, readSessionKey } from '../../routing/hash-key.ts';
 import type { Ask, HashKey } from '../../routing/policy.ts';
 import { PromptHasher } from '../../routing/prompt-hash.ts';
 import type { Runtime } from '../runtime.ts';
+import { mustUnderstand } from '../understand/inspects-bodies.ts';
 
 /** What is read of a request beside its body. An `Arrival` is one. */
 export interface AskSource {
@@ -105,7 +106,7 @@ export class RequestAsk implements Ask {
     if (!prompt) return '';
     if (rawPrompt !== undefined) return rawPrompt.slice(0, most);
     const sink = new PromptText(most);
-    readDeep(() => {
+    this.#readDeep(() => {
       prompt(fields, sink);
     });
     return sink.value;
@@ -126,12 +127,26 @@ export class RequestAsk implements Ask {
       hasher.text(rawPrompt);
       return { ...hasher.finish({ charsPerToken }), totalTokens: Math.ceil(bytes / charsPerToken) };
     }
-    readDeep(() => {
+    this.#readDeep(() => {
       prompt(fields, hasher satisfies PromptSink);
     });
     const blocks = hasher.finish({ charsPerToken: this.#rt.tokenRatio.charsPerToken(this.model) });
     if (blocks.estimated) this.#chars = hasher.units;
     return blocks;
+  }
+
+  /**
+   * JSON is read to any depth but written by recursion: what exhausts the stack would exhaust a worker's, too. What was
+   * read before that stands for the rest where only the choice depends on it.
+   */
+  #readDeep(read: () => void): void {
+    try {
+      read();
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      if (mustUnderstand(this.#rt))
+        throw new RouterError('invalid_json', 'the JSON of the body is nested too deeply');
+    }
   }
 
   /** Stands for requests without any id: the same prompt, or the same path, goes to the same worker. */
@@ -141,20 +156,10 @@ export class RequestAsk implements Ask {
   }
 }
 
-/** JSON is read to any depth but written by recursion: what exhausts the stack would exhaust a worker's, too. */
-function readDeep(read: () => void): void {
-  try {
-    read();
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw new RouterError('invalid_json', 'the JSON of the body is nested too deeply');
-  }
-}
-
 function memberAt(fields: JsonObject, path: readonly string[]): unknown {
   let value: unknown = fields;
   for (const name of path) {
-    if (!isObject(value)) return undefined;
+    if (!isObject(value) || !Object.hasOwn(value, name)) return undefined;
     value = value[name];
   }
   return value;

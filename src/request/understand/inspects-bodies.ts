@@ -1,4 +1,5 @@
 import type { Settings } from '../../config/settings/settings.ts';
+import type { Runtime } from '../runtime.ts';
 
 /**
  * Whether something between client and worker goes by what a body says (rules, hooks, tenants). Then a form is held whole,
@@ -9,9 +10,9 @@ export function inspectsBodies({ modelRules, hooks, clients }: Settings): boolea
 }
 
 /**
- * Whether a body must name model and stream once only: what was judged and what the worker reads could be two things
- * otherwise. So it is, too, where keys are checked, whoever it is that goes by the body then.
+ * Whether a body must be understood, and in one way only: what was judged and what a worker reads could be two things
+ * otherwise. Elsewhere what cannot be read is the worker's to judge: it knows more than the router needs to.
  */
-export function refusesDuplicates(settings: Settings): boolean {
-  return settings.clients.auth.kind !== 'open' || inspectsBodies(settings);
+export function mustUnderstand(rt: Runtime): boolean {
+  return inspectsBodies(rt.settings) || (rt.settings.gateway && rt.registry.models.size !== 1);
 }

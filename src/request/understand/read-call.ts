@@ -1,9 +1,10 @@
 import { RouterError } from '../../base/errors.ts';
 import { isObject, type JsonObject } from '../../api/prompt-sink.ts';
-import { fieldText, formFields, repeatsDecidingFormField } from '../../api/form-field.ts';
-import { hasDuplicateField, repeatsDecidingField } from '../../api/json-edit.ts';
+import { fieldText, readForm, repeatsDecidingFormField } from '../../api/form-field.ts';
+import { hasDuplicateField, isDeciding, repeatsDecidingField } from '../../api/json-edit.ts';
 import { bomLength, MOST_MEMBERS, scanMembers } from '../../api/json-scan.ts';
-import { headerOf } from '../../http/headers.ts';
+import { parseJson, readBoolean, readInteger } from '../../api/python-json.ts';
+import { headerOf, repeatsHeader } from '../../http/headers.ts';
 import { announcedLength, readBody, refuseTooLong, StreamedBody } from '../../http/body.ts';
 import type { Ask, Policy } from '../../routing/policy.ts';
 import type { WorkerFilters } from '../../workers/pool-view.ts';
@@ -11,7 +12,7 @@ import type { Arrival } from '../arrive/arrival.ts';
 import { RequestAsk, type AskSource } from '../choose/ask.ts';
 import type { Decision } from '../record/decision.ts';
 import type { Endpoint } from '../arrive/endpoints.ts';
-import { inspectsBodies, refusesDuplicates } from './inspects-bodies.ts';
+import { inspectsBodies, mustUnderstand } from './inspects-bodies.ts';
 import { hooksApply } from './hooks-apply.ts';
 import type { Runtime } from '../runtime.ts';
 import { readWorkerFilters } from '../choose/worker-filters.ts';
@@ -95,8 +96,8 @@ export function letGoOfBody(call: Call): void {
 }
 
 /**
- * Makes sense of a whole body. Throws `invalid_json` where the endpoint wants JSON and this is none, and
- * `duplicate_field` where what it says twice matters.
+ * Makes sense of a whole body. Where something goes by what it says, throws `invalid_json` for what should be JSON and is
+ * none, and `duplicate_field` for what it says twice; elsewhere such a body is passed on as it is.
  */
 export function understand(rt: Runtime, source: CallSource, bytes: Buffer, releaseBody = NOTHING_HELD): Call {
   return { ...READERS[source.endpoint.body](rt, source, bytes), releaseBody };
@@ -133,10 +134,13 @@ function opaqueCall(rt: Runtime, source: CallSource, body: Buffer | StreamedBody
 /** Audio as OpenAI's clients send it. */
 function formCall(rt: Runtime, source: CallSource, bytes: Buffer): Call {
   const type = headerOf(source.req.rawHeaders, 'content-type') ?? '';
-  const parts = formFields(bytes, type);
-  if (refusesDuplicates(rt.settings) && repeatsDecidingFormField(parts)) throw duplicateField();
-  const model = fieldText(bytes, parts, 'model') ?? '';
-  const stream = fieldText(bytes, parts, 'stream') === 'true';
+  const form = readForm(bytes, type);
+  if (mustUnderstand(rt)) {
+    if (repeatsDecidingFormField(form)) throw duplicateField();
+    if (!form.plain || repeatsHeader(source.req.rawHeaders, 'content-type')) throw ambiguousForm();
+  }
+  const model = fieldText(bytes, form, 'model') ?? '';
+  const stream = readBoolean(fieldText(bytes, form, 'stream')) === true;
   note(source.decision, model, stream);
   const ask = new RequestAsk(rt, source, {
     model,
@@ -150,13 +154,16 @@ function formCall(rt: Runtime, source: CallSource, bytes: Buffer): Call {
 }
 
 function jsonCall(rt: Runtime, source: CallSource, bytes: Buffer): Call {
-  const json = withoutBom(bytes);
-  const { fields, rawPrompt }: Fields =
-    json.length > PARSE_LIMIT_BYTES
-      ? scanFields(json, refusesDuplicates(rt.settings))
-      : { fields: parseFields(json, refusesDuplicates(rt.settings)) };
+  const read = readFields(withoutBom(bytes));
+  const strict = mustUnderstand(rt);
+  if (read.problem !== undefined) {
+    if (strict) throw new RouterError('invalid_json', read.problem);
+    return opaqueCall(rt, source, bytes);
+  }
+  if (strict && read.repeats()) throw duplicateField();
+  const { fields, rawPrompt } = read;
   const model = typeof fields['model'] === 'string' ? fields['model'] : '';
-  const stream = fields['stream'] === true;
+  const stream = readBoolean(fields['stream']) === true;
   const { endpoint } = source;
   note(source.decision, model, stream);
   const previous = fields['previous_response_id'];
@@ -175,7 +182,7 @@ function jsonCall(rt: Runtime, source: CallSource, bytes: Buffer): Call {
       bytes: bytes.length,
     }),
     maxTokens: maxTokensOf(fields),
-    retry: fields['background'] === true || fields['store'] === true ? 'connect' : endpoint.retry,
+    retry: leavesSomething(fields) ? 'connect' : endpoint.retry,
     resourceId: typeof previous === 'string' ? previous : undefined,
     filters: readWorkerFilters(source.req.rawHeaders),
   };
@@ -193,10 +200,22 @@ function duplicateField(): RouterError {
   return new RouterError('duplicate_field', 'the body names model or stream more than once');
 }
 
+function ambiguousForm(): RouterError {
+  return new RouterError(
+    'ambiguous_form',
+    'the body is a form in which not every parser reads the same fields: each part needs one plain name, and an end',
+  );
+}
+
+/** A stored response, or one that is made in the background, would be made twice. */
+function leavesSomething(fields: JsonObject): boolean {
+  return readBoolean(fields['background']) === true || readBoolean(fields['store']) === true;
+}
+
 function maxTokensOf(fields: JsonObject): number {
   for (const name of ['max_completion_tokens', 'max_tokens', 'max_output_tokens']) {
-    const value = fields[name];
-    if (typeof value === 'number' && value >= 0) return value;
+    const value = readInteger(fields[name]);
+    if (value !== undefined && value >= 0) return value;
   }
   return DEFAULT_MAX_TOKENS;
 }
@@ -206,16 +225,30 @@ function withoutBom(bytes: Buffer): Buffer {
   return bom === 0 ? bytes : bytes.subarray(bom);
 }
 
-function parseFields(bytes: Buffer, once: boolean): JsonObject {
+type Fields =
+  | {
+      readonly problem?: undefined;
+      readonly fields: JsonObject;
+      /** The first bytes of the members too large to parse: together they stand for the prompt. */
+      readonly rawPrompt?: string;
+      /** Whether `model` or `stream` stands there twice. */
+      repeats(): boolean;
+    }
+  | { readonly problem: string };
+
+function readFields(json: Buffer): Fields {
+  return json.length > PARSE_LIMIT_BYTES ? scanFields(json) : parseFields(json);
+}
+
+function parseFields(bytes: Buffer): Fields {
   let value: unknown;
   try {
-    value = JSON.parse(bytes.toString('utf8'));
+    value = parseJson(bytes.toString('utf8'));
   } catch (error) {
-    throw new RouterError('invalid_json', `the body is not valid JSON: ${jsonProblem(error)}`);
+    return { problem: `the body is not valid JSON: ${jsonProblem(error)}` };
   }
-  if (!isObject(value)) throw new RouterError('invalid_json', 'the body must be a JSON object');
-  if (once && hasDuplicateField(bytes)) throw duplicateField();
-  return value;
+  if (!isObject(value)) return { problem: 'the body must be a JSON object' };
+  return { fields: value, repeats: () => hasDuplicateField(bytes) };
 }
 
 /** V8 quotes the offending text; prompts do not belong into errors that may be logged. */
@@ -224,35 +257,38 @@ function jsonProblem(error: unknown): string {
   return position ? `syntax error at ${position[0]}` : 'syntax error';
 }
 
-interface Fields {
-  readonly fields: JsonObject;
-  /** The first bytes of the members too large to parse: together they stand for the prompt. */
-  readonly rawPrompt?: string;
-}
-
-function scanFields(bytes: Buffer, once: boolean): Fields {
+function scanFields(bytes: Buffer): Fields {
   const members = scanMembers(bytes);
-  if (!members)
-    throw new RouterError('invalid_json', `the body is not a JSON object of at most ${MOST_MEMBERS} members`);
-  if (once && repeatsDecidingField(members)) throw duplicateField();
-  const fields: Record<string, unknown> = {};
+  if (!members) return { problem: `the body is not a JSON object of at most ${MOST_MEMBERS} members` };
+  // Without a prototype: a member `__proto__` is one like any other.
+  const fields: Record<string, unknown> = { __proto__: null };
   let rawPrompt = '';
   for (const { key, start, end } of members) {
-    if (end - start <= SMALL_MEMBER_BYTES) fields[key] = parseMember(bytes, start, end);
-    else
-      rawPrompt += bytes.toString(
-        'latin1',
-        start,
-        Math.min(end, start + ROUTING_TEXT_BYTES - rawPrompt.length),
-      );
+    if (end - start <= SMALL_MEMBER_BYTES) {
+      const value = parseMember(bytes, start, end);
+      if (value === undefined)
+        return { problem: `the body is not valid JSON between bytes ${start} and ${end}` };
+      fields[key] = value;
+      continue;
+    }
+    // A model of this size is none, and nothing that decides is to be left unread.
+    if (isDeciding(key)) return { problem: `${key} is longer than ${SMALL_MEMBER_BYTES} bytes` };
+    // Of two members with one key the last one counts.
+    fields[key] = undefined;
+    rawPrompt += bytes.toString(
+      'latin1',
+      start,
+      Math.min(end, start + ROUTING_TEXT_BYTES - rawPrompt.length),
+    );
   }
-  return { fields, rawPrompt };
+  return { fields, rawPrompt, repeats: () => repeatsDecidingField(members) };
 }
 
+/** Undefined where it is not JSON. */
 function parseMember(bytes: Buffer, start: number, end: number): unknown {
   try {
-    return JSON.parse(bytes.toString('utf8', start, end));
+    return parseJson(bytes.toString('utf8', start, end));
   } catch {
-    throw new RouterError('invalid_json', `the body is not valid JSON between bytes ${start} and ${end}`);
+    return undefined;
   }
 }

@@ -1,15 +1,16 @@
 import { RouterError } from '../../base/errors.ts';
 import type { Caller } from '../arrive/caller.ts';
+import { nameModel, underModel } from './name-model.ts';
 import type { Call, CallSource } from './read-call.ts';
 import type { Runtime } from '../runtime.ts';
 
 /**
  * To a gateway of many models a request must say which one it wants; where the caller may use only one, that is the
- * one. Routes that have no model (a stored response, a path that is only passed on) are left alone. Throws
+ * one, and the body is made to say so: what a worker would take it for could be another. Routes that have no model (a stored response, a path that is only passed on) are left alone. Throws
  * `model_required`.
  */
 export function requireModel(rt: Runtime, source: CallSource, caller: Caller, call: Call): Call {
-  const { endpoint, decision } = source;
+  const { endpoint } = source;
   if (!rt.settings.gateway || call.model !== '' || call.resourceId !== undefined) return call;
   if (endpoint.class !== 'inference' || endpoint.body === 'opaque') return call;
   const [only, another] = usable(rt, caller);
@@ -21,8 +22,9 @@ export function requireModel(rt: Runtime, source: CallSource, caller: Caller, ca
         : 'The request names no model: this router serves several. GET /v1/models lists them.',
       { param: 'model' },
     );
-  decision.model = only;
-  return { ...call, model: only, policy: rt.policies.policyFor(only), ask: call.ask.under(only) };
+  // Where it is the only one that there is, no worker can take the request for another.
+  const named = rt.registry.models.size > 1 ? nameModel(rt, source, call, only) : undefined;
+  return named ?? underModel(rt, source, call, only);
 }
 
 /** Whether a model can be told to be unknown, and is. As long as no worker has told its models, nothing can be said. */

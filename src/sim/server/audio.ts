@@ -1,6 +1,6 @@
 import { badRequest } from './api-error.ts';
 import { header, type Exchange } from './exchange.ts';
-import type { Fields } from './fields.ts';
+import { booleanField, type Fields } from './fields.ts';
 import { generate, planAnswer, samplingOf, usageJson, usageOf } from '../engine/generation.ts';
 import { parseMultipart } from './multipart.ts';
 import { escapeJson } from './output.ts';
@@ -28,7 +28,7 @@ export function transcribe(sim: SimState, exchange: Exchange): void {
   const plan = planAnswer(sim, { sampling, say: undefined, choice: 0, salt: 0, keepIds: false });
   const { reply } = exchange;
   const engine = sim.engineFor(exchange);
-  if (fields['stream'] !== 'true') {
+  if (!booleanField(fields, 'stream')) {
     const format = fields['response_format'] ?? 'json';
     generate(exchange, engine, [plan], {
       onAllDone: () => {
@@ -49,7 +49,7 @@ export function transcribe(sim: SimState, exchange: Exchange): void {
       reply.event(`${head}{"delta":{"content":"${text}"},"finish_reason":${reason}}]}\n\n`);
     },
     onAllDone: (sequences) => {
-      if (fields['stream_include_usage'] === 'true') {
+      if (booleanField(fields, 'stream_include_usage')) {
         reply.event(`${head}],"usage":${usageJson(sim, usageOf([plan], sequences))}}\n\n`);
       }
       reply.event('data: [DONE]\n\n');

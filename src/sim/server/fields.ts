@@ -1,3 +1,4 @@
+import { parseJson, readBoolean, readInteger } from '../../api/python-json.ts';
 import { badRequest, type ApiError } from './api-error.ts';
 
 /** A JSON object of unknown make: every field is checked where it is read. */
@@ -10,7 +11,7 @@ export function isFields(value: unknown): value is Fields {
 export function parseFields(body: Buffer): Fields {
   let value: unknown;
   try {
-    value = JSON.parse(body.toString());
+    value = parseJson(body.toString());
   } catch (error) {
     throw badRequest(`JSON decode error: ${error instanceof Error ? error.message : String(error)}`);
   }
@@ -32,18 +33,20 @@ export function stringField(fields: Fields, name: string): string | undefined {
 export function booleanField(fields: Fields, name: string): boolean {
   const value = fields[name];
   if (value === undefined || value === null) return false;
-  if (typeof value !== 'boolean') throw wrongType(name, 'true or false', value);
-  return value;
+  const read = readBoolean(value);
+  if (read === undefined) throw wrongType(name, 'true or false', value);
+  return read;
 }
 
 /** A whole number, at least `least`. */
 export function integerField(fields: Fields, name: string, least: number): number | undefined {
   const value = fields[name];
   if (value === undefined || value === null) return undefined;
-  if (typeof value !== 'number' || !Number.isInteger(value) || value < least) {
+  const read = readInteger(value);
+  if (read === undefined || !Number.isInteger(read) || read < least) {
     throw wrongType(name, `a whole number >= ${String(least)}`, value);
   }
-  return value;
+  return read;
 }
 
 export function objectField(fields: Fields, name: string): Fields | undefined {

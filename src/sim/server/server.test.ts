@@ -204,7 +204,7 @@ describe('chat completions', () => {
     ['an unknown model', { ...HELLO, model: 'gpt-9' }, 404, 'The model `gpt-9` does not exist.'],
     ['no messages', { model: 'sim-model' }, 400, 'messages'],
     ['a prompt that does not fit', { ...HELLO, max_tokens: 10_000_000 }, 400, 'maximum context length'],
-    ['a wrong type', { ...HELLO, stream: 'yes' }, 400, 'stream'],
+    ['a wrong type', { ...HELLO, stream: 'maybe' }, 400, 'stream'],
     ['a priority', { ...HELLO, priority: 1 }, 400, 'Priority scheduling'],
     ['a role-less message', { messages: [{ content: 'x' }] }, 400, 'messages[0]'],
   ] as const) {
