@@ -9,6 +9,7 @@ import { edgeEvents } from './app/edge-events.ts';
 import { logReload, Reloads, type Commit, type ConfigSource } from './app/reloads.ts';
 import { Retirements } from './app/retirements.ts';
 import { adoptSettings, openState, runtimeOf, type SharedState } from './app/shared-state.ts';
+import { cannotListen, StartError } from './app/start-error.ts';
 import { healthTimes, pollTimes } from './app/times.ts';
 import type { LoadResult } from './config/load/load.ts';
 import { NO_PLUGINS, type KnownPlugins } from './config/schema/plugin-policy-schema.ts';
@@ -119,18 +120,20 @@ export class App {
   }
 
   /**
-   * Listens at once; workers are probed meanwhile. Rejects when an address cannot be listened on, and with a
-   * `StateFileError` when the state file cannot be used.
+   * Listens at once; workers are probed meanwhile. Rejects with a `StartError` when an address cannot be listened on or
+   * the decision log cannot be written, and with a `StateFileError` when the state file cannot be used.
    */
   async start(): Promise<Address> {
     const { settings, registry } = this.#state;
     for (const spec of settings.workers) registry.add(spec);
     await this.#admin.restore();
-    await this.#state.decisionLog?.open();
-    const metricsPort = await this.#metricsServer?.start();
+    await this.#openDecisionLog();
+    const metricsPort = await this.#metricsServer?.start().catch((error: unknown) => {
+      throw cannotListen(settings.metrics, { host: '--prometheus-host', port: '--prometheus-port' }, error);
+    });
     const port = await this.#edge.listen().catch(async (error: unknown) => {
       await this.#metricsServer?.stop();
-      throw error;
+      throw cannotListen(settings.listen, { host: '--host', port: '--port' }, error);
     });
     this.#health.start();
     this.#poller.start();
@@ -206,6 +209,14 @@ export class App {
     this.#cutting = true;
     this.#endDelay?.();
     this.#edge.cut();
+  }
+
+  async #openDecisionLog(): Promise<void> {
+    const { decisionLog, settings } = this.#state;
+    await decisionLog?.open().catch((error: unknown) => {
+      const path = settings.decisionLog?.path ?? '';
+      throw new StartError(`cannot write the decision log ${path} (--decision-log-export-path)`, error);
+    });
   }
 
   #openEdge(settings: Settings): EdgeServer {

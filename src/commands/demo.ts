@@ -3,10 +3,11 @@ import { problemLine } from '../config/load/layer.ts';
 import { NO_PLUGINS, type KnownPlugins } from '../config/schema/plugin-policy-schema.ts';
 import type { Config } from '../config/schema/schema.ts';
 import type { Settings } from '../config/settings/settings.ts';
-import { createLog, type OpenLog } from '../observe/log.ts';
+import type { OpenLog } from '../observe/log.ts';
 import { loadConfigWithPlugins } from '../plugins/load-plugins.ts';
 import { httpUrl, listenerUrl } from '../router.ts';
 import { startSimWorker, type SimWorker } from '../sim/server/server.ts';
+import { openLog } from './open-log.ts';
 import { untilSignal } from './until-signal.ts';
 
 const USAGE = `vllm-router demo [--workers N] [flags of the server]
@@ -46,7 +47,8 @@ async function run(
     return 2;
   }
   if (loaded.kind !== 'ok') return 0;
-  const opened = createLog(loaded.settings.log);
+  const opened = openLog(loaded.settings.log);
+  if (!opened) return 1;
   try {
     const { app, address } = await listen({ ...loaded, plugins: loaded.plugins?.set ?? NO_PLUGINS }, opened);
     await app.firstWorker();
@@ -55,9 +57,7 @@ async function run(
     await app.stop({ immediately: true });
     return 0;
   } catch (error) {
-    process.stderr.write(
-      `vllm-router: cannot listen: ${error instanceof Error ? error.message : String(error)}\n`,
-    );
+    process.stderr.write(`vllm-router: ${error instanceof Error ? error.message : String(error)}\n`);
     return 1;
   } finally {
     await opened.close();

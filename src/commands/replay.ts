@@ -1,4 +1,5 @@
 import { writeFile } from 'node:fs/promises';
+import { writeReason } from '../base/system-reason.ts';
 import { problemLine } from '../config/load/layer.ts';
 import type { LogRecord } from '../decisions/log-record.ts';
 import { readRecords, type ReadRecords } from '../decisions/read-records.ts';
@@ -10,6 +11,7 @@ import { replayStudy, type ReplayStudy } from '../replay/replay-study.ts';
 import { replayPage } from '../replay/html-report.ts';
 import { replayText } from '../replay/text-report.ts';
 import { ProgressBar } from './progress-bar.ts';
+import { unreadableFile } from './unreadable-file.ts';
 
 export interface ReplayIo {
   readonly out: (text: string) => void;
@@ -25,7 +27,7 @@ const PROCESS_IO = (): ReplayIo => ({
 
 const PROBLEMS_SHOWN = 10;
 
-/** `vllm-router replay`. Resolves to the exit code: 2 for bad arguments or a bad configuration, 1 for a log that cannot be used. */
+/** `vllm-router replay`. Resolves to the exit code: 2 for bad arguments (a file that is not there, too) or a bad configuration, 1 for a log that cannot be used. */
 export async function replay(argv: readonly string[], io: ReplayIo = PROCESS_IO()): Promise<number> {
   const flags = parseReplayFlags(argv);
   if (flags.kind === 'help') {
@@ -39,6 +41,12 @@ export async function replay(argv: readonly string[], io: ReplayIo = PROCESS_IO(
   const { options } = flags;
   const candidates = await loadCandidates(options.configs, io);
   if (candidates === undefined) return 2;
+  for (const file of options.decisions) {
+    const unreadable = await unreadableFile(file);
+    if (unreadable === undefined) continue;
+    io.err(`vllm-router replay: --decisions ${file} ${unreadable}\n`);
+    return 2;
+  }
   const records = await loadRecords(options, io);
   if (typeof records === 'string') {
     io.err(`vllm-router replay: ${records}\n`);
@@ -54,7 +62,7 @@ async function writePage(path: string, study: ReplayStudy, io: ReplayIo): Promis
   try {
     await writeFile(path, replayPage(study));
   } catch (error) {
-    io.err(`vllm-router replay: --html: ${error instanceof Error ? error.message : String(error)}\n`);
+    io.err(`vllm-router replay: --html ${path} cannot be written: ${writeReason(error)}\n`);
     return 1;
   }
   io.err(`report: ${path}\n`);

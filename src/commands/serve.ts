@@ -1,14 +1,14 @@
-import { StateFileError } from '../admin/state-file.ts';
 import { App } from '../app.ts';
 import { problemLine } from '../config/load/layer.ts';
 import { policyName, type Settings } from '../config/settings/settings.ts';
 import { VERSION } from '../config/version.ts';
-import { createLog, type Log } from '../observe/log.ts';
+import type { Log } from '../observe/log.ts';
 import { describeModules, loadConfigWithPlugins, noPlugins, rereadConfig } from '../plugins/load-plugins.ts';
 import { httpUrl, listenerUrl } from '../router.ts';
+import { openLog } from './open-log.ts';
 import { untilSignal } from './until-signal.ts';
 
-/** The server. Resolves to the exit code: 2 for a bad configuration, 1 when it cannot listen or finds no worker. */
+/** The server. Resolves to the exit code: 2 for a bad configuration, 1 when it cannot start or finds no worker. */
 export async function serve(argv: readonly string[]): Promise<number> {
   const input = { argv, env: process.env, cwd: process.cwd() };
   const loaded = await loadConfigWithPlugins(input);
@@ -18,7 +18,7 @@ export async function serve(argv: readonly string[]): Promise<number> {
   }
   if (loaded.kind !== 'ok') return 0;
   const { settings, config, notices, plugins = noPlugins() } = loaded;
-  const opened = openLog(settings);
+  const opened = openLog(settings.log);
   if (!opened) return 1;
   const { log, close, dropped, setLevel } = opened;
   for (const notice of notices) log.warn({}, notice);
@@ -34,17 +34,6 @@ export async function serve(argv: readonly string[]): Promise<number> {
     return await run(app, settings, log);
   } finally {
     await close();
-  }
-}
-
-function openLog(settings: Settings): ReturnType<typeof createLog> | undefined {
-  try {
-    return createLog(settings.log);
-  } catch (error) {
-    process.stderr.write(
-      `vllm-router: cannot write logs to ${settings.log.dir ?? ''}: ${messageOf(error)}\n`,
-    );
-    return undefined;
   }
 }
 
@@ -66,8 +55,7 @@ async function run(app: App, settings: Settings, log: Log): Promise<number> {
     );
     reloading.begin();
   } catch (error) {
-    const what = error instanceof StateFileError ? '' : 'cannot listen: ';
-    process.stderr.write(`vllm-router: ${what}${messageOf(error)}\n`);
+    process.stderr.write(`vllm-router: ${messageOf(error)}\n`);
     return 1;
   }
   await app.prepareAdmin();

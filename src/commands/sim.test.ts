@@ -65,7 +65,7 @@ describe('vllm-router sim', () => {
     const { code, err } = await run(['--port', port]);
     taken.close();
     assert.equal(code, 1);
-    assert.match(err, new RegExp(`^vllm-router sim: .*${port}.*\n$`));
+    assert.equal(err, `vllm-router sim: cannot listen on 127.0.0.1:${port} (--port): the port is taken\n`);
   });
 
   it('shows every flag in its help', async () => {

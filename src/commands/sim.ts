@@ -1,4 +1,5 @@
 import { didYouMean, nearest } from '../base/suggest.ts';
+import { systemReason } from '../base/system-reason.ts';
 import { FAULT_KINDS } from '../sim/server/faults.ts';
 import { SIM_FLAGS } from '../sim/server/flags.ts';
 import { parseSimFlags } from '../sim/server/parse-flags.ts';
@@ -53,7 +54,18 @@ async function startFleet(workers: readonly SimOptions[]): Promise<SimWorker[] |
   const failed = started.find((result) => result.status === 'rejected');
   if (!failed) return fleet;
   await Promise.all(fleet.map((worker) => worker.stop()));
-  return failed.reason instanceof Error ? failed.reason.message : String(failed.reason);
+  return startProblem(failed.reason);
+}
+
+/** A port may be any of several consecutive ones: the system's message says which. */
+function startProblem(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  // What Node puts beside the message of a server that cannot listen.
+  const { address, port, code } = error as NodeJS.ErrnoException & { address?: string; port?: number };
+  if (address === undefined) return error.message;
+  if (address.includes('/')) return `cannot listen on ${address} (--uds): ${systemReason(error)}`;
+  if (code !== 'EADDRINUSE') return `cannot listen on ${address} (--host): ${systemReason(error)}`;
+  return `cannot listen on ${address}:${String(port)} (--port): ${systemReason(error)}`;
 }
 
 function announcement(fleet: readonly SimWorker[], options: SimOptions): string {

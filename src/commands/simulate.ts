@@ -1,4 +1,5 @@
 import { writeFile } from 'node:fs/promises';
+import { writeReason } from '../base/system-reason.ts';
 import { parseContenders } from '../simulate/study/contenders.ts';
 import { SIMULATE_FLAGS } from '../simulate/study/flags.ts';
 import { jsonReport } from '../simulate/study/json-report.ts';
@@ -9,6 +10,7 @@ import { textReport } from '../simulate/study/text-report.ts';
 import { guessFormat, readTrace, type ReadTrace } from '../simulate/traces/read-trace.ts';
 import type { Trace } from '../simulate/traces/trace.ts';
 import { ProgressBar } from './progress-bar.ts';
+import { unreadableFile } from './unreadable-file.ts';
 
 export interface SimulateIo {
   readonly out: (text: string) => void;
@@ -33,6 +35,9 @@ export async function simulate(argv: readonly string[], io: SimulateIo = PROCESS
   const { options } = flags;
   const contenders = parseContenders(options.policies);
   if (typeof contenders === 'string') return refuse(io, `--policies: ${contenders}`, 2);
+  const unreadable = options.trace && (await unreadableFile(options.trace.path));
+  if (options.trace && unreadable !== undefined)
+    return refuse(io, `--trace ${options.trace.path} ${unreadable}`, 2);
   const recorded = await recordedTrace(options, io);
   if (typeof recorded === 'string') return refuse(io, recorded, 1);
   const studies = await runAll(runStudies(options, contenders, recorded), io);
@@ -46,7 +51,7 @@ export async function simulate(argv: readonly string[], io: SimulateIo = PROCESS
   try {
     await writeFile(options.html, htmlReport(studies, options));
   } catch (error) {
-    return refuse(io, `--html: ${error instanceof Error ? error.message : String(error)}`, 1);
+    return refuse(io, `--html ${options.html} cannot be written: ${writeReason(error)}`, 1);
   }
   io.err(`report: ${options.html}\n`);
   return 0;

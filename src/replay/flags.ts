@@ -23,6 +23,7 @@ type NumberKey = 'ttftMs' | 'tpotMs' | 'kvTokens' | 'prefillRate' | 'decodeBaseM
 
 interface Flag {
   readonly name: string;
+  readonly aliases?: readonly string[];
   /** How its value is called; without one it is a switch. */
   readonly value?: string;
   readonly about: string;
@@ -68,7 +69,10 @@ function toggle(name: string, key: 'strict' | 'wide' | 'json', about: string): F
 
 const FLAGS: readonly Flag[] = [
   file('--decisions', 'decisions', 'A decision log, .gz or not; several are read one after the other.'),
-  file('--config', 'configs', 'A configuration to decide under; several are compared.'),
+  {
+    ...file('--config', 'configs', 'A configuration to decide under; several are compared.'),
+    aliases: ['--config-file', '-c'],
+  },
   {
     name: '--model',
     value: 'NAME',
@@ -136,7 +140,7 @@ export function parseReplayFlags(argv: readonly string[]): ReplayFlags {
     }
     const equals = argument.startsWith('--') ? argument.indexOf('=') : -1;
     const name = equals < 0 ? argument : argument.slice(0, equals);
-    const flag = FLAGS.find((candidate) => candidate.name === name);
+    const flag = FLAGS.find((candidate) => candidate.name === name || candidate.aliases?.includes(name));
     if (!flag) return unknown(argument, name);
     list = flag.value === 'FILE' ? flag : undefined;
     if (flag.value === undefined && equals >= 0) return error(`${name} takes no value`);
@@ -152,7 +156,8 @@ export function parseReplayFlags(argv: readonly string[]): ReplayFlags {
 
 export function replayUsage(): string {
   const lines = FLAGS.map(
-    ({ name, value, about }) => `  ${(value === undefined ? name : `${name} ${value}`).padEnd(34)} ${about}`,
+    ({ name, aliases = [], value, about }) =>
+      `  ${[[name, ...aliases].join(', '), value ?? ''].join(' ').padEnd(34)} ${about}`,
   );
   return [
     'vllm-router replay --decisions FILE --config FILE [flags]: decides the requests of a decision log again under other',

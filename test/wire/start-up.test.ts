@@ -76,14 +76,46 @@ test('one healthy worker of two is enough', async (t) => {
   }
 });
 
-test('a port that is taken: one line, exit code 1', async (t) => {
+test('what keeps it from starting is said in one line with its flag, exit code 1', async (t) => {
   const server = createServer().listen(0, '127.0.0.1');
   t.after(() => server.close());
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
-  const { status, stderr } = await launch('--port', String(port), '--worker-urls', 'http://127.0.0.1:9');
-  assert.equal(status, 1);
-  assert.match(stderr, new RegExp(`^vllm-router: cannot listen: .*EADDRINUSE.*${port}\\n$`));
+  const dir = await mkdtemp(join(tmpdir(), 'vllm-router-start-'));
+  t.after(() => rm(dir, { recursive: true }));
+  const file = join(dir, 'file');
+  await writeFile(file, '');
+  const taken = `cannot listen on 127.0.0.1:${port}`;
+  for (const [flags, line] of [
+    [['--port', String(port)], `${taken} (--port): the port is taken`],
+    [['--metrics', '--prometheus-port', String(port)], `${taken} (--prometheus-port): the port is taken`],
+    [
+      ['--host', '192.0.2.1', '--insecure'],
+      'cannot listen on 192.0.2.1:0 (--host): this machine has no such address',
+    ],
+    [
+      ['--metrics', '--prometheus-port', '0', '--prometheus-host', '192.0.2.1'],
+      'cannot listen on 192.0.2.1:0 (--prometheus-host): this machine has no such address',
+    ],
+    [
+      ['--decision-log-export-path', dir],
+      `cannot write the decision log ${dir} (--decision-log-export-path): it is a directory`,
+    ],
+    [
+      ['--decision-log-export-path', join(file, 'x')],
+      `cannot write the decision log ${file}/x (--decision-log-export-path): a part of the path is no directory`,
+    ],
+    [
+      ['--log-dir', join(file, 'x')],
+      `cannot write logs to ${file}/x (--log-dir): a part of the path is no directory`,
+    ],
+  ] as const) {
+    const port0 = flags.some((flag) => flag === '--port') ? [] : ['--port', '0'];
+    const metrics = flags.some((flag) => flag === '--metrics') ? [] : ['--no-metrics'];
+    const argv = [LAUNCHER, ...flags, ...port0, ...metrics, '--worker-urls', 'http://127.0.0.1:9'];
+    const { status, stderr } = await run(process.execPath, argv, { cwd: ROOT });
+    assert.deepEqual([stderr, status], [`vllm-router: ${line}\n`, 1]);
+  }
 });
 
 const REFUSED: readonly (readonly [flags: string[], line: RegExp])[] = [
@@ -93,6 +125,7 @@ const REFUSED: readonly (readonly [flags: string[], line: RegExp])[] = [
   [['--worker-urls', 'ftp://worker:8000'], /^vllm-router: .*--worker-urls.*ftp:\/\/worker:8000.*\n$/],
   [['--worker-urls', 'http://worker:8000/v1'], /^vllm-router: .*drop \/v1.*\n$/],
   [['--worker-urls', 'http://a:1', 'http://a:1/'], /^vllm-router: .*http:\/\/a:1.*\n$/],
+  [['--worker-urls'], /^vllm-router: --worker-urls: needs a value\n$/],
   [['--service-discovery'], /^vllm-router: .*--service-discovery.*\n$/],
 ];
 for (const [flags, line] of REFUSED) {

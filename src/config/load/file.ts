@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { systemReason } from '../../base/system-reason.ts';
 import { isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, type Node } from 'yaml';
 import { readObject } from './object-layer.ts';
 import type { Origin, Problem, Reading } from './layer.ts';
@@ -12,20 +13,9 @@ export function readText(path: string, cwd: string): Text {
   try {
     return { kind: 'ok', text: readFileSync(resolve(cwd, path), 'utf8') };
   } catch (cause) {
-    const message = `cannot be read: ${unreadable(cause)}`;
+    const message = `cannot be read: ${systemReason(cause)}`;
     return { kind: 'bad', problem: { at: path, message, unreadable: true } };
   }
-}
-
-/** Why a file cannot be read, without its path. */
-export function unreadable(cause: unknown): string {
-  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown error';
-  const reasons: Record<string, string> = {
-    ENOENT: 'there is no such file',
-    EACCES: 'permission denied',
-    EISDIR: 'it is a directory',
-  };
-  return reasons[code] ?? code;
 }
 
 /** Reads a YAML (or JSON) file into entries; everything wrong with it has its line and column. */

@@ -41,6 +41,12 @@ describe('flags that are refused', () => {
     ['--no-access-log=true', ['--no-access-log: takes no value']],
     ['--access-log false', ['"false": unexpected argument: it belongs to no flag']],
     ['--config-file a --config-file b', ['--config-file: is given twice']],
+    ['--config a -c b', ['-c: is given twice (it is the same as --config)']],
+    ['-c', ['-c: needs a value']],
+    ['--worker-urls', ['--worker-urls: needs a value']],
+    ['--worker-urls --port 1', ['--worker-urls: needs a value']],
+    ['--worker-urls=', ['--worker-urls: needs a value']],
+    ['--cors-allowed-origins --port 1', ['--cors-allowed-origins: needs a value']],
     ['--config-file=', ['--config-file: needs a value']],
     ['--no-port', ['--no-port: unknown flag']],
     // Parts that do not exist.
@@ -68,10 +74,6 @@ describe('flags that are read', () => {
       '--worker-urls http://a http://b --port 1 --worker-urls=http://c http://d',
     );
     assert.deepEqual(urls, ['http://a', 'http://b', 'http://c', 'http://d']);
-  });
-
-  it('takes a list flag without values as an empty list', () => {
-    assert.deepEqual(values('--cors-allowed-origins --port 1'), { cors_allowed_origins: [], port: 1 });
   });
 
   it('switches booleans on and off', () => {
@@ -105,5 +107,10 @@ describe('flags that are read', () => {
     assert.ok(reading.kind === 'flags');
     assert.equal(reading.configFile, 'a.yaml');
     assert.equal(reading.envFile, 'b.env');
+    for (const line of [['-c', 'a.yaml'], ['--config', 'a.yaml'], ['--config=a.yaml']]) {
+      const short = parseFlags(line);
+      assert.ok(short.kind === 'flags');
+      assert.deepEqual([short.configFile, short.problems], ['a.yaml', []]);
+    }
   });
 });

@@ -7,7 +7,7 @@ import { parseText } from './text-value.ts';
 /** Flags that are not settings. */
 export const META_FLAGS = [
   {
-    flags: ['--config-file'],
+    flags: ['--config-file', '--config', '-c'],
     value: 'FILE',
     about: 'YAML file with settings; flags and environment go before it.',
   },
@@ -45,6 +45,13 @@ for (const key of CONFIG_KEYS) {
   }
 }
 
+/** Every spelling of a flag that names a file, with the main one. */
+const FILES = new Map<string, string>(
+  META_FLAGS.filter(({ value }) => value === 'FILE').flatMap(({ flags }) =>
+    flags.map((flag) => [flag, flags[0]] as const),
+  ),
+);
+
 /** Looks like a flag, so it is not the value of the one before. A negative number does not. */
 const looksLikeFlag = (token: string): boolean => /^--?[A-Za-z]/.test(token) || token === '--';
 
@@ -61,7 +68,7 @@ class FlagParser {
   readonly #argv: readonly string[];
   readonly #entries = new Map<string, Entry>();
   readonly #problems: Problem[] = [];
-  readonly #files = new Map<string, string>();
+  readonly #files = new Map<string, { readonly flag: string; readonly path: string }>();
   #at = 0;
 
   constructor(argv: readonly string[]) {
@@ -78,8 +85,8 @@ class FlagParser {
     return {
       kind: 'flags',
       layer: this.#entries,
-      configFile: this.#files.get('--config-file'),
-      envFile: this.#files.get('--env-file'),
+      configFile: this.#files.get('--config-file')?.path,
+      envFile: this.#files.get('--env-file')?.path,
       problems: this.#problems,
     };
   }
@@ -88,11 +95,9 @@ class FlagParser {
     const equals = token.startsWith('--') ? token.indexOf('=') : -1;
     const flag = equals < 0 ? token : token.slice(0, equals);
     const inline = equals < 0 ? undefined : token.slice(equals + 1);
-    if (flag === '--config-file' || flag === '--env-file') {
-      const value = this.#single(flag, inline);
-      if (this.#files.has(flag)) this.#problem(flag, 'is given twice');
-      else if (value === '') this.#problem(flag, 'needs a value');
-      else if (value !== undefined) this.#files.set(flag, value);
+    const file = FILES.get(flag);
+    if (file !== undefined) {
+      this.#file(flag, file, inline);
       return;
     }
     const target = FLAGS.get(flag);
@@ -105,6 +110,14 @@ class FlagParser {
     else this.#problem(JSON.stringify(token), 'unexpected argument: it belongs to no flag');
     // The values of an unknown flag would each be reported as well.
     if (!target) while (this.#nextValue() !== undefined) this.#at++;
+  }
+
+  #file(flag: string, name: string, inline: string | undefined): void {
+    const value = this.#single(flag, inline);
+    const earlier = this.#files.get(name);
+    if (earlier) this.#problem(flag, `is given twice${alias(earlier.flag, flag)}`);
+    else if (value === '') this.#problem(flag, 'needs a value');
+    else if (value !== undefined) this.#files.set(name, { flag, path: value });
   }
 
   #setting(flag: string, { key, negated }: FlagTarget, inline: string | undefined): void {
@@ -124,10 +137,14 @@ class FlagParser {
   }
 
   #list(flag: string, key: ConfigKey, inline: string | undefined): void {
-    const texts = inline === undefined ? [] : [inline];
+    const texts = inline === undefined || inline === '' ? [] : [inline];
     for (let next = this.#nextValue(); next !== undefined; next = this.#nextValue()) {
       texts.push(next);
       this.#at++;
+    }
+    if (texts.length === 0) {
+      this.#problem(flag, 'needs a value');
+      return;
     }
     const earlier = this.#entries.get(key.name)?.value;
     this.#store(flag, key, [...(Array.isArray(earlier) ? (earlier as unknown[]) : []), ...texts]);

@@ -232,7 +232,8 @@ describe('the settings', () => {
   it('turn switches into what they mean', () => {
     const { settings } = good(
       load({
-        flags: `${WORKER} --disable-retries --disable-circuit-breaker --log-level critical --request-id-headers`,
+        flags: `${WORKER} --disable-retries --disable-circuit-breaker --log-level critical`,
+        yaml: 'request_id_headers: []\n',
       }),
     );
     assert.equal(settings.retry.maxAttempts, 1);

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, openSync, readSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Environment } from './env.ts';
-import { unreadable } from './file.ts';
+import { systemReason } from '../../base/system-reason.ts';
 import { mapSecrets, mayHoldSecret, type SchemaNode } from '../schema/schema-node.ts';
 
 /** What the references in a configuration lead to. */
@@ -114,7 +114,7 @@ function readSecret(path: string, shown: string): Found {
       closeSync(file);
     }
   } catch (error) {
-    return { text: '', bad: `the file ${shown} cannot be read: ${unreadable(error)}`, unreadable: true };
+    return { text: '', bad: `the file ${shown} cannot be read: ${systemReason(error)}`, unreadable: true };
   }
   if (length > MOST_BYTES) return { text: '', bad: `the file ${shown} is larger than ${MOST_BYTES} bytes` };
   const text = bytes.toString('utf8', 0, length).replace(/(\r?\n)+$/, '');

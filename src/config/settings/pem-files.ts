@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { createSecureContext } from 'node:tls';
 import type { CheckProblem } from '../schema/check-problem.ts';
-import { unreadable } from '../load/file.ts';
+import { systemReason } from '../../base/system-reason.ts';
 
 /** A certificate, the chain behind it and its key. */
 export interface Pair {
@@ -98,7 +98,11 @@ export class PemFiles {
     try {
       return readFileSync(absolute, 'utf8');
     } catch (error) {
-      this.problems.push({ path, message: `${file} cannot be read: ${unreadable(error)}`, unreadable: true });
+      this.problems.push({
+        path,
+        message: `${file} cannot be read: ${systemReason(error)}`,
+        unreadable: true,
+      });
       return undefined;
     }
   }

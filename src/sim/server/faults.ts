@@ -1,4 +1,5 @@
 import type { Random } from '../../base/random.ts';
+import { didYouMean, nearest } from '../../base/suggest.ts';
 
 /**
  * The ways a simulated worker can misbehave. `after` counts events of a stream; for an answer in one piece, 0 means
@@ -85,9 +86,11 @@ export function parseFault(source: unknown): ParsedFault {
   const kindName = fields.get('kind');
   const kind = typeof kindName === 'string' ? kindOf(kindName) : undefined;
   if (kind === undefined) {
+    const kinds = Object.keys(FAULT_KINDS);
+    const hint = didYouMean(nearest(String(kindName), kinds));
     return {
       kind: 'error',
-      message: `unknown fault "${String(kindName)}", expected one of ${Object.keys(FAULT_KINDS).join(', ')}`,
+      message: `unknown fault "${String(kindName)}", expected one of ${kinds.join(', ')}${hint}`,
     };
   }
   const allowed: readonly string[] = [...FAULT_KINDS[kind].parameters, ...EVERY_KIND];

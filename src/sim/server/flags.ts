@@ -23,7 +23,7 @@ interface Flag {
   readonly value?: string;
   readonly about: string;
   readonly group: 'Workers' | 'Engine' | 'Answers' | 'Faults';
-  /** Returns what was expected when the value will not do. */
+  /** Returns what is wrong with the value, if anything. */
   readonly set: (draft: Draft, value: string) => string | undefined;
 }
 
@@ -36,7 +36,7 @@ function number(
   const most = rule.most ?? Infinity;
   if (!(parsed >= rule.least && parsed <= most) || (rule.whole === true && !Number.isInteger(parsed))) {
     const upTo = most === Infinity ? `at least ${rule.least}` : `from ${rule.least} to ${most}`;
-    return `a ${rule.whole === true ? 'whole ' : ''}number ${upTo}`;
+    return `expected a ${rule.whole === true ? 'whole ' : ''}number ${upTo}`;
   }
   put(parsed);
   return undefined;
@@ -182,7 +182,7 @@ export const SIM_FLAGS: readonly Flag[] = [
     group: 'Answers',
     about: 'words: made up, the same for the same prompt; echo: what the user said (default words)',
     set: (draft, value) => {
-      if (value !== 'words' && value !== 'echo') return 'words or echo';
+      if (value !== 'words' && value !== 'echo') return 'expected words or echo';
       draft.options.reply = value;
       return undefined;
     },

@@ -24,8 +24,8 @@ export function parseSimFlags(argv: readonly string[]): SimFlags {
     }
     const value = equals < 0 ? argv[++i] : argument.slice(equals + 1);
     if (value === undefined) return { kind: 'error', message: `${name}: expected ${flag.value}` };
-    const expected = flag.set(draft, value);
-    if (expected !== undefined) return { kind: 'error', message: `${name} ${value}: expected ${expected}` };
+    const problem = flag.set(draft, value);
+    if (problem !== undefined) return { kind: 'error', message: `${name} ${value}: ${problem}` };
   }
   return fleetOf(draft);
 }

@@ -1,0 +1,24 @@
+import { systemCode, systemReason } from '../base/system-reason.ts';
+
+/** Why a router cannot start. The message is whole: what could not be done, which setting says so, and why. */
+export class StartError extends Error {
+  override readonly name = 'StartError';
+  /** The system's, e.g. `EADDRINUSE`. */
+  readonly code: string | undefined;
+
+  constructor(what: string, cause: unknown) {
+    super(`${what}: ${systemReason(cause)}`, { cause });
+    this.code = systemCode(cause);
+  }
+}
+
+/** The address that could not be listened on, and the flag that names the part of it that is to blame. */
+export function cannotListen(
+  { host, port }: { readonly host: string; readonly port: number },
+  flags: { readonly host: string; readonly port: string },
+  cause: unknown,
+): StartError {
+  const ofPort = ['EADDRINUSE', 'EACCES'].includes(systemCode(cause) ?? '');
+  const address = `${host.includes(':') ? `[${host}]` : host}:${String(port)}`;
+  return new StartError(`cannot listen on ${address} (${ofPort ? flags.port : flags.host})`, cause);
+}
