@@ -20,6 +20,20 @@ test('the drawing of the request path uses names that exist in the code', () => 
   }
 });
 
+test('names of the code on the pages about the design exist in the code', () => {
+  const code = globSync('{src,bench}/**/*.{ts,mjs}', { cwd: ROOT })
+    .map((path) => readFileSync(join(ROOT, path), 'utf8'))
+    .join('\n');
+  const words = new Set(code.match(/\w+/g));
+  const missing = globSync('docs/design/*.md', { cwd: ROOT }).flatMap((path) => {
+    const named = readFileSync(join(ROOT, path), 'utf8').matchAll(
+      /`(\w*[a-z][A-Z]\w*)(?:\.\w+)?(?:\(.*?\))?`/g,
+    );
+    return [...named].map((match) => match[1] ?? '').filter((name) => !words.has(name));
+  });
+  assert.deepEqual(missing, []);
+});
+
 test('the steps are drawn in the order in which routeRequest takes them', () => {
   const page = readFileSync(join(ROOT, 'docs/design/request-path.md'), 'utf8');
   const path = readFileSync(join(ROOT, 'src/request/route-request.ts'), 'utf8');

@@ -4,17 +4,14 @@ import type { LocalAnswer } from '../answer/reply.ts';
 const POLICY = "default-src 'none'; style-src 'unsafe-inline'";
 const WHAT =
   'A request router: it speaks the API of the vLLM servers behind it and sends each request to one of them.';
-const DOCUMENTATION = 'docs/README.md where it is installed, or vllm-router --help';
-const METRICS = '/metrics, on a port of its own (--prometheus-port)';
-
 const TEXT = `vllm-router
 
 ${WHAT}
 
 models         /v1/models
 health         /readiness, /health, /liveness
-metrics        ${METRICS}
-documentation  ${DOCUMENTATION}
+metrics        /metrics, on a port of its own (--prometheus-port)
+documentation  docs/README.md where it is installed, or vllm-router --help
 vLLM's API     https://docs.vllm.ai
 `;
 
@@ -27,7 +24,7 @@ const HTML = `<!doctype html>
 <style>
 :root { color-scheme: light dark }
 body { margin: 10vh auto; padding: 0 1.5rem; max-width: 38rem; font: 16px/1.6 system-ui, sans-serif }
-dt { font-weight: 600 } dd { margin: 0 0 .5rem }
+dt { font-weight: 600 } dd { margin: 0 0 .5rem } code { white-space: nowrap }
 </style>
 </head>
 <body>
@@ -36,8 +33,8 @@ dt { font-weight: 600 } dd { margin: 0 0 .5rem }
 <dl>
 <dt>Models</dt><dd><a href="v1/models">/v1/models</a></dd>
 <dt>Health</dt><dd><a href="readiness">/readiness</a>, <a href="health">/health</a>, <a href="liveness">/liveness</a></dd>
-<dt>Metrics</dt><dd>${METRICS}</dd>
-<dt>Documentation</dt><dd>${DOCUMENTATION}</dd>
+<dt>Metrics</dt><dd>/metrics, on a port of its own (<code>--prometheus-port</code>)</dd>
+<dt>Documentation</dt><dd><code>docs/README.md</code> where it is installed, or <code>vllm-router --help</code></dd>
 <dt>vLLM’s API</dt><dd><a href="https://docs.vllm.ai">docs.vllm.ai</a></dd>
 </dl>
 </body>
