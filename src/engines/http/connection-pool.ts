@@ -1,5 +1,6 @@
-import { Client, Pool, type Dispatcher } from 'undici';
+import { buildConnector, Client, Pool, type Dispatcher } from 'undici';
 import type { WorkerTls } from '../../config/settings/settings.ts';
+import { InterimHeads } from './interim-heads.ts';
 import { tlsOptions } from './worker-tls.ts';
 
 /** undici's handler plus the connection it was given to: how a dead kept-alive connection is told from a fresh one. */
@@ -7,12 +8,26 @@ export interface ConnectionAwareHandler extends Dispatcher.DispatchHandler {
   connection?: TrackedClient;
 }
 
+type TrackedOptions = Client.Options & { readonly connect: buildConnector.connector };
+
 /** One connection (pipelining is off) that knows how many requests its present socket has carried. */
 export class TrackedClient extends Client {
   carried = 0;
+  readonly interim: InterimHeads;
 
-  constructor(origin: URL, options: object) {
-    super(origin, options);
+  constructor(origin: URL, options: TrackedOptions) {
+    const { connect, maxHeaderSize = 0 } = options;
+    const interim = new InterimHeads(maxHeaderSize);
+    super(origin, {
+      ...options,
+      connect: (target, callback) => {
+        connect(target, (...result) => {
+          if (result[1]) interim.watch(result[1]);
+          callback(...result);
+        });
+      },
+    });
+    this.interim = interim;
     this.on('connect', () => {
       this.carried = 0;
     });
@@ -34,7 +49,7 @@ export interface PoolSettings {
 /** uvicorn closes idle connections after 5 s; a longer idle life here would race with it. */
 const IDLE_SOCKET_MS = 4_000;
 
-function options(socketPath: string | undefined, settings: PoolSettings): Client.Options {
+function options(socketPath: string | undefined, settings: PoolSettings): TrackedOptions {
   return {
     pipelining: 1,
     allowH2: false,
@@ -45,13 +60,14 @@ function options(socketPath: string | undefined, settings: PoolSettings): Client
     headersTimeout: 0,
     bodyTimeout: 0,
     maxHeaderSize: settings.maxHeaderSize,
-    connect: {
+    connect: buildConnector({
       timeout: settings.connectMs,
       keepAlive: true,
       keepAliveInitialDelay: 30_000,
+      allowH2: false,
       ...(socketPath === undefined ? {} : { socketPath }),
       ...(settings.tls && tlsOptions(settings.tls)),
-    },
+    }),
   };
 }
 
@@ -60,7 +76,7 @@ export function openPool(origin: string, socketPath: string | undefined, setting
   return new Pool(origin, {
     ...options(socketPath, settings),
     connections: null,
-    factory: (url: URL, clientOptions: object) => new TrackedClient(url, clientOptions),
+    factory: (url: URL, clientOptions: TrackedOptions) => new TrackedClient(url, clientOptions),
   });
 }
 

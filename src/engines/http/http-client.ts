@@ -133,6 +133,7 @@ class HttpExchange implements Exchange, ConnectionAwareHandler {
     if (this.connection) {
       this.#onReusedSocket = this.connection.carried > 0;
       this.connection.carried += 1;
+      this.connection.interim.expect(this);
     }
     this.#sink.onConnected();
   }
@@ -148,7 +149,15 @@ class HttpExchange implements Exchange, ConnectionAwareHandler {
     statusText = '',
   ): void {
     if (this.#done || status < 200) return;
-    this.#sink.onHead(status, latin1(statusText), flatten(controller.rawHeaders));
+    const headers = flatten(controller.rawHeaders);
+    if (isCodedForTransfer(headers)) {
+      this.abort();
+      const message =
+        'what the worker sent is not a valid HTTP response (a Transfer-Encoding beside chunked)';
+      this.#sink.onFailure({ code: 'worker_bad_response', message, sent: true });
+      return;
+    }
+    this.#sink.onHead(status, latin1(statusText), headers);
   }
 
   onResponseData(_controller: unknown, chunk: Buffer): void {
@@ -204,6 +213,18 @@ class HttpExchange implements Exchange, ConnectionAwareHandler {
     this.#done = true;
     if (this.#fresh) void this.#fresh.close();
   }
+}
+
+/**
+ * Whether the body is compressed for the transfer, which nobody asked for: undici takes the chunks apart and leaves it so,
+ * and the client would get it without a word about that.
+ */
+function isCodedForTransfer(headers: readonly string[]): boolean {
+  for (let at = 0; at + 1 < headers.length; at += 2) {
+    if (headers[at]?.length !== 17 || headers[at]?.toLowerCase() !== 'transfer-encoding') continue;
+    if (!/^(?:chunked|identity)?$/i.test(headers[at + 1]?.trim() ?? '')) return true;
+  }
+  return false;
 }
 
 /** undici keeps a body until the answer has ended: a stream of hours would keep its prompt that long. */

@@ -91,7 +91,9 @@ class Relay implements BodyReceiver {
     this.#arrival.times.head = now;
     this.#arrival.decision.status = this.#head.status;
     const given = this.#editor ? editedHeaders(this.#head.headers) : this.#head.headers;
-    const headers = responseHeaders(this.#rt, this.#arrival, given, { isStream: this.#isStream, now });
+    const headers = responseHeaders(this.#rt, this.#arrival, given, {
+      ...{ status: this.#head.status, isStream: this.#isStream, now },
+    });
     if (headerOf(headers, 'date') !== undefined) res.sendDate = false;
     res.writeHead(this.#head.status, this.#head.statusText, headers);
     this.#attempt.relayTo(this);

@@ -7,6 +7,7 @@ import { addLimitHeaders } from '../arrive/limit-headers.ts';
 import type { Runtime } from '../runtime.ts';
 
 interface HeadFacts {
+  readonly status: number;
   readonly isStream: boolean;
   readonly now: number;
 }
@@ -26,6 +27,8 @@ export function responseHeaders(
     workerHeaders,
     (name) =>
       OURS.has(name) ||
+      // It has no body, and so no length (RFC 9110 8.6): some clients would wait for one.
+      (facts.status === 204 && name === 'content-length') ||
       (name === 'request-id' && arrival.endpoint.dialect === 'anthropic') ||
       // The limits of a worker that is somebody else's service are not those of the tenant.
       (arrival.tenant !== undefined && name.startsWith('x-ratelimit-')) ||

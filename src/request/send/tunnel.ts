@@ -26,7 +26,7 @@ export function relayTunnel(rt: Runtime, arrival: Arrival, head: Head, worker: D
   res.detachSocket(res.socket ?? failNoSocket());
   decision.status = head.status;
   arrival.times.head = rt.clock.now();
-  const headers = endToEnd(head.headers, (name) => name === 'x-request-id');
+  const headers = endToEnd(head.headers, (name) => name === 'x-request-id' || name === 'content-length');
   headers.push('connection', 'upgrade', 'upgrade', 'websocket');
   addRouterHeaders(rt, arrival, headers, arrival.times.head);
   client.write(serializeHead(head.status, headers));
