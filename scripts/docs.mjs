@@ -3,6 +3,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { STATUS_CODES } from 'node:http';
+import { ADMIN_ERRORS } from '../src/admin/admin-error.ts';
 import { ERRORS } from '../src/base/errors.ts';
 import { referencePages } from '../src/config/show/reference.ts';
 import { recordFields } from '../src/decisions/record-schema.ts';
@@ -15,7 +16,7 @@ const GENERATED = '<!-- Written by `npm run docs`: edit the source it comes from
 function pages() {
   const own = [
     { path: 'docs/reference/metrics.md', markdown: metricsPage(SERIES) },
-    { path: 'docs/reference/errors.md', markdown: errorsPage(ERRORS) },
+    { path: 'docs/reference/errors.md', markdown: errorsPage(ERRORS, ADMIN_ERRORS) },
     { path: 'docs/reference/decision-record.md', markdown: recordPage(recordFields()) },
   ];
   return [...referencePages(), ...own].map(({ path, markdown }) => {
@@ -44,7 +45,7 @@ ${table(['Histogram', 'Upper bounds, besides +Inf'], bounds)}
 `;
 }
 
-function errorsPage(errors) {
+function errorsPage(errors, ofOperators) {
   const whose = { client: 'the client', router: 'the router', worker: 'the worker' };
   const rows = Object.entries(errors).map(([name, { status, source, retryable, type, meaning }]) => [
     code(name),
@@ -52,6 +53,11 @@ function errorsPage(errors) {
     code(type),
     whose[source],
     retryable ? 'yes' : 'no',
+    meaning,
+  ]);
+  const operatorRows = Object.entries(ofOperators).map(([name, { status, meaning }]) => [
+    code(name),
+    `${status} ${STATUS_CODES[status] ?? ''}`.trim(),
     meaning,
   ]);
   return `# Errors
@@ -67,6 +73,16 @@ says whether the router itself sends the request to another worker first, while 
 budget lasts. Answers with status 408, 429 and 503 carry \`Retry-After\`.
 
 ${table(['Code', 'Status', 'Type', 'Whose doing', 'Tried elsewhere', 'Meaning'], rows)}
+
+## Worker and admin routes
+
+Those for operators, \`/workers\`, \`/admin\` and the older ones, have errors of their own shape and codes:
+
+\`\`\`json
+{ "error": "labels.tier: expected a text", "code": "INVALID_REQUEST", "fields": [{ "path": "labels.tier", "message": "expected a text" }] }
+\`\`\`
+
+${table(['Code', 'Status', 'Meaning'], operatorRows)}
 `;
 }
 
