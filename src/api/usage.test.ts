@@ -1,83 +1,86 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
-import { findUsage } from './usage.ts';
-
-fc.configureGlobal({ seed: 7 });
+import { readUsage } from './usage.ts';
 
 function usage(prompt: number | undefined, completion: number | undefined, cached: number | undefined) {
   return { promptTokens: prompt, completionTokens: completion, cachedTokens: cached };
 }
 
-test('a chat completion with cached tokens', () => {
-  const body = JSON.stringify({
-    id: 'chatcmpl-1',
-    choices: [{ message: { content: 'hi' } }],
-    usage: {
-      prompt_tokens: 10,
-      total_tokens: 12,
-      completion_tokens: 2,
-      prompt_tokens_details: { cached_tokens: 8 },
-    },
-  });
-  assert.deepEqual(findUsage(body), usage(10, 2, 8));
+function read(text: string) {
+  return readUsage(text, undefined);
+}
+
+test('a chat completion with cached tokens, as vLLM 0.32 writes it', () => {
+  const text =
+    '{"prompt_tokens":10,"total_tokens":12,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":8,"created_cache_tokens":0,"multimodal_tokens":null},"completion_tokens_details":null}';
+  assert.deepEqual(read(text), usage(10, 2, 8));
 });
 
 test('without prompt details the cached tokens are not known, which is not zero', () => {
   assert.deepEqual(
-    findUsage('{"usage":{"prompt_tokens":1,"completion_tokens":2,"prompt_tokens_details":null}}'),
+    read('{"prompt_tokens":1,"completion_tokens":2,"prompt_tokens_details":null}'),
     usage(1, 2, undefined),
   );
 });
 
-test('the last one of a stream counts, and one that is null does not', () => {
-  const stream =
-    'data: {"usage":{"prompt_tokens":5,"completion_tokens":1}}\n\ndata: {"usage":{"prompt_tokens":5,"completion_tokens":9}}\n\ndata: {"usage":null}\n\ndata: [DONE]\n\n';
-  assert.deepEqual(findUsage(stream), usage(5, 9, undefined));
-});
-
-test('the names of the responses API', () => {
+test('the names of the responses API: the cached tokens are part of the input', () => {
   const text =
-    '{"usage": {"input_tokens": 7, "input_tokens_details": {"cached_tokens": 4}, "output_tokens": 3, "total_tokens": 10}}';
-  assert.deepEqual(findUsage(text), usage(7, 3, 4));
+    '{"input_tokens": 7, "input_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 0}, "output_tokens": 3, "total_tokens": 10}';
+  assert.deepEqual(read(text), usage(7, 3, 4));
+  assert.deepEqual(readUsage(undefined, text), usage(7, 3, 4), 'inside of the last event');
 });
 
-test('the names of the messages API, with spaces and line breaks', () => {
-  const text = '{"usage" :\n {"input_tokens": 7, "cache_read_input_tokens": 6, "output_tokens": 3}}';
-  assert.deepEqual(findUsage(text), usage(7, 3, 6));
-});
-
-test('an embedding has prompt tokens only', () => {
+test('the messages API leaves cached and created tokens out of the input: the prompt is the sum of the three', () => {
+  const text =
+    '{"input_tokens": 130, "cache_read_input_tokens": 1200, "cache_creation_input_tokens": 80, "output_tokens": 3}';
+  assert.deepEqual(read(text), usage(1410, 3, 1200));
   assert.deepEqual(
-    findUsage('{"usage":{"prompt_tokens":3,"total_tokens":3}}'),
-    usage(3, undefined, undefined),
+    read('{"input_tokens":13,"output_tokens":6,"cache_creation_input_tokens":null}'),
+    usage(13, 6, undefined),
   );
+});
+
+test('the last event of a message completes what the first one said, and goes before it', () => {
+  const first = '{"input_tokens":9,"cache_read_input_tokens":8,"output_tokens":1}';
+  assert.deepEqual(readUsage('{"output_tokens":40}', first), usage(17, 40, 8));
+  assert.deepEqual(readUsage('{"input_tokens":null,"output_tokens":40}', first), usage(17, 40, 8));
+  assert.deepEqual(
+    readUsage('{"input_tokens":5,"cache_read_input_tokens":12,"output_tokens":40}', first),
+    usage(17, 40, 12),
+  );
+  assert.deepEqual(readUsage(undefined, first), usage(17, undefined, 8), 'how long it will be is not known');
+});
+
+test('an embedding has prompt tokens only, and older rerankers tell the total alone', () => {
+  assert.deepEqual(read('{"prompt_tokens":3,"total_tokens":3}'), usage(3, undefined, undefined));
+  assert.deepEqual(read('{"total_tokens":3}'), usage(3, undefined, undefined));
 });
 
 for (const [what, text] of Object.entries({
-  'no usage': '{"choices":[]}',
-  'a usage that is cut off': '{"usage":{"prompt_tokens":1',
-  'a usage without known fields': '{"usage":{"seconds":3}}',
-  'a usage that is a list': '{"usage":[1,2]}',
-  'a text about usage': JSON.stringify({ content: 'set "usage": {"prompt_tokens": 1} in the body' }),
-  'negative counts': '{"usage":{"prompt_tokens":-1}}',
-  'counts that are texts': '{"usage":{"prompt_tokens":"7"}}',
-  'the word alone at the start': '"usage"',
+  'more cached than there is': '"prompt_tokens":130,"prompt_tokens_details":{"cached_tokens":1280}',
+  'more cached and created than there is':
+    '"prompt_tokens":130,"prompt_tokens_details":{"cached_tokens":100,"created_cache_tokens":31}',
+  'more cached and written than there is':
+    '"input_tokens":130,"input_tokens_details":{"cached_tokens":100,"cache_write_tokens":31}',
+  'a negative prompt': '"prompt_tokens":-1',
+  'a negative cache': '"prompt_tokens":10,"prompt_tokens_details":{"cached_tokens":-1}',
+  'half a token': '"prompt_tokens":10.5',
+  'half a cached token': '"input_tokens":10,"cache_read_input_tokens":0.5',
+  'a text': '"prompt_tokens":"7"',
+  'more than numbers hold': '"prompt_tokens":1e300',
+  'more than the total': '"prompt_tokens":100,"total_tokens":40',
 })) {
-  test(`finds nothing in ${what}`, () => {
-    assert.equal(findUsage(text), undefined);
+  test(`a prompt that contradicts itself is not known, the answer is: ${what}`, () => {
+    assert.deepEqual(read(`{${text},"completion_tokens":2}`), usage(undefined, 2, undefined));
   });
 }
 
-test('model output cannot pass for usage, and what follows it is still found', () => {
-  fc.assert(
-    fc.property(fc.string({ unit: 'binary' }), fc.boolean(), (noise, pretty) => {
-      const content = `${noise}"usage":{"prompt_tokens":999}${noise}`;
-      const body = { content, usage: { prompt_tokens: 4, completion_tokens: 2 }, after: content };
-      assert.deepEqual(
-        findUsage(JSON.stringify(body, undefined, pretty ? 2 : undefined)),
-        usage(4, 2, undefined),
-      );
-    }),
-  );
-});
+for (const [what, text] of Object.entries({
+  'known fields': '{"seconds":3}',
+  'valid JSON': '{"prompt_tokens":NaN}',
+  'a true count': '{"prompt_tokens":-1,"completion_tokens":"x"}',
+})) {
+  test(`nothing is read from a usage without ${what}`, () => {
+    assert.equal(read(text), undefined);
+  });
+}

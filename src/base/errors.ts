@@ -337,6 +337,14 @@ export const ERRORS = {
     type: 'server_error',
     meaning: 'The worker closed or reset the connection before its response was complete.',
   },
+  worker_error_event: {
+    status: 502,
+    source: 'worker',
+    retryable: false,
+    type: 'server_error',
+    meaning:
+      'The worker said in an event of its stream that the answer failed, as vLLM does when its engine dies. The client has got that event as it came; the code stands in records and metrics.',
+  },
   worker_bad_response: {
     status: 502,
     source: 'worker',

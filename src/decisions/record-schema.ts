@@ -70,7 +70,11 @@ const FIELDS = {
   ttft_ms: ms.describe('Time to the first token; for an answer in one piece, to its first byte.').optional(),
   prompt_tokens: tokens.describe('Length of the prompt.').optional(),
   completion_tokens: tokens.describe('Length of the answer.').optional(),
-  tokens_estimated: z.boolean().describe("True where the counts are not the worker's.").optional(),
+  tokens_estimated: z
+    .boolean()
+    .describe("True where the counts are not, or not all, the worker's; then so is what was charged.")
+    .optional(),
+  charged_tokens: tokens.describe("What was spent of the tenant's tokens.").optional(),
   priority_class: z
     .enum(['high', 'normal', 'low'])
     .describe('Class in the queue; absent for `normal`.')

@@ -26,15 +26,12 @@ async function brokenStream(
   return { ...(await readBody(response)), fleet };
 }
 
-async function assertBrokenOnTheBooks(fleet: Fleet): Promise<void> {
+async function assertBrokenOnTheBooks(fleet: Fleet, code = 'worker_closed'): Promise<void> {
   const { status, outcome, error, attempts, worker } = await fleet.decision();
-  assert.deepEqual(
-    { status, outcome, error },
-    { status: 200, outcome: 'worker_broken', error: 'worker_closed' },
-  );
+  assert.deepEqual({ status, outcome, error }, { status: 200, outcome: 'worker_broken', error: code });
   assert.deepEqual(
     attempts.map((attempt) => [attempt.status, attempt.error]),
-    [[200, 'worker_closed']],
+    [[200, code]],
   );
   const metrics = await scrape(fleet);
   assert.equal(metrics.value('vllm_router_broken_streams_total', { worker: worker! }), 1);
@@ -86,13 +83,103 @@ test('within an event nothing can be added: the connection is cut', async () => 
   await assertBrokenOnTheBooks(fleet);
 });
 
-test('an error event of the worker itself passes, with its [DONE]', async () => {
-  const { fleet, text, whole } = await brokenStream('error_event:after=2');
-  await using _fleet = fleet;
-  assert.ok(whole);
-  assert.match(text, /simulated engine failure/);
-  assert.match(text, /data: \[DONE\]\n\n$/);
-  assert.equal((await fleet.decision()).outcome, 'ok');
+/** How workers tell in a stream that their answer has failed, and what may follow. */
+const FAILED = '{"error":{"message":"EngineCore died","type":"InternalServerError","param":null,"code":500}}';
+const ERROR_EVENTS: readonly (readonly [what: string, path: string, events: string])[] = [
+  ['and [DONE]', '/v1/chat/completions', `data: {"choices":[]}\n\ndata: ${FAILED}\n\ndata: [DONE]\n\n`],
+  ['as the first event', '/v1/completions', `data: ${FAILED}\n\ndata: [DONE]\n\n`],
+  ['with spaces', '/v1/completions', `data:{ "error" : {"code":500}}\n\ndata: [DONE]\n\n`],
+  ['of an older server', '/v1/completions', 'data: {"object":"error","message":"x"}\n\ndata: [DONE]\n\n'],
+  ['that ends with CRLF', '/v1/completions', `: hi\r\n\r\ndata: ${FAILED}\r\n\r\ndata: [DONE]\r\n\r\n`],
+  ['that ends with CR', '/v1/completions', `data: {}\r\rdata: ${FAILED}\r\rdata: [DONE]\r\r`],
+  ['behind a byte order mark', '/v1/completions', `\ufeffdata: ${FAILED}\n\ndata: [DONE]\n\n`],
+  [
+    'in the messages API',
+    '/v1/messages',
+    'event: message_start\ndata: {"type":"message_start"}\n\nevent: error\ndata: {"type":"error","error":{"type":"internal_error","message":"x"}}\n\n',
+  ],
+  [
+    'in the messages API, and message_stop',
+    '/v1/messages',
+    'event: error\ndata: {"type":"error"}\n\nevent: message_stop\ndata: {"type":"message_stop"}\n\n',
+  ],
+  ['without a name', '/v1/messages', 'data: {"type":"error","error":{"type":"api_error"}}\n\n'],
+  [
+    'of the responses API',
+    '/v1/responses',
+    'event: response.failed\ndata: {"response":{"id":"resp_1","status":"failed"},"type":"response.failed"}\n\n',
+  ],
+  ['of the responses API, short', '/v1/responses', 'event: error\ndata: {"type":"error","code":"500"}\n\n'],
+];
+
+for (const [what, path, events] of ERROR_EVENTS) {
+  for (const cut of [false, true]) {
+    test(`an error event ${what} is a broken answer${cut ? ', byte by byte' : ''}, and passes as it is`, async () => {
+      await using worker = await startScriptedWorker((response) => {
+        response.writeHead(200, { 'content-type': 'text/event-stream' });
+        if (cut) for (const byte of Buffer.from(events)) response.write(Buffer.of(byte));
+        response.end(cut ? undefined : events);
+      });
+      await using fleet = await startFleet({ workers: [], extraWorkerUrls: [worker.url] });
+      const fields = {
+        model: 'sim-model',
+        messages: [],
+        prompt: 'x',
+        input: 'x',
+        max_tokens: 4,
+        stream: true,
+      };
+      const response = await post(fleet, path, fields);
+      const bytes = Buffer.from(await response.arrayBuffer());
+      assert.equal(bytes.toString(), events);
+      await assertBrokenOnTheBooks(fleet, 'worker_error_event');
+    });
+  }
+}
+
+test('whatever follows an error event, the client is told once', async () => {
+  const event = `data: ${FAILED}\n\n`;
+  await using worker = await startScriptedWorker((response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    response.write(event, () => response.socket?.resetAndDestroy());
+  });
+  await using fleet = await startFleet({ workers: [], extraWorkerUrls: [worker.url] });
+  assert.deepEqual(await readBody(await streamChat(fleet)), { text: event, whole: true });
+  await assertBrokenOnTheBooks(fleet, 'worker_error_event');
+});
+
+for (const event of [
+  'data: {"choices":[{"delta":{"content":"{\\"error\\": 1}"}}]}\n\n',
+  'data: {"error":null,"choices":[]}\n\n',
+  'event: response.incomplete\ndata: {"response":{"error":null,"status":"incomplete"}}\n\n',
+  ': data: {"error":{}}\n\n',
+]) {
+  test(`is no failure: ${JSON.stringify(event)}`, async () => {
+    await using worker = await startScriptedWorker((response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' }).end(`${event}data: [DONE]\n\n`);
+    });
+    await using fleet = await startFleet({ workers: [], extraWorkerUrls: [worker.url] });
+    await (await streamChat(fleet)).text();
+    const { outcome, error } = await fleet.decision();
+    assert.deepEqual([outcome, error], ['ok', undefined]);
+  });
+}
+
+test('a worker whose engine dies in every stream is taken out', async () => {
+  await using fleet = await startFleet({
+    workers: [{ faults: ['error_event:after=2'] }],
+    router: { circuitBreaker: { failureThreshold: 3 } },
+  });
+  for (let i = 0; i < 3; i += 1) {
+    const { text, whole } = await readBody(await streamChat(fleet, { max_tokens: 40 }));
+    assert.ok(whole);
+    assert.match(text, /simulated engine failure/);
+    assert.match(text, /data: \[DONE\]\n\n$/);
+  }
+  const metrics = await scrape(fleet);
+  assert.equal(metrics.sum('vllm_router_cb_outcomes_total', { outcome: 'failure' }), 3);
+  assert.equal(metrics.sum('vllm_router_cb_outcomes_total', { outcome: 'success' }), 0);
+  assert.equal(fleet.app.runtime.registry.workers[0]?.breaker.state(fleet.app.runtime.clock.now()), 'open');
 });
 
 test('when all is said, nothing is added to it', async () => {

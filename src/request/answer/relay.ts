@@ -8,7 +8,7 @@ import type { Attempt, BodyReceiver, Failure, Head } from '../send/attempt.ts';
 import { boundedModel } from '../record/finish.ts';
 import { editedHeaders, editorFor, type AnswerEdit } from './response-edit.ts';
 import type { ResponseEditor } from './response-editor.ts';
-import { EventStreamTap, JsonTap, opaqueTap, type ResponseTap } from './response-tap.ts';
+import { EventStreamTap, JsonTap, opaqueTap, type ResponseTap, type TapOptions } from './response-tap.ts';
 import { responseHeaders } from './response-headers.ts';
 import type { Histogram } from '../../observe/registry.ts';
 import type { Runtime } from '../runtime.ts';
@@ -76,7 +76,11 @@ class Relay implements BodyReceiver {
     this.#modelLabel = boundedModel(rt, arrival.decision.model);
     const type = headerOf(head.headers, 'content-type')?.toLowerCase() ?? '';
     this.#isStream = type.startsWith('text/event-stream');
-    this.#tap = tapFor(type, headerOf(head.headers, 'content-encoding'), this.#framed);
+    this.#tap = tapFor(type, headerOf(head.headers, 'content-encoding'), {
+      framed: this.#framed,
+      countsIds: arrival.endpoint.tokenIds === true,
+      hasId: arrival.endpoint.resource === 'create',
+    });
     if (events.edit && arrival.method !== 'HEAD') this.#editor = editorFor(events.edit, head);
     this.#done = new Promise((resolve) => {
       this.#resolve = resolve;
@@ -215,9 +219,9 @@ function isFramed(method: string, head: Head): boolean {
   );
 }
 
-function tapFor(contentType: string, encoding: string | undefined, framed: boolean): ResponseTap {
+function tapFor(contentType: string, encoding: string | undefined, options: TapOptions): ResponseTap {
   if (encoding !== undefined && encoding.toLowerCase() !== 'identity') return opaqueTap;
-  if (contentType.startsWith('text/event-stream')) return new EventStreamTap();
-  if (contentType.startsWith('application/json')) return new JsonTap(framed);
+  if (contentType.startsWith('text/event-stream')) return new EventStreamTap(options);
+  if (contentType.startsWith('application/json')) return new JsonTap(options);
   return opaqueTap;
 }

@@ -1,9 +1,10 @@
 import { ByteCollector } from '../../base/byte-collector.ts';
 import { splice, type Replacement } from '../../api/json-edit.ts';
-import { findMembers } from '../../api/json-scan.ts';
+import { bomLength, findMembers } from '../../api/json-scan.ts';
 import { headerOf } from '../../http/headers.ts';
 import type { Arrival } from '../arrive/arrival.ts';
 import type { Head } from '../send/attempt.ts';
+import { EventLines } from './event-lines.ts';
 import type { ResponseEditor } from './response-editor.ts';
 import { JsonModelEditor } from './json-model-editor.ts';
 import type { Call } from '../understand/read-call.ts';
@@ -58,8 +59,6 @@ export function editorFor(edit: AnswerEdit, head: Head): ResponseEditor | undefi
 
 /** A longer event is passed on untouched: no known API sends a name in one of that size. */
 const LONGEST_EVENT_BYTES = 1024 * 1024;
-const LF = 0x0a;
-const CR = 0x0d;
 const NOTHING = Buffer.alloc(0);
 
 /** Server-sent events, changed one whole event at a time, however their bytes are cut into chunks. */
@@ -67,9 +66,9 @@ export class EventEditor implements ResponseEditor {
   readonly #edit: AnswerEdit;
   /** The event under way, as far as chunks before have brought it. */
   readonly #held = new ByteCollector();
-  /** Bytes of the line under way, up to 2: an empty line has none or a carriage return. */
-  #lineBytes = 0;
-  #lastByte = LF;
+  readonly #lines = new EventLines();
+  /** The event before the chunk was taken out. */
+  #tookOut = false;
   /** The event under way is too long, and its beginning has been passed on. */
   #tooLong = false;
 
@@ -83,10 +82,22 @@ export class EventEditor implements ResponseEditor {
 
   push(chunk: Buffer): Buffer {
     const out: Buffer[] = [];
+    const start = this.#lines.begin(chunk);
     let from = 0;
-    for (let end = this.#eventEnd(chunk, 0); end >= 0; end = this.#eventEnd(chunk, end)) {
-      out.push(this.#finish(chunk.subarray(from, end)));
-      from = end;
+    if (start > 0 && this.#held.size === 0 && !this.#tooLong) {
+      // The second half of the CRLF of an event that has gone on, or was taken out.
+      if (!this.#tookOut) out.push(chunk.subarray(0, start));
+      from = start;
+    }
+    for (let at = start; at < chunk.length;) {
+      const end = this.#lines.end(chunk, at);
+      if (end < 0) break;
+      at = this.#lines.next(chunk, end);
+      if (!this.#lines.endsEvent) continue;
+      const event = this.#finish(chunk.subarray(from, at));
+      this.#tookOut = event.length === 0 && at === chunk.length;
+      out.push(event);
+      from = at;
     }
     const rest = chunk.subarray(from);
     if (!this.#tooLong && this.#held.size + rest.length <= LONGEST_EVENT_BYTES) {
@@ -101,26 +112,6 @@ export class EventEditor implements ResponseEditor {
 
   end(): Buffer {
     return editEvent(this.#held.take(), this.#edit);
-  }
-
-  /** Index behind the empty line that ends the event under way, or -1. */
-  #eventEnd(chunk: Buffer, from: number): number {
-    let at = from;
-    while (at < chunk.length) {
-      const lf = chunk.indexOf(LF, at);
-      if (lf < 0) {
-        this.#lineBytes = Math.min(2, this.#lineBytes + chunk.length - at);
-        this.#lastByte = chunk[chunk.length - 1] ?? LF;
-        return -1;
-      }
-      const length = this.#lineBytes + lf - at;
-      const before = lf > at ? chunk[lf - 1] : this.#lastByte;
-      this.#lineBytes = 0;
-      this.#lastByte = LF;
-      at = lf + 1;
-      if (length === 0 || (length === 1 && before === CR)) return at;
-    }
-    return -1;
   }
 
   #finish(last: Buffer): Buffer {
@@ -155,14 +146,18 @@ function editEvent(event: Buffer, edit: AnswerEdit): Buffer {
 /** Where the data of an event stands; undefined where it has none, or several lines of it, as no known API sends. */
 function dataOf(event: Buffer): { start: number; end: number } | undefined {
   let found: { start: number; end: number } | undefined;
-  for (let at = 0; at < event.length;) {
-    const lf = event.indexOf(LF, at);
-    const end = lf < 0 ? event.length : lf;
+  const lines = new EventLines();
+  lines.begin(event);
+  // A stream may begin with a byte order mark.
+  for (let at: number = bomLength(event); at < event.length;) {
+    const last = lines.end(event, at);
+    const end = last < 0 ? event.length : last;
     if (event.subarray(at, at + DATA.length).equals(DATA)) {
       if (found) return undefined;
       found = { start: at + DATA.length, end };
     }
-    at = end + 1;
+    if (last < 0) break;
+    at = lines.next(event, last);
   }
   return found;
 }

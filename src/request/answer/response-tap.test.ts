@@ -14,6 +14,8 @@ function report(tap: ResponseTap, chunks: readonly Buffer[]) {
     events: tap.events,
     atEventBoundary: tap.atEventBoundary,
     complete: tap.complete(),
+    failed: tap.failed,
+    answerTokens: tap.answerTokens(),
     usage: tap.usage(),
     resourceId: tap.resourceId(),
   };
@@ -54,7 +56,10 @@ test('however a stream is cut into chunks, the tap says the same', () => {
   fc.assert(
     fc.property(length, fc.array(fc.constantFrom(...LINES)), places, (before, events, cuts) => {
       const body = stream(...events, CHUNK.repeat(before), ...events);
-      assert.deepEqual(report(new EventStreamTap(), cut(body, cuts)), report(new EventStreamTap(), [body]));
+      assert.deepEqual(
+        report(new EventStreamTap({ hasId: true }), cut(body, cuts)),
+        report(new EventStreamTap({ hasId: true }), [body]),
+      );
     }),
     { numRuns: 400 },
   );
@@ -63,18 +68,21 @@ test('however a stream is cut into chunks, the tap says the same', () => {
 test('byte by byte', () => {
   const body = stream(...LINES);
   const bytes = [...body].map((byte) => Buffer.of(byte));
-  assert.deepEqual(report(new EventStreamTap(), bytes), report(new EventStreamTap(), [body]));
+  assert.deepEqual(
+    report(new EventStreamTap({ hasId: true }), bytes),
+    report(new EventStreamTap({ hasId: true }), [body]),
+  );
 });
 
 test('counts events that carry data: neither comments nor lines, nor what looks like one in a text', () => {
-  const { events } = report(new EventStreamTap(), [
+  const { events } = report(new EventStreamTap({ hasId: true }), [
     stream(': hi\n\n', CHUNK, 'data: one\ndata: two\n\n', 'event: ping\n\n', 'x data: y\n\n', CHUNK, DONE),
   ]);
   assert.equal(events, 4);
 });
 
 test('an event cut in two is one, counted as soon as its first data line begins', () => {
-  const tap = new EventStreamTap();
+  const tap = new EventStreamTap({ hasId: true });
   tap.push(Buffer.from('da'));
   assert.equal(tap.events, 0);
   tap.push(Buffer.from('ta: {'));
@@ -85,7 +93,7 @@ test('an event cut in two is one, counted as soon as its first data line begins'
 });
 
 test('an event can be appended at the start and behind an empty line only', () => {
-  const tap = new EventStreamTap();
+  const tap = new EventStreamTap({ hasId: true });
   assert.equal(tap.atEventBoundary, true);
   for (const [text, boundary] of [
     ['data: x', false],
@@ -118,13 +126,13 @@ for (const [what, body, complete] of [
   ['nothing', '', false],
 ] as const) {
   test(`a stream without framing that ends with ${what} is ${complete ? 'whole' : 'broken'}`, () => {
-    assert.equal(report(new EventStreamTap(), [Buffer.from(body)]).complete, complete);
+    assert.equal(report(new EventStreamTap({ hasId: true }), [Buffer.from(body)]).complete, complete);
   });
 }
 
 test('usage is found at the end of a long stream, and half of it at either end of Anthropic’s', () => {
   const openai = stream(CHUNK.repeat(1000), USAGE, DONE);
-  assert.deepEqual(report(new EventStreamTap(), [openai]).usage, {
+  assert.deepEqual(report(new EventStreamTap({ hasId: true }), [openai]).usage, {
     promptTokens: 3,
     completionTokens: 2,
     cachedTokens: 1,
@@ -135,8 +143,8 @@ test('usage is found at the end of a long stream, and half of it at either end o
     'event: message_delta\ndata: {"usage":{"output_tokens":40}}\n\n',
     'event: message_stop\ndata: {}\n\n',
   );
-  assert.deepEqual(report(new EventStreamTap(), [anthropic]).usage, {
-    promptTokens: 9,
+  assert.deepEqual(report(new EventStreamTap({ hasId: true }), [anthropic]).usage, {
+    promptTokens: 17,
     completionTokens: 40,
     cachedTokens: 8,
   });
@@ -147,7 +155,7 @@ test('the id of a stored response is in the first event', () => {
     'event: response.created\ndata: {"response":{"id":"resp_abc","object":"response"}}\n\n',
     CHUNK.repeat(1000),
   );
-  assert.equal(report(new EventStreamTap(), [body]).resourceId, 'resp_abc');
+  assert.equal(report(new EventStreamTap({ hasId: true }), [body]).resourceId, 'resp_abc');
 });
 
 const BODY = Buffer.from(
@@ -163,19 +171,27 @@ test('however a JSON body is cut into chunks, the tap says the same', () => {
   fc.assert(
     fc.property(fc.array(fc.nat(), { maxLength: 20 }), fc.nat(), fc.boolean(), (cuts, length, framed) => {
       const body = BODY.subarray(0, length % (BODY.length + 1));
-      assert.deepEqual(report(new JsonTap(framed), cut(body, cuts)), report(new JsonTap(framed), [body]));
+      assert.deepEqual(
+        report(new JsonTap({ framed, countsIds: false, hasId: true }), cut(body, cuts)),
+        report(new JsonTap({ framed, countsIds: false, hasId: true }), [body]),
+      );
     }),
   );
 });
 
 test('a JSON body without framing is whole with its last bracket, not before', () => {
   for (let end = 0; end < BODY.length; end += 1) {
-    assert.equal(report(new JsonTap(false), [BODY.subarray(0, end)]).complete, false);
+    assert.equal(
+      report(new JsonTap({ framed: false, countsIds: false, hasId: true }), [BODY.subarray(0, end)]).complete,
+      false,
+    );
   }
-  assert.deepEqual(report(new JsonTap(false), [BODY]), {
+  assert.deepEqual(report(new JsonTap({ framed: false, countsIds: false, hasId: true }), [BODY]), {
     events: 0,
     atEventBoundary: false,
     complete: true,
+    failed: false,
+    answerTokens: undefined,
     usage: { promptTokens: 1, completionTokens: 2, cachedTokens: undefined },
     resourceId: 'resp_1',
   });
@@ -184,7 +200,7 @@ test('a JSON body without framing is whole with its last bracket, not before', (
 test('does not hold on to the chunks that went by', async () => {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
-  const tap = new EventStreamTap();
+  const tap = new EventStreamTap({ hasId: true });
   const chunks = Array.from({ length: 5 }, () => {
     const chunk = Buffer.from(CHUNK.repeat(2_000));
     tap.push(chunk);
@@ -203,6 +219,8 @@ test('what cannot be read is passed on without a word', () => {
     events: 0,
     atEventBoundary: false,
     complete: true,
+    failed: false,
+    answerTokens: undefined,
     usage: undefined,
     resourceId: undefined,
   });

@@ -1,4 +1,7 @@
-import { findUsage, type Usage } from '../../api/usage.ts';
+import { TokenIdCounter } from '../../api/token-id-counter.ts';
+import { readUsage, type Usage } from '../../api/usage.ts';
+import { UsageFinder } from '../../api/usage-finder.ts';
+import { EventReader } from './event-reader.ts';
 
 /** What passes by in a response body, watched without holding it up or changing a byte. */
 export interface ResponseTap {
@@ -7,194 +10,164 @@ export interface ResponseTap {
   complete(): boolean;
   /** Whether an event could be appended right now. */
   readonly atEventBoundary: boolean;
+  readonly isStream: boolean;
   /** Data events seen so far; 0 for bodies that are not event streams. */
   readonly events: number;
+  /** Whether the worker has said in an event that the answer failed. */
+  readonly failed: boolean;
   usage(): Usage | undefined;
+  /** Tokens of the answer as they can be counted without usage, of a stream as far as it came; undefined = they cannot. */
+  answerTokens(): number | undefined;
   /** Id of the stored response that the body describes (`resp_...`). */
   resourceId(): string | undefined;
 }
 
-/** Enough for the usage chunk and the terminator of any known API. */
-const TAIL_BYTES = 1536;
-/** Enough for the id of a stored response, and for Anthropic's first event. */
-const HEAD_BYTES = 512;
-
-/**
- * The first and the last bytes of a body, copied out of its chunks unless there is only one: a chunk that is kept until
- * its stream has ended costs the garbage collector more than the copy does. What is looked for in them is ASCII.
- */
-class Ends {
-  #only: Buffer | undefined;
-  /** Made for the second chunk: the head, and behind it the tail, which is written round and round. */
-  #kept: Buffer | undefined;
-  #headBytes = 0;
-  #tailAt = HEAD_BYTES;
-  #tailFull = false;
-
-  push(chunk: Buffer): void {
-    if (this.#kept) {
-      this.#keep(this.#kept, chunk);
-    } else if (!this.#only) {
-      this.#only = chunk;
-    } else {
-      this.#kept = Buffer.allocUnsafeSlow(HEAD_BYTES + TAIL_BYTES);
-      this.#keep(this.#kept, this.#only);
-      this.#keep(this.#kept, chunk);
-      this.#only = undefined;
-    }
-  }
-
-  head(): string {
-    if (this.#kept) return this.#kept.toString('latin1', 0, this.#headBytes);
-    return this.#only?.toString('latin1', 0, HEAD_BYTES) ?? '';
-  }
-
-  tail(): string {
-    if (!this.#kept) return this.#only?.toString('latin1', Math.max(0, this.#only.length - TAIL_BYTES)) ?? '';
-    const newest = this.#kept.toString('latin1', HEAD_BYTES, this.#tailAt);
-    return this.#tailFull ? this.#kept.toString('latin1', this.#tailAt) + newest : newest;
-  }
-
-  #keep(kept: Buffer, chunk: Buffer): void {
-    if (this.#headBytes < HEAD_BYTES) {
-      this.#headBytes += chunk.copy(kept, this.#headBytes, 0, HEAD_BYTES - this.#headBytes);
-    }
-    let from = Math.max(0, chunk.length - TAIL_BYTES);
-    while (from < chunk.length) {
-      const copied = chunk.copy(kept, this.#tailAt, from);
-      from += copied;
-      this.#tailAt += copied;
-      if (this.#tailAt < kept.length) continue;
-      this.#tailAt = HEAD_BYTES;
-      this.#tailFull = true;
-    }
-  }
+/** What is looked for beside the usage. */
+export interface TapOptions {
+  /** HTTP itself says where the body ends, so that its structure need not be followed. */
+  readonly framed: boolean;
+  /** Answers of the endpoint tell their tokens instead of a usage. */
+  readonly countsIds: boolean;
+  /** The answer may describe a stored response. */
+  readonly hasId: boolean;
 }
 
+/** Enough for the id of a stored response. */
+const HEAD_BYTES = 512;
 const RESOURCE_ID = /"id"\s*:\s*"(resp_[^"\\]{1,256})"/;
 
-abstract class EndsTap {
-  protected readonly ends = new Ends();
+/** The first bytes of a body, copied out of its chunks: a chunk that is kept costs the garbage collector more. */
+class Head {
+  readonly #bytes = Buffer.allocUnsafe(HEAD_BYTES);
+  #length = 0;
 
-  usage(): Usage | undefined {
-    return findUsage(this.ends.tail());
+  push(chunk: Buffer): void {
+    if (this.#length < HEAD_BYTES) this.#length += chunk.copy(this.#bytes, this.#length);
   }
 
   resourceId(): string | undefined {
-    return RESOURCE_ID.exec(this.ends.head())?.[1];
+    return RESOURCE_ID.exec(this.#bytes.toString('latin1', 0, this.#length))?.[1];
   }
 }
 
-const LF = 0x0a;
-const CR = 0x0d;
-const DATA_LINE = Buffer.from('data:');
-const DONE = /(?:^|\n)data: ?\[DONE\]\r?\n/;
-const LAST_EVENT = /(?:^|\n)event: ?(?:message_stop|error|response\.(?:completed|failed|incomplete))\r?\n/;
-
-/** Counts server-sent events that carry data, however their bytes are cut into chunks. */
-class EventCounter {
-  count = 0;
-  /** Bytes of `data:` seen at the start of the line; -1 = the rest of the line does not matter. */
-  #matched = 0;
-  /** Whether the event that the line belongs to has been counted: it may have several data lines. */
-  #counted = false;
-
-  push(chunk: Buffer): void {
-    let at = 0;
-    while (at < chunk.length) {
-      if (this.#matched >= 0) {
-        this.#lineStart(chunk[at]);
-        at += 1;
-        continue;
-      }
-      const end = chunk.indexOf(LF, at);
-      if (end < 0) return;
-      this.#matched = 0;
-      at = end + 1;
-    }
-  }
-
-  #lineStart(byte: number | undefined): void {
-    if (byte === LF) {
-      // An empty line ends the event.
-      if (this.#matched === 0) this.#counted = false;
-      this.#matched = 0;
-    } else if (byte === DATA_LINE[this.#matched]) {
-      this.#matched += 1;
-      if (this.#matched < DATA_LINE.length) return;
-      if (!this.#counted) this.count += 1;
-      this.#counted = true;
-      this.#matched = -1;
-    } else if (byte !== CR || this.#matched > 0) {
-      this.#matched = -1;
-    }
-  }
-}
+/** Small events are gathered and searched together: a search takes longer to begin than to go through one of them. */
+const BATCH_BYTES = 2048;
+/** After this many texts without any token ids there will be none. */
+const TEXTS_WITHOUT_IDS = 4;
 
 /** Server-sent events, identity-encoded. */
-export class EventStreamTap extends EndsTap implements ResponseTap {
-  readonly #counter = new EventCounter();
-  /** The last three bytes; a body begins as if an event had just ended. */
-  #ending = 0x0a0a;
+export class EventStreamTap implements ResponseTap {
+  readonly isStream = true;
+  readonly #reader = new EventReader();
+  readonly #usage = new UsageFinder('lines');
+  readonly #head: Head | undefined;
+  #ids: TokenIdCounter | undefined = new TokenIdCounter();
+  #batch: Buffer | undefined;
+  #gathered = 0;
+
+  constructor({ hasId }: Pick<TapOptions, 'hasId'>) {
+    if (hasId) this.#head = new Head();
+  }
 
   get events(): number {
-    return this.#counter.count;
+    return this.#reader.count;
   }
 
   get atEventBoundary(): boolean {
-    return (this.#ending & 0xffff) === 0x0a0a || this.#ending === 0x0a0d0a;
+    return this.#reader.atEventBoundary;
+  }
+
+  get failed(): boolean {
+    return this.#reader.failed;
   }
 
   push(chunk: Buffer): void {
-    this.ends.push(chunk);
-    this.#counter.push(chunk);
-    for (let at = Math.max(0, chunk.length - 3); at < chunk.length; at += 1) {
-      this.#ending = ((this.#ending << 8) | (chunk[at] ?? 0)) & 0xffffff;
+    this.#reader.push(chunk);
+    this.#head?.push(chunk);
+    const isLarge = chunk.length > BATCH_BYTES / 2;
+    if (isLarge || this.#gathered + chunk.length > BATCH_BYTES) this.#searchBatch();
+    if (isLarge) {
+      this.#search(chunk);
+      return;
     }
+    this.#batch ??= Buffer.allocUnsafeSlow(BATCH_BYTES);
+    this.#gathered += chunk.copy(this.#batch, this.#gathered);
+  }
+
+  #searchBatch(): void {
+    if (this.#batch && this.#gathered > 0) this.#search(this.#batch.subarray(0, this.#gathered));
+    this.#gathered = 0;
+  }
+
+  #search(bytes: Buffer): void {
+    this.#usage.push(bytes);
+    if (!this.#ids) return;
+    this.#ids.push(bytes);
+    if (this.#ids.count === 0 && this.#reader.texts >= TEXTS_WITHOUT_IDS) this.#ids = undefined;
   }
 
   complete(): boolean {
-    const tail = this.ends.tail();
-    // Clients act on an event when the empty line behind it has come; `[DONE]` tells them by itself.
-    return DONE.test(tail) || (this.atEventBoundary && LAST_EVENT.test(tail));
+    return this.#reader.ended;
   }
 
-  override usage(): Usage | undefined {
-    const last = super.usage();
-    const first = findUsage(this.ends.head());
-    if (!last || !first) return last ?? first;
-    // Anthropic tells the prompt's tokens in the first event and the answer's in the last.
-    return {
-      promptTokens: last.promptTokens ?? first.promptTokens,
-      completionTokens: last.completionTokens ?? first.completionTokens,
-      cachedTokens: last.cachedTokens ?? first.cachedTokens,
-    };
+  usage(): Usage | undefined {
+    this.#searchBatch();
+    return readUsage(this.#usage.top, this.#usage.nested);
+  }
+
+  answerTokens(): number {
+    this.#searchBatch();
+    return Math.max(this.#ids?.count ?? 0, this.#reader.texts);
+  }
+
+  resourceId(): string | undefined {
+    return this.#head?.resourceId();
   }
 }
 
 /** One JSON document, identity-encoded. */
-export class JsonTap extends EndsTap implements ResponseTap {
+export class JsonTap implements ResponseTap {
+  readonly isStream = false;
   readonly events = 0;
   readonly atEventBoundary = false;
+  readonly failed = false;
+  readonly #framed: boolean;
+  readonly #usage = new UsageFinder('body');
+  readonly #ids: TokenIdCounter | undefined;
+  readonly #head: Head | undefined;
   #depth = 0;
   #inString = false;
   #escaped = false;
   #begun = false;
-  readonly #framed: boolean;
 
-  /** `framed` = HTTP itself says where the body ends, so that its structure need not be followed. */
-  constructor(framed: boolean) {
-    super();
+  constructor({ framed, countsIds, hasId }: TapOptions) {
     this.#framed = framed;
+    if (countsIds) this.#ids = new TokenIdCounter();
+    if (hasId) this.#head = new Head();
   }
 
   push(chunk: Buffer): void {
-    this.ends.push(chunk);
+    this.#usage.push(chunk);
+    this.#ids?.push(chunk);
+    this.#head?.push(chunk);
     if (!this.#framed) this.#follow(chunk);
   }
 
   complete(): boolean {
     return this.#framed || (this.#begun && this.#depth === 0 && !this.#inString);
+  }
+
+  usage(): Usage | undefined {
+    this.#usage.end();
+    return readUsage(this.#usage.top, undefined);
+  }
+
+  answerTokens(): number | undefined {
+    return this.#ids?.count || undefined;
+  }
+
+  resourceId(): string | undefined {
+    return this.#head?.resourceId();
   }
 
   #follow(chunk: Buffer): void {
@@ -214,10 +187,13 @@ export class JsonTap extends EndsTap implements ResponseTap {
 
 /** Anything else: compressed, binary, text. Its end is whatever the connection says. */
 export const opaqueTap: ResponseTap = {
+  isStream: false,
   events: 0,
   atEventBoundary: false,
+  failed: false,
   push: () => undefined,
   complete: () => true,
   usage: () => undefined,
+  answerTokens: () => undefined,
   resourceId: () => undefined,
 };

@@ -52,6 +52,8 @@ export interface Endpoint {
   readonly open?: true;
   /** Which tokens a request takes as far as can be told beforehand; absent: what the answer says, if it does. */
   readonly tokens?: 'prompt' | 'prompt_and_answer';
+  /** Answers may bring the tokens themselves and no `usage`. */
+  readonly tokenIds?: true;
   /** Knows OpenAI's `stream_options`: a stream says what it took when asked for it. */
   readonly streamOptions?: true;
 }
@@ -138,8 +140,8 @@ const ROWS: readonly EndpointRow[] = [
   inference('/pooling', inputPrompt, READS),
   inference('/tokenize', tokenizePrompt),
   inference('/detokenize', tokenizePrompt),
-  inference('/generate', generatePrompt, GENERATES),
-  inference('/inference/v1/generate', generatePrompt, GENERATES),
+  inference('/generate', generatePrompt, { ...GENERATES, tokenIds: true }),
+  inference('/inference/v1/generate', generatePrompt, { ...GENERATES, tokenIds: true }),
   form('/v1/audio/transcriptions'),
   form('/v1/audio/translations'),
   local('/', 'home', { open: true, otherMethods: 'proxied' }),

@@ -95,6 +95,8 @@ export interface Decision {
   completion_tokens?: number;
   /** True where the token counts are the router's estimates rather than the worker's `usage`. */
   tokens_estimated?: boolean;
+  /** What the tenant was charged. */
+  charged_tokens?: number;
   /** Absent for `normal`. */
   priority_class?: PriorityClass;
   queue_ms: number;

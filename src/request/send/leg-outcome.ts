@@ -1,4 +1,4 @@
-import { ERRORS } from '../../base/errors.ts';
+import { ERRORS, type ErrorCode } from '../../base/errors.ts';
 import type { Arrival } from '../arrive/arrival.ts';
 import type { Permit } from '../../workers/breaker.ts';
 import type { InFlight } from '../../workers/in-flight.ts';
@@ -84,16 +84,18 @@ export class LegOutcome implements InFlight {
 
   relayed(end: RelayEnd, tap: ResponseTap): void {
     const { decision } = this.#arrival;
-    this.#readUsage(tap);
-    if (end.kind === 'client_left') decision.outcome = 'client_abort';
-    // Not at the first byte: a worker that breaks every stream it begins would never fail twice in a row.
-    if (end.kind === 'complete' && (this.#record.status ?? 0) < 400) this.#succeeded();
-    if (end.kind !== 'broken') return;
-    const { source } = ERRORS[end.code];
-    decision.outcome = source === 'worker' ? 'worker_broken' : 'router_error';
-    decision.error = end.code;
-    this.#record.error = end.code;
-    if (source === 'worker' && this.#brokenPermit().failure()) this.#count('failure');
+    this.#readUsage(end, tap);
+    // What the worker itself said of its answer goes before how its connection ended.
+    if (tap.failed) {
+      this.#broken('worker_error_event');
+    } else if (end.kind === 'broken') {
+      this.#broken(end.code);
+    } else if (end.kind === 'client_left') {
+      decision.outcome = 'client_abort';
+    } else if ((this.#record.status ?? 0) < 400) {
+      // Not at the first byte: a worker that breaks every stream it begins would never fail twice in a row.
+      this.#succeeded();
+    }
   }
 
   /** Idempotent end of the attempt, whatever came before. */
@@ -114,6 +116,15 @@ export class LegOutcome implements InFlight {
     this.#count('success');
   }
 
+  #broken(code: ErrorCode): void {
+    const { decision } = this.#arrival;
+    const { source } = ERRORS[code];
+    decision.outcome = source === 'worker' ? 'worker_broken' : 'router_error';
+    decision.error = code;
+    this.#record.error = code;
+    if (source === 'worker' && this.#brokenPermit().failure()) this.#count('failure');
+  }
+
   /** A success that was counted at the first byte is not taken back: the break is a verdict of its own. */
   #brokenPermit(): Permit {
     const { permit, worker } = this.#leg;
@@ -125,19 +136,26 @@ export class LegOutcome implements InFlight {
     return body !== undefined && !Buffer.isBuffer(body) && body.failure !== undefined;
   }
 
-  #readUsage(tap: ResponseTap): void {
-    const usage = tap.usage();
-    const { decision } = this.#arrival;
+  #readUsage(end: RelayEnd, tap: ResponseTap): void {
+    const { decision, endpoint } = this.#arrival;
     const { ask, model } = this.#call;
-    if (usage?.promptTokens !== undefined && ask.promptChars > 0)
-      this.#rt.tokenRatio.learn(model, ask.promptChars, usage.promptTokens);
-    const prompt = usage?.promptTokens ?? ask.promptTokens();
-    const completion = usage?.completionTokens ?? tap.events;
+    const usage = tap.usage();
+    const estimate = ask.promptTokens();
+    // A prompt with text takes more than nothing.
+    const told = usage?.promptTokens === 0 && estimate > 0 ? undefined : usage?.promptTokens;
+    if (told !== undefined) {
+      if (ask.promptChars > 0) this.#rt.tokenRatio.learn(model, ask.promptChars, told);
+      if (usage?.cachedTokens !== undefined) decision.actual_cached_tokens = usage.cachedTokens;
+    }
+    const prompt = told ?? estimate;
     if (prompt > 0) decision.prompt_tokens = prompt;
-    if (usage?.completionTokens !== undefined || completion > 0) decision.completion_tokens = completion;
-    if (decision.prompt_tokens !== undefined && usage?.promptTokens === undefined)
-      decision.tokens_estimated = true;
-    if (usage?.cachedTokens !== undefined) decision.actual_cached_tokens = usage.cachedTokens;
+    // Of half a document nothing is known.
+    const counted = end.kind === 'complete' || tap.isStream ? tap.answerTokens() : undefined;
+    const completion = usage?.completionTokens ?? counted;
+    if (completion !== undefined) decision.completion_tokens = completion;
+    const answers = endpoint.tokens === 'prompt_and_answer' || tap.isStream;
+    const guessed = told === undefined || (answers && usage?.completionTokens === undefined);
+    if (guessed && (prompt > 0 || completion !== undefined)) decision.tokens_estimated = true;
   }
 
   #count(outcome: 'success' | 'failure'): void {

@@ -122,5 +122,6 @@ function tokensTaken({ decision, endpoint }: Arrival): number | undefined {
   if (attempts.length === 0) return 0;
   if (status >= 400) return UNTOLD_TOKENS;
   if (endpoint.tokens === undefined || (prompt === undefined && completion === undefined)) return undefined;
+  if (decision.tokens_estimated && completion === undefined) return undefined;
   return (prompt ?? 0) + (completion ?? 0);
 }

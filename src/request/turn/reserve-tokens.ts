@@ -15,7 +15,8 @@ export function reserveTokens(rt: Runtime, arrival: Arrival, call: Call): void {
   const reservation = tenant.reserve(tokens);
   if (reservation.kind === 'over_limit') throw overLimit(tenant.settings, reservation, tokens);
   arrival.releases.push(() => {
-    const used = tokensUsed(arrival, promptTokens);
+    const used = tokensUsed(arrival, promptTokens, tokens);
+    arrival.decision.charged_tokens = used;
     reservation.settle(used);
     rt.metrics.tenantTokensTotal.with(tenant.access.name).inc(used);
   });
@@ -27,10 +28,20 @@ function answerTokens({ endpoint, method }: Arrival, call: Call): number {
   return endpoint.tokens === 'prompt_and_answer' ? call.maxTokens : 0;
 }
 
-/** A prompt that a worker was computing when its client left has been paid for by somebody. */
-function tokensUsed({ decision, endpoint }: Arrival, promptTokens: number): number {
+/**
+ * What the worker told; else an estimate, never more than was set aside: of a stream as much as came of it, of an answer
+ * in one piece, of which nothing is known, all.
+ */
+function tokensUsed({ decision, endpoint, times }: Arrival, promptTokens: number, reserved: number): number {
   if (decision.attempts.length === 0) return 0;
-  if (decision.outcome === 'client_abort' && decision.prompt_tokens === undefined) return promptTokens;
-  if (decision.status >= 400 || (endpoint.tokens === undefined && decision.tokens_estimated)) return 0;
-  return (decision.prompt_tokens ?? 0) + (decision.completion_tokens ?? 0);
+  if (times.head === 0 && decision.outcome === 'client_abort') {
+    // A prompt that a worker was computing when its client left has been paid for by somebody.
+    if (promptTokens > 0) decision.tokens_estimated = true;
+    return promptTokens;
+  }
+  if (decision.status < 200 || decision.status > 299) return 0;
+  const { prompt_tokens: prompt = 0, completion_tokens: completion, tokens_estimated: guessed } = decision;
+  if (!guessed) return prompt + (completion ?? 0);
+  if (endpoint.tokens === undefined) return 0;
+  return completion === undefined ? reserved : Math.min(reserved, prompt + completion);
 }

@@ -57,6 +57,7 @@ const SMALL_MEMBER_BYTES = 64 * 1024;
 /** Prompt text considered for routing. */
 const ROUTING_TEXT_BYTES = 256 * 1024;
 const DEFAULT_MAX_TOKENS = 256;
+const MAX_TOKENS = ['max_completion_tokens', 'max_tokens', 'max_output_tokens', 'max_new_tokens'];
 
 export async function readCall(rt: Runtime, arrival: Arrival): Promise<Call> {
   const { req, endpoint } = arrival;
@@ -213,9 +214,12 @@ function leavesSomething(fields: JsonObject): boolean {
 }
 
 function maxTokensOf(fields: JsonObject): number {
-  for (const name of ['max_completion_tokens', 'max_tokens', 'max_output_tokens']) {
-    const value = readInteger(fields[name]);
-    if (value !== undefined && value >= 0) return value;
+  const { sampling_params: sampling } = fields;
+  for (const source of isObject(sampling) ? [fields, sampling] : [fields]) {
+    for (const name of MAX_TOKENS) {
+      const value = readInteger(source[name]);
+      if (value !== undefined && value >= 0) return value;
+    }
   }
   return DEFAULT_MAX_TOKENS;
 }

@@ -98,10 +98,10 @@ function ending(message: Message): { readonly stop_reason: string; readonly stop
   return { stop_reason: stopReason === null ? 'end_turn' : 'stop_sequence', stop_sequence: stopReason };
 }
 
-/** vLLM counts the whole prompt as input, cached or not. */
+/** What was read from the cache is no input: the prompt is the sum of the three. */
 function usageObject(usage: Usage): object {
   return {
-    input_tokens: usage.promptTokens,
+    input_tokens: usage.promptTokens - usage.cachedTokens,
     output_tokens: usage.completionTokens,
     cache_creation_input_tokens: 0,
     cache_read_input_tokens: usage.cachedTokens,
