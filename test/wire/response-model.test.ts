@@ -110,6 +110,41 @@ test('the worker is asked for a plain answer; one that it encodes all the same p
   assert.equal(worker.last.headers['accept-encoding'], 'gzip, br', 'nothing to change, nothing asked');
 });
 
+for (const [what, mark, end] of [
+  ['end with CR alone', '', '\r'],
+  ['end with CRLF', '', '\r\n'],
+  ['begin with a byte order mark', '\ufeff', '\n'],
+] as const) {
+  test(`events that ${what} are changed and go on at once`, async () => {
+    const events = ['{"model":"llama","choices":[{"delta":{"content":"x"}}]}', '{"model":"llama"}', '[DONE]'];
+    const sent = events.map((data) => `data: ${data}${end}${end}`);
+    let next: (() => void) | undefined;
+    await using worker = await scripted((response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      let at = 0;
+      next = () => {
+        if (at < sent.length) response.write((at === 0 ? mark : '') + (sent[at] ?? ''));
+        else response.end();
+        at += 1;
+      };
+      next();
+    });
+    await using fleet = await startRouter([worker], { router: ROUTER });
+    const response = await streamChat(fleet, { model: 'gpt-4o' });
+    // The next event is sent when the one before has come.
+    const reader = response.body?.getReader();
+    for (const [index, event] of sent.entries()) {
+      const { value } = (await reader?.read()) ?? {};
+      const expected = (index === 0 ? mark : '') + event.replace('llama', 'gpt-4o');
+      assert.equal(Buffer.from(value ?? []).toString(), expected);
+      next?.();
+    }
+    assert.equal((await reader?.read())?.done, true);
+    const decision = await fleet.decision();
+    assert.deepEqual([decision.outcome, decision.completion_tokens], ['ok', 2]);
+  });
+}
+
 test('errors, and answers to names that no rule changed, keep their length and bytes', async () => {
   await using worker = await scripted((response, { body }) => {
     const status = body.includes('bad') ? 400 : 200;

@@ -36,11 +36,15 @@ const EVENTS: readonly (readonly [before: string, after: string])[] = [
     CHUNK.replaceAll('\n', '\r\n'),
     CHUNK.replace('"model":"llama"', '"model":"gpt-4"').replaceAll('\n', '\r\n'),
   ],
+  [CHUNK.replaceAll('\n', '\r'), CHUNK.replace('"model":"llama"', '"model":"gpt-4"').replaceAll('\n', '\r')],
+  [USAGE.replaceAll('\n', '\r'), ''],
+  [DONE.replaceAll('\n', '\r'), DONE.replaceAll('\n', '\r')],
+  ['event: x\rdata: {"model":"llama"}\r\n\n', 'event: x\rdata: {"model":"gpt-4"}\r\n\n'],
   [USAGE, ''],
   [USAGE.replace('[]', '[ ]').replaceAll('\n', '\r\n'), ''],
   [DONE, DONE],
   [': ping\n\n', ': ping\n\n'],
-  ['\n', '\n'],
+  [': x\n\n\n', ': x\n\n\n'],
   [
     'data: {"model":null,"choices":[],"usage":null}\n\n',
     'data: {"model":null,"choices":[],"usage":null}\n\n',
@@ -92,6 +96,20 @@ test('an event goes on as soon as it is whole, and nothing of it before', () => 
   assert.equal(editor.atEventBoundary, true, 'the client has got whole events only');
   assert.notEqual(editor.push(Buffer.from('\n')).length, 0);
   assert.equal(editor.end().length, 0);
+});
+
+test('events that end with CR alone, and one behind a byte order mark, are not held back', () => {
+  const editor = new EventEditor(RENAME);
+  for (const [event, mark] of [
+    ['data: {"model":"llama"}\r\r', '\ufeff'],
+    ['data: {"model":"llama"}\r\r', ''],
+    ['data: {"model":"llama"}\r\n\r', ''],
+  ] as const) {
+    const out = editor.push(Buffer.from(mark + event));
+    assert.equal(out.toString(), mark + event.replace('llama', 'gpt-4'));
+  }
+  assert.equal(editor.push(Buffer.from('\ndata: {"mod')).toString(), '\n', 'of the CRLF before');
+  assert.equal(editor.push(Buffer.from('el":"llama"}\n\n')).toString(), 'data: {"model":"gpt-4"}\n\n');
 });
 
 test('an end without an empty line is passed on, changed', () => {

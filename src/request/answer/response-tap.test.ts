@@ -47,6 +47,12 @@ const LINES = [
   'event: error\n',
   '\n',
   'retry: 1\n',
+  CHUNK.replaceAll('\n', '\r').replaceAll('\\r', '\\n'),
+  USAGE.replaceAll('\n', '\r\n'),
+  'data: {"error":{}}\r\r',
+  'data: {"choices":[{"token_ids":[1,2,3]}]}\n\n',
+  'event: content_block_delta\rdata: {"delta":{}}\n\r',
+  '\ufeffdata: {}\n\n',
 ];
 
 test('however a stream is cut into chunks, the tap says the same', () => {
@@ -90,6 +96,56 @@ test('an event cut in two is one, counted as soon as its first data line begins'
   tap.push(Buffer.from('}\n'));
   tap.push(Buffer.from('data: {}\n\n'));
   assert.equal(tap.events, 1);
+});
+
+test('lines end with LF, CRLF or CR, and a byte order mark in front of the first is none of it', () => {
+  const lines = [
+    'data: {"choices":[{}]}',
+    '',
+    'event: error',
+    'data: {}',
+    '',
+    ': x',
+    '',
+    'data: [DONE]',
+    '',
+    '',
+  ];
+  for (const end of ['\n', '\r\n', '\r']) {
+    const { events, failed, complete, atEventBoundary } = report(new EventStreamTap({ hasId: false }), [
+      Buffer.from(`\ufeff${lines.join(end)}`),
+    ]);
+    assert.deepEqual([events, failed, complete, atEventBoundary], [3, true, true, true], JSON.stringify(end));
+  }
+});
+
+test('after a CR an event can be appended, unless lines of the stream end with CRLF', () => {
+  const tap = new EventStreamTap({ hasId: false });
+  tap.push(Buffer.from('data: x\r\r'));
+  assert.equal(tap.atEventBoundary, true);
+  tap.push(Buffer.from('data: x\r\n\r'));
+  assert.equal(tap.atEventBoundary, false);
+  tap.push(Buffer.from('\n'));
+  assert.equal(tap.atEventBoundary, true);
+});
+
+test('text is what counts of an answer without usage: no opening, no end, no bookkeeping', () => {
+  const texts = (...events: readonly string[]) =>
+    report(new EventStreamTap({ hasId: false }), [stream(...events)]).answerTokens;
+  const opening = 'data: {"choices":[{"delta":{"role": "assistant","content": ""}}]}\n\n';
+  assert.equal(texts(opening, opening, CHUNK, CHUNK, DONE), 2);
+  assert.equal(texts(CHUNK.replace('"}}]', '"},"token_ids":[1,2,3]}]'), DONE), 3);
+  assert.equal(
+    texts(
+      'event: message_start\ndata: {}\n\n',
+      'event: ping\ndata: {}\n\n',
+      'event: content_block_delta\ndata: {}\n\n',
+      'event: response.output_text.delta\ndata: {}\n\n',
+      'event: message_delta\ndata: {}\n\n',
+      'event: message_stop\ndata: {}\n\n',
+    ),
+    2,
+  );
 });
 
 test('an event can be appended at the start and behind an empty line only', () => {
