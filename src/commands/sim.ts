@@ -1,3 +1,4 @@
+import { entry } from '../config/show/help-text.ts';
 import { didYouMean, nearest } from '../base/suggest.ts';
 import { systemReason } from '../base/system-reason.ts';
 import { FAULT_KINDS } from '../sim/server/faults.ts';
@@ -92,6 +93,8 @@ function suggestion(message: string): string {
       );
 }
 
+const HELP_WIDTH = 120;
+
 function helpText(): string {
   const lines = [
     'Usage: vllm-router sim [flags]',
@@ -102,16 +105,16 @@ function helpText(): string {
     lines.push('', `${group}:`);
     for (const flag of SIM_FLAGS.filter((candidate) => candidate.group === group)) {
       const names = [flag.name, ...(flag.aliases ?? [])].join(', ');
-      lines.push(...entry(flag.value === undefined ? names : `${names} ${flag.value}`, flag.about));
+      lines.push(
+        ...entry(flag.value === undefined ? names : `${names} ${flag.value}`, flag.about, HELP_WIDTH),
+      );
     }
   }
   lines.push('', 'Fault kinds (each also takes rate=, times= and path=):');
   for (const [kind, { parameters, meaning }] of Object.entries(FAULT_KINDS)) {
-    lines.push(...entry(parameters.length === 0 ? kind : `${kind}:${parameters.join('=,')}=`, meaning));
+    lines.push(
+      ...entry(parameters.length === 0 ? kind : `${kind}:${parameters.join('=,')}=`, meaning, HELP_WIDTH),
+    );
   }
   return `${lines.join('\n')}\n`;
-}
-
-function entry(left: string, right: string): string[] {
-  return left.length > 32 ? [`  ${left}`, `${' '.repeat(36)}${right}`] : [`  ${left.padEnd(34)}${right}`];
 }

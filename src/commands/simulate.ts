@@ -1,4 +1,5 @@
 import { writeFile } from 'node:fs/promises';
+import { entry } from '../config/show/help-text.ts';
 import { writeReason } from '../base/system-reason.ts';
 import { parseContenders } from '../simulate/study/contenders.ts';
 import { SIMULATE_FLAGS } from '../simulate/study/flags.ts';
@@ -93,14 +94,15 @@ function refuse(io: SimulateIo, message: string, code: number): number {
   return code;
 }
 
+const HELP_WIDTH = 120;
+
 function helpText(): string {
   const groups = [...new Set(SIMULATE_FLAGS.map(({ group }) => group))];
   const lines = groups.flatMap((group) => [
     '',
     `${group}:`,
-    ...SIMULATE_FLAGS.filter((flag) => flag.group === group).map(
-      ({ name, value, about }) =>
-        `  ${(value === undefined ? name : `${name} ${value}`).padEnd(42)} ${about}`,
+    ...SIMULATE_FLAGS.filter((flag) => flag.group === group).flatMap(({ name, value, about }) =>
+      entry(value === undefined ? name : `${name} ${value}`, about, HELP_WIDTH),
     ),
   ]);
   return [

@@ -50,7 +50,8 @@ export function helpText(columns: number): string {
 
 const MEANING_COLUMN = 38;
 
-function entry(usage: string, meaning: string, width: number): string[] {
+/** A flag and what it means, in lines of at most `width`. */
+export function entry(usage: string, meaning: string, width: number): string[] {
   const indent = ' '.repeat(MEANING_COLUMN);
   const wrapped = wrap(meaning, width - MEANING_COLUMN);
   const head = `  ${usage}`;
