@@ -9,6 +9,14 @@ export const chatPrompt: PromptReader = (body, sink) => {
   readMessages(body['messages'], sink);
 };
 
+/** vLLM's batches of chats: one conversation after the other. */
+export const batchPrompt: PromptReader = (body, sink) => {
+  readTools(body['tools'], sink);
+  const { messages } = body;
+  if (Array.isArray(messages))
+    for (const conversation of messages as unknown[]) readMessages(conversation, sink);
+};
+
 /** OpenAI completions: a string, strings, token ids, or lists of token ids. */
 export const completionPrompt: PromptReader = (body, sink) => {
   readInput(body['prompt'], sink);
@@ -18,6 +26,19 @@ export const completionPrompt: PromptReader = (body, sink) => {
 export const inputPrompt: PromptReader = (body, sink) => {
   readInput(body['input'], sink);
   readMessages(body['messages'], sink);
+};
+
+/** Cohere's embeddings. */
+export const embedPrompt: PromptReader = (body, sink) => {
+  for (const field of ['texts', 'inputs', 'images']) readInput(body[field], sink);
+};
+
+/** SageMaker's one route for every API: whatever the body is made for. */
+export const invocationPrompt: PromptReader = (body, sink) => {
+  chatPrompt(body, sink);
+  completionPrompt(body, sink);
+  readInput(body['input'], sink);
+  pairPrompt(body, sink);
 };
 
 /** Rerank and score: the query before the documents. */

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { Fleet } from '../support/fleet.ts';
+import { ask } from '../support/raw-client.ts';
 import { startRouter, startScriptedWorker, type ScriptedWorker } from '../support/scripted-worker.ts';
 
 let worker: ScriptedWorker;
@@ -37,6 +38,16 @@ for (const [method, path, route, body] of [
   ['POST', '/detokenize', undefined, { tokens: [1, 2] }],
   ['POST', '/generate', undefined, { text: 'a' }],
   ['POST', '/inference/v1/generate', undefined, { token_ids: [1, 2, 3] }],
+  ['POST', '/v1/chat/completions/batch', undefined, { messages: [MESSAGES, MESSAGES] }],
+  ['POST', '/v2/embed', undefined, { texts: ['a'] }],
+  ['POST', '/generative_scoring', undefined, { query: 'q', items: ['a'] }],
+  ['POST', '/invocations', undefined, { messages: MESSAGES }],
+  ['POST', '/v1/chat/completions/render', undefined, { messages: MESSAGES }],
+  ['POST', '/v1/completions/render', undefined, { prompt: 'hi' }],
+  ['POST', '/v1/responses/render', undefined, { input: 'hi' }],
+  ['POST', '/v1/messages/render', undefined, { messages: MESSAGES }],
+  ['POST', '/v1/chat/completions/derender', undefined, { generate_response: {} }],
+  ['POST', '/v1/completions/derender', undefined, { generate_responses: [] }],
   ['POST', '/v1/audio/transcriptions', undefined, undefined],
   ['POST', '/v1/audio/translations', undefined, undefined],
   ['GET', '/v1/responses/resp_0', '/v1/responses/{id}', undefined],
@@ -69,12 +80,27 @@ for (const [method, path, route, body] of [
   });
 }
 
-test('a path in another spelling is the same endpoint, and goes on as it was written', async () => {
-  const response = await fetch(`${fleet.url}/v1/chat%2Fcompletions`, {
-    method: 'POST',
-    body: '{"model":"sim-model","messages":[]}',
-  });
-  assert.equal(response.status, 200);
-  assert.equal(worker.last.url, '/v1/chat%2Fcompletions');
-  assert.equal((await fleet.decision()).route, '/v1/chat/completions');
+test('a path of the table in another spelling goes on in the table’s, whatever the method; any other as it came', async () => {
+  for (const written of [
+    '/v1/chat%2Fcompletions',
+    '//v1/chat/completions',
+    '/v1/chat/completions/',
+    '/x/../v1/chat/completions//',
+  ])
+    for (const method of ['POST', 'GET', 'PUT', 'OPTIONS']) {
+      const sent = method === 'POST' ? '{"model":"sim-model","messages":[]}' : '';
+      const { status } = await ask(
+        fleet.port,
+        `${method} ${written}?a=%2F/ HTTP/1.1\r\nHost: r\r\nContent-Length: ${sent.length}\r\n\r\n${sent}`,
+        method,
+      );
+      assert.equal(status, 200);
+      assert.equal(worker.last.url, '/v1/chat/completions?a=%2F/');
+      const expected = method === 'POST' ? '/v1/chat/completions' : 'unmatched';
+      assert.equal((await fleet.decision()).route, expected);
+    }
+  for (const written of ['//v1/new/thing/', '/v1/new%2Fthing']) {
+    await ask(fleet.port, `GET ${written} HTTP/1.1\r\nHost: r\r\n\r\n`);
+    assert.equal(worker.last.url, written);
+  }
 });

@@ -19,6 +19,14 @@ const ROUTES = [
   'GET /server_info',
   'POST /scale_elastic_ep',
   'POST /abort_requests',
+  'POST /inference/v1/abort_requests',
+  'GET /is_sleeping',
+  'GET /is_paused',
+  'GET /get_world_size',
+  'POST /init_weights_update_group',
+  'POST /fault_tolerance/instruct',
+  'GET /kv_event_sources',
+  'GET /redoc',
   'POST /start_profile',
   'POST /stop_profile',
   'POST /v1/load_lora_adapter',
@@ -28,6 +36,7 @@ const ROUTES = [
 ];
 const DISGUISED = [
   'POST //sleep',
+  'POST /inference//v1/abort_requests/',
   'POST /sleep/',
   'POST /%73leep',
   'POST /%2573leep',

@@ -82,6 +82,16 @@ test('on every route that carries a model', async () => {
     '/detokenize': { tokens: [1] },
     '/generate': { prompt: 'hi' },
     '/inference/v1/generate': { token_ids: [1] },
+    '/v1/chat/completions/batch': { messages: [CHAT.messages] },
+    '/v2/embed': { texts: ['hi'] },
+    '/generative_scoring': { query: 'a', items: ['b'] },
+    '/invocations': CHAT,
+    '/v1/chat/completions/render': CHAT,
+    '/v1/completions/render': { prompt: 'hi' },
+    '/v1/responses/render': { input: 'hi' },
+    '/v1/messages/render': CHAT,
+    '/v1/chat/completions/derender': { generate_response: {} },
+    '/v1/completions/derender': { generate_responses: [] },
   };
   for (const [path, body] of Object.entries(bodies)) {
     const ask = (model: string): Promise<Response> => post(fleet, path, { ...body, model }, as('llama'));
@@ -133,7 +143,7 @@ test('without a model: only who may use all that it could reach', async () => {
     assert.equal((await chat(fleet, fields, as('all'))).status, 200);
   }
   // The router does not look into bodies of routes that it does not know.
-  for (const path of ['/v1/images/generations', '/v1/models/qwen-7b', '/v1/chat/completions/render']) {
+  for (const path of ['/v1/images/generations', '/v1/models/qwen-7b', '/v1/new']) {
     const method = path.includes('models') ? 'GET' : 'POST';
     const init = method === 'GET' ? { method } : { method, body: '{"model":"qwen-7b"}' };
     const ask = (tenant: string) => fetch(fleet.url + path, { ...init, ...as(tenant) });

@@ -5,7 +5,7 @@ import { normalisePath, originForm, pathOf } from '../../http/normalise-path.ts'
 import type { Tunnel } from '../../http/tunnel.ts';
 import type { Tenant } from '../../limits/tenant.ts';
 import type { Decision, RecordedPrompt } from '../record/decision.ts';
-import { matchEndpoint, type Endpoint, type Match } from './endpoints.ts';
+import { canonicalTarget, matchEndpoint, type Endpoint, type Match } from './endpoints.ts';
 import type { Runtime } from '../runtime.ts';
 
 /** A request as it stands when its head has been read. */
@@ -13,7 +13,7 @@ export interface Arrival {
   readonly req: IncomingMessage;
   readonly res: ServerResponse;
   readonly method: string;
-  /** As the client sent it, query included: what the worker gets. */
+  /** What the worker gets, query included: as the client sent it, but a path of the table in the table's spelling. */
   readonly target: string;
   readonly match: Match;
   readonly endpoint: Endpoint;
@@ -55,9 +55,10 @@ export function identify(
   tunnel: Arrival['tunnel'],
 ): Arrival {
   const method = req.method ?? 'GET';
-  const target = originForm(req.url ?? '/');
-  const path = normalisePath(pathOf(target));
+  const written = originForm(req.url ?? '/');
+  const path = normalisePath(pathOf(written));
   const match = matchEndpoint(method, path);
+  const target = canonicalTarget(match, path, written);
   const given = clientRequestId(rt.settings.requestIdHeaders, req.rawHeaders);
   // Without `chatcmpl-` and the like: engines put those before it, and would say `chatcmpl-chatcmpl-...`.
   const requestId = given ?? `req-${randomAlphanumeric(24)}`;

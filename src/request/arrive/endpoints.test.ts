@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { normalisePath } from '../../http/normalise-path.ts';
-import { matchEndpoint, ROUTES } from './endpoints.ts';
+import { normalisePath, pathOf } from '../../http/normalise-path.ts';
+import { canonicalTarget, matchEndpoint, ROUTES } from './endpoints.ts';
 
 fc.configureGlobal({ seed: 7 });
 
@@ -34,6 +35,16 @@ const INFERENCE = [
   '/detokenize',
   '/generate',
   '/inference/v1/generate',
+  '/v1/chat/completions/batch',
+  '/v2/embed',
+  '/generative_scoring',
+  '/invocations',
+  '/v1/chat/completions/render',
+  '/v1/completions/render',
+  '/v1/responses/render',
+  '/v1/messages/render',
+  '/v1/chat/completions/derender',
+  '/v1/completions/derender',
 ];
 const AUDIO = ['/v1/audio/transcriptions', '/v1/audio/translations'];
 const OPERATOR = [
@@ -58,6 +69,14 @@ const OPERATOR = [
   '/metrics/',
   '/docs',
   '/docs/oauth2-redirect',
+  '/redoc',
+  '/is_sleeping',
+  '/is_paused',
+  '/get_world_size',
+  '/init_weights_update_group',
+  '/fault_tolerance',
+  '/fault_tolerance/fault',
+  '/inference/v1/abort_requests',
   '/openapi.json',
 ];
 const RESERVED = [
@@ -130,6 +149,51 @@ for (const path of OPERATOR) {
     for (const method of ['GET', 'POST', 'OPTIONS', 'PUT']) assert.equal(classOf(path, method), 'operator');
   });
 }
+
+/** What a vLLM 0.32 in development mode says it serves. */
+const SERVED = readFileSync(new URL('../../../test/data/vllm-0.32-routes.txt', import.meta.url), 'utf8')
+  .trim()
+  .split('\n')
+  .flatMap((line) => {
+    const [, path = '', methods = ''] = /^(\S+), Methods: (.+)$/.exec(line) ?? [];
+    return methods.split(', ').map((method) => ({ method, path: path.replace(/\{\w+\}/, 'resp_1') }));
+  });
+
+test('every route of vLLM has a row, or is known to need none', () => {
+  assert.ok(SERVED.length > 60);
+  const rowless = SERVED.filter(({ method, path }) => routeOf(method, path) === 'unmatched');
+  // Harmless and without prompts; and an API of which nothing is known but its name.
+  assert.deepEqual([...new Set(rowless.map(({ path }) => path))].sort(), ['/load', '/ping', '/v1/systemone']);
+});
+
+test('what changes or reveals a vLLM is for operators, and nothing else', () => {
+  const dangerous =
+    /reset|sleep|wake|pause|resume|weight|rpc|_info|size|elastic|abort|metrics|docs|redoc|openapi|sources|memory/;
+  for (const { method, path } of SERVED)
+    assert.equal(classOf(path, method) === 'operator', dangerous.test(path), path);
+});
+
+test('a path of the table goes on in its own spelling, whatever the method; others as they came', () => {
+  const target = (method: string, written: string): string => {
+    const path = normalisePath(pathOf(written));
+    return canonicalTarget(matchEndpoint(method, path), path, written);
+  };
+  for (const method of ['GET', 'POST', 'PUT', 'OPTIONS']) {
+    for (const written of [
+      '//v1/chat/completions',
+      '/v1/chat/completions/',
+      '/v1/chat/completions//',
+      '/v1//chat/./completions',
+      '/x/../v1/chat/completions',
+      '/v1/chat%2Fcompletions',
+    ])
+      assert.equal(target(method, `${written}?a=%2F/&b=//`), '/v1/chat/completions?a=%2F/&b=//', written);
+    assert.equal(target(method, '//v1/responses/resp_1/'), '/v1/responses/resp_1');
+    assert.equal(target(method, '/v1/responses/resp_1/cancel/'), '/v1/responses/resp_1/cancel');
+    for (const other of ['//v1/new/', '/v1/new%2Fthing', '/v1/responses/a%20b/', '//sleep/'])
+      assert.equal(target(method, other), other);
+  }
+});
 
 test('nothing under /workers and /admin is ever proxied', () => {
   for (const path of RESERVED) assert.equal(classOf(path), 'reserved');

@@ -1,9 +1,12 @@
 import type { Dialect } from '../../api/error-body.ts';
 import {
+  batchPrompt,
   chatPrompt,
   completionPrompt,
+  embedPrompt,
   generatePrompt,
   inputPrompt,
+  invocationPrompt,
   messagesPrompt,
   pairPrompt,
   responsesPrompt,
@@ -11,6 +14,7 @@ import {
   type PromptReader,
 } from '../../api/prompts.ts';
 
+import { pathOf } from '../../http/normalise-path.ts';
 import { isOwnPath } from '../../http/own-paths.ts';
 
 export { normalisePath } from '../../http/normalise-path.ts';
@@ -125,7 +129,9 @@ const READS = { tokens: 'prompt' } as const;
 const ROWS: readonly EndpointRow[] = [
   inference('/v1/chat/completions', chatPrompt, { ...GENERATES, streamOptions: true }),
   inference('/v1/completions', completionPrompt, { ...GENERATES, streamOptions: true }),
+  inference('/v1/chat/completions/batch', batchPrompt, GENERATES),
   inference('/v1/embeddings', inputPrompt, READS),
+  inference('/v2/embed', embedPrompt, READS),
   inference('/v1/responses', responsesPrompt, { ...GENERATES, resource: 'create' }),
   stored(['GET'], '/v1/responses/{id}'),
   stored(['DELETE'], '/v1/responses/{id}'),
@@ -142,6 +148,14 @@ const ROWS: readonly EndpointRow[] = [
   inference('/detokenize', tokenizePrompt),
   inference('/generate', generatePrompt, { ...GENERATES, tokenIds: true }),
   inference('/inference/v1/generate', generatePrompt, { ...GENERATES, tokenIds: true }),
+  inference('/generative_scoring', pairPrompt, READS),
+  inference('/invocations', invocationPrompt, { ...GENERATES, streamOptions: true }),
+  inference('/v1/chat/completions/render', chatPrompt),
+  inference('/v1/completions/render', completionPrompt),
+  inference('/v1/responses/render', responsesPrompt),
+  inference('/v1/messages/render', messagesPrompt, { dialect: 'anthropic' }),
+  inference('/v1/chat/completions/derender', tokenizePrompt),
+  inference('/v1/completions/derender', tokenizePrompt),
   form('/v1/audio/transcriptions'),
   form('/v1/audio/translations'),
   local('/', 'home', { open: true, otherMethods: 'proxied' }),
@@ -165,24 +179,42 @@ const UNMATCHED: Endpoint = {
 };
 /** GET and HEAD change nothing on a worker, so they may be tried again in full. */
 const UNMATCHED_SAFE: Endpoint = { ...UNMATCHED, retry: 'full' };
-/** What changes, stops or reveals a worker; vLLM serves `/metrics` and `/docs` for everything below them too. */
+/** What changes, stops or reveals a worker, with everything below it: vLLM serves `/metrics/` and `/docs/...`, too. */
 const OPERATOR: readonly Endpoint[] = [
   '/sleep',
   '/wake_up',
+  '/is_sleeping',
+  '/release_kv_cache_memory',
   '/pause',
   '/resume',
-  '/collective_rpc',
-  '/update_weights',
-  '/init_weight_transfer_engine',
-  '/server_info',
-  '/scale_elastic_ep',
+  '/is_paused',
   '/abort_requests',
+  // One client could end another's stream.
+  '/inference/v1/abort_requests',
+  '/collective_rpc',
+  '/init_weight_transfer_engine',
+  '/shutdown_weight_transfer_engine',
+  '/init_weights_update_group',
+  '/start_weight_update',
+  '/start_draft_weight_update',
+  '/update_weights',
+  '/finish_weight_update',
+  '/update_weight_version',
+  '/weight_info',
+  '/weight_checker',
+  '/get_world_size',
+  '/scale_elastic_ep',
+  '/is_scaling_elastic_ep',
+  '/fault_tolerance',
   '/start_profile',
   '/stop_profile',
   '/v1/load_lora_adapter',
   '/v1/unload_lora_adapter',
+  '/server_info',
+  '/kv_event_sources',
   '/metrics',
   '/docs',
+  '/redoc',
   '/openapi.json',
 ].map((path) => ({ ...UNMATCHED, route: path, class: 'operator' }));
 /** vLLM's dev routes that empty a cache (`/reset_prefix_cache`, `/reset_mm_cache`, ...). */
@@ -201,7 +233,13 @@ for (const row of ROWS) {
 }
 
 export type Match =
-  | { readonly kind: 'endpoint'; readonly endpoint: Endpoint; readonly id?: string }
+  | {
+      readonly kind: 'endpoint';
+      readonly endpoint: Endpoint;
+      readonly id?: string;
+      /** The path is one of the table, whatever the method. */
+      readonly known?: true;
+    }
   | { readonly kind: 'reserved'; readonly endpoint: Endpoint }
   /** The path climbs above its root: out of the prefix that a worker may be confined to. */
   | { readonly kind: 'outside'; readonly endpoint: Endpoint }
@@ -223,6 +261,20 @@ export const LOCAL_PATHS: readonly string[] = ROWS.filter((row) => row.local !==
 /** Everything that a worker may be asked with. */
 const METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS';
 
+const KNOWN = { known: true } as const;
+/** An id that is the same in every spelling of a path. */
+const PLAIN_ID = /^[\w.~-]+$/;
+
+/**
+ * The target that a worker gets: a path of the table in the spelling of the table, since engines serve (or redirect from)
+ * other spellings as they like; any other path as it was written. The query always stays as it is.
+ */
+export function canonicalTarget(match: Match, path: string, target: string): string {
+  if (match.kind !== 'endpoint' || match.known !== true) return target;
+  const written = pathOf(target);
+  return written === path ? target : path + target.slice(written.length);
+}
+
 /** `path` is the normalised path: see `normalisePath`. */
 export function matchEndpoint(method: string, path: string): Match {
   const match = matchPath(method, path);
@@ -234,27 +286,35 @@ export function matchEndpoint(method: string, path: string): Match {
 function matchPath(method: string, path: string): Match {
   const rows = exact.get(path);
   if (rows) return matchRow(rows, method);
+  let known: typeof KNOWN | undefined;
   for (const { prefix, suffix, row } of templates) {
     if (path.length <= prefix.length + suffix.length || !path.startsWith(prefix) || !path.endsWith(suffix))
       continue;
     const id = path.slice(prefix.length, path.length - suffix.length);
-    if (!id.includes('/') && row.methods.includes(method)) return { kind: 'endpoint', endpoint: row, id };
+    if (id.includes('/')) continue;
+    const plain = PLAIN_ID.test(id) && KNOWN;
+    if (row.methods.includes(method)) return { kind: 'endpoint', endpoint: row, id, ...plain };
+    if (plain) known = plain;
   }
   if (isUnder(path, '/..')) return { kind: 'outside', endpoint: RESERVED };
   if (path.startsWith('/reset_')) return { kind: 'endpoint', endpoint: RESET };
   if (isOwnPath(path)) return { kind: 'reserved', endpoint: RESERVED };
   const operator = OPERATOR.find((endpoint) => isUnder(path, endpoint.route));
   if (operator) return { kind: 'endpoint', endpoint: operator };
-  return { kind: 'endpoint', endpoint: method === 'GET' || method === 'HEAD' ? UNMATCHED_SAFE : UNMATCHED };
+  return { kind: 'endpoint', endpoint: unmatched(method), ...known };
 }
 
 function matchRow(rows: readonly EndpointRow[], method: string): Match {
   const row = rows.find((candidate) => candidate.methods.length === 0 || candidate.methods.includes(method));
-  if (row) return { kind: 'endpoint', endpoint: row };
+  if (row) return { kind: 'endpoint', endpoint: row, ...KNOWN };
   const first = rows[0];
   if (first?.class === 'local' && first.otherMethods !== 'proxied')
     return { kind: 'wrong_method', endpoint: first, allow: first.methods.join(', ') };
-  return { kind: 'endpoint', endpoint: method === 'GET' || method === 'HEAD' ? UNMATCHED_SAFE : UNMATCHED };
+  return { kind: 'endpoint', endpoint: unmatched(method), ...KNOWN };
+}
+
+function unmatched(method: string): Endpoint {
+  return method === 'GET' || method === 'HEAD' ? UNMATCHED_SAFE : UNMATCHED;
 }
 
 function isUnder(path: string, root: string): boolean {

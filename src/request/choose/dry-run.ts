@@ -6,7 +6,7 @@ import { EXCLUSION_NAMES } from '../../routing/policy.ts';
 import { ANYBODY, callerOf, type Caller } from '../arrive/caller.ts';
 import { describeCandidates, roundScore, type CandidateTable } from './candidates.ts';
 import type { CandidateRecord, Decision, DecisionMethod } from '../record/decision.ts';
-import { matchEndpoint, type Endpoint, type Match } from '../arrive/endpoints.ts';
+import { canonicalTarget, matchEndpoint, type Endpoint, type Match } from '../arrive/endpoints.ts';
 import { noWorker } from './no-worker.ts';
 import { fallbackOf } from '../answer/explain.ts';
 import { previewPlan, staysWithOwner, type NoPlan, type Preview } from './plan.ts';
@@ -81,8 +81,10 @@ export async function dryRun(
   request: DryRunRequest,
   trial: (settings: PolicySettings) => Policy,
 ): Promise<DryRun> {
-  const target = originForm(request.target);
-  const match = matchEndpoint(request.method, normalisePath(pathOf(target)));
+  const written = originForm(request.target);
+  const path = normalisePath(pathOf(written));
+  const match = matchEndpoint(request.method, path);
+  const target = canonicalTarget(match, path, written);
   const { endpoint } = match;
   if (match.kind !== 'endpoint') return rejected({ route: endpoint.route }, refusal(match, request.method));
   if (endpoint.class === 'operator' && !rt.settings.proxyOperatorRoutes)

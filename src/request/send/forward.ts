@@ -9,6 +9,7 @@ import { recordPlan } from '../answer/explain.ts';
 import { recordPrompt } from '../record/record-prompt.ts';
 import { makePlan, type Plan } from '../choose/plan.ts';
 import { letGoOfBody, type Call } from '../understand/read-call.ts';
+import { ownLocations } from '../answer/own-locations.ts';
 import { relay } from '../answer/relay.ts';
 import { answerEdit } from '../answer/response-edit.ts';
 import { RetryDecision } from './retry.ts';
@@ -91,7 +92,7 @@ async function settleFirst(rt: Runtime, arrival: Arrival, call: Call, step: Step
 
 async function hand(rt: Runtime, arrival: Arrival, call: Call, step: Step, head: Head): Promise<void> {
   letGoOfBody(call);
-  const { end, tap } = await relay(rt, arrival, step.attempt, head, {
+  const { end, tap } = await relay(rt, arrival, step.attempt, ownLocations(rt.registry, head, step.worker), {
     onFirstToken: (now) => {
       step.outcome.firstToken(now);
     },
