@@ -20,7 +20,11 @@ const QUICKLY = { retry: { initialBackoffMs: 1, maxBackoffMs: 1000 } };
 const PATIENT = { ...QUICKLY, healthCheck: { failureThreshold: 100 } };
 
 const SCENARIOS: Readonly<Record<string, Scenario>> = {
-  'the body is not JSON': { ask: (fleet) => postText(fleet, '{"model": ') },
+  'the body is not JSON, where rules, tenants, hooks or a gateway of several models must read it; else the worker judges':
+    {
+      router: { modelRules: [{ match: 'other', rewrite: 'sim-model' }] },
+      ask: (fleet) => postText(fleet, '{"model": '),
+    },
   'the route is hidden or reserved': { ask: (fleet) => post(fleet, '/sleep', {}) },
   'no worker lists the model, with `unknown_model: reject`': {
     router: { unknownModel: 'reject' },
@@ -37,6 +41,10 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
   'the queue is full': {
     router: { maxConcurrentRequests: 1, queueSize: 0 },
     faults: ['delay:ms=300,times=1'],
+    ask: (fleet) => behindAnother(fleet),
+  },
+  'the same, and it is `rate_limit_tokens_per_second` that keeps requests in it': {
+    router: { queueSize: 0, rateLimitTokensPerSecond: 0.1 },
     ask: (fleet) => behindAnother(fleet),
   },
   'no turn came in `queue_timeout_secs`': {
@@ -63,7 +71,7 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
     faults: ['close'],
     ask: (fleet) => chat(fleet),
   },
-  'every attempt got something that is not HTTP': {
+  'every attempt got something that is not HTTP, or a `Transfer-Encoding` beside `chunked`': {
     router: QUICKLY,
     faults: ['garbage'],
     ask: (fleet) => chat(fleet),

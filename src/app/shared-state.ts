@@ -94,7 +94,8 @@ export function openState(
       open: (hook) =>
         openHook(hook, {
           ...{ clock, onPluginTrouble, bytes: bodyBytes },
-          connect: ({ base }) => new HttpWorkerClient({ baseUrl: base }, connectionSettings(inForce()).pool),
+          connect: ({ base }) =>
+            new HttpWorkerClient({ baseUrl: base }, connectionSettings(inForce()).pool, 'hook'),
         }),
     }),
     freshIds: new FreshIdWatch(),

@@ -228,6 +228,14 @@ export const ERRORS = {
     meaning:
       'max_concurrent_requests are in flight and queue_size requests are waiting already. Also for a request that waited, when its place went to one of a higher priority class or of a tenant with fewer waiting.',
   },
+  router_rate_exceeded: {
+    status: 429,
+    source: 'router',
+    retryable: false,
+    type: 'rate_limit_error',
+    meaning:
+      'More requests come than rate_limit_tokens_per_second lets in, and queue_size requests are waiting already. max_concurrent_requests has nothing to do with it.',
+  },
   queue_timeout: {
     status: 408,
     source: 'router',

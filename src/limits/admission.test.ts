@@ -78,7 +78,7 @@ describe('concurrency', () => {
   it('turns away when the queue is full, or there is none', () => {
     const { admission } = setUp();
     for (let request = 0; request < 5; request++) admission.enter();
-    assert.deepEqual(admission.enter(), { kind: 'full', retryAfterSecs: 1 });
+    assert.deepEqual(admission.enter(), { kind: 'full', limit: 'concurrency', retryAfterSecs: 1 });
     const none = setUp({ queueSize: 0, maxConcurrent: 1 }).admission;
     const ticket = admitted(none.enter());
     assert.equal(none.enter().kind, 'full');
@@ -181,7 +181,7 @@ describe('the rate', () => {
     const { admission } = setUp({ maxConcurrent: 100, ratePerSecond: 0.5 });
     admitted(admission.enter());
     for (let request = 0; request < 3; request++) waiting(admission.enter());
-    assert.deepEqual(admission.enter(), { kind: 'full', retryAfterSecs: 8 });
+    assert.deepEqual(admission.enter(), { kind: 'full', limit: 'rate', retryAfterSecs: 8 });
   });
 
   it('wakes the queue when a request ends after the token came', async () => {

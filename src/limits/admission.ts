@@ -36,7 +36,12 @@ export interface Waiting {
 export type Entry =
   | Admitted
   | Waiting
-  | { readonly kind: 'full'; readonly retryAfterSecs: number }
+  | {
+      readonly kind: 'full';
+      /** What the queue waits for: a place, or the rate to allow another one. */
+      readonly limit: 'concurrency' | 'rate';
+      readonly retryAfterSecs: number;
+    }
   | { readonly kind: 'closed' };
 
 /** Who asks to be let in. */
@@ -121,7 +126,8 @@ export class Admission {
     if (this.#arrivals.size >= this.#settings.queueSize) this.#sendAway();
     if (this.#arrivals.size >= this.#settings.queueSize) {
       const rival = this.#settings.queueSize > 0 ? this.#queue.rivalOf(newcomer) : undefined;
-      if (rival === undefined) return { kind: 'full', retryAfterSecs: this.#retryAfterSecs() };
+      if (rival === undefined)
+        return { kind: 'full', limit: this.#limit, retryAfterSecs: this.#retryAfterSecs() };
       this.#pushOut(rival);
     }
     return this.#wait(newcomer);
@@ -226,6 +232,10 @@ export class Admission {
   #disarm(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
+  }
+
+  get #limit(): 'concurrency' | 'rate' {
+    return this.#inFlight < this.#settings.maxConcurrent ? 'rate' : 'concurrency';
   }
 
   #mayAdmit(): boolean {

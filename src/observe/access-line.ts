@@ -16,7 +16,7 @@ export function accessLine(request: FinishedRequest): AccessLine {
   return {
     level: levelOf(request),
     // Only words the router chose itself: what clients choose is in the fields, where the log quotes it.
-    message: `${request.route} ${String(request.status)} ${request.outcome}`,
+    message: `${request.route} ${String(request.status)}${ending(request)}`,
     fields: {
       request_id: cut(request.request_id),
       http_method: request.http_method,
@@ -48,6 +48,16 @@ export function accessLine(request: FinishedRequest): AccessLine {
       response_bytes: request.response_bytes,
     },
   };
+}
+
+/** What happened, in the words of the log: `ok` is said of good answers only. */
+function ending({ status, outcome, error, attempts }: FinishedRequest): string {
+  if (outcome !== 'ok') {
+    const isNews = error !== undefined && outcome !== 'client_abort';
+    return isNews ? ` ${outcome}: ${error}` : ` ${outcome}`;
+  }
+  if (status < 400) return ' ok';
+  return attempts.length > 0 ? ' from the worker' : '';
 }
 
 /** An answer that a worker broke after a good head is an error too, although its status says 200. */

@@ -54,6 +54,7 @@ export interface FinishedAttempt {
 /** Errors that are admission's own refusals, and the word for them in `reason`. */
 const ADMISSION_REJECTIONS: ReadonlySet<string> = new Set([
   'queue_full',
+  'router_rate_exceeded',
   'queue_timeout',
   'inflight_bytes_exceeded',
   'shutting_down',

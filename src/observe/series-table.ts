@@ -145,7 +145,7 @@ const REQUEST_SERIES = {
   admissionRejectionsTotal: counter(
     'vllm_router_admission_rejections_total',
     ['reason'],
-    'Requests refused by admission: queue_full (429), queue_timeout (408), inflight_bytes_exceeded (503), shutting_down (503).',
+    'Requests refused by admission: queue_full and router_rate_exceeded (429), queue_timeout (408), inflight_bytes_exceeded (503), shutting_down (503).',
   ),
   tenantRequestsTotal: counter(
     'vllm_router_tenant_requests_total',

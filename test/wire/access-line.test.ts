@@ -18,10 +18,10 @@ interface Capture {
   readonly access: () => Line[];
 }
 
-function capture(): Capture {
+function capture(level: 'info' | 'debug' = 'info'): Capture {
   const lines: Line[] = [];
   const { log } = createLog(
-    { level: 'info', format: 'json', dir: undefined },
+    { level, format: 'json', dir: undefined },
     {
       console: {
         write: (line) => void lines.push(JSON.parse(line) as Line),
@@ -42,7 +42,11 @@ test('each end of a request has its one line, at its level', async () => {
   await using fleet = await startFleet({
     log,
     workers: [{}],
-    router: { maxConcurrentRequests: 1, queueSize: 0, disableRetries: true, policy: 'round_robin' },
+    router: {
+      ...{ maxConcurrentRequests: 1, queueSize: 0, disableRetries: true, policy: 'round_robin' },
+      // So that the router must read bodies.
+      modelRules: [{ match: 'other', rewrite: 'sim-model' }],
+    },
   });
   const [worker] = fleet.workers;
   await readBody(await chat(fleet, {}, named('well')));
@@ -75,20 +79,19 @@ test('each end of a request has its one line, at its level', async () => {
         ['nonsense', 'hidden', 'too-many'].includes(id ?? '') ? 'undefined' : 'string',
       );
       assert.equal(method, id === 'hidden' ? 'GET' : 'POST');
-      assert.ok(msg.endsWith(` ${String(status)} ${String(outcome)}`), msg);
-      return [id, level, status, outcome, error];
+      return [id, level, status, outcome, error, msg.replace(/^\S+ /, '')];
     },
   );
   assert.deepEqual(ends, [
-    ['well', 'info', 200, 'ok', undefined],
-    ['stream', 'info', 200, 'ok', undefined],
-    ['refused', 'warn', 400, 'ok', undefined],
-    ['closed', 'error', 502, 'worker_broken', 'worker_closed'],
-    ['broken', 'error', 200, 'worker_broken', 'worker_closed'],
-    ['nonsense', 'warn', 400, 'rejected', 'invalid_json'],
-    ['hidden', 'warn', 404, 'rejected', 'route_not_found'],
-    ['too-many', 'warn', 429, 'rejected', 'queue_full'],
-    ['left', 'warn', 499, 'client_abort', 'client_closed'],
+    ['well', 'info', 200, 'ok', undefined, '200 ok'],
+    ['stream', 'info', 200, 'ok', undefined, '200 ok'],
+    ['refused', 'warn', 400, 'ok', undefined, '400 from the worker'],
+    ['closed', 'error', 502, 'worker_broken', 'worker_closed', '502 worker_broken: worker_closed'],
+    ['broken', 'error', 200, 'worker_broken', 'worker_closed', '200 worker_broken: worker_closed'],
+    ['nonsense', 'warn', 400, 'rejected', 'invalid_json', '400 rejected: invalid_json'],
+    ['hidden', 'warn', 404, 'rejected', 'route_not_found', '404 rejected: route_not_found'],
+    ['too-many', 'warn', 429, 'rejected', 'queue_full', '429 rejected: queue_full'],
+    ['left', 'warn', 499, 'client_abort', 'client_closed', '499 client_abort'],
   ]);
 });
 
@@ -107,16 +110,32 @@ test('retries are in the line, not lines of their own', async () => {
   assert.equal(line?.['worker'], fleet.workers[1]!.url);
 });
 
-test('checks that go well leave no trace, checks that fail do', async () => {
-  const { log, access } = capture();
-  await using fleet = await startFleet({ log, workers: [] });
-  assert.equal((await fetch(`${fleet.url}/liveness`)).status, 200);
-  assert.equal((await fetch(`${fleet.url}/readiness`)).status, 503);
-  await eventually(() => access().length > 0);
-  assert.deepEqual(
-    access().map(({ route, status }) => [route, status]),
-    [['/readiness', 503]],
-  );
+test('the checks of load balancers are told at debug only, good or bad', async () => {
+  for (const [level, expected] of [
+    [
+      'debug',
+      [
+        ['debug', '/liveness 200 ok'],
+        ['debug', '/readiness 503'],
+        ['debug', '/health 503'],
+        ['warn', '/health 405 rejected: method_not_allowed'],
+      ],
+    ],
+    ['info', [['warn', '/health 405 rejected: method_not_allowed']]],
+  ] as const) {
+    const { log, access } = capture(level);
+    await using fleet = await startFleet({ log, workers: [] });
+    assert.equal((await fetch(`${fleet.url}/liveness`)).status, 200);
+    assert.equal((await fetch(`${fleet.url}/readiness`)).status, 503);
+    assert.equal((await fetch(`${fleet.url}/health`)).status, 503);
+    assert.equal((await fetch(`${fleet.url}/version`)).status, 200);
+    assert.equal((await fetch(`${fleet.url}/health`, { method: 'DELETE' })).status, 405);
+    await eventually(() => access().length >= expected.length);
+    assert.deepEqual(
+      access().map(({ level: at, msg }) => [at, msg]),
+      expected,
+    );
+  }
 });
 
 test('it can be switched off', async () => {

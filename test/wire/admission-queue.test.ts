@@ -25,8 +25,8 @@ async function holdPlace(fleet: Fleet): Promise<{ leave(): Promise<void> }> {
   };
 }
 
-async function errorOf(response: Response): Promise<{ code: string; type: string }> {
-  return ((await response.json()) as { error: { code: string; type: string } }).error;
+async function errorOf(response: Response): Promise<{ code: string; type: string; message: string }> {
+  return ((await response.json()) as { error: { code: string; type: string; message: string } }).error;
 }
 
 test('a stream keeps its place until it has ended, not until its head', async () => {
@@ -95,6 +95,24 @@ test('when the queue is full: 429 at once, with Retry-After, and no worker hears
   const metrics = await scrape(fleet);
   assert.equal(metrics.value('vllm_router_admission_rejections_total', { reason: 'queue_full' }), 1);
   assert.equal(metrics.sum('vllm_router_retries_total'), 0);
+});
+
+test('more than the rate lets in: 429 with a code of its own, though places are free', async () => {
+  await using fleet = await startFleet({
+    workers: [{}],
+    router: { maxConcurrentRequests: 100, queueSize: 0, rateLimitTokensPerSecond: 0.01 },
+  });
+  assert.equal((await chat(fleet)).status, 200);
+  const response = await chat(fleet);
+  assert.equal(response.status, 429);
+  assert.ok(Number(response.headers.get('retry-after')) > 1);
+  const { code, type, message } = await errorOf(response);
+  assert.deepEqual([code, type], ['router_rate_exceeded', 'rate_limit_error']);
+  assert.match(message, /^more than 0\.01 requests per second/);
+  const metrics = await scrape(fleet);
+  const refused = (reason: string): number | undefined =>
+    metrics.value('vllm_router_admission_rejections_total', { reason });
+  assert.deepEqual([refused('router_rate_exceeded'), refused('queue_full') ?? 0], [1, 0]);
 });
 
 test('without a queue there is no waiting', async () => {

@@ -61,6 +61,25 @@ const LIES: readonly (readonly [what: string, answer: HookAnswer])[] = [
   ['something that is not HTTP', raw((response) => response.socket?.end('220 smtp ready\r\n'))],
 ];
 
+test('what is said of a failing hook speaks of the hook, not of a worker', async () => {
+  const reasons: string[] = [];
+  const log: Log = { ...silentLog, warn: (fields) => void reasons.push(String(fields['reason'])) };
+  await using hook = await startHook(raw((response) => response.destroy()));
+  for (const [url, reason] of [
+    [await deadUrl(), 'no connection to the hook could be made (ECONNREFUSED)'],
+    [hook.url, 'the hook closed the connection before its answer was complete (UND_ERR_SOCKET)'],
+  ] as const) {
+    await using fleet = await startFleet({
+      log,
+      router: { preRoutingHooks: [{ name: 'guard', url, onError: 'block' }] },
+    });
+    const response = await chat(fleet);
+    const { error } = (await response.json()) as { error: { message: string } };
+    assert.equal(error.message, 'the hook guard failed, and without its verdict the request goes no further');
+    assert.ok(reasons.includes(reason), reasons.join('\n'));
+  }
+});
+
 describe('a hook that lies', () => {
   const fleets = new Map<'pass' | 'block', Fleet>();
   let hook: HookService;

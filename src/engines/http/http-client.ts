@@ -9,7 +9,7 @@ import {
   type PoolSettings,
   type TrackedClient,
 } from './connection-pool.ts';
-import { toFailure } from './transport-failure.ts';
+import { toFailure, type Peer } from './transport-failure.ts';
 
 const ABORTED = new Error('aborted by the router');
 
@@ -20,8 +20,11 @@ export class HttpWorkerClient implements WorkerClient {
   readonly #socketPath: string | undefined;
   readonly #settings: PoolSettings;
   readonly #pool: Pool;
+  readonly #peer: Peer;
 
-  constructor(spec: Pick<WorkerSpec, 'baseUrl'>, settings: PoolSettings) {
+  /** @param peer How failures call who is asked. */
+  constructor(spec: Pick<WorkerSpec, 'baseUrl'>, settings: PoolSettings, peer: Peer = 'worker') {
+    this.#peer = peer;
     const address = parseBaseUrl(spec.baseUrl);
     this.#origin = address.origin;
     this.#prefix = address.prefix;
@@ -31,9 +34,9 @@ export class HttpWorkerClient implements WorkerClient {
   }
 
   send(request: WorkerRequest, sink: ResponseSink): Exchange {
-    const exchange = new HttpExchange(request, this.#prefix + request.path, sink, () =>
-      openFresh(this.#origin, this.#socketPath, this.#settings),
-    );
+    const fresh = (): TrackedClient => openFresh(this.#origin, this.#socketPath, this.#settings);
+    const path = this.#prefix + request.path;
+    const exchange = new HttpExchange(request, path, sink, fresh, this.#peer);
     if (request.once) exchange.dispatchFresh();
     else exchange.dispatchOn(this.#pool);
     return exchange;
@@ -62,6 +65,7 @@ class HttpExchange implements Exchange, ConnectionAwareHandler {
   readonly #path: string;
   readonly #sink: ResponseSink;
   readonly #openFresh: () => TrackedClient;
+  readonly #peer: Peer;
   #controller: Dispatcher.DispatchController | undefined;
   #aborted = false;
   #done = false;
@@ -70,7 +74,14 @@ class HttpExchange implements Exchange, ConnectionAwareHandler {
   #onReusedSocket = false;
   #fresh: TrackedClient | undefined;
 
-  constructor(request: WorkerRequest, path: string, sink: ResponseSink, fresh: () => TrackedClient) {
+  constructor(
+    request: WorkerRequest,
+    path: string,
+    sink: ResponseSink,
+    fresh: () => TrackedClient,
+    peer: Peer,
+  ) {
+    this.#peer = peer;
     const { body, ...head } = request;
     this.#request = head;
     this.#body = body;
@@ -193,7 +204,7 @@ class HttpExchange implements Exchange, ConnectionAwareHandler {
       return;
     }
     this.#finish();
-    this.#sink.onFailure(toFailure(error, this.#sent));
+    this.#sink.onFailure(toFailure(error, this.#sent, this.#peer));
   }
 
   /** A kept-alive socket that dies before any byte of the response: the worker closed it while it was idle. */

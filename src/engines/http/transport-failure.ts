@@ -15,10 +15,13 @@ const CONNECT_CODES = new Set([
   'EHOSTDOWN',
 ]);
 
+/** Who is asked, as messages call it. */
+export type Peer = 'worker' | 'hook';
+
 /** Node and undici error to a code of the catalogue. `sent` = the request had been written to a connection. */
-export function toFailure(error: Error, sent: boolean): TransportFailure {
+export function toFailure(error: Error, sent: boolean, peer: Peer = 'worker'): TransportFailure {
   const code = codeOf(error, sent);
-  const words = WORDS[code];
+  const words = WORDS[code]?.replace('worker', peer);
   const reason = reasonOf(error);
   const tls = tlsReason(reason);
   const shown = tls === undefined ? reason : `${tls}: ${reason}`;

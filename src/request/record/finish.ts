@@ -23,9 +23,11 @@ export function finish(rt: Runtime, arrival: Arrival): void {
     rt.decisions.push(decision);
     rt.decisionLog?.push(arrival.recordedPrompt ? { ...decision, ...arrival.recordedPrompt } : decision);
   }
-  if (rt.settings.log.accessLog && !(quiet && decision.status < 400)) {
+  const probe = quiet && endpoint.open === true && decision.error === undefined;
+  const wanted = probe ? rt.log.isLevelEnabled('debug') : !quiet || decision.status >= 400;
+  if (rt.settings.log.accessLog && wanted) {
     const line = accessLine(decision);
-    rt.log[line.level](line.fields, line.message);
+    rt.log[probe ? 'debug' : line.level](line.fields, line.message);
   }
   if (!quiet && rt.log.isLevelEnabled('debug')) rt.log.debug({ decision }, 'decision');
 }

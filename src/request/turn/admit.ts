@@ -1,6 +1,6 @@
 import { RouterError } from '../../base/errors.ts';
 import type { PriorityClass } from '../../config/settings/settings.ts';
-import type { Ticket, WaitOutcome, Waiting } from '../../limits/admission.ts';
+import type { Entry, Ticket, WaitOutcome, Waiting } from '../../limits/admission.ts';
 import type { TenantAccess } from '../../limits/tenant.ts';
 import type { Arrival } from '../arrive/arrival.ts';
 import type { Caller } from '../arrive/caller.ts';
@@ -37,14 +37,28 @@ export function waitForTurn(
       hold(arrival, entry.ticket);
       return;
     case 'full':
-      throw new RouterError('queue_full', 'the router has as many requests in flight and waiting as it may', {
-        retryAfterSecs: entry.retryAfterSecs,
-      });
+      throw overfull(rt, entry);
     case 'closed':
       throw new RouterError('shutting_down', 'the router is shutting down');
     case 'waiting':
       return queued(rt, arrival, deadline, entry).then((outcome) => settle(rt, arrival, priority, outcome));
   }
+}
+
+function overfull(
+  rt: Runtime,
+  { limit, retryAfterSecs }: Extract<Entry, { readonly kind: 'full' }>,
+): RouterError {
+  const { ratePerSecond = 0 } = rt.settings.admission;
+  return limit === 'rate'
+    ? new RouterError(
+        'router_rate_exceeded',
+        `more than ${ratePerSecond} requests per second come to the router`,
+        { retryAfterSecs },
+      )
+    : new RouterError('queue_full', 'the router has as many requests in flight and waiting as it may', {
+        retryAfterSecs,
+      });
 }
 
 async function queued(

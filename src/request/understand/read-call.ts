@@ -246,9 +246,11 @@ function readFields(json: Buffer): Fields {
 
 function parseFields(bytes: Buffer): Fields {
   let value: unknown;
+  const text = bytes.toString('utf8');
   try {
-    value = parseJson(bytes.toString('utf8'));
+    value = parseJson(text);
   } catch (error) {
+    if (text.trim() === '') return { problem: 'the body is empty: a JSON object is expected' };
     return { problem: `the body is not valid JSON: ${jsonProblem(error)}` };
   }
   if (!isObject(value)) return { problem: 'the body must be a JSON object' };

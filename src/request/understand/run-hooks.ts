@@ -71,7 +71,10 @@ function settle(arrival: Arrival, deadline: Deadline, outcome: ChainOutcome): vo
     case 'failed':
       if (outcome.why === 'timeout')
         throw new RouterError('hook_timeout', `the hook ${outcome.hook} did not answer in time`);
-      throw new RouterError('hook_failed', `the hook ${outcome.hook} could not be made`);
+      throw new RouterError(
+        'hook_failed',
+        `the hook ${outcome.hook} failed, and without its verdict the request goes no further`,
+      );
   }
 }
 
