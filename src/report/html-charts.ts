@@ -61,10 +61,16 @@ export function distribution<One extends Pick<Charted, 'contender'>>(
     ['policy', ...TABLE_SHARES.map((share) => `${String(100 * share)}%`)],
     rows.map(({ contender }, index) => [
       contender,
-      ...TABLE_SHARES.map((share) => quantile(sorted[index], share).toFixed(3)),
+      ...TABLE_SHARES.map((share) => threeDigits(quantile(sorted[index], share))),
     ]),
   );
   return figure(chart, `${what}${of}. Further left is better; the upper end is the tail.`, table);
+}
+
+/** Of seconds, as many digits as say something. */
+function threeDigits(value: number): string {
+  const digits = value < 1 ? 3 : value < 10 ? 2 : value < 100 ? 1 : 0;
+  return value.toFixed(digits);
 }
 
 function quantile(sorted: Float64Array | undefined, share: number): number {

@@ -18,7 +18,7 @@ th:first-child { position: sticky; left: 0; text-align: left; font-weight: 600; 
 .words { text-align: left; white-space: normal; overflow-wrap: anywhere; min-width: 7rem; max-width: 22rem }
 tr.oracle > * { background: var(--mark); font-style: italic } td.best { font-weight: 700 } .pm { display: block; font-size: .85em; font-weight: 400; color: var(--faint) }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(30rem, 100%), 1fr)); gap: 1rem } .maps { grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%), 1fr)) } .charts > * { min-width: 0 }
-figure { margin: 0 } figcaption { font-size: .87rem } svg { width: 100%; height: auto; display: block; overflow: visible } .grid { stroke: var(--rule) } .tick { fill: var(--faint); font-size: 11px } .label { fill: var(--text); font-size: 12px }
+figure { margin: 0 } figure th, figure td { padding: .25rem .3rem } figcaption { font-size: .87rem } svg { width: 100%; height: auto; display: block; overflow: visible } .grid { stroke: var(--rule) } .tick { fill: var(--faint); font-size: 11px } .label { fill: var(--text); font-size: 12px }
 .line { fill: none; stroke: var(--own); stroke-width: 1.8 } .series:hover .line { stroke-width: 4 } .series circle { fill: var(--own) } .bar { stroke: var(--own); stroke-width: 1.5; opacity: .7 }
 .c0 { --own: var(--c0) } .c1 { --own: var(--c1) } .c2 { --own: var(--c2) } .c3 { --own: var(--c3) } .c4 { --own: var(--c4) } .c5 { --own: var(--c5) } .c6 { --own: var(--c6) } .c7 { --own: var(--c7) }
 .d1 .line { stroke-dasharray: 7 4 } .d2 .line { stroke-dasharray: 2 3 } .ground { fill: var(--mark) } ${[1, 2, 3, 4, 5, 6, 7, 8].map((level) => `.q${String(level)} { fill: var(--heat); fill-opacity: ${String(level / 8)} }`).join(' ')}

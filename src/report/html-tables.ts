@@ -13,7 +13,7 @@ export function dataTable(
       {},
       rowHead(name),
       ...cells.map((cell, index) =>
-        element('td', { class: ofWords[index + 1] === true ? 'words' : undefined }, escapeText(plain(cell))),
+        element('td', { class: ofWords[index + 1] === true ? 'words' : undefined }, ...cellParts(cell)),
       ),
     ),
   );
@@ -49,6 +49,13 @@ export function rowHead(name: string): string {
   return element('th', { scope: 'row' }, escapeText(name));
 }
 
-function plain(text: string): string {
-  return text === 'NaN' ? '–' : text;
+/** What a number may be off stands below it. */
+function cellParts(text: string): string[] {
+  const [value = '', within] = text.split(' ±');
+  const shown = escapeText(value === 'NaN' ? '–' : value);
+  return within === undefined ? [shown] : [shown, plusMinus(within)];
+}
+
+export function plusMinus(text: string): string {
+  return element('span', { class: 'pm' }, escapeText(` ±${text}`));
 }

@@ -1,4 +1,4 @@
-import { rowHead, table } from '../../report/html-tables.ts';
+import { plusMinus as plusMinusOf, rowHead, table } from '../../report/html-tables.ts';
 import { element } from '../../report/svg/markup.ts';
 import { over, type Row } from '../fleet/experiment.ts';
 import { interval, type Interval } from '../fleet/interval.ts';
@@ -42,9 +42,7 @@ export function resultTable({ rows, oracle }: Study): string {
 
 function cell({ mean, plusMinus }: Interval, { digits }: Column, best: boolean): string {
   if (!Number.isFinite(mean)) return element('td', {}, '–');
-  const within = Number.isNaN(plusMinus)
-    ? ''
-    : element('span', { class: 'pm' }, ` ±${plusMinus.toFixed(digits)}`);
+  const within = Number.isNaN(plusMinus) ? '' : plusMinusOf(plusMinus.toFixed(digits));
   return element('td', { class: best ? 'best' : undefined }, mean.toFixed(digits), within);
 }
 
