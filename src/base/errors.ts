@@ -32,6 +32,22 @@ export const ERRORS = {
     meaning:
       'The body of an inference request is not valid JSON, or not a JSON object. Refused and passed on as duplicate_field is.',
   },
+  invalid_encoding: {
+    status: 400,
+    source: 'client',
+    retryable: false,
+    type: 'invalid_request_error',
+    meaning:
+      'The body is not what its `Content-Encoding` says: corrupt, cut off, or with something behind its end.',
+  },
+  unsupported_encoding: {
+    status: 415,
+    source: 'client',
+    retryable: false,
+    type: 'invalid_request_error',
+    meaning:
+      'The body must be read, and its `Content-Encoding` is none of gzip, deflate, br and zstd, or names more than two.',
+  },
   duplicate_field: {
     status: 400,
     source: 'client',

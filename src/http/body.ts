@@ -88,13 +88,7 @@ export function readBody(
     const onData = (chunk: Buffer): void => {
       timer.refresh();
       if (body.size + chunk.length > limits.maxBytes) fail(tooLarge(limits.maxBytes));
-      else if (!held.take(chunk.length))
-        fail(
-          new RouterError(
-            'inflight_bytes_exceeded',
-            'the router holds as many request bytes as it may; try again',
-          ),
-        );
+      else if (!held.take(chunk.length)) fail(noRoom());
       else body.push(chunk);
     };
     const onEnd = (): void => {
@@ -214,8 +208,15 @@ export class StreamedBody extends Readable {
   }
 }
 
-function tooLarge(maxBytes: number): RouterError {
+export function tooLarge(maxBytes: number): RouterError {
   return new RouterError('payload_too_large', `the body is larger than ${maxBytes} bytes (max_payload_size)`);
+}
+
+export function noRoom(): RouterError {
+  return new RouterError(
+    'inflight_bytes_exceeded',
+    'the router holds as many request bytes as it may; try again',
+  );
 }
 
 function slowBody(idleMs: number): RouterError {

@@ -49,6 +49,7 @@ export const RELOAD_EFFECTS: Readonly<Record<string, ReloadRow>> = {
   enable_igw: ['applied', 'to requests; how the router starts is over'],
   engine_wait_timeout_secs: ['applied', 'requests that wait keep theirs'],
   proxy_operator_routes: ['applied'],
+  forward_encoded_bodies: ['applied'],
   host: ['restart_needed', LISTENER],
   port: ['restart_needed', LISTENER],
   admin_api_key: ['applied', 'from the next request on'],

@@ -129,6 +129,11 @@ export const configSchema = z.strictObject({
     about:
       "Lets everybody reach the workers' operator routes (/sleep, /metrics, /v1/load_lora_adapter, ...).",
   }),
+  forward_encoded_bodies: key(z.boolean().default(false), {
+    group: 'Workers',
+    about:
+      'Forwards compressed request bodies as they came; else those that the router reads go on decoded, since vLLM does not decode.',
+  }),
   host: key(host().default('127.0.0.1'), { group: 'Server', about: 'Address to listen on.', value: 'HOST' }),
   port: key(port().default(30_000), { group: 'Server', about: 'Port to listen on; 0 takes any free port.' }),
   admin_api_key: key(bearerKey().optional(), {

@@ -75,6 +75,7 @@ export function settingsFromConfig(
     requestIdHeaders: requestIdHeaders(config),
     exposeRoutingHeaders: config.expose_routing_headers,
     proxyOperatorRoutes: config.proxy_operator_routes,
+    forwardEncodedBodies: config.forward_encoded_bodies,
     adminApiKey: config.admin_api_key,
     clients,
     watchConfig: config.watch_config,

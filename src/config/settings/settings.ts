@@ -378,6 +378,7 @@ export interface Settings {
   readonly requestIdHeaders: readonly string[];
   readonly exposeRoutingHeaders: boolean;
   readonly proxyOperatorRoutes: boolean;
+  readonly forwardEncodedBodies: boolean;
   readonly adminApiKey: string | undefined;
   readonly clients: ClientSettings;
   /** Reload when the file of the configuration changes. */

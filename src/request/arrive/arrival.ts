@@ -44,6 +44,8 @@ export interface Arrival {
     /** Spent with workers whose answers were given up for another attempt. */
     givenUpMs: number;
   };
+  /** The body was decoded: `Content-Encoding` no longer says what it is. */
+  bodyDecoded: boolean;
   /** What must be given back when the request ends, whatever its end. */
   readonly releases: (() => void)[];
 }
@@ -71,6 +73,7 @@ export function identify(
     requestId,
     tunnel,
     recordedPrompt: undefined,
+    bodyDecoded: false,
     tenant: undefined,
     endpoint: match.endpoint,
     idFromClient: given !== undefined,

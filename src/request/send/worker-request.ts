@@ -37,6 +37,7 @@ export function workerRequest(rt: Runtime, arrival: Arrival, call: Call, worker:
   const plain = answerEdit(rt, arrival, call) !== undefined;
   const headers = endToEnd(clientHeaders, (name) => {
     if (NEVER_FORWARDED.has(name)) return true;
+    if (arrival.bodyDecoded && !call.encoded && name === 'content-encoding') return true;
     if (plain && name === 'accept-encoding') return true;
     if ((apiKey !== undefined || keysChecked) && CREDENTIALS.has(name)) return true;
     if (adminBearer && name === 'authorization') return true;
@@ -52,7 +53,7 @@ export function workerRequest(rt: Runtime, arrival: Arrival, call: Call, worker:
     method: arrival.method,
     path: arrival.target,
     headers,
-    body: call.body,
+    body: call.encoded ?? call.body,
     upgrade: arrival.tunnel ? 'websocket' : undefined,
     once: call.retry === 'connect',
   };

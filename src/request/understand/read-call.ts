@@ -6,12 +6,14 @@ import { bomLength, MOST_MEMBERS, scanMembers } from '../../api/json-scan.ts';
 import { parseJson, readBoolean, readInteger } from '../../api/python-json.ts';
 import { headerOf, repeatsHeader } from '../../http/headers.ts';
 import { announcedLength, readBody, refuseTooLong, StreamedBody } from '../../http/body.ts';
+import { codingsOf } from '../../http/content-coding.ts';
 import type { Ask, Policy } from '../../routing/policy.ts';
 import type { WorkerFilters } from '../../workers/pool-view.ts';
 import type { Arrival } from '../arrive/arrival.ts';
 import { RequestAsk, type AskSource } from '../choose/ask.ts';
 import type { Decision } from '../record/decision.ts';
 import type { Endpoint } from '../arrive/endpoints.ts';
+import { decodeRequest } from './decode-request.ts';
 import { inspectsBodies, mustUnderstand } from './inspects-bodies.ts';
 import { hooksApply } from './hooks-apply.ts';
 import type { Runtime } from '../runtime.ts';
@@ -21,6 +23,8 @@ import { readWorkerFilters } from '../choose/worker-filters.ts';
 export interface Call {
   /** Undefined where there is none, and once it cannot be needed any more. */
   body: Buffer | StreamedBody | undefined;
+  /** A body that was decoded to be read, as it came: what goes to a worker where that is configured. */
+  encoded?: Buffer | undefined;
   /** Gives the bytes of a held body back. Idempotent. */
   readonly releaseBody: () => void;
   /** '' when the request names none. */
@@ -75,10 +79,16 @@ export async function readCall(rt: Runtime, arrival: Arrival): Promise<Call> {
     });
     return opaqueCall(rt, arrival, streamed);
   }
-  const { bytes, release } = await readBody(req, limits, rt.bodyBytes, rt.clock);
-  arrival.releases.push(release);
-  arrival.decision.request_bytes = bytes.length;
-  return understand(rt, arrival, bytes, release);
+  // Before the upload: it may be large.
+  const isRead = endpoint.body !== 'opaque' || hooksApply(rt, arrival);
+  const codings = isRead ? codingsOf(req.rawHeaders) : [];
+  const held = await readBody(req, limits, rt.bodyBytes, rt.clock);
+  arrival.releases.push(held.release);
+  arrival.decision.request_bytes = held.bytes.length;
+  if (codings.length === 0 || held.bytes.length === 0)
+    return understand(rt, arrival, held.bytes, held.release);
+  const { bytes, release, encoded } = await decodeRequest(rt, arrival, held, codings);
+  return { ...understand(rt, arrival, bytes, release), encoded };
 }
 
 /** A form's model may stand behind its file: where the model matters, the form is read whole first. */
@@ -93,6 +103,7 @@ export function letGoOfBody(call: Call): void {
   call.ask.letGo();
   if (!Buffer.isBuffer(call.body)) return;
   call.body = undefined;
+  call.encoded = undefined;
   call.releaseBody();
 }
 

@@ -1,4 +1,4 @@
-import { RouterError } from '../../base/errors.ts';
+import { noRoom } from '../../http/body.ts';
 import type { CallSource, Call } from './read-call.ts';
 import type { Runtime } from '../runtime.ts';
 
@@ -8,14 +8,10 @@ export function replaceBody(
   source: CallSource,
   call: Call,
   bytes: Buffer,
-): Pick<Call, 'body' | 'releaseBody'> {
+): Pick<Call, 'body' | 'encoded' | 'releaseBody'> {
   call.releaseBody();
   const held = rt.bodyBytes.hold(bytes);
-  if (!held)
-    throw new RouterError(
-      'inflight_bytes_exceeded',
-      'the router holds as many request bytes as it may; try again',
-    );
+  if (!held) throw noRoom();
   source.releases.push(held.release);
-  return { body: held.bytes, releaseBody: held.release };
+  return { body: held.bytes, encoded: undefined, releaseBody: held.release };
 }
