@@ -63,12 +63,14 @@ export function cleanFields(fields: LogFields, depth = 0): LogFields {
 export function cleanText(text: string): string {
   // The tests are plain substring searches: nearly every string passes them untouched.
   let clean = text;
-  if (clean.includes('://') && clean.includes('@')) clean = clean.replace(URL_PASSWORD, `$1${SECRET}@`);
+  if (clean.includes('://') && clean.includes('@'))
+    clean = clean.replace(URL_USER, (user) => (user.includes(':', 1) ? `://${SECRET}@` : user));
   if (clean.includes('earer ')) clean = clean.replace(BEARER, `$1 ${SECRET}`);
   return clean;
 }
 
-const URL_PASSWORD = /(:\/\/)[^\s/?#@]*:[^\s/?#@]*@(?!\d+(?![\w.:-]))/g;
+/** One run up to the `@`: with the colon of the password in it, a text of colons would be read once for each of them. */
+const URL_USER = /:\/\/[^\s/?#@]*@(?!\d+(?![\w.:-]))/g;
 const BEARER = /\b(bearer) +[^\s"',;]+/gi;
 
 function cleanField(key: string, value: unknown, depth: number): unknown {

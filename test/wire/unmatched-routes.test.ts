@@ -32,7 +32,6 @@ for (const method of [
   'PATCH',
   'DELETE',
   'OPTIONS',
-  'TRACE',
   'PROPFIND',
   'REPORT',
   'PURGE',

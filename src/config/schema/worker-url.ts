@@ -20,7 +20,8 @@ const bad = (expected: string): ParsedWorkerUrl => ({ kind: 'bad', expected });
  * to a URL parser `http://host:8000@1` is user `host`, password `8000`, host `1`.
  */
 export function parseWorkerUrl(given: string): ParsedWorkerUrl {
-  const [, url = '', rankText] = /^(.*?)\/*(?:@(\d+)\/*)?$/s.exec(given) ?? [];
+  const [tail = '', rankText] = /@(\d+)\/*$/.exec(given) ?? [];
+  const url = withoutTrailingSlashes(given.slice(0, given.length - tail.length));
   const rank = rankText === undefined ? undefined : Number(rankText);
   if (rank !== undefined && rank > HIGHEST_RANK) return bad(`a rank of at most ${HIGHEST_RANK}`);
   if (/^unix:/i.test(given)) return parseUnix(url, rank);
@@ -48,10 +49,17 @@ function parseHttp(url: string, rank: number | undefined): ParsedWorkerUrl {
     return bad('no user or password in the URL (keys belong in worker_api_keys)');
   }
   if (url.includes('?') || url.includes('#')) return bad('a base URL without query and fragment');
-  const path = parsed.pathname.replace(/\/+$/, '');
+  const path = withoutTrailingSlashes(parsed.pathname);
   const baseUrl = `${parsed.protocol}//${parsed.host}${path}`;
   if (/\/v1$/i.test(path)) return bad(`the server's base URL: drop /v1 (${baseUrl.slice(0, -3)})`);
   return { kind: 'ok', address: { baseUrl, rank } };
+}
+
+/** Not `/\/+$/`, which reads a run of slashes anew from each of them. */
+function withoutTrailingSlashes(text: string): string {
+  let end = text.length;
+  while (text[end - 1] === '/') end -= 1;
+  return text.slice(0, end);
 }
 
 /** The worker's name: its base URL, with `@rank` when it is one rank of several. */

@@ -84,7 +84,7 @@ function readAddress(baseUrl: string): Address {
   const { protocol, host, pathname } = new URL(baseUrl);
   return {
     authority: plainAuthority(protocol.slice(0, -1), host),
-    prefix: pathname === '/' ? '' : pathname.replace(/\/+$/, ''),
+    prefix: pathname === '/' ? '' : pathname,
   };
 }
 
