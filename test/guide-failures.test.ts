@@ -30,7 +30,13 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
     router: { unknownModel: 'reject' },
     ask: (fleet) => chat(fleet, { model: 'nobody-serves-this' }),
   },
-  'the body is larger than `max_payload_size`': {
+  "the body's `Content-Encoding` is not true": {
+    ask: (fleet) => postText(fleet, '{}', { 'content-encoding': 'gzip' }),
+  },
+  'it is one that the router cannot decode': {
+    ask: (fleet) => postText(fleet, '{}', { 'content-encoding': 'compress' }),
+  },
+  'the body, decoded where it must be, is larger than `max_payload_size`': {
     router: { maxPayloadSize: 10 },
     ask: (fleet) => chat(fleet),
   },
@@ -178,8 +184,8 @@ function errorCode(json: string): unknown {
   return (JSON.parse(json) as { error?: { code?: unknown } }).error?.code;
 }
 
-function postText(fleet: Fleet, body: string): Promise<Response> {
-  const headers = { 'content-type': 'application/json' };
+function postText(fleet: Fleet, body: string, more: Record<string, string> = {}): Promise<Response> {
+  const headers = { 'content-type': 'application/json', ...more };
   return fetch(`${fleet.url}/v1/chat/completions`, { method: 'POST', headers, body });
 }
 
