@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { helpTopics } from './config/show/help-text.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'vllm-router-main-'));
 after(() => {
@@ -48,6 +49,21 @@ describe('vllm-router', { concurrency: 2 }, () => {
     const { code, out } = await run('--port', '1', '-h');
     assert.equal(code, 0);
     assert.match(out, /^Workers\n {2}--worker-urls URL\.\.\./m);
+  });
+
+  it('help and version are commands, too', async () => {
+    assert.deepEqual(await run('version'), await run('-V'));
+    assert.deepEqual(await run('help'), await run('--help'));
+    const topic = await run('help', 'policies');
+    assert.equal(topic.code, 0);
+    assert.match(topic.out, /^Policy\n {2}--policy /);
+    assert.deepEqual(await run('--help', 'policy'), topic);
+    assert.deepEqual(await run('help', 'sim'), await run('sim', '--help'));
+    assert.deepEqual(await run('help', 'polices'), {
+      code: 2,
+      out: '',
+      err: `vllm-router: no help on "polices"; did you mean policies?\ntopics: ${helpTopics().join(', ')}\n`,
+    });
   });
 
   it('config check finds a bad file with the place', async () => {

@@ -9,7 +9,21 @@ const COMMANDS: Readonly<Record<SubCommand, (argv: readonly string[]) => Promise
   replay: async (argv) => (await import('./commands/replay.ts')).replay(argv),
   demo: async (argv) => (await import('./commands/demo.ts')).demo([...argv]),
   config: async (argv) => (await import('./commands/config.ts')).config(argv),
+  help: async (argv) => explain(argv[0]),
+  version: async () => (await import('./commands/help.ts')).printVersion(),
 };
+
+/** A command explains itself; anything else is a topic of the server's settings. */
+async function explain(topic?: string): Promise<number> {
+  const command = SUB_COMMAND_NAMES.find((name) => name === topic && name !== 'help' && name !== 'version');
+  return command ? COMMANDS[command](['--help']) : (await import('./commands/help.ts')).help(topic);
+}
+
+/** `--help policies`; behind other flags a word may be a value of theirs. */
+function topicBehind([first, second]: readonly string[]): string | undefined {
+  const asksFirst = first === '--help' || first === '-h';
+  return asksFirst && second?.startsWith('-') === false ? second : undefined;
+}
 
 async function main(argv: readonly string[]): Promise<number> {
   const [first, ...rest] = argv;
@@ -23,11 +37,8 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   const { parseFlags } = await import('./config/load/flags.ts');
   const { kind } = parseFlags(argv);
-  if (kind !== 'flags') {
-    const { printHelp, printVersion } = await import('./commands/help.ts');
-    (kind === 'help' ? printHelp : printVersion)();
-    return 0;
-  }
+  if (kind === 'version') return COMMANDS.version([]);
+  if (kind === 'help') return explain(topicBehind(argv));
   return (await import('./commands/serve.ts')).serve([...argv]);
 }
 

@@ -5,7 +5,7 @@ import { SUB_COMMANDS } from '../config/show/sub-commands.ts';
 import { didYouMean, nearest } from '../base/suggest.ts';
 import { recordJsonSchema } from '../decisions/record-schema.ts';
 import { describeModules, loadConfigWithPlugins, noPlugins } from '../plugins/load-plugins.ts';
-import { printHelp, printVersion } from './help.ts';
+import { help, printVersion } from './help.ts';
 
 type Loaded = Awaited<ReturnType<typeof loadConfigWithPlugins>>;
 
@@ -85,11 +85,9 @@ function schema([flag, ...rest]: readonly string[]): number {
 function report(loaded: Loaded, good: (loaded: Loaded & { kind: 'ok' }) => void): number {
   switch (loaded.kind) {
     case 'help':
-      printHelp();
-      return 0;
+      return help();
     case 'version':
-      printVersion();
-      return 0;
+      return printVersion();
     case 'error':
       for (const problem of loaded.problems) process.stderr.write(`${problemLine(problem)}\n`);
       return 2;

@@ -1,5 +1,6 @@
 import { pino, type Logger } from 'pino';
 import type { Clock } from '../base/clock.ts';
+import { wantsColours } from '../base/colours.ts';
 import { systemClock } from '../base/system-clock.ts';
 import { cleanFields, cleanText, type LogFields } from './log-redaction.ts';
 import { dailyFileSink, fanOut, fdSink, type LogSink } from './log-sink.ts';
@@ -38,6 +39,8 @@ export interface LogDeps {
   readonly console?: LogSink;
   /** Whether the console is a terminal; asked of standard output if absent. */
   readonly isTerminal?: boolean;
+  /** Says whether colours are wanted; the process's own if absent. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
 }
 
 export interface OpenLog {
@@ -60,7 +63,8 @@ export function createLog(options: LogOptions, deps: LogDeps = {}): OpenLog {
   const terminal = deps.isTerminal ?? process.stdout.isTTY;
   const pretty = options.format === 'pretty' || (options.format === 'auto' && terminal);
   const console = deps.console ?? fdSink(1, { batch: !terminal });
-  const sinks = [pretty ? prettySink(console, terminal) : console];
+  const colours = wantsColours({ isTTY: terminal }, deps.env ?? process.env);
+  const sinks = [pretty ? prettySink(console, colours) : console];
   if (options.dir !== undefined) sinks.push(dailyFileSink(options.dir, clock));
 
   const gate: Gate = { least: RANKS[options.level] };

@@ -12,14 +12,54 @@ export function prettyLine(json: string, colours: boolean): string {
   const paint = (code: string, text: string): string => (colours ? `\u001b[${code}m${text}\u001b[0m` : text);
 
   const stamp = typeof time === 'string' ? time.replace('T', ' ').replace('Z', '') : '';
+  const head = `${stamp} ${word.toUpperCase().padEnd(5)} ${printable(msg)}`;
   let line = `${paint('2', stamp)} ${paint(COLOURS[word] ?? '0', word.toUpperCase().padEnd(5))} ${printable(msg)}`;
   let stacks = '';
-  for (const [key, value] of Object.entries(fields)) {
+  const shown = isAccessLine(fields) ? fitting(fields, COLUMNS - head.length) : Object.entries(fields);
+  for (const [key, value] of shown) {
     const stack = stackOf(value);
     if (stack === undefined) line += ` ${paint('2', key + '=')}${plain(value)}`;
     else stacks += `\n    ${key}: ${stack.split('\n').map(printable).join('\n    ')}`;
   }
   return line + stacks + '\n';
+}
+
+/** Width of a terminal that an access line fits into. */
+const COLUMNS = 120;
+
+/** What an access line shows beside its message, by importance, and how it is called there; all is in the JSON line. */
+const ACCESS_FIELDS = [
+  ['total_ms', 'ms'],
+  ['worker', 'worker'],
+  ['request_id', 'id'],
+  ['attempts', 'attempts'],
+  ['tenant', 'tenant'],
+  ['reason', 'reason'],
+  ['ttft_ms', 'ttft_ms'],
+  ['prompt_tokens', 'prompt'],
+  ['completion_tokens', 'answer'],
+  ['model', 'model'],
+  ['queue_ms', 'queue_ms'],
+  ['hooks', 'hooks'],
+] as const;
+
+function isAccessLine(fields: Readonly<Record<string, unknown>>): boolean {
+  return 'outcome' in fields && 'route' in fields && 'http_method' in fields;
+}
+
+/** What does not fit is left out, not cut. */
+function fitting(fields: Readonly<Record<string, unknown>>, room: number): (readonly [string, unknown])[] {
+  const shown: (readonly [string, unknown])[] = [];
+  let left = room;
+  for (const [field, name] of ACCESS_FIELDS) {
+    const value = fields[field];
+    if (value === undefined) continue;
+    const length = name.length + plain(value).length + 2;
+    if (length > left) continue;
+    left -= length;
+    shown.push([name, value]);
+  }
+  return shown;
 }
 
 const COLOURS: Readonly<Record<string, string>> = {

@@ -1,4 +1,4 @@
-import { GROUPS } from '../schema/field.ts';
+import { GROUPS, type Group } from '../schema/field.ts';
 import { META_FLAGS } from '../load/flags.ts';
 import { CONFIG_KEYS, type ConfigKey } from '../schema/keys.ts';
 import { SUB_COMMANDS } from './sub-commands.ts';
@@ -25,9 +25,22 @@ export function flagMeaning(key: ConfigKey): string {
   return parts.join(' ');
 }
 
-/** The whole help text, for a terminal `columns` wide. */
-export function helpText(columns: number): string {
-  const width = Math.max(60, Math.min(columns, 120));
+export interface HelpStyle {
+  /** Width of the terminal. */
+  readonly columns: number;
+  /** How headings are marked; not at all by default. */
+  readonly paint?: (heading: string) => string;
+}
+
+const plain = (heading: string): string => heading;
+
+function widthOf(columns: number): number {
+  return Math.max(60, Math.min(columns, 120));
+}
+
+/** The whole help text. */
+export function helpText({ columns, paint = plain }: HelpStyle): string {
+  const width = widthOf(columns);
   const lines = [
     'vllm-router: a request router for fleets of vLLM servers.',
     '',
@@ -35,17 +48,48 @@ export function helpText(columns: number): string {
     ...SUB_COMMANDS.map(({ usage, about }) => `       ${`vllm-router ${usage}`.padEnd(34)} ${about}`),
     '',
     'Flags go before VLLM_ROUTER_* variables, these before the file, and it before the defaults [in brackets].',
+    ...wrap(`vllm-router help TOPIC shows one part: ${helpTopics().join(', ')}.`, width),
     '',
-    'General',
+    paint('General'),
     ...META_FLAGS.flatMap(({ flags, value, about }) =>
       entry(`${flags.join(', ')}${value === undefined ? '' : ` ${value}`}`, about, width),
     ),
   ];
   for (const group of GROUPS) {
-    const keys = CONFIG_KEYS.filter((key) => key.group === group && key.flags.length > 0);
-    lines.push('', group, ...keys.flatMap((key) => entry(flagUsage(key), flagMeaning(key), width)));
+    const flags = flagsOf(group, width);
+    if (flags.length > 0) lines.push('', paint(group), ...flags);
   }
   return `${lines.join('\n')}\n`;
+}
+
+/** What `vllm-router help` can be asked for beside its commands. */
+export function helpTopics(): readonly string[] {
+  return GROUPS.map((group) => (group === 'Policy' ? 'policies' : group.toLowerCase().replaceAll(' ', '-')));
+}
+
+/** One group of settings: its flags, and what stands in the file only. Undefined where there is no such topic. */
+export function topicText(topic: string, { columns, paint = plain }: HelpStyle): string | undefined {
+  const width = widthOf(columns);
+  const group = GROUPS[helpTopics().findIndex((name) => stemOf(name) === stemOf(topic))];
+  if (group === undefined) return undefined;
+  const flags = flagsOf(group, width);
+  const inFile = CONFIG_KEYS.filter((key) => key.group === group && key.flags.length === 0);
+  const lines = flags.length > 0 ? [paint(group), ...flags] : [];
+  if (inFile.length > 0) {
+    lines.push(...(lines.length > 0 ? [''] : []), paint(`${group}, in the file`));
+    lines.push(...inFile.flatMap((key) => entry(key.name, flagMeaning(key), width)));
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+/** `policy` and `policies`, `retry` and `retries` mean the same. */
+function stemOf(word: string): string {
+  return word.toLowerCase().replaceAll(/[ _]/g, '-').replace(/ies$/, 'y').replace(/s$/, '');
+}
+
+function flagsOf(group: Group, width: number): string[] {
+  const keys = CONFIG_KEYS.filter((key) => key.group === group && key.flags.length > 0);
+  return keys.flatMap((key) => entry(flagUsage(key), flagMeaning(key), width));
 }
 
 const MEANING_COLUMN = 38;

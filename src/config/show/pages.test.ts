@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parse } from 'yaml';
 import { readYaml } from '../load/file.ts';
-import { helpText } from './help-text.ts';
+import { helpText, helpTopics, topicText } from './help-text.ts';
+import { recordJsonSchema } from '../../decisions/record-schema.ts';
 import { configJsonSchema } from './json-schema.ts';
 import { CONFIG_KEYS } from '../schema/keys.ts';
 import { configFromOptions } from '../load/load.ts';
@@ -61,7 +62,7 @@ describe('help and reference pages', () => {
   const page = (path: string): string => pages.find((one) => one.path === path)?.markdown ?? '';
 
   it('name every key, flag and variable', () => {
-    const help = helpText(100);
+    const help = helpText({ columns: 100 });
     for (const key of CONFIG_KEYS) {
       assert.ok(page('docs/reference/config.md').includes(`\`${key.name}\``), key.name);
       if (key.env !== undefined) assert.ok(page('docs/reference/config.md').includes(key.env), key.env);
@@ -75,15 +76,35 @@ describe('help and reference pages', () => {
 
   it('are the same on every machine', () => {
     const texts = [
-      helpText(100),
+      helpText({ columns: 100 }),
       ...pages.map(({ markdown }) => markdown),
       JSON.stringify(configJsonSchema()),
     ];
     for (const text of texts) assert.ok(!text.includes(String(loaded.config.max_inflight_body_bytes)));
   });
 
+  it('have no heading with nothing below it', () => {
+    assert.doesNotMatch(helpText({ columns: 100 }), /^Hooks$/m);
+    assert.doesNotMatch(page('docs/reference/cli.md'), /^## Hooks$/m);
+    assert.match(page('docs/reference/config.md'), /^## Hooks$/m);
+  });
+
+  it('show one part, with what only the file can say, by its name in singular or plural', () => {
+    for (const topic of helpTopics()) {
+      const text = topicText(topic, { columns: 100 }) ?? '';
+      assert.ok(text.split('\n').length > 2, topic);
+    }
+    const policies = topicText('policies', { columns: 100 }) ?? '';
+    assert.equal(policies, topicText('Policy', { columns: 100 }));
+    assert.match(policies, /^Policy\n {2}--policy /);
+    assert.match(policies, /--theta/);
+    assert.doesNotMatch(policies, /--port/);
+    assert.match(topicText('hook', { columns: 100 }) ?? '', /^Hooks, in the file\n {2}pre_routing_hooks /);
+    assert.equal(topicText('nothing', { columns: 100 }), undefined);
+  });
+
   it('fit the terminal', () => {
-    for (const line of helpText(80).split('\n').slice(4)) {
+    for (const line of helpText({ columns: 80 }).split('\n').slice(4)) {
       // A list of long words, a flag with its aliases and the usage lines cannot be broken.
       if (line.startsWith('  --') || line.startsWith('       vllm') || !line.trim().includes(' ')) continue;
       assert.ok(line.length <= 110, line);
@@ -126,6 +147,19 @@ describe('the JSON schema', () => {
     const [open, ...more] = byObject.oneOf.filter((form: object) => !builtIn.includes(form));
     assert.deepEqual(more, []);
     assert.deepEqual(open.properties.type.not.enum, byName.enum);
+  });
+
+  it('has patterns that every validator can compile, in whatever mode', () => {
+    const patterns = [configJsonSchema(), recordJsonSchema()].flatMap((one) =>
+      [...JSON.stringify(one).matchAll(/"pattern":("(?:[^"\\]|\\.)*")/g)].map(
+        ([, text = '']) => JSON.parse(text) as string,
+      ),
+    );
+    assert.ok(patterns.length > 20);
+    for (const pattern of patterns) {
+      assert.doesNotMatch(pattern, /\\[pP]/);
+      for (const mode of ['', 'u']) new RegExp(pattern, mode);
+    }
   });
 
   it('has nothing but words of JSON Schema', () => {

@@ -83,6 +83,7 @@ function commandLinePage(): string {
   ];
   for (const group of GROUPS) {
     const keys = CONFIG_KEYS.filter((key) => key.group === group && key.flags.length > 0);
+    if (keys.length === 0) continue;
     parts.push(
       `## ${group}`,
       table(

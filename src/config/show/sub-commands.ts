@@ -9,7 +9,7 @@ export const SUB_COMMANDS = [
   },
   {
     name: 'replay',
-    usage: 'replay --decisions FILE --config FILE',
+    usage: 'replay [flags]',
     about: 'Decides a decision log again under other configurations.',
   },
   { name: 'config', usage: 'config check FILE', about: 'Says whether a configuration file is valid.' },
@@ -24,6 +24,8 @@ export const SUB_COMMANDS = [
     usage: 'config schema --record',
     about: 'Shows the JSON schema of a line of the decision log.',
   },
+  { name: 'help', usage: 'help [TOPIC]', about: 'Shows all flags, those of one topic, or a command.' },
+  { name: 'version', usage: 'version', about: 'Shows the version.' },
 ] as const;
 
 export type SubCommand = (typeof SUB_COMMANDS)[number]['name'];
