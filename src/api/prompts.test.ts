@@ -3,10 +3,13 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { JsonObject, PromptSink } from './prompt-sink.ts';
 import {
+  batchPrompt,
   chatPrompt,
   completionPrompt,
+  embedPrompt,
   generatePrompt,
   inputPrompt,
+  invocationPrompt,
   messagesPrompt,
   pairPrompt,
   responsesPrompt,
@@ -17,10 +20,13 @@ import {
 fc.configureGlobal({ seed: 7 });
 
 const READERS = {
+  batchPrompt,
   chatPrompt,
   completionPrompt,
+  embedPrompt,
   generatePrompt,
   inputPrompt,
+  invocationPrompt,
   messagesPrompt,
   pairPrompt,
   responsesPrompt,
@@ -186,6 +192,43 @@ const oddMessage = fc.record(
 );
 const oddValue = fc.oneof(fc.jsonValue(), fc.array(fc.oneof(oddMessage, fc.jsonValue())));
 const oddBody = fc.dictionary(fc.constantFrom(...FIELDS), oddValue);
+
+test('a batch of chats is one chat after the other, the tools once before them', () => {
+  const chat = (text: string): object[] => [{ role: 'user', content: text }];
+  const tools = [{ type: 'function' }];
+  assert.deepEqual(read(batchPrompt, { tools, messages: [chat('a'), chat('b')] }), [
+    '<tools>',
+    JSON.stringify(tools),
+    '<user>',
+    'a',
+    '<user>',
+    'b',
+  ]);
+});
+
+test('an invocation is read as the API that its body is for', () => {
+  const messages = [{ role: 'user', content: 'hi' }];
+  for (const [body, reader] of [
+    [{ messages, tools: [{}] }, chatPrompt],
+    [{ prompt: 'hi' }, completionPrompt],
+    [{ input: ['a', 'b'] }, inputPrompt],
+    [{ messages }, inputPrompt],
+    [{ query: 'q', documents: ['d'] }, pairPrompt],
+    [{ text_1: 'a', text_2: 'b' }, pairPrompt],
+  ] as const) {
+    assert.ok(read(reader, body).length > 0);
+    assert.deepEqual(read(invocationPrompt, body), read(reader, body));
+  }
+});
+
+test('Cohere’s embeddings take texts or inputs', () => {
+  assert.deepEqual(read(embedPrompt, { texts: ['a', 'b'] }), ['<prompt>', 'a', '<prompt>', 'b']);
+  assert.ok(
+    read(embedPrompt, { inputs: [{ content: [{ type: 'text', text: 'a' }] }] })
+      .join('')
+      .includes('a'),
+  );
+});
 
 for (const [name, reader] of Object.entries(READERS)) {
   test(`${name}: a body of the wrong shape is the worker's to refuse, never an exception here`, () => {

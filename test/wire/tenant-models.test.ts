@@ -4,6 +4,7 @@ import { describe, test } from 'node:test';
 import { fieldText, readForm } from '../../src/api/form-field.ts';
 import { chat, CHAT, post } from '../support/chat.ts';
 import type { Fleet } from '../support/fleet.ts';
+import { ALLOW, startHook } from '../support/hook-service.ts';
 import { startRouter, startScriptedWorker, type Script } from '../support/scripted-worker.ts';
 
 const MODELS = ['llama-8b', 'llama-70b', 'qwen-7b'];
@@ -225,6 +226,29 @@ describe('to a gateway of several models a request without one is made to name t
       [true, 'llama-8b', 'RIFF'],
     );
   });
+});
+
+test('hooks are told what was judged and what is sent', async () => {
+  await using hook = await startHook();
+  const preRoutingHooks = [{ name: 'guard', url: hook.url, transform: true }];
+  await using models = await startModels(MODELS, { enableIgw: true, preRoutingHooks });
+  const { fleet, worker } = models;
+  const ask = (body: string, tenant: string): Promise<Response> =>
+    fetch(`${fleet.url}/v1/completions`, { method: 'POST', body, ...as(tenant) });
+  for (const filler of ['', 'x'.repeat(1_100_000)]) {
+    const hidden = `{"__proto__":{"model":"qwen-7b","stream":true},"stream":"0","prompt":"${filler}"}`;
+    assert.equal((await ask(hidden, 'one')).status, 200);
+    assert.equal(hook.last.headers['x-vllm-router-model'], 'llama-8b');
+    assert.ok(hook.last.body.equals(worker.last.body));
+    assert.ok(worker.last.body.includes('"model":"llama-8b"'));
+    // Asked for anew, what a hook has put in place included.
+    hook.answer = { action: 'transform', body: { prompt: 'other' } };
+    assert.equal((await ask(hidden, 'one')).status, 200);
+    assert.equal(worker.last.body.toString(), '{"model":"llama-8b","prompt":"other"}');
+    hook.answer = { action: 'transform', body: { prompt: 'other', model: 'qwen-7b' } };
+    assert.deepEqual(await outcome(await ask(hidden, 'one')), REFUSED);
+    hook.answer = ALLOW;
+  }
 });
 
 test('a form that parsers read differently is refused', async () => {

@@ -1,3 +1,4 @@
+import { readBoolean } from '../../api/python-json.ts';
 import { badRequest } from '../server/api-error.ts';
 import type { Exchange } from '../server/exchange.ts';
 import {
@@ -210,7 +211,7 @@ export function streamOptionsOf(fields: Fields): StreamOptions {
   }
   return {
     // In vLLM `include_usage` is on by default once the object is there.
-    includeUsage: options !== undefined && options['include_usage'] !== false,
+    includeUsage: options !== undefined && readBoolean(options['include_usage']) !== false,
     continuousUsage: options !== undefined && booleanField(options, 'continuous_usage_stats'),
   };
 }
