@@ -45,6 +45,13 @@ const MOST_PIECES = 256;
 
 /** What `Content-Encoding` says was done to a body, in that order. Throws `unsupported_encoding`. */
 export function codingsOf(headers: FlatHeaders): readonly Coding[] {
+  const codings = readCodings(headers);
+  if (typeof codings === 'string') throw unsupported(codings);
+  return codings;
+}
+
+/** The same, or what is wrong with it. */
+export function readCodings(headers: FlatHeaders): readonly Coding[] | string {
   let codings: Coding[] | undefined;
   for (let at = 0; at + 1 < headers.length; at += 2) {
     if (headers[at]?.length !== 16 || headers[at]?.toLowerCase() !== 'content-encoding') continue;
@@ -52,14 +59,17 @@ export function codingsOf(headers: FlatHeaders): readonly Coding[] {
       const name = given.trim().toLowerCase();
       if (name === '' || name === 'identity') continue;
       const coding = NAMES.get(name);
-      if (!coding)
-        throw unsupported(`the Content-Encoding ${JSON.stringify(name.slice(0, 32))} is not known`);
+      if (!coding) return `the Content-Encoding ${JSON.stringify(name.slice(0, 32))} is not known`;
       codings ??= [];
-      if (codings.push(coding) > MOST_CODINGS)
-        throw unsupported(`more than ${MOST_CODINGS} Content-Encodings`);
+      if (codings.push(coding) > MOST_CODINGS) return `more than ${MOST_CODINGS} Content-Encodings`;
     }
   }
   return codings ?? NONE;
+}
+
+/** Decodes what begins with these bytes; of `deflate` they tell the format. */
+export function decoderOf(coding: Coding, first: number, second: number): Decoder {
+  return DECODERS[coding](first, second);
 }
 
 const NONE: readonly Coding[] = [];
@@ -130,7 +140,7 @@ function decodePiece(
 ): Promise<number> {
   const { maxBytes, signal } = limits;
   return new Promise((resolve, reject) => {
-    const decoder: Decoder = DECODERS[coding](bytes[0] ?? 0, bytes[1] ?? 0);
+    const decoder = decoderOf(coding, bytes[0] ?? 0, bytes[1] ?? 0);
     const fail = (error: RouterError): void => {
       signal.removeEventListener('abort', leave);
       decoder.destroy();

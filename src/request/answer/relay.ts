@@ -2,13 +2,16 @@ import type { ServerResponse } from 'node:http';
 import type { ErrorCode } from '../../base/errors.ts';
 import { ERRORS } from '../../base/errors.ts';
 import { errorEvent } from '../../api/error-body.ts';
+import { acceptsCoding } from '../../http/accept-encoding.ts';
+import { readCodings, type Coding } from '../../http/content-coding.ts';
 import { headerOf } from '../../http/headers.ts';
 import type { Arrival } from '../arrive/arrival.ts';
 import type { Attempt, BodyReceiver, Failure, Head } from '../send/attempt.ts';
 import { boundedModel } from '../record/finish.ts';
+import { AnswerDecoder } from './answer-decoder.ts';
 import { editedHeaders, editorFor, type AnswerEdit } from './response-edit.ts';
 import type { ResponseEditor } from './response-editor.ts';
-import { EventStreamTap, JsonTap, opaqueTap, type ResponseTap, type TapOptions } from './response-tap.ts';
+import { EventStreamTap, JsonTap, opaqueTap, type ResponseTap } from './response-tap.ts';
 import { responseHeaders } from './response-headers.ts';
 import type { Histogram } from '../../observe/registry.ts';
 import type { Runtime } from '../runtime.ts';
@@ -46,14 +49,21 @@ export function relay(
   return receiver.run();
 }
 
+/** What is decoded for the usage alone: far more than an answer has. */
+const MOST_BYTES_BESIDE = 64 * 1024 * 1024;
+
 class Relay implements BodyReceiver {
   readonly #rt: Runtime;
   readonly #arrival: Arrival;
   readonly #attempt: Attempt;
   readonly #head: Head;
   readonly #events: RelayEvents;
-  readonly #tap: ResponseTap;
+  #tap: ResponseTap;
   readonly #editor: ResponseEditor | undefined;
+  /** Where the answer is encoded: for the client too, or only for the tap, while the client gets the bytes as they are. */
+  readonly #decoder: AnswerDecoder | undefined;
+  readonly #decodes: 'no' | 'beside' | 'for client';
+  #decodedBytes = 0;
   readonly #framed: boolean;
   readonly #isStream: boolean;
   readonly #modelLabel: string;
@@ -64,6 +74,9 @@ class Relay implements BodyReceiver {
   #seenEvents = 0;
   #tokenGaps: Histogram | undefined;
   #awaitsDrain = false;
+  #awaitsDecoder = false;
+  /** For the client, until the decoder has taken it. */
+  #heldBack: Buffer | undefined;
   #ended: RelayEnd | undefined;
 
   constructor(rt: Runtime, arrival: Arrival, attempt: Attempt, head: Head, events: RelayEvents) {
@@ -76,12 +89,12 @@ class Relay implements BodyReceiver {
     this.#modelLabel = boundedModel(rt, arrival.decision.model);
     const type = headerOf(head.headers, 'content-type')?.toLowerCase() ?? '';
     this.#isStream = type.startsWith('text/event-stream');
-    this.#tap = tapFor(type, headerOf(head.headers, 'content-encoding'), {
-      framed: this.#framed,
-      countsIds: arrival.endpoint.tokenIds === true,
-      hasId: arrival.endpoint.resource === 'create',
-    });
-    if (events.edit && arrival.method !== 'HEAD') this.#editor = editorFor(events.edit, head);
+    const codings = codingsFor(arrival, head);
+    if (events.edit && codings && arrival.method !== 'HEAD') this.#editor = editorFor(events.edit, head);
+    this.#tap = codings ? tapFor(type, arrival, this.#framed) : opaqueTap;
+    this.#decodes = howToDecode(arrival, codings ?? [], this.#editor !== undefined);
+    if (codings && this.#decodes !== 'no')
+      this.#decoder = new AnswerDecoder(codings, { onChunk: this.#onDecoded, onDrain: this.#onDecoderDrain });
     this.#done = new Promise((resolve) => {
       this.#resolve = resolve;
     });
@@ -94,7 +107,7 @@ class Relay implements BodyReceiver {
     const now = this.#rt.clock.now();
     this.#arrival.times.head = now;
     this.#arrival.decision.status = this.#head.status;
-    const given = this.#editor ? editedHeaders(this.#head.headers) : this.#head.headers;
+    const given = this.#givenHeaders();
     const headers = responseHeaders(this.#rt, this.#arrival, given, {
       ...{ status: this.#head.status, isStream: this.#isStream, now },
     });
@@ -104,11 +117,32 @@ class Relay implements BodyReceiver {
     return this.#done;
   }
 
+  #givenHeaders(): readonly string[] {
+    const { headers } = this.#head;
+    if (this.#decodes === 'for client') return editedHeaders(headers, 'content-encoding');
+    return this.#editor ? editedHeaders(headers) : headers;
+  }
+
   onChunk(chunk: Buffer): boolean {
     if (this.#ended) return true;
+    if (!this.#decoder) return this.#deliver(chunk);
+    if (!this.#decoder.write(chunk)) {
+      this.#awaitsDecoder = true;
+      // A client that has got everything leaves, and must not find the router still at work on it.
+      if (this.#decodes === 'beside') this.#heldBack = chunk;
+      return false;
+    }
+    return this.#decodes === 'for client' || this.#write(chunk);
+  }
+
+  /** Hands plain bytes on, read and changed. */
+  #deliver(chunk: Buffer): boolean {
     this.#tap.push(chunk);
     this.#watchTokens();
-    const bytes = this.#editor ? this.#editor.push(chunk) : chunk;
+    return this.#write(this.#editor ? this.#editor.push(chunk) : chunk);
+  }
+
+  #write(bytes: Buffer): boolean {
     this.#arrival.decision.response_bytes += bytes.length;
     if (bytes.length === 0) return !this.#awaitsDrain;
     const { res } = this.#arrival;
@@ -120,22 +154,55 @@ class Relay implements BodyReceiver {
     return ready;
   }
 
+  readonly #onDecoded = (chunk: Buffer): boolean => {
+    if (this.#decodes === 'for client') return this.#ended !== undefined || this.#deliver(chunk);
+    this.#decodedBytes += chunk.length;
+    if (this.#decodedBytes > MOST_BYTES_BESIDE) {
+      // Nothing but work would come of it.
+      this.#tap = opaqueTap;
+      this.#decoder?.destroy();
+      this.#onDecoderDrain();
+      return true;
+    }
+    this.#tap.push(chunk);
+    this.#watchTokens();
+    return true;
+  };
+
   onComplete(): void {
-    if (!this.#framed && !this.#tap.complete()) {
-      this.onBroken({
-        code: 'worker_closed',
-        message: 'the worker closed the connection before its answer was complete',
-        sent: true,
+    if (this.#decodes === 'no') this.#complete(this.#framed || this.#tap.complete());
+    else if (this.#decodes === 'beside') this.#complete(true);
+    else
+      this.#decoder?.end((whole) => {
+        const message = 'what the worker sent is not encoded as it says';
+        if (whole) this.#complete(true);
+        else this.#break({ code: 'worker_bad_response', message, sent: true });
       });
+  }
+
+  #complete(whole: boolean): void {
+    if (!whole) {
+      const message = 'the worker closed the connection before its answer was complete';
+      this.#break({ code: 'worker_closed', message, sent: true });
       return;
     }
+    this.#writeHeldBack();
     this.#ended ??= { kind: 'complete' };
     this.#writeRest();
     this.#arrival.res.end(this.#onFlushed);
   }
 
   onBroken(failure: Failure): void {
+    if (!this.#decoder) this.#break(failure);
+    else
+      this.#decoder.settle(() => {
+        this.#break(failure);
+      });
+  }
+
+  #break(failure: Failure): void {
     if (this.#ended) return;
+    this.#writeHeldBack();
     this.#ended = { kind: 'broken', code: failure.code, message: failure.message };
     const { res } = this.#arrival;
     // After the protocol's end the client has everything, and expects nothing more.
@@ -147,9 +214,17 @@ class Relay implements BodyReceiver {
 
   /** Whether the client could be told something more: it has got whole events, and no length was announced to it. */
   #canAppend(): boolean {
-    if (!this.#isStream) return false;
+    if (!this.#isStream || this.#decodes === 'beside' || this.#decoder?.isIdle === false) return false;
     if (this.#editor) return this.#editor.atEventBoundary;
-    return this.#tap.atEventBoundary && headerOf(this.#head.headers, 'content-length') === undefined;
+    const isPlain = this.#decodes === 'no';
+    const tellsLength = isPlain && headerOf(this.#head.headers, 'content-length') !== undefined;
+    return this.#tap.atEventBoundary && !tellsLength;
+  }
+
+  #writeHeldBack(): void {
+    const bytes = this.#heldBack;
+    this.#heldBack = undefined;
+    if (bytes && !this.#ended) this.#write(bytes);
   }
 
   /** What an editor has held back of the end. */
@@ -183,11 +258,28 @@ class Relay implements BodyReceiver {
 
   readonly #onDrain = (): void => {
     this.#awaitsDrain = false;
-    this.#attempt.resume();
+    if (this.#decodes === 'for client') this.#decoder?.resume();
+    else if (!this.#awaitsDecoder) this.#attempt.resume();
+  };
+
+  readonly #onDecoderDrain = (): void => {
+    this.#awaitsDecoder = false;
+    this.#writeHeldBack();
+    if (this.#decodes === 'for client' || !this.#awaitsDrain) this.#attempt.resume();
   };
 
   readonly #onFlushed = (): void => {
-    this.#settle();
+    if (this.#decodes !== 'beside') {
+      this.#settle();
+      return;
+    }
+    // The client has everything; the tap is yet to see the end of it.
+    this.#arrival.client.onGone(undefined);
+    this.#decoder?.end((whole) => {
+      // What cannot be read is none of the client's trouble, who may know more.
+      if (!whole) this.#tap = opaqueTap;
+      this.#settle();
+    });
   };
 
   /** The client's side is closed before everything was sent, by the client or by `breakOff`. */
@@ -199,6 +291,7 @@ class Relay implements BodyReceiver {
 
   #settle(): void {
     this.#arrival.client.onGone(undefined);
+    this.#decoder?.destroy();
     this.#resolve({ end: this.#ended ?? { kind: 'client_left' }, tap: this.#tap });
   }
 }
@@ -219,9 +312,31 @@ function isFramed(method: string, head: Head): boolean {
   );
 }
 
-function tapFor(contentType: string, encoding: string | undefined, options: TapOptions): ResponseTap {
-  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') return opaqueTap;
-  if (contentType.startsWith('text/event-stream')) return new EventStreamTap(options);
-  if (contentType.startsWith('application/json')) return new JsonTap(options);
+function tapFor(contentType: string, { endpoint }: Arrival, framed: boolean): ResponseTap {
+  const hasId = endpoint.resource === 'create';
+  if (contentType.startsWith('text/event-stream')) return new EventStreamTap({ hasId });
+  if (contentType.startsWith('application/json'))
+    return new JsonTap({ framed, countsIds: endpoint.tokenIds === true, hasId });
   return opaqueTap;
+}
+
+/** How the answer is encoded; undefined where that is not known, or not to be touched. */
+function codingsFor({ method, endpoint }: Arrival, { status, headers }: Head): readonly Coding[] | undefined {
+  const codings = readCodings(headers);
+  if (typeof codings === 'string') return undefined;
+  if (codings.length === 0) return codings;
+  // Part of something encoded cannot be decoded.
+  const isWhole = method !== 'HEAD' && status !== 204 && status !== 206 && status !== 304;
+  return endpoint.class === 'inference' && isWhole ? codings : undefined;
+}
+
+/** A worker that encodes although it was asked not to: its client gets the bytes if it can read them. */
+function howToDecode(
+  { req }: Arrival,
+  codings: readonly Coding[],
+  isEdited: boolean,
+): 'no' | 'beside' | 'for client' {
+  if (codings.length === 0) return 'no';
+  const isTaken = codings.every((coding) => acceptsCoding(req.rawHeaders, coding));
+  return isTaken && !isEdited ? 'beside' : 'for client';
 }

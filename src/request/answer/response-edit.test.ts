@@ -209,8 +209,6 @@ test('only good answers that can be read are edited', () => {
   const json = ['Content-Type', 'application/json'];
   assert.ok(editorFor(RENAME, head(200, ...events)));
   assert.ok(editorFor(RENAME, head(200, ...json, 'content-encoding', 'identity')));
-  assert.equal(editorFor(RENAME, head(200, ...json, 'content-encoding', 'gzip')), undefined);
-  assert.equal(editorFor(RENAME, head(200, ...events, 'Content-Encoding', 'br')), undefined);
   assert.equal(editorFor(RENAME, head(200, 'content-type', 'audio/wav')), undefined);
   assert.equal(editorFor(SWALLOW, head(200, ...json)), undefined);
   for (const status of [204, 206, 304, 400, 503])

@@ -38,20 +38,18 @@ const OF_THE_BYTES: ReadonlySet<string> = new Set([
   'etag',
 ]);
 
-/** The headers of an answer whose body is changed on its way. */
-export function editedHeaders(headers: readonly string[]): string[] {
+/** The headers of an answer whose body is changed on its way; `also` = one more that is not true any longer. */
+export function editedHeaders(headers: readonly string[], also?: string): string[] {
   return headers.filter((_, index) => {
-    const name = headers[index - (index % 2)] ?? '';
-    return !OF_THE_BYTES.has(name.toLowerCase());
+    const name = (headers[index - (index % 2)] ?? '').toLowerCase();
+    return !OF_THE_BYTES.has(name) && name !== also;
   });
 }
 
-/** The editor for this answer; undefined where it has nothing to change, or cannot be read because it is encoded. */
+/** The editor for this answer, as it was before it was encoded; undefined where there is nothing to change. */
 export function editorFor(edit: AnswerEdit, head: Head): ResponseEditor | undefined {
   const { status, headers } = head;
   if (status < 200 || status > 299 || status === 204 || status === 206) return undefined;
-  const encoding = headerOf(headers, 'content-encoding');
-  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') return undefined;
   const type = headerOf(headers, 'content-type')?.toLowerCase() ?? '';
   if (type.startsWith('text/event-stream')) return new EventEditor(edit);
   return edit.model && type.startsWith('application/json') ? new JsonModelEditor(edit.model) : undefined;

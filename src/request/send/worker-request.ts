@@ -6,7 +6,6 @@ import type { Arrival } from '../arrive/arrival.ts';
 import { presentsAdminBearer } from '../arrive/guard-route.ts';
 import { HEADER_MAX_COST, HEADER_WORKER_PRIORITY } from '../choose/worker-filters.ts';
 import type { Call } from '../understand/read-call.ts';
-import { answerEdit } from '../answer/response-edit.ts';
 import type { Runtime } from '../runtime.ts';
 
 const RANK_HEADER = 'x-data-parallel-rank';
@@ -33,8 +32,8 @@ export function workerRequest(rt: Runtime, arrival: Arrival, call: Call, worker:
   const adminBearer = rt.settings.adminApiKey !== undefined && presentsAdminBearer(rt, arrival);
   // An empty one names nothing.
   const bringsRequestId = (headerOf(clientHeaders, 'x-request-id') ?? '') !== '';
-  // An answer that is to be changed must come as it is.
-  const plain = answerEdit(rt, arrival, call) !== undefined;
+  // What answers say is read, and changed where that is wished.
+  const plain = arrival.endpoint.class === 'inference';
   const headers = endToEnd(clientHeaders, (name) => {
     if (NEVER_FORWARDED.has(name)) return true;
     if (arrival.bodyDecoded && !call.encoded && name === 'content-encoding') return true;
