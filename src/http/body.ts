@@ -166,6 +166,8 @@ export class StreamedBody extends Readable {
     this.#req.off('readable', this.#onReadable);
     this.#req.off('end', this.#onEnd);
     this.#req.off('close', this.#onClose);
+    // Nobody wants the rest, and a client that looks only when it has sent everything is to get its answer.
+    if (!this.#req.complete) this.#req.resume();
     callback(error);
   }
 

@@ -1,8 +1,8 @@
-import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** As long as common servers do: long enough for a client that sends a large body before it looks. */
-const LINGER_MS = 5_000;
+/** As common servers do: how long a client may pause, and how long it may go on sending, before it looks. */
+const LINGER_IDLE_MS = 5_000;
+const LINGER_MS = 30_000;
 
 /**
  * Ends a connection on which the client may still be sending what nobody wants. Closing it at once would make the system
@@ -12,20 +12,15 @@ const LINGER_MS = 5_000;
 export function linger(socket: Socket): void {
   socket.end();
   socket.resume();
-  const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+  let seen = socket.bytesRead;
+  let leftMs = LINGER_MS;
+  const timer = setInterval(() => {
+    leftMs -= LINGER_IDLE_MS;
+    if (leftMs <= 0 || socket.bytesRead === seen) socket.destroy();
+    seen = socket.bytesRead;
+  }, LINGER_IDLE_MS);
   timer.unref();
   socket.once('close', () => {
-    clearTimeout(timer);
-  });
-}
-
-/** The same behind a response that says `connection: close`: by itself Node would close both directions. */
-export function lingerAfter(res: ServerResponse): void {
-  const { req } = res;
-  const { socket } = req;
-  socket.destroySoon = () => undefined;
-  res.once('finish', () => {
-    req.resume();
-    linger(socket);
+    clearInterval(timer);
   });
 }

@@ -1,8 +1,8 @@
-import type { ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { ERRORS, needsRetryAfter } from '../base/errors.ts';
-import { linger, lingerAfter } from './linger.ts';
+import type { EdgeResponse } from './edge-response.ts';
+import { linger } from './linger.ts';
 
 /** Why bytes never became a request: malformed, oversized or slow heads, somebody who may not call. */
 export type RefusalCode =
@@ -38,9 +38,9 @@ export function refuseOn(socket: Duplex, code: RefusalCode, message = MESSAGES[c
 }
 
 /** The same where there is one. */
-export function refuseRequest(res: ServerResponse, code: RefusalCode, message = MESSAGES[code]): void {
+export function refuseRequest(res: EdgeResponse, code: RefusalCode, message = MESSAGES[code]): void {
   const { status, headers, body } = refusal(code, message);
-  lingerAfter(res);
+  res.endConnection();
   res.writeHead(status, headers).end(body);
 }
 

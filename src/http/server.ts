@@ -12,8 +12,10 @@ import { TLSSocket } from 'node:tls';
 import { isDeepStrictEqual } from 'node:util';
 import type { ErrorCode } from '../base/errors.ts';
 import type { ListenerTls, ListenSettings } from '../config/settings/settings.ts';
+import { EdgeResponse } from './edge-response.ts';
 import { Incoming } from './incoming.ts';
 import { malformation } from './malformation.ts';
+import { Pipeline, type PipelineRoom } from './pipeline.ts';
 import { refusalCodeOf, refuseOn, refuseRequest, type RefusalCode } from './refusal.ts';
 import {
   Handshakes,
@@ -45,26 +47,27 @@ interface Objection {
 
 /** The listener: HTTP/1.1 limits and errors, WebSocket handshakes, graceful stop. Knows nothing of routing. */
 export class EdgeServer {
-  readonly #server: Server;
+  readonly #server: Server<typeof Incoming, typeof EdgeResponse>;
   /** The same server, where it speaks TLS. */
-  readonly #tlsServer: TlsServer | undefined;
+  readonly #tlsServer: TlsServer<typeof Incoming, typeof EdgeResponse> | undefined;
   readonly #handshakes: Handshakes | undefined;
   readonly #events: EdgeEvents;
   #settings: ListenSettings;
   /** Sockets that Node has handed over: it neither counts nor closes them. */
   readonly #tunnels = new Set<Duplex>();
-  /** The newest response on each connection. */
-  readonly #latest = new WeakMap<Duplex, ServerResponse>();
-  readonly #refused = new WeakSet<Duplex>();
+  readonly #pipelines = new WeakMap<Duplex, Pipeline>();
+  readonly #room: PipelineRoom = { taken: 0 };
+  readonly #serve: (res: EdgeResponse) => void;
   /** Connections that have brought no request yet: Node does not count them as idle. */
   readonly #silent = new Set<Duplex>();
   #stopping = false;
 
   constructor(settings: ListenSettings, onRequest: OnRequest, events: EdgeEvents) {
-    const { onRefused, onHandshakeFailure } = events;
+    const { onHandshakeFailure } = events;
     this.#settings = settings;
     this.#events = events;
-    const options = serverOptions(settings, (socket) => this.#latest.get(socket)?.closed !== false);
+    this.#serve = (res) => void onRequest(res.req, res);
+    const options = serverOptions(settings, (socket) => this.#pipelines.get(socket)?.isEmpty !== false);
     const { tls, headerTimeoutMs } = settings;
     this.#tlsServer = tls && createTlsServer({ ...options, ...tlsServerOptions(tls, headerTimeoutMs) });
     this.#server = this.#tlsServer ?? createServer(options);
@@ -79,44 +82,72 @@ export class EdgeServer {
       this.#silent.add(socket);
       socket.once('close', () => this.#silent.delete(socket));
     });
-    const accept = (req: IncomingMessage, res: ServerResponse): void => {
-      this.#silent.delete(req.socket);
-      if (this.#isOver(req.socket)) return;
-      this.#latest.set(req.socket, res);
-      const objection = this.#objectionTo(req);
-      if (!objection) {
-        void onRequest(req, res);
-        return;
-      }
-      this.#refused.add(req.socket);
-      onRefused(objection.code);
-      refuseRequest(res, objection.code, objection.message);
-    };
-    this.#server.on('request', accept);
-    this.#server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => {
+    this.#server.on('request', (_, res) => {
+      this.#accept(res);
+    });
+    this.#server.on('checkContinue', (req, res) => {
       continueWhenRead(req, res);
-      accept(req, res);
+      this.#accept(res);
     });
     this.#server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) => {
       this.#silent.delete(socket);
       // Upgrades arrive on net or tls sockets; the type says Duplex for the sake of custom servers.
       if (!(socket instanceof Socket)) socket.destroy();
-      else if (!this.#isOver(socket) && this.#mayTunnel(req, socket)) {
+      else if (!this.#pipelineOf(socket).isOver && this.#mayTunnel(req, socket)) {
         const tunnel = new Tunnel(socket, head);
         void onRequest(req, responseOn(req, tunnel), tunnel);
       }
     });
     this.#server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
-      if (this.#isOver(socket)) return;
-      if (error.code === 'ECONNRESET' || !mayAnswer(this.#latest.get(socket))) {
-        socket.destroy();
-        return;
-      }
-      this.#refused.add(socket);
-      const code = refusalCodeOf(error);
-      onRefused(code);
-      refuseOn(socket, code);
+      // As above.
+      if (socket instanceof Socket) this.#onClientError(error, socket);
+      else socket.destroy();
     });
+  }
+
+  #accept(res: EdgeResponse): void {
+    const { req } = res;
+    this.#silent.delete(req.socket);
+    const pipeline = this.#pipelineOf(req.socket);
+    if (pipeline.isOver) {
+      pipeline.ignore();
+      return;
+    }
+    const objection = this.#objectionTo(req);
+    if (!objection) {
+      pipeline.take(res);
+      return;
+    }
+    pipeline.add(res);
+    pipeline.close();
+    this.#events.onRefused(objection.code);
+    refuseRequest(res, objection.code, objection.message);
+  }
+
+  #onClientError(error: NodeJS.ErrnoException, socket: Socket): void {
+    const pipeline = this.#pipelineOf(socket);
+    if (pipeline.isOver) return;
+    const code = refusalCodeOf(error);
+    if (pipeline.isHeld && code === 'body_timeout') {
+      // It is we who do not read the rest of that head.
+      pipeline.closeBehindAnswers();
+      return;
+    }
+    if (error.code === 'ECONNRESET' || !mayAnswer(pipeline.latest)) {
+      socket.destroy();
+      return;
+    }
+    pipeline.close();
+    this.#events.onRefused(code);
+    refuseOn(socket, code);
+  }
+
+  #pipelineOf(socket: Socket): Pipeline {
+    const known = this.#pipelines.get(socket);
+    if (known) return known;
+    const pipeline = new Pipeline(socket, this.#room, this.#serve);
+    this.#pipelines.set(socket, pipeline);
+    return pipeline;
   }
 
   /**
@@ -150,15 +181,10 @@ export class EdgeServer {
       socket.once('close', () => this.#tunnels.delete(socket));
       return true;
     }
-    this.#refused.add(socket);
+    this.#pipelineOf(socket).close();
     this.#events.onRefused(objection.code);
     refuseOn(socket, objection.code, objection.message);
     return false;
-  }
-
-  /** Whether the last answer on the connection is out or on its way: what still comes is no request. */
-  #isOver(socket: Duplex): boolean {
-    return this.#refused.has(socket) || !socket.writable;
   }
 
   /** Resolves to the port. Rejects with the system's error when it cannot listen there. */
@@ -209,10 +235,13 @@ export class EdgeServer {
   }
 }
 
+type EdgeOptions = ServerOptions<typeof Incoming, typeof EdgeResponse>;
+
 /** `isFree` tells whether nothing on the connection waits for an answer. */
-function serverOptions(settings: ListenSettings, isFree: (socket: Socket) => boolean): ServerOptions {
+function serverOptions(settings: ListenSettings, isFree: (socket: Socket) => boolean): EdgeOptions {
   return {
     IncomingMessage: Incoming,
+    ServerResponse: EdgeResponse,
     // Looked at with the rest of the head, so that its refusal is like the others.
     requireHostHeader: false,
     maxHeaderSize: settings.maxHeaderSize,

@@ -1,7 +1,6 @@
-import type { Server as TlsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { TlsOptions, TLSSocket } from 'node:tls';
+import type { TlsOptions, TLSSocket, Server as TlsServer } from 'node:tls';
 import type { ListenerTls } from '../config/settings/settings.ts';
 import { refuseOn } from './refusal.ts';
 

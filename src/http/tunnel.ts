@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { ByteCollector } from '../base/byte-collector.ts';
 import { linger } from './linger.ts';
 
 /** A client must say nothing before its handshake is answered (RFC 6455 4.1); who says more than a little is cut off. */
@@ -10,36 +11,31 @@ const MOST_EARLY_BYTES = 64 * 1024;
  */
 export class Tunnel {
   readonly socket: Socket;
-  #early: Buffer[] = [];
-  #size: number;
+  readonly #early = new ByteCollector();
 
   constructor(socket: Socket, head: Buffer) {
     this.socket = socket;
-    this.#size = head.length;
-    if (head.length > 0) this.#early.push(head);
+    this.#early.push(head);
     socket.on('data', this.#onData);
     socket.on('end', this.#onEnd);
   }
 
   /** The tunnel stands. Gives what the client has said so far; who takes it has to read on at once. */
-  open(): readonly Buffer[] {
-    const early = this.#early;
-    this.#early = [];
+  open(): Buffer {
     this.socket.off('data', this.#onData);
     this.socket.off('end', this.#onEnd);
-    return early;
+    return this.#early.take();
   }
 
   /** The handshake was answered with something else: nobody wants to hear more on this connection. */
   refuse(): void {
-    this.#early = [];
+    this.#early.clear();
     this.socket.off('data', this.#onData);
     linger(this.socket);
   }
 
   readonly #onData = (chunk: Buffer): void => {
-    this.#size += chunk.length;
-    if (this.#size > MOST_EARLY_BYTES) this.socket.destroy();
+    if (this.#early.size + chunk.length > MOST_EARLY_BYTES) this.socket.destroy();
     else this.#early.push(chunk);
   };
 

@@ -299,8 +299,8 @@ class Relay implements BodyReceiver {
 /** Ends a response so that the client sees that something is missing. */
 function breakOff(res: ServerResponse): void {
   // To an HTTP/1.0 client a body of unknown length ends with the connection: a clean end would pass for the whole.
-  if (res.chunkedEncoding || res.req.httpVersion !== '1.0') res.destroy();
-  else res.socket?.resetAndDestroy();
+  if (res.chunkedEncoding || res.req.httpVersion !== '1.0' || !res.socket) res.destroy();
+  else res.socket.resetAndDestroy();
 }
 
 /** Whether HTTP itself tells where the body ends; else only the end of the connection does. */

@@ -1,7 +1,6 @@
 import { STATUS_CODES } from 'node:http';
 import { needsRetryAfter, RouterError } from '../../base/errors.ts';
 import { errorBody } from '../../api/error-body.ts';
-import { lingerAfter } from '../../http/linger.ts';
 import type { Arrival } from '../arrive/arrival.ts';
 import { addRouterHeaders, corsOf } from './response-headers.ts';
 import type { Runtime } from '../runtime.ts';
@@ -32,11 +31,6 @@ export function reply(rt: Runtime, arrival: Arrival, answer: LocalAnswer): Promi
   ];
   addRouterHeaders(rt, arrival, headers, arrival.times.head);
   if (arrival.tunnel) headers.push('connection', 'close');
-  else if (!arrival.req.complete) {
-    // Bytes of the request are still to come and nobody will read them: the connection cannot be used again.
-    headers.push('connection', 'close');
-    lingerAfter(res);
-  }
   decision.response_bytes = length;
   return new Promise((resolve) => {
     res.once('close', resolve);

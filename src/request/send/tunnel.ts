@@ -30,7 +30,7 @@ export function relayTunnel(rt: Runtime, arrival: Arrival, head: Head, worker: D
   headers.push('connection', 'upgrade', 'upgrade', 'websocket');
   addRouterHeaders(rt, arrival, headers, arrival.times.head);
   client.write(serializeHead(head.status, headers));
-  for (const bytes of early) worker.write(bytes);
+  if (early.length > 0) worker.write(early);
   return join(rt, arrival, client, worker);
 }
 

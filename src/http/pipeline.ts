@@ -1,0 +1,161 @@
+import type { Socket } from 'node:net';
+import type { EdgeResponse } from './edge-response.ts';
+
+/** Requests of one connection that are served at once; nothing common sends more before it has an answer. */
+const MOST_AT_ONCE = 16;
+/**
+ * Requests beyond those, on all connections together. Reading stops while some wait, but what one read brings has been
+ * parsed by then, and each costs a hundred times its bytes.
+ */
+const MOST_WAITING = 4_096;
+/** With those that follow the last one that counts: they are parsed all the same, and Node keeps them. */
+const MOST_PARSED = 2 * MOST_WAITING;
+
+/** Requests that are not served, or not yet, on whatever connection. */
+export interface PipelineRoom {
+  taken: number;
+}
+
+/**
+ * The requests of one connection, which may come faster than they are answered. Their answers leave in order, so when
+ * one breaks, those behind it will never be read.
+ */
+export class Pipeline {
+  readonly #socket: Socket;
+  readonly #room: PipelineRoom;
+  readonly #serve: (res: EdgeResponse) => void;
+  /** Not answered yet, oldest first; the last ones of them wait. */
+  readonly #open: EdgeResponse[] = [];
+  #waiting: EdgeResponse[] = [];
+  #isOver = false;
+  #isHeld = false;
+  #isBreaking = false;
+  #ignored = 0;
+
+  constructor(socket: Socket, room: PipelineRoom, serve: (res: EdgeResponse) => void) {
+    this.#socket = socket;
+    this.#room = room;
+    this.#serve = serve;
+  }
+
+  /** Whether the last answer on the connection is out or on its way: what still comes is no request. */
+  get isOver(): boolean {
+    return this.#isOver || !this.#socket.writable;
+  }
+
+  get isEmpty(): boolean {
+    this.#forgetAnswered();
+    return this.#open.length === 0;
+  }
+
+  /** The newest answer, if it has not left. */
+  get latest(): EdgeResponse | undefined {
+    this.#forgetAnswered();
+    return this.#open.at(-1);
+  }
+
+  /** Whether reading has stopped because of the requests that wait. */
+  get isHeld(): boolean {
+    return this.#isHeld;
+  }
+
+  /** Serves a request now or when its turn has come; `isOver` has been asked. */
+  take(res: EdgeResponse): void {
+    this.add(res);
+    if (this.#open.length <= MOST_AT_ONCE) this.#serve(res);
+    else if (this.#room.taken < MOST_WAITING) this.#wait(res);
+    else this.#endBefore(res);
+  }
+
+  /** Notes a request that somebody else answers. */
+  add(res: EdgeResponse): void {
+    this.#forgetAnswered();
+    this.#open.push(res);
+    res.onBroken = this.#onBroken;
+  }
+
+  /** Nothing that comes from now on is a request. */
+  close(): void {
+    this.#isOver = true;
+  }
+
+  /** The same; the answers that are due are given, and then the connection ends. */
+  closeBehindAnswers(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.latest?.endConnection();
+  }
+
+  /** A request that does not count. */
+  ignore(): void {
+    if (this.#room.taken >= MOST_PARSED) {
+      this.#socket.destroy();
+      return;
+    }
+    if (this.#ignored === 0) this.#socket.once('close', this.#forgetIgnored);
+    this.#ignored += 1;
+    this.#room.taken += 1;
+  }
+
+  #forgetAnswered(): void {
+    while (this.#open[0]?.closed === true) this.#open.shift();
+  }
+
+  #wait(res: EdgeResponse): void {
+    if (this.#waiting.length === 0) for (const before of this.#open) before.once('close', this.#onClosed);
+    else res.once('close', this.#onClosed);
+    this.#waiting.push(res);
+    this.#room.taken += 1;
+    if (this.#isHeld) return;
+    this.#isHeld = true;
+    // Whatever reads a body, or ends one, makes Node read on.
+    this.#socket.on('resume', this.#onResume);
+    this.#socket.pause();
+  }
+
+  /** There is no room: this one will not be answered, and the one before it says so. */
+  #endBefore(res: EdgeResponse): void {
+    this.#open.pop();
+    res.onBroken = undefined;
+    this.closeBehindAnswers();
+    this.ignore();
+  }
+
+  readonly #onResume = (): void => {
+    this.#socket.pause();
+  };
+
+  readonly #onClosed = (): void => {
+    this.#forgetAnswered();
+    if (this.#socket.destroyed) this.#forgetWaiting();
+    while (this.#waiting.length > 0 && this.#open.length - this.#waiting.length < MOST_AT_ONCE) {
+      const next = this.#waiting.shift();
+      this.#room.taken -= 1;
+      if (next?.destroyed === false) this.#serve(next);
+    }
+    if (this.#waiting.length > 0 || !this.#isHeld) return;
+    this.#isHeld = false;
+    this.#socket.off('resume', this.#onResume);
+    this.#socket.resume();
+  };
+
+  #forgetWaiting(): void {
+    this.#room.taken -= this.#waiting.length;
+    this.#waiting = [];
+  }
+
+  readonly #forgetIgnored = (): void => {
+    this.#room.taken -= this.#ignored;
+    this.#ignored = 0;
+  };
+
+  /** Those before it are whole; those behind it give back at once what they hold. */
+  readonly #onBroken = (res: EdgeResponse): void => {
+    if (this.#isBreaking) return;
+    this.#isBreaking = true;
+    this.#isOver = true;
+    const place = this.#open.indexOf(res);
+    for (const behind of place < 0 ? [] : this.#open.slice(place + 1)) behind.destroy();
+    this.#isBreaking = false;
+  };
+}

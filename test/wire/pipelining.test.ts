@@ -1,0 +1,247 @@
+/** Requests on one connection may come faster than they are answered. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import { test } from 'node:test';
+import { eventually, type Fleet } from '../support/fleet.ts';
+import { headerValue, RawClient } from '../support/raw-client.ts';
+import { startRouter, startScriptedWorker, type ScriptedWorker } from '../support/scripted-worker.ts';
+
+/** As many as are served at once on one connection. */
+const MOST_AT_ONCE = 16;
+
+function gets(count: number, from = 0, version = '1.1\r\nHost: r'): string {
+  return Array.from({ length: count }, (_, i) => `GET /${from + i} HTTP/${version}\r\n\r\n`).join('');
+}
+
+interface Setup extends AsyncDisposable {
+  readonly worker: ScriptedWorker;
+  readonly fleet: Fleet;
+  /** What the worker has to answer, by path. */
+  readonly answers: Map<string, ServerResponse>;
+}
+
+/** A worker that answers when the test does. */
+async function start(router: Parameters<typeof startRouter>[1] = {}): Promise<Setup> {
+  const answers = new Map<string, ServerResponse>();
+  const worker = await startScriptedWorker((response, { url }) => answers.set(url, response));
+  const fleet = await startRouter([worker], router);
+  return {
+    worker,
+    fleet,
+    answers,
+    async [Symbol.asyncDispose]() {
+      await fleet[Symbol.asyncDispose]();
+      await worker[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function answerOf({ answers }: Setup, url: string): ServerResponse {
+  return answers.get(url) ?? assert.fail(`${url} has not been asked for`);
+}
+
+/** What is held in the router's name. */
+function places({ app }: Fleet): number[] {
+  return [app.runtime.ledger.openLeases, app.runtime.admission.inFlight];
+}
+
+const HALVES: readonly (readonly [string, readonly string[], string])[] = [
+  ['of a known length', ['content-length', '100'], 'abc'],
+  ['in chunks', ['content-type', 'text/plain'], 'abc'],
+  ['of a length that nobody knows', ['content-type', 'application/json', 'connection', 'close'], '{"a":'],
+  ['of events', ['content-type', 'text/event-stream'], 'data: {"a":'],
+];
+
+for (const [what, headers, half] of HALVES) {
+  for (const version of ['1.1\r\nHost: r', '1.0\r\nConnection: keep-alive']) {
+    test(`an answer ${what} that breaks behind another one (HTTP/${version.slice(0, 3)})`, async () => {
+      await using setup = await start();
+      const { fleet, answers } = setup;
+      await using client = await RawClient.connect(fleet.port);
+      client.send(gets(4, 0, version));
+      await eventually(() => answers.size === 4);
+      const third = once(answerOf(setup, '/2').writeHead(200, [...headers]), 'close');
+      const fourth = once(answerOf(setup, '/3'), 'close');
+      answerOf(setup, '/2').write(half);
+      const second = answerOf(setup, '/1').writeHead(200, [...headers]);
+      second.write(half, () => second.destroy());
+      // Nobody will ever read the later ones: they end on their workers, too.
+      await Promise.all([third, fourth]);
+      await eventually(() => String(places(fleet)) === '1,1');
+      answerOf(setup, '/0').end('whole');
+      assert.equal((await client.response()).body.toString(), 'whole');
+      const { how, rest } = await client.ended();
+      assert.deepEqual([how, rest.toString()], ['closed', '']);
+      assert.equal((await fleet.decision(({ outcome }) => outcome === 'worker_broken')).status, 200);
+    });
+  }
+}
+
+test('a request that fails behind another one is answered in its turn', async () => {
+  await using setup = await start({ router: { disableRetries: true } });
+  const { fleet, answers } = setup;
+  await using client = await RawClient.connect(fleet.port);
+  client.send(gets(3));
+  await eventually(() => answers.size === 3);
+  answerOf(setup, '/2').end('third');
+  await eventually(() => {
+    // On a kept-alive connection it is sent once more.
+    answerOf(setup, '/1').socket?.destroy();
+    return fleet.app.runtime.ledger.openLeases === 2;
+  });
+  answerOf(setup, '/0').end('first');
+  const got = [await client.response(), await client.response(), await client.response()];
+  assert.deepEqual(
+    got.map(({ status }) => status),
+    [200, 502, 200],
+  );
+});
+
+test('when the first one breaks, all others end at once', async () => {
+  await using setup = await start();
+  const { fleet, answers } = setup;
+  await using client = await RawClient.connect(fleet.port);
+  client.send(gets(MOST_AT_ONCE + 5));
+  await eventually(() => answers.size === MOST_AT_ONCE);
+  const others = Array.from({ length: MOST_AT_ONCE - 1 }, (_, i) =>
+    once(answerOf(setup, `/${i + 1}`), 'close'),
+  );
+  answerOf(setup, '/3').writeHead(200).write('some');
+  answerOf(setup, '/0').writeHead(200).write('some');
+  await client.seen(/some/);
+  answerOf(setup, '/0').destroy();
+  await Promise.all(others);
+  await client.ended();
+  await eventually(() => String(places(fleet)) === '0,0');
+  assert.equal(answers.size, MOST_AT_ONCE);
+});
+
+test('when the client leaves, all end at once', async () => {
+  await using setup = await start();
+  const { fleet, answers } = setup;
+  await using client = await RawClient.connect(fleet.port);
+  client.send(gets(MOST_AT_ONCE));
+  await eventually(() => answers.size === MOST_AT_ONCE);
+  const ended = [...answers.values()].map((response) => once(response, 'close'));
+  await client[Symbol.asyncDispose]();
+  await Promise.all(ended);
+  await eventually(() => String(places(fleet)) === '0,0');
+});
+
+test('1,200 at once: some at a time, and every answer in its place', async () => {
+  let most = 0;
+  let open = 0;
+  await using worker = await startScriptedWorker((response, { url }) => {
+    open += 1;
+    most = Math.max(most, open);
+    setImmediate(() => {
+      open -= 1;
+      response.end(url);
+    });
+  });
+  await using fleet = await startRouter([worker]);
+  await using client = await RawClient.connect(fleet.port);
+  client.send(gets(1_200));
+  for (let i = 0; i < 1_200; i += 1) {
+    const response = await client.response();
+    assert.deepEqual([response.status, response.body.toString()], [200, `/${i}`]);
+  }
+  assert.ok(most <= MOST_AT_ONCE, `${most} at once`);
+  // The connection is as good as before.
+  client.send(gets(1, 7));
+  assert.equal((await client.response()).body.toString(), '/7');
+});
+
+test('what cannot be served yet is not read', async () => {
+  await using setup = await start();
+  const { fleet, answers, worker } = setup;
+  await using client = await RawClient.connect(fleet.port);
+  const many = 400_000;
+  client.send(gets(many));
+  await eventually(() => answers.size === MOST_AT_ONCE);
+  // Bodies that end and answers that leave make Node read on, unless it is told not to each time.
+  for (let i = 0; i < 40; i += 1) {
+    await eventually(() => answers.has(`/${i}`));
+    answerOf(setup, `/${i}`).end('x');
+    await client.response();
+  }
+  assert.ok(client.socket.writableLength > 0, 'everything has been read');
+  assert.ok(worker.received.length <= 40 + MOST_AT_ONCE);
+  await client[Symbol.asyncDispose]();
+});
+
+test('bodies behind one another arrive whole, however many wait', async () => {
+  await using worker = await startScriptedWorker((response, { body }) => response.end(body));
+  await using fleet = await startRouter([worker]);
+  await using client = await RawClient.connect(fleet.port);
+  const body = (i: number): string => `${i}`.repeat(1 + (i % 50) * 100);
+  for (let i = 0; i < 200; i += 1) {
+    const head = 'POST /v1/audio/transcriptions HTTP/1.1\r\nHost: r\r\nContent-Type: text/plain\r\n';
+    const text = body(i);
+    if (i % 2 === 0) client.send(`${head}Content-Length: ${text.length}\r\n\r\n${text}`);
+    else
+      client.send(
+        `${head}Transfer-Encoding: chunked\r\n\r\n${text.length.toString(16)}\r\n${text}\r\n0\r\n\r\n`,
+      );
+  }
+  for (let i = 0; i < 200; i += 1) assert.equal((await client.response()).body.toString(), body(i));
+});
+
+test('beyond all bounds the connection ends behind the answers that are due, and says so', async () => {
+  await using worker = await startScriptedWorker((response, { url }) => response.end(url));
+  await using fleet = await startRouter([worker], { router: { maxConcurrentRequests: 1_000 } });
+  const clients = await Promise.all(Array.from({ length: 5 }, () => RawClient.connect(fleet.port)));
+  for (const client of clients) client.send(gets(1_500));
+  const counts = await Promise.all(
+    clients.map(async (client) => {
+      for (let count = 0; count < 1_500; count += 1) {
+        const response = await client.response().catch(() => undefined);
+        if (response) assert.equal(response.body.toString(), `/${count}`);
+        // The last one says so, unless its head had been written before.
+        if (response && headerValue(response.headers, 'connection') !== 'close') continue;
+        const { how, rest } = await client.ended();
+        assert.deepEqual([how, rest.length], ['closed', 0]);
+        return response ? count + 1 : count;
+      }
+      return 1_500;
+    }),
+  );
+  for (const client of clients) await client[Symbol.asyncDispose]();
+  assert.ok(counts.some((count) => count < 1_500) && Math.min(...counts) >= MOST_AT_ONCE, String(counts));
+  // Nothing of it is left: there is room again.
+  await using again = await RawClient.connect(fleet.port);
+  again.send(gets(1_200));
+  for (let i = 0; i < 1_200; i += 1) assert.equal((await again.response()).status, 200);
+});
+
+test('a head that comes too late only because nobody reads it costs no answer', async () => {
+  await using setup = await start({ router: { headerTimeoutSecs: 1 } });
+  const { fleet, answers } = setup;
+  await using client = await RawClient.connect(fleet.port);
+  client.send(`${gets(40)}GET /late HTTP/1.1\r\nHo`);
+  await eventually(() => answers.size === MOST_AT_ONCE);
+  // Its time begins later, so when it is up, that of the other one is.
+  await using slow = await RawClient.connect(fleet.port);
+  slow.send('GET /late HTTP/1.1\r\nHo');
+  assert.equal((await slow.response()).status, 408);
+  for (let i = 0; i < 40; i += 1) {
+    await eventually(() => answers.has(`/${i}`));
+    answerOf(setup, `/${i}`).end('x');
+    const response = await client.response();
+    assert.equal(response.status, 200);
+    assert.equal(headerValue(response.headers, 'connection'), i === 39 ? 'close' : 'keep-alive');
+  }
+  assert.equal((await client.ended()).how, 'closed');
+});
+
+test('a flood behind a request that was refused ends the connection', async () => {
+  await using setup = await start();
+  await using client = await RawClient.connect(setup.fleet.port);
+  client.send(`GET ftp://x HTTP/1.1\r\nHost: r\r\n\r\n`);
+  assert.equal((await client.response()).status, 400);
+  const closed = once(client.socket, 'close');
+  client.send(gets(20_000));
+  await closed;
+  assert.equal(setup.worker.received.length, 0);
+});
