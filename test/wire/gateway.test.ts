@@ -201,6 +201,12 @@ test('a request without a model means the only one, and must say which where the
   await using two = await startFleet({ workers: [{ models: ['a'] }, { models: ['b'] }], router: GATEWAY });
   assert.deepEqual(await errorOf(post(two, '/v1/chat/completions', without)), [400, 'model_required']);
   assert.deepEqual(await errorOf(post(two, '/v1/embeddings', { input: 'x' })), [400, 'model_required']);
+  const continued = { ...without, previous_response_id: 'resp_1' };
+  assert.deepEqual(
+    await errorOf(post(two, '/v1/chat/completions', continued)),
+    [400, 'model_required'],
+    'only a response can be continued',
+  );
   // What has no model needs none.
   assert.equal((await post(two, '/some/other/route', { x: 1 })).status, 404);
   await using lax = await startFleet({ workers: [{ models: ['a'] }, { models: ['b'] }] });

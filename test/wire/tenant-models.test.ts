@@ -176,15 +176,27 @@ test('a member of the body is read from the body alone, however large it is', as
     }
 });
 
-test('what is longer than any model is none, and is not passed on unread', async () => {
+test('what decides or counts is not passed on unread because it is long', async () => {
   await using models = await startModels();
-  const body = `{"prompt":"${'x'.repeat(1_100_000)}","stream":1.${'0'.repeat(70_000)}}`;
-  const response = await fetch(`${models.fleet.url}/v1/completions`, { method: 'POST', body, ...as('all') });
-  assert.deepEqual(await outcome(response), [400, 'invalid_json']);
+  const zeros = '0'.repeat(70_000);
+  for (const member of [`"stream":1.${zeros}`, `"max_tokens":9000.${zeros}`, `"model":"${zeros}"`]) {
+    const body = `{"prompt":"${'x'.repeat(1_100_000)}",${member}}`;
+    const response = await fetch(`${models.fleet.url}/v1/completions`, {
+      method: 'POST',
+      body,
+      ...as('all'),
+    });
+    assert.deepEqual(await outcome(response), [400, 'invalid_json']);
+  }
 });
 
 describe('to a gateway of several models a request without one is made to name the only one that is allowed', () => {
-  const nameless = ['{"prompt":"hi"}', '{ "model" : null,"prompt":"hi"}', '{"prompt":"hi","model":""}', '{}'];
+  const nameless = [
+    '{"prompt":"hi","previous_response_id":"resp_1"}',
+    '{ "model" : null,"prompt":"hi"}',
+    '{"prompt":"hi","model":""}',
+    '{}',
+  ];
   for (const [size, filler] of [
     ['small', ''],
     ['large', `,"x":"${'x'.repeat(1_100_000)}"}`],

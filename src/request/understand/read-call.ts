@@ -195,7 +195,7 @@ function jsonCall(rt: Runtime, source: CallSource, bytes: Buffer): Call {
     }),
     maxTokens: maxTokensOf(fields),
     retry: leavesSomething(fields) ? 'connect' : endpoint.retry,
-    resourceId: typeof previous === 'string' ? previous : undefined,
+    resourceId: endpoint.resource === 'create' && typeof previous === 'string' ? previous : undefined,
     filters: readWorkerFilters(source.req.rawHeaders),
   };
 }
@@ -288,8 +288,9 @@ function scanFields(bytes: Buffer): Fields {
       fields[key] = value;
       continue;
     }
-    // A model of this size is none, and nothing that decides is to be left unread.
-    if (isDeciding(key)) return { problem: `${key} is longer than ${SMALL_MEMBER_BYTES} bytes` };
+    // A model of this size is none, and nothing that decides or counts is to be left unread.
+    if (isDeciding(key) || isScalar(bytes[start]))
+      return { problem: `${key} is longer than ${SMALL_MEMBER_BYTES} bytes` };
     // Of two members with one key the last one counts.
     fields[key] = undefined;
     rawPrompt += bytes.toString(
@@ -299,6 +300,11 @@ function scanFields(bytes: Buffer): Fields {
     );
   }
   return { fields, rawPrompt, repeats: () => repeatsDecidingField(members) };
+}
+
+/** Whether a value that begins so is neither text nor made of others. */
+function isScalar(first: number | undefined): boolean {
+  return first !== 0x22 && first !== 0x5b && first !== 0x7b;
 }
 
 /** Undefined where it is not JSON. */

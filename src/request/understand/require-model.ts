@@ -11,10 +11,12 @@ import type { Runtime } from '../runtime.ts';
  */
 export function requireModel(rt: Runtime, source: CallSource, caller: Caller, call: Call): Call {
   const { endpoint } = source;
-  if (!rt.settings.gateway || call.model !== '' || call.resourceId !== undefined) return call;
+  if (!rt.settings.gateway || call.model !== '') return call;
   if (endpoint.class !== 'inference' || endpoint.body === 'opaque') return call;
   const [only, another] = usable(rt, caller);
-  if (only === undefined || another !== undefined)
+  if (only === undefined || another !== undefined) {
+    // What continues a stored response goes to the worker that has it.
+    if (call.resourceId !== undefined) return call;
     throw new RouterError(
       'model_required',
       another === undefined
@@ -22,6 +24,7 @@ export function requireModel(rt: Runtime, source: CallSource, caller: Caller, ca
         : 'The request names no model: this router serves several. GET /v1/models lists them.',
       { param: 'model' },
     );
+  }
   // Where it is the only one that there is, no worker can take the request for another.
   const named = rt.registry.models.size > 1 ? nameModel(rt, source, call, only) : undefined;
   return named ?? underModel(rt, source, call, only);
