@@ -45,7 +45,7 @@ describe('deploy/Dockerfile', () => {
     const held = copies
       .filter(([first = '']) => first.startsWith('--from'))
       .map((words) => words[1]?.replace('/src/', ''));
-    const needed = files.filter((name) => !/\.md$|^LICENSE$/.test(name));
+    const needed = files.filter((name) => !/\.md$|^LICENSE$|^(docs|examples|deploy)$/.test(name));
     assert.deepEqual(held.sort(), [...needed, 'node_modules', 'package.json'].sort());
   });
 
@@ -93,8 +93,33 @@ describe('deploy/vllm-router.service', () => {
 
   it('starts the router with flags that exist', () => {
     const command = /^ExecStart=\/usr\/bin\/env vllm-router (.*)$/m.exec(unit)?.[1] ?? '';
-    const argv = command.replace('%d/', 'deploy/').split(' ');
+    const argv = command.replace('/etc/vllm-router/', 'deploy/').split(' ');
     assert.equal(loadConfig({ argv, env: {}, cwd: ROOT }).kind, 'ok', command);
+  });
+
+  it('has steps in its header that put the unit and the file where they are looked for', () => {
+    const steps = unit.split('\n[Unit]')[0] ?? '';
+    for (const name of ['vllm-router.service', 'router.yaml'])
+      assert.match(steps, new RegExp(`deploy/${name} `));
+    const [, target = ''] = /install .* deploy\/vllm-router\.service (\S+)/.exec(steps) ?? [];
+    assert.equal(target, '/etc/systemd/system/vllm-router.service');
+    assert.ok(steps.indexOf('daemon-reload') > steps.indexOf(target));
+    const [, file = ''] = /install .* deploy\/router\.yaml (\S+)/.exec(steps) ?? [];
+    assert.ok(unit.includes(`\nExecStart=/usr/bin/env vllm-router --config-file ${file} `));
+  });
+
+  it('reloads the file itself, not a copy of the start, and only when it is valid', () => {
+    const file = /^ExecStart=.* --config-file (\S+)/m.exec(unit)?.[1] ?? '';
+    assert.match(file, /^\/etc\//);
+    const reload = [...unit.matchAll(/^ExecReload=(.*)$/gm)].map(([, command]) => command);
+    assert.deepEqual(reload, [`/usr/bin/env vllm-router config check ${file}`, '/bin/kill -HUP $MAINPID']);
+    assert.doesNotMatch(unit, /^LoadCredential=/m);
+  });
+
+  it('may write to its own directories below /var/lib and /var/log', () => {
+    assert.match(unit, /^ProtectSystem=strict$/m);
+    for (const kind of ['State', 'Logs'])
+      assert.match(unit, new RegExp(`^${kind}Directory=vllm-router$`, 'm'));
   });
 
   it('is a unit that systemd accepts, where there is systemd', (t) => {
