@@ -24,7 +24,7 @@ import { dryRun } from './request/choose/dry-run.ts';
 import { LOCAL_PATHS } from './request/arrive/endpoints.ts';
 import { serveRequest } from './request/route-request.ts';
 import type { Runtime } from './request/runtime.ts';
-import { observeRuntime } from './request/runtime-metrics.ts';
+import { observeRuntime, type LogCounts } from './request/runtime-metrics.ts';
 import { HealthChecker } from './workers/health.ts';
 import type { Worker } from './workers/worker.ts';
 
@@ -39,7 +39,7 @@ export interface AppDeps {
   readonly clock?: Clock;
   readonly random?: Random;
   /** Log lines lost so far, for the metric. */
-  readonly droppedLogLines?: () => number;
+  readonly logCounts?: LogCounts;
   readonly setLogLevel?: (level: LogSettings['level']) => void;
 }
 
@@ -108,7 +108,7 @@ export class App {
           clock,
         })
       : undefined;
-    observeRuntime(this.#runtime, deps.droppedLogLines ?? (() => 0));
+    observeRuntime(this.#runtime, deps.logCounts);
     registry.on((event) => {
       if (event.type === 'left') this.#dropClient(event.worker);
     });

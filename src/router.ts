@@ -77,7 +77,7 @@ export class Router {
       log: log.log,
       config: this.#config,
       plugins: this.#plugins,
-      droppedLogLines: log.dropped,
+      logCounts: log,
       setLogLevel: log.setLevel,
     });
     this.#log = log;

@@ -73,9 +73,10 @@ interface Started {
 /** A port in use is no reason to spoil somebody's first minute: any free one will do. */
 async function listen(
   { settings, config, plugins }: Started,
-  { log, dropped }: OpenLog,
+  logCounts: OpenLog,
 ): Promise<{ app: App; address: Address }> {
-  const deps = { log, config, plugins, droppedLogLines: dropped };
+  const { log } = logCounts;
+  const deps = { log, config, plugins, logCounts };
   const app = new App(settings, deps);
   try {
     return { app, address: await app.start() };

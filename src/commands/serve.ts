@@ -20,14 +20,14 @@ export async function serve(argv: readonly string[]): Promise<number> {
   const { settings, config, notices, plugins = noPlugins() } = loaded;
   const opened = openLog(settings.log);
   if (!opened) return 1;
-  const { log, close, dropped, setLevel } = opened;
+  const { log, close, setLevel } = opened;
   for (const notice of notices) log.warn({}, notice);
   for (const line of describeModules(plugins)) log.info({}, `plugin ${line}`);
   const { configFile: file, files = [] } = loaded;
   const source = file === undefined ? undefined : { file, files, reread: () => rereadConfig(input, plugins) };
   const app = new App(settings, {
     ...{ log, config, source, plugins: plugins.set },
-    droppedLogLines: dropped,
+    logCounts: opened,
     setLogLevel: setLevel,
   });
   try {

@@ -5,6 +5,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -67,6 +68,35 @@ function numbersOf(dir: string): number[] {
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, n) => n);
 
 describe('the decision log', () => {
+  it('goes on in a new file when the one it writes to is removed with its folder, or moved away', async (t) => {
+    const base = setUp(t);
+    const folder = join(base.dir, 'a', 'b');
+    const { log, troubles } = setUp(t, { path: join(folder, 'd.jsonl') });
+    await log.open();
+    log.push({ n: 1 });
+    await log.flush();
+    rmSync(join(base.dir, 'a'), { recursive: true });
+    log.push({ n: 2 });
+    await log.flush();
+    assert.deepEqual(numbersIn(readFileSync(join(folder, 'd.jsonl'), 'utf8')), [2]);
+    renameSync(join(folder, 'd.jsonl'), join(folder, 'old'));
+    log.push({ n: 3 });
+    await log.flush();
+    assert.deepEqual(numbersIn(readFileSync(join(folder, 'd.jsonl'), 'utf8')), [3]);
+    assert.deepEqual([log.reopened, log.dropped, troubles], [2, 0, []]);
+    // Where it cannot be made again, records wait.
+    rmSync(folder, { recursive: true });
+    writeFileSync(folder, 'in the way');
+    log.push({ n: 4 });
+    await log.flush();
+    assert.deepEqual([troubles.length, log.reopened, log.dropped], [1, 3, 0]);
+    rmSync(folder);
+    await log.flush();
+    await log.close();
+    assert.deepEqual(numbersIn(readFileSync(join(folder, 'd.jsonl'), 'utf8')), [4]);
+    assert.deepEqual([log.reopened, log.dropped], [3, 0]);
+  });
+
   it('writes after the interval, and what is left at the end', async (t) => {
     const { log, clock, path } = setUp(t);
     await log.open();
@@ -138,8 +168,9 @@ describe('the decision log', () => {
   it('keeps what a failing disk cannot take up to its bound, counts the rest, and catches up', async (t) => {
     const { log, clock, dir, path, troubles } = setUp(t, { maxWaitingBytes: 100, path: undefined as never });
     await log.open();
-    // The file is closed for rotation while its folder is gone: opening the next one fails.
+    // The file is gone with its folder, which cannot be made again: opening the next one fails.
     rmSync(dir, { recursive: true });
+    writeFileSync(dir, 'in the way');
     log.reconfigure({ ...SETTINGS, maxWaitingBytes: 100, maxFileBytes: 1, path });
     log.push({ n: 0 });
     await log.flush();
@@ -150,6 +181,7 @@ describe('the decision log', () => {
       log.dropped > 10 && log.waitingBytes <= 100,
       `${String(log.dropped)} ${String(log.waitingBytes)}`,
     );
+    rmSync(dir);
     mkdirSync(dir);
     clock.advance(10_000);
     await log.flush();

@@ -2,7 +2,15 @@ import { dirname } from 'node:path';
 import type { Clock, Timer } from '../base/clock.ts';
 import { ensureDir } from '../base/ensure-dir.ts';
 import type { DecisionLogSettings } from '../config/settings/settings.ts';
-import { compress, moveAside, openCurrent, removeOldest, segmentsOf, type CurrentFile } from './log-files.ts';
+import {
+  compress,
+  isAt,
+  moveAside,
+  openCurrent,
+  removeOldest,
+  segmentsOf,
+  type CurrentFile,
+} from './log-files.ts';
 
 export interface DecisionLogDeps {
   readonly clock: Clock;
@@ -32,6 +40,7 @@ export class DecisionLog {
   #closed = false;
   #written = 0;
   #dropped = 0;
+  #reopened = 0;
 
   constructor(settings: DecisionLogSettings, deps: DecisionLogDeps) {
     this.#settings = settings;
@@ -48,14 +57,18 @@ export class DecisionLog {
     return this.#dropped;
   }
 
+  /** Files opened anew because the one before had been removed or moved away. */
+  get reopened(): number {
+    return this.#reopened;
+  }
+
   get waitingBytes(): number {
     return this.#waitingBytes;
   }
 
   /** Opens the file, so that a path that cannot be written is found at the start. Rejects with the system's error. */
   async open(): Promise<void> {
-    ensureDir(dirname(this.#settings.path));
-    this.#file = await openCurrent(this.#settings.path, this.#deps.clock.now());
+    await this.#current();
     // What was left uncompressed when the process ended.
     const left = (await segmentsOf(this.#settings.path)).filter((segment) => !segment.endsWith('.gz'));
     for (const segment of left) this.#compressLater(segment);
@@ -116,6 +129,7 @@ export class DecisionLog {
 
   async #drain(): Promise<void> {
     try {
+      await this.#reopenIfGone();
       await this.#rotateIfDue();
       while (this.#waiting.length > 0) await this.#append();
       this.#inTrouble = false;
@@ -146,8 +160,20 @@ export class DecisionLog {
   }
 
   async #current(): Promise<CurrentFile> {
-    this.#file ??= await openCurrent(this.#settings.path, this.#deps.clock.now());
+    if (this.#file) return this.#file;
+    ensureDir(dirname(this.#settings.path));
+    this.#file = await openCurrent(this.#settings.path, this.#deps.clock.now());
     return this.#file;
+  }
+
+  /** A file that was removed or moved away would take records that nobody reads: another one takes its place. */
+  async #reopenIfGone(): Promise<void> {
+    const file = this.#file;
+    if (!file || this.#waiting.length === 0 || (await isAt(file, this.#settings.path))) return;
+    this.#reopened += 1;
+    this.#file = undefined;
+    await file.handle.close();
+    await this.#current();
   }
 
   async #rotateIfDue(): Promise<void> {

@@ -3,6 +3,7 @@ import { open, readdir, rename, rm, stat, type FileHandle } from 'node:fs/promis
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
+import { systemCode } from '../base/system-reason.ts';
 
 /** The file that is written to, opened for appending. */
 export interface CurrentFile {
@@ -27,6 +28,16 @@ export async function openCurrent(path: string, now: number): Promise<CurrentFil
     await handle.close();
     throw error;
   }
+}
+
+/** Whether the open file is still the one that the path leads to. */
+export async function isAt({ handle }: CurrentFile, path: string): Promise<boolean> {
+  const open = await handle.stat();
+  const named = await stat(path).catch((error: unknown) => {
+    if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') return undefined;
+    throw error;
+  });
+  return named?.ino === open.ino && named.dev === open.dev;
 }
 
 /** `decisions.jsonl` becomes `decisions-20260102T030405678Z.jsonl`; a number is added where that name is taken, so that the

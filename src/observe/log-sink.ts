@@ -1,4 +1,4 @@
-import { openSync } from 'node:fs';
+import { fstatSync, openSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { destination, type DestinationStream } from 'pino';
 import type { Clock } from '../base/clock.ts';
@@ -69,52 +69,98 @@ export function fdSink(fd: number, options: { readonly batch: boolean }): LogSin
 }
 
 const DAY_MS = 86_400_000;
-const RETRY_MS = 60_000;
+/** Lines may go into a file that is not there any more for this long. */
+const LOOK_MS = 1_000;
+
+/** A sink of files that are followed by others. */
+export interface FileSink extends LogSink {
+  /** Files opened anew because the one before had been removed or moved away. */
+  readonly reopened: number;
+}
+
+/** Today's file. */
+interface DayFile {
+  readonly path: string;
+  readonly fd: number;
+  readonly sink: LogSink;
+  /** When the next one is due. */
+  readonly endsAt: number;
+}
 
 /**
- * One file per day, `vllm-router.YYYY-MM-DD` in UTC as the reference router names them, appended to across restarts.
+ * One file per day, `vllm-router.YYYY-MM-DD` in UTC as the reference router names them, appended to across restarts. A file
+ * that is removed or moved away while it is written to is followed by another one, its folder included.
  * @throws the file system's error when the folder or today's file cannot be made.
  */
-export function dailyFileSink(dir: string, clock: Clock): LogSink {
-  ensureDir(dir);
+export function dailyFileSink(dir: string, clock: Clock): FileSink {
   let current = openDay(dir, clock.wall());
-  let nextAt = nextMidnight(clock.wall());
-  let droppedBefore = 0;
+  let lookAt = Math.min(clock.wall() + LOOK_MS, current.endsAt);
+  let linesSinceLook = 0;
+  let dropped = 0;
+  let reopened = 0;
   const closing = new Set<Promise<void>>();
 
-  const roll = (now: number): void => {
-    try {
-      const old = current;
-      current = openDay(dir, now);
-      nextAt = nextMidnight(now);
-      droppedBefore += old.dropped;
-      const end = old.close().then(() => {
-        closing.delete(end);
-      });
-      closing.add(end);
-    } catch {
-      // The folder is gone or full: go on in yesterday's file, which is still open, and try again soon.
-      nextAt = now + RETRY_MS;
+  const look = (now: number): void => {
+    lookAt = now + LOOK_MS;
+    const place = placeOf(current);
+    // Into a file without a name: nobody will read them.
+    if (place === 'removed') dropped += linesSinceLook;
+    linesSinceLook = 0;
+    if (place === 'there' && now < current.endsAt) {
+      lookAt = Math.min(lookAt, current.endsAt);
+      return;
     }
+    const old = current.sink;
+    try {
+      current = openDay(dir, now);
+    } catch {
+      // It cannot be made: go on in the old file, which is still open, and try again soon.
+      return;
+    }
+    if (place !== 'there') reopened += 1;
+    dropped += old.dropped;
+    const end = old.close().then(() => {
+      closing.delete(end);
+    });
+    closing.add(end);
   };
   return {
     get dropped() {
-      return droppedBefore + current.dropped;
+      return dropped + current.sink.dropped;
+    },
+    get reopened() {
+      return reopened;
     },
     write(line) {
       const now = clock.wall();
-      if (now >= nextAt) roll(now);
-      current.write(line);
+      if (now >= lookAt) look(now);
+      linesSinceLook += 1;
+      current.sink.write(line);
     },
     async close() {
-      await Promise.all([...closing, current.close()]);
+      await Promise.all([...closing, current.sink.close()]);
     },
   };
 }
 
-function openDay(dir: string, wall: number): LogSink {
+function openDay(dir: string, wall: number): DayFile {
+  ensureDir(dir);
   const day = new Date(wall).toISOString().slice(0, 10);
-  return fdSink(openSync(join(dir, `vllm-router.${day}`), 'a', 0o640), { batch: true });
+  const path = join(dir, `vllm-router.${day}`);
+  const fd = openSync(path, 'a', 0o640);
+  return { path, fd, sink: fdSink(fd, { batch: true }), endsAt: nextMidnight(wall) };
+}
+
+function placeOf({ path, fd }: DayFile): 'there' | 'moved' | 'removed' {
+  try {
+    const open = fstatSync(fd);
+    const named = statSync(path, { throwIfNoEntry: false });
+    if (named?.ino === open.ino && named.dev === open.dev) return 'there';
+    return open.nlink > 0 ? 'moved' : 'removed';
+  } catch {
+    // Whoever cannot look, cannot say that it is gone.
+    return 'there';
+  }
 }
 
 function nextMidnight(wall: number): number {

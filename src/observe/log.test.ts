@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
@@ -281,22 +281,57 @@ describe('log files', () => {
     assert.deepEqual(await messages(join(dir, 'vllm-router.2026-11-03')), ['run 1', 'run 2']);
   });
 
-  it('goes on in the old file when the folder is gone at midnight, and comes back when it is there again', async () => {
+  const TODAY = 'vllm-router.2026-11-03';
+
+  it('makes folder and file anew when they are removed, and counts what went into the removed one', async () => {
     const clock = new VirtualClock(NOON);
-    const at = join(dir, 'logs');
-    const { log, close } = open(clock, at);
+    const at = join(dir, 'logs', 'router');
+    const { log, close, dropped, reopened } = open(clock, at);
     log.info({}, 'one');
-    await rm(at, { recursive: true });
-    clock.advance(86_400_000);
+    await rm(join(dir, 'logs'), { recursive: true });
     log.info({}, 'two');
-    await assert.rejects(readdir(at));
-    const other = open(clock, at);
-    other.log.info({}, 'other');
-    await other.close();
-    clock.advance(60_000);
+    assert.deepEqual([dropped(), reopened()], [0, 0]);
+    clock.advance(1_000);
+    log.info({}, 'three');
+    assert.deepEqual([dropped(), reopened()], [2, 1]);
+    clock.advance(1_000);
+    log.info({}, 'four');
+    await close();
+    assert.deepEqual(await messages(join(at, TODAY)), ['three', 'four']);
+    assert.deepEqual([dropped(), reopened()], [2, 1]);
+  });
+
+  it('follows a file that is moved away with another one, and loses nothing', async () => {
+    const clock = new VirtualClock(NOON);
+    const { log, close, dropped, reopened } = open(clock, dir);
+    log.info({}, 'one');
+    await rename(join(dir, TODAY), join(dir, 'old'));
+    log.info({}, 'two');
+    clock.advance(1_000);
     log.info({}, 'three');
     await close();
-    assert.ok((await messages(join(at, 'vllm-router.2026-11-04'))).includes('three'));
+    assert.deepEqual(await messages(join(dir, 'old')), ['one', 'two']);
+    assert.deepEqual(await messages(join(dir, TODAY)), ['three']);
+    assert.deepEqual([dropped(), reopened()], [0, 1]);
+  });
+
+  it('goes on where the folder cannot be made again, counts every line, and comes back when it can', async () => {
+    const clock = new VirtualClock(NOON);
+    const at = join(dir, 'logs');
+    const { log, close, dropped, reopened } = open(clock, at);
+    await rm(at, { recursive: true });
+    await writeFile(at, 'in the way');
+    // Over midnight, too.
+    for (const step of [1_000, 86_400_000, 1_000]) {
+      clock.advance(step);
+      log.info({}, 'lost');
+    }
+    await rm(at);
+    clock.advance(1_000);
+    log.info({}, 'back');
+    await close();
+    assert.deepEqual(await messages(join(at, 'vllm-router.2026-11-04')), ['back']);
+    assert.deepEqual([dropped(), reopened()], [3, 1]);
   });
 
   it('stops the start when the folder cannot be made', () => {

@@ -49,8 +49,10 @@ export interface OpenLog {
   readonly setLevel: (level: LogLevel) => void;
   /** Flushes and closes; later lines are ignored. */
   readonly close: () => Promise<void>;
-  /** Lines lost so far because they could not be written fast enough. */
+  /** Lines lost so far because they could not be written. */
   readonly dropped: () => number;
+  /** Log files opened anew so far because the one before had been removed or moved away. */
+  readonly reopened: () => number;
 }
 
 /**
@@ -65,7 +67,8 @@ export function createLog(options: LogOptions, deps: LogDeps = {}): OpenLog {
   const console = deps.console ?? fdSink(1, { batch: !terminal });
   const colours = wantsColours({ isTTY: terminal }, deps.env ?? process.env);
   const sinks = [pretty ? prettySink(console, colours) : console];
-  if (options.dir !== undefined) sinks.push(dailyFileSink(options.dir, clock));
+  const file = options.dir === undefined ? undefined : dailyFileSink(options.dir, clock);
+  if (file) sinks.push(file);
 
   const gate: Gate = { least: RANKS[options.level] };
   const logger = pino(
@@ -89,6 +92,7 @@ export function createLog(options: LogOptions, deps: LogDeps = {}): OpenLog {
       await Promise.all(sinks.map((sink) => sink.close()));
     },
     dropped: () => sinks.reduce((sum, sink) => sum + sink.dropped, 0),
+    reopened: () => file?.reopened ?? 0,
   };
 }
 

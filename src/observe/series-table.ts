@@ -402,7 +402,12 @@ const STATE_SERIES = {
   logLinesDroppedTotal: counter(
     'vllm_router_log_lines_dropped_total',
     [],
-    'Log lines given up because the log could not be written fast enough.',
+    'Log lines given up because the log could not be written fast enough, or went into a file that had been removed.',
+  ),
+  logFilesReopenedTotal: counter(
+    'vllm_router_log_files_reopened_total',
+    ['log'],
+    'Files of a log (log_dir, decision_log) opened anew because the one before had been removed or moved away.',
   ),
   metricSeriesDroppedTotal: counter(
     'vllm_router_metric_series_dropped_total',

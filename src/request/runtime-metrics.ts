@@ -1,11 +1,15 @@
+import type { OpenLog } from '../observe/log.ts';
 import { PRIORITY_CLASSES } from '../limits/fair-queue.ts';
 import { BREAKER_STATE_CODES } from '../workers/breaker.ts';
 import type { RegistryEvent } from '../workers/registry.ts';
 import type { Worker } from '../workers/worker.ts';
 import type { Runtime } from './runtime.ts';
 
+/** What becomes of the lines of the log. */
+export type LogCounts = Pick<OpenLog, 'dropped' | 'reopened'>;
+
 /** Feeds the series that show state rather than requests: at each scrape, and when a worker changes. */
-export function observeRuntime(rt: Runtime, droppedLogLines: () => number): void {
+export function observeRuntime(rt: Runtime, log: LogCounts | undefined): void {
   const { metrics, registry } = rt;
   registry.on((event) => {
     onWorkerEvent(rt, event);
@@ -49,7 +53,14 @@ export function observeRuntime(rt: Runtime, droppedLogLines: () => number): void
   });
   metrics.logLinesDroppedTotal.onCollect((family) => {
     const counter = family.with();
-    counter.inc(droppedLogLines() - counter.value);
+    counter.inc((log?.dropped() ?? 0) - counter.value);
+  });
+  metrics.logFilesReopenedTotal.onCollect((family) => {
+    const files = family.with('log_dir');
+    files.inc((log?.reopened() ?? 0) - files.value);
+    if (!rt.decisionLog) return;
+    const decisions = family.with('decision_log');
+    decisions.inc(rt.decisionLog.reopened - decisions.value);
   });
 }
 

@@ -27,6 +27,8 @@ export interface RecordSink {
   readonly written: number;
   /** Records given up. */
   readonly dropped: number;
+  /** Files opened anew because the one before was gone. */
+  readonly reopened: number;
 }
 
 /** Everything a request needs: settings that never change while it runs, and the shared state it takes leases from. */
