@@ -18,6 +18,7 @@ const errorSchema = z.looseObject({
 export const LOCAL_ABOUT: Readonly<Record<string, string>> = {
   '/': 'What this is, and where to look further: text, or HTML for a browser.',
   '/v1/models': 'The models of all workers.',
+  '/v1/models/{id}': 'One of them, or another name for one.',
   '/health': 'Whether every worker is healthy.',
   '/liveness': 'Whether the process runs.',
   '/readiness': 'Whether at least one worker can be used.',
@@ -86,6 +87,7 @@ function localOperation(path: string): Json {
     summary: LOCAL_ABOUT[path] ?? '',
     tags: ['state'],
     security: [],
+    ...(path.includes('{') ? { parameters: pathParameters(path) } : {}),
     responses: { 200: { description: 'Yes, or the answer.' }, 503: { description: 'No.' } },
   };
 }

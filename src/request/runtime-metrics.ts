@@ -123,6 +123,7 @@ function onWorkerEvent(rt: Runtime, event: RegistryEvent): void {
     case 'traits':
     case 'undrained':
     case 'unreachable':
+    case 'models_doubted':
       return;
     case 'breaker':
       metrics.cbStateTransitionsTotal.with(id, event.from, event.to).inc();

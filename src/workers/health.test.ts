@@ -253,6 +253,45 @@ describe('a check', () => {
     assert.equal(asked.length, 5);
   });
 
+  it('is made soon for a worker that did not know a model it lists, once a second at most', async () => {
+    const { clock, registry, checker, asked, last } = setUp();
+    const worker = registry.add(spec('a'));
+    checker.start();
+    clock.advance(1);
+    await last().answer({ ok: true, models: { ids: ['m', 'gone'], cards: [] } });
+    // The list was read a moment ago: by and by.
+    for (let request = 0; request < 20; request++) registry.reportModelUnknown(worker);
+    assert.equal(asked.length, 1);
+    clock.advance(1000);
+    assert.equal(asked.length, 2);
+    // One at a time, and what it says counts.
+    for (let request = 0; request < 20; request++) registry.reportModelUnknown(worker);
+    assert.equal(asked.length, 2);
+    await last().answer({ ok: true, models: { ids: ['m'], cards: [] } });
+    assert.deepEqual([...worker.models], ['m']);
+    clock.advance(2000);
+    assert.equal(asked.length, 2);
+    registry.reportModelUnknown(worker);
+    assert.equal(asked.length, 3);
+    await last().answer({ ok: true });
+    // The next one is due in its time.
+    clock.advance(8900);
+    assert.equal(asked.length, 3);
+    clock.advance(2200);
+    assert.equal(asked.length, 4);
+  });
+
+  it('is left to its own time where that is soon, and where the worker is unhealthy', async () => {
+    const { clock, registry, checker, asked, last } = setUp();
+    const worker = registry.add(spec('a'));
+    checker.start();
+    clock.advance(1);
+    await last().answer({ ok: false });
+    registry.reportModelUnknown(worker);
+    clock.advance(201);
+    assert.equal(asked.length, 2);
+  });
+
   it('is shared by the ranks of one server', async () => {
     const { clock, registry, checker, asked, last } = setUp();
     const ranks = [0, 1, 2].map((rank) => registry.add(spec('a', rank)));

@@ -33,6 +33,8 @@ export interface HealthCheckerDeps extends HealthTimes {
 
 const FIRST_PAUSE_MS = 200;
 const JITTER = 0.1;
+/** Requests for a model that is gone may come by the thousand: their doubts come to one check in this time. */
+const DOUBT_PAUSE_MS = 1000;
 
 /** One base URL; its data-parallel ranks are one server and share its checks. */
 interface Target {
@@ -41,13 +43,15 @@ interface Target {
   /** The check under way. */
   probing: AbortController | undefined;
   startupPauseMs: number;
+  /** When the last check began. */
+  checkedAt: number;
   /** Whether the next periodic check is the first one, put anywhere in the interval to spread a fleet over it. */
   spread: boolean;
 }
 
 /**
  * Checks every registered worker: a new one at once, then after 0.2 s doubling up to the start-up interval until it
- * first answers; after that periodically with jitter, and at once when a request finds it unreachable. At most one
+ * first answers; after that periodically with jitter, and at once when a request finds it unreachable or without a model that it lists. At most one
  * check per server is under way.
  */
 export class HealthChecker {
@@ -122,6 +126,7 @@ export class HealthChecker {
     if (event.type === 'joined') this.#join(event.worker);
     else if (event.type === 'left') this.#leave(event.worker);
     else if (event.type === 'unreachable') this.checkNow(event.worker);
+    else if (event.type === 'models_doubted') this.#checkSoon(event.worker);
     else if (event.type === 'healthy') for (const settle of [...this.#waiting]) settle(true);
   }
 
@@ -129,7 +134,14 @@ export class HealthChecker {
     const { registry, random } = this.#deps;
     let target = this.#targets.get(worker.spec.baseUrl);
     if (target === undefined) {
-      target = { workers: new Set(), timer: undefined, probing: undefined, startupPauseMs: 0, spread: true };
+      target = {
+        workers: new Set(),
+        timer: undefined,
+        probing: undefined,
+        startupPauseMs: 0,
+        checkedAt: -Infinity,
+        spread: true,
+      };
       this.#targets.set(worker.spec.baseUrl, target);
     }
     target.workers.add(worker);
@@ -144,6 +156,17 @@ export class HealthChecker {
     if (!target?.workers.delete(worker) || target.workers.size > 0) return;
     end(target);
     this.#targets.delete(worker.spec.baseUrl);
+  }
+
+  /** As soon as the last check is a while ago. One under way may have read the list before. */
+  #checkSoon(worker: Worker): void {
+    const target = this.#targets.get(worker.spec.baseUrl);
+    if (!target?.workers.has(worker) || target.probing !== undefined) return;
+    // Its own checks come sooner.
+    if (!worker.health.healthy || this.#times.settings.intervalMs <= DOUBT_PAUSE_MS) return;
+    const waitMs = target.checkedAt + DOUBT_PAUSE_MS - this.#deps.clock.now();
+    if (waitMs <= 0) this.#check(target);
+    else this.#schedule(target, waitMs);
   }
 
   #schedule(target: Target, delayMs: number): void {
@@ -168,6 +191,7 @@ export class HealthChecker {
       if (this.#targets.get(worker.spec.baseUrl) === target) this.#schedule(target, this.#pauseMs(target));
     };
     target.probing = controller;
+    target.checkedAt = clock.now();
     target.timer?.cancel();
     target.timer = clock.after(settings.timeoutMs, () => {
       settle({ ok: false, reason: `no answer within ${String(settings.timeoutMs)} ms` });

@@ -16,7 +16,7 @@ import type { Worker } from './worker.ts';
 export type RegistryEvent =
   /**
    * `waiting`: a worker that was never healthy failed a check, for another reason than the last time. `unreachable`: a
-   * request found nothing listening at the worker's address. `undrained`: its drain was called off.
+   * request found nothing listening at the worker's address. `models_doubted`: it did not know a model that it lists. `undrained`: its drain was called off.
    */
   | {
       readonly type:
@@ -28,7 +28,8 @@ export type RegistryEvent =
         | 'models'
         | 'traits'
         | 'undrained'
-        | 'unreachable';
+        | 'unreachable'
+        | 'models_doubted';
       readonly worker: Worker;
     }
   | {
@@ -219,6 +220,11 @@ export class WorkerRegistry {
   /** A request was refused a connection: have the worker checked at once. */
   reportUnreachable(worker: Worker): void {
     if (this.#byId.get(worker.id) === worker) this.#emit({ type: 'unreachable', worker });
+  }
+
+  /** A worker did not know a model that it lists: have its list read again. */
+  reportModelUnknown(worker: Worker): void {
+    if (this.#byId.get(worker.id) === worker) this.#emit({ type: 'models_doubted', worker });
   }
 
   /** Returns what ends the subscription. Listeners are called after the change, in order of subscription. */

@@ -55,7 +55,7 @@ for (const [method, path, route, body] of [
   ['POST', '/v1/responses/resp_2/cancel', '/v1/responses/{id}/cancel', undefined],
   ['GET', '/v1/responses/resp_3/input_items', '/v1/responses/{id}/input_items', undefined],
   ['GET', '/v1/responses/resp_4/input', '/v1/responses/{id}/input', undefined],
-  ['GET', '/v1/models/sim-model', 'unmatched', undefined],
+  ['GET', '/v1/files/sim-model', 'unmatched', undefined],
   ['GET', '/v1/chat/completions', 'unmatched', undefined],
   ['GET', '/ping', 'unmatched', undefined],
   ['GET', '/load', 'unmatched', undefined],

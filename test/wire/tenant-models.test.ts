@@ -144,8 +144,11 @@ test('without a model: only who may use all that it could reach', async () => {
     assert.equal((await chat(fleet, fields, as('all'))).status, 200);
   }
   // The router does not look into bodies of routes that it does not know.
-  for (const path of ['/v1/images/generations', '/v1/models/qwen-7b', '/v1/new']) {
-    const method = path.includes('models') ? 'GET' : 'POST';
+  for (const [method, path] of [
+    ['POST', '/v1/images/generations'],
+    ['GET', '/v1/files/qwen-7b'],
+    ['POST', '/v1/new'],
+  ] as const) {
     const init = method === 'GET' ? { method } : { method, body: '{"model":"qwen-7b"}' };
     const ask = (tenant: string) => fetch(fleet.url + path, { ...init, ...as(tenant) });
     assert.deepEqual(await outcome(await ask('llama')), REFUSED, path);

@@ -32,6 +32,7 @@ export type LocalName =
   | 'readiness'
   | 'health_generate'
   | 'models'
+  | 'model'
   | 'version'
   | 'server_info'
   | 'model_info';
@@ -68,6 +69,8 @@ export interface EndpointRow extends Endpoint {
   readonly paths: readonly string[];
   /** Of a local path: only these methods are the router's, others go to a worker as on an unknown path. */
   readonly otherMethods?: 'proxied';
+  /** The `{id}` of its path may have slashes in it, as names of models do. */
+  readonly slashes?: true;
 }
 
 function inference(path: string, prompt: PromptReader, more: Partial<EndpointRow> = {}): EndpointRow {
@@ -160,6 +163,7 @@ const ROWS: readonly EndpointRow[] = [
   form('/v1/audio/translations'),
   local('/', 'home', { open: true, otherMethods: 'proxied' }),
   local('/v1/models', 'models'),
+  local('/v1/models/{id}', 'model', { slashes: true }),
   local('/health', 'health', { open: true }),
   local('/liveness', 'liveness', { open: true }),
   local('/readiness', 'readiness', { open: true }),
@@ -291,7 +295,7 @@ function matchPath(method: string, path: string): Match {
     if (path.length <= prefix.length + suffix.length || !path.startsWith(prefix) || !path.endsWith(suffix))
       continue;
     const id = path.slice(prefix.length, path.length - suffix.length);
-    if (id.includes('/')) continue;
+    if (!row.slashes && id.includes('/')) continue;
     const plain = PLAIN_ID.test(id) && KNOWN;
     if (row.methods.includes(method)) return { kind: 'endpoint', endpoint: row, id, ...plain };
     if (plain) known = plain;

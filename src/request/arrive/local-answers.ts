@@ -1,6 +1,7 @@
 import { isObject } from '../../api/prompt-sink.ts';
 import { VERSION } from '../../config/version.ts';
 import { aliasesFor } from '../understand/aliases.ts';
+import { modelNotFound } from '../understand/model-not-found.ts';
 import { collect } from '../../engines/collect.ts';
 import { RouterError } from '../../base/errors.ts';
 import type { Worker } from '../../workers/worker.ts';
@@ -31,6 +32,7 @@ const ANSWERS: Readonly<
   health,
   health_generate: healthGenerate,
   models,
+  model,
   version,
   server_info: serverInfo,
   model_info: modelInfo,
@@ -92,12 +94,33 @@ function credentials(worker: Worker): string[] {
 
 /** The union over workers, as they were last seen, and other names for them: what the caller may use of it. */
 function models(rt: Runtime, caller: Caller): LocalAnswer {
+  return json(200, { object: 'list', data: cardsFor(rt, caller) });
+}
+
+/** One entry of that list: what stands in none does not exist, whether nobody has it or the caller may not use it. */
+function model(rt: Runtime, caller: Caller, { match }: Arrival): LocalAnswer {
+  const id = match.kind === 'endpoint' ? decoded(match.id ?? '') : '';
+  const card = cardsFor(rt, caller).find((one) => cardId(one) === id);
+  if (!card) throw modelNotFound(rt, caller, id);
+  return json(200, card);
+}
+
+function cardsFor(rt: Runtime, caller: Caller): readonly unknown[] {
   const known = rt.registry.modelCards();
   // A gateway may have no models at some time, and regularly begins so.
   if (known.length === 0 && !rt.settings.gateway)
     throw new RouterError('no_worker_available', 'no worker has told its models yet');
   const listed = known.filter((card) => caller.mayUse(cardId(card)));
-  return json(200, { object: 'list', data: [...listed, ...aliasesFor(rt, caller).values()] });
+  return [...listed, ...aliasesFor(rt, caller).values()];
+}
+
+/** What a normalised path still has escaped. */
+function decoded(id: string): string {
+  try {
+    return decodeURIComponent(id);
+  } catch {
+    return id;
+  }
 }
 
 function cardId(card: unknown): string {

@@ -60,6 +60,10 @@ export class LegOutcome implements InFlight {
   answered(status: number): void {
     this.#record.status = status;
     const { permit, worker } = this.#leg;
+    // An adapter may have been unloaded since the worker was asked. Of stored responses a 404 says nothing of the model.
+    const { model, resourceId } = this.#call;
+    if (status === 404 && resourceId === undefined && worker.models.has(model))
+      this.#rt.registry.reportModelUnknown(worker);
     const isFirst = this.#arrival.decision.attempts[0] === this.#record;
     if (FAILING_STATUS.has(status) || (status === 500 && isFirst)) {
       if (permit.failure()) this.#count('failure');
