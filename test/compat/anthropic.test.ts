@@ -148,7 +148,9 @@ test('what the worker refuses is a BadRequestError in the worker’s words', asy
 });
 
 test('what the router refuses is told in Anthropic’s shape', async () => {
-  await using fleet = await startFleet();
+  await using fleet = await startFleet({
+    router: { modelRules: [{ match: 'other', rewrite: 'sim-model' }] },
+  });
   const request = anthropic(fleet).post('/v1/messages', {
     body: '{"model": ',
     headers: { 'content-type': 'application/json' },

@@ -32,7 +32,9 @@ test('what the worker refuses is a BadRequestError in the worker’s words', asy
 });
 
 test('what the router refuses is a BadRequestError with a code', async () => {
-  await using fleet = await startFleet();
+  await using fleet = await startFleet({
+    router: { modelRules: [{ match: 'other', rewrite: 'sim-model' }] },
+  });
   const request = openai(fleet).post('/chat/completions', {
     body: '{"model": ',
     headers: { 'content-type': 'application/json' },

@@ -169,7 +169,10 @@ test('a dry run sees the real loads and caches, for any policy', async () => {
 });
 
 test('a dry run says what would be refused and why', async () => {
-  await using fleet = await startFleet({ workers: [{}, {}], router: { unknownModel: 'reject' } });
+  await using fleet = await startFleet({
+    workers: [{}, {}],
+    router: { unknownModel: 'reject', modelRules: [{ match: 'other', rewrite: 'sim-model' }] },
+  });
   const admin = adminOf(fleet);
   const [first] = fleet.workers;
   const explain = async (body: object): Promise<Parsed> => (await admin('POST', '/admin/explain', body)).body;

@@ -21,7 +21,10 @@ function raw(fleet: Fleet, body: string, path = '/v1/messages'): Promise<Respons
 
 for (const path of ['/v1/messages', '/v1/messages/count_tokens']) {
   test(`${path}: bad JSON`, async () => {
-    await using fleet = await startFleet({ workers: [] });
+    await using fleet = await startFleet({
+      workers: [],
+      router: { modelRules: [{ match: 'other', rewrite: 'sim-model' }] },
+    });
     assert.deepEqual(await errorOf(await raw(fleet, '{', path)), {
       status: 400,
       type: 'invalid_request_error',

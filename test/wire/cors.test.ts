@@ -75,7 +75,9 @@ test('with configured origins only their pages, whatever the worker says', async
 
 test('errors can be read as well: a page must be able to show them', async () => {
   await using worker = await startScriptedWorker();
-  await using fleet = await startRouter([worker], { router: { corsAllowedOrigins: [APP] } });
+  await using fleet = await startRouter([worker], {
+    router: { corsAllowedOrigins: [APP], modelRules: [{ match: 'other', rewrite: 'sim-model' }] },
+  });
   const response = await ask(
     fleet.port,
     `POST /v1/completions HTTP/1.1\r\nHost: r\r\nOrigin: ${APP}\r\nContent-Length: 1\r\n\r\n{`,

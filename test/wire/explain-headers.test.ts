@@ -77,7 +77,9 @@ test('an error of the router’s own names what is known of it', async () => {
 });
 
 test('before anything was chosen there is nothing to say', async () => {
-  await using fleet = await startFleet();
+  await using fleet = await startFleet({
+    router: { modelRules: [{ match: 'other', rewrite: 'sim-model' }] },
+  });
   const response = await fetch(`${fleet.url}/v1/chat/completions`, { method: 'POST', body: '{' });
   assert.equal(response.status, 400);
   assert.deepEqual(explained(response), {});
@@ -95,7 +97,9 @@ test('a model name that is no header value is encoded, and cut', async () => {
 });
 
 test('expose_routing_headers off: none of them, also on errors and streams; the id stays', async () => {
-  await using fleet = await startFleet({ router: { exposeRoutingHeaders: false } });
+  await using fleet = await startFleet({
+    router: { exposeRoutingHeaders: false, modelRules: [{ match: 'other', rewrite: 'sim-model' }] },
+  });
   const broken = await fetch(`${fleet.url}/v1/chat/completions`, { method: 'POST', body: '{' });
   for (const response of [await chat(fleet), await streamChat(fleet), broken]) {
     await response.text();
