@@ -1,5 +1,6 @@
-import { KeySearch } from './key-search.ts';
+import { KeySearch, searchKey } from './key-search.ts';
 
+const TOKEN_IDS = searchKey('token_ids');
 const COLON = 0x3a;
 const COMMA = 0x2c;
 const OPEN_BRACKET = 0x5b;
@@ -9,7 +10,7 @@ const SPACE = 0x20;
 /** Counts the entries of every list `token_ids` in JSON that passes by: the tokens of an answer, where they come as such. */
 export class TokenIdCounter {
   count = 0;
-  readonly #key = new KeySearch('token_ids');
+  readonly #key = new KeySearch(TOKEN_IDS);
   #state: 'search' | 'colon' | 'value' | 'first' | 'list' = 'search';
 
   push(chunk: Buffer): void {

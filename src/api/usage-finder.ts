@@ -1,5 +1,6 @@
-import { KeySearch } from './key-search.ts';
+import { KeySearch, searchKey } from './key-search.ts';
 
+const USAGE = searchKey('usage');
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const COLON = 0x3a;
@@ -42,7 +43,7 @@ export class UsageFinder {
   /** Whether each line is a document of its own, as in server-sent events, rather than the whole body. */
   readonly #lines: boolean;
   #hasCr = false;
-  readonly #key = new KeySearch('usage');
+  readonly #key = new KeySearch(USAGE);
   #state: State = 'search';
   #text = '';
   /** Of brackets: in the object from its own, behind it from the object that it is a member of. */

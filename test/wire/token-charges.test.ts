@@ -210,6 +210,20 @@ for (const [what, path, script] of [
   });
 }
 
+test('a stored answer is paid for once, however often it is read', async () => {
+  const body = '{"id":"resp_1","usage":{"input_tokens":5,"output_tokens":6,"total_tokens":11}}';
+  await using worker = await startScriptedWorker(json(body));
+  await using fleet = await startRouter([worker], { router: ROUTER });
+  assert.equal(
+    await (await post(fleet, '/v1/responses', { model: 'sim-model', input: 'x' }, BLUE)).text(),
+    body,
+  );
+  for (let i = 0; i < 2; i += 1)
+    assert.equal(await (await fetch(`${fleet.url}/v1/responses/resp_1`, BLUE)).text(), body);
+  await fleet.decision(({ http_method: method }) => method === 'GET');
+  assert.equal(spentOf(fleet), 11);
+});
+
 test('of several attempts the last one counts', async () => {
   let attempts = 0;
   const script: Script = (response) => {

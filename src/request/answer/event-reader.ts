@@ -28,7 +28,7 @@ const MESSAGE_DELTA = Buffer.from('message_delta');
 const ERROR =
   /^\{\s*"(?:error"\s*:(?!\s*null)|type"\s*:\s*"(?:error|response\.failed)"|object"\s*:\s*"error")/;
 /** The first event of a chat brings the role and no text. */
-const ROLE = /"role"\s*:/;
+const ROLE = Buffer.from('role"');
 const NO_TEXT = /"content"\s*:\s*(?:""|null)/;
 const OPENING_BYTES = 2048;
 
@@ -176,8 +176,8 @@ function nameOf(bytes: Buffer, from: number, to: number): Name {
 }
 
 function isOpening(bytes: Buffer, from: number, to: number): boolean {
-  const text = textOf(bytes, from, to, OPENING_BYTES);
-  return ROLE.test(text) && NO_TEXT.test(text);
+  const role = bytes.indexOf(ROLE, from);
+  return role >= 0 && role < to && NO_TEXT.test(textOf(bytes, from, to, OPENING_BYTES));
 }
 
 function textOf(bytes: Buffer, from: number, to: number, most: number): string {

@@ -142,6 +142,8 @@ export class LegOutcome implements InFlight {
 
   #readUsage(end: RelayEnd, tap: ResponseTap): void {
     const { decision, endpoint } = this.#arrival;
+    // What a stored answer tells was taken by the request that made it.
+    if (endpoint.resource === 'by_id') return;
     const { ask, model } = this.#call;
     const usage = tap.usage();
     const estimate = ask.promptTokens();

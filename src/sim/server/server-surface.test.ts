@@ -365,6 +365,17 @@ describe('messages', () => {
     assert.equal(count.input_tokens, json.usage.input_tokens);
   });
 
+  it('leave what was cached out of the input', async () => {
+    const worker = await start();
+    const long = { ...body, messages: [{ role: 'user', content: 'a long story. '.repeat(100) }] };
+    const { json: first } = await call(worker, 'POST', '/v1/messages', long);
+    const { json: second } = await call(worker, 'POST', '/v1/messages', long);
+    const { input_tokens: input, cache_read_input_tokens: cached } = second.usage;
+    assert.equal(first.usage.cache_read_input_tokens, 0);
+    assert.ok(cached > 0);
+    assert.equal(Number(input) + Number(cached), first.usage.input_tokens);
+  });
+
   it('use tools, stop at sequences, and err in their own shape', async () => {
     const worker = await start({ reply: 'echo' });
     const tools = [{ name: 'f', input_schema: { type: 'object', properties: { a: { type: 'number' } } } }];
