@@ -10,12 +10,11 @@ import { logReload, Reloads, type Commit, type ConfigSource } from './app/reload
 import { Retirements } from './app/retirements.ts';
 import { adoptSettings, openState, runtimeOf, type SharedState } from './app/shared-state.ts';
 import { cannotListen, StartError } from './app/start-error.ts';
-import { healthTimes, pollTimes } from './app/times.ts';
+import { WorkerWatches } from './app/worker-watches.ts';
 import type { LoadResult } from './config/load/load.ts';
 import { NO_PLUGINS, type KnownPlugins } from './config/schema/plugin-policy-schema.ts';
 import type { Config } from './config/schema/schema.ts';
 import type { LogSettings, Settings } from './config/settings/settings.ts';
-import { LoadPoller } from './engines/load-poller.ts';
 import { EdgeServer } from './http/server.ts';
 import type { Log } from './observe/log.ts';
 import { MetricsServer } from './observe/metrics-server.ts';
@@ -25,7 +24,6 @@ import { LOCAL_PATHS } from './request/arrive/endpoints.ts';
 import { serveRequest } from './request/route-request.ts';
 import type { Runtime } from './request/runtime.ts';
 import { observeRuntime, type LogCounts } from './request/runtime-metrics.ts';
-import { HealthChecker } from './workers/health.ts';
 import type { Worker } from './workers/worker.ts';
 
 export interface AppDeps {
@@ -57,8 +55,7 @@ export class App {
   readonly #admin: Admin;
   readonly #edge: EdgeServer;
   readonly #metricsServer: MetricsServer | undefined;
-  readonly #health: HealthChecker;
-  readonly #poller: LoadPoller;
+  readonly #watches: WorkerWatches;
   readonly #reloads: Reloads;
   readonly #retirements: Retirements;
   readonly #clock: Clock;
@@ -81,7 +78,7 @@ export class App {
       plugins: deps.plugins ?? NO_PLUGINS,
       stopping: () => this.#stopping,
     });
-    const { registry, metrics, connections } = this.#state;
+    const { registry, metrics } = this.#state;
     this.#runtime = runtimeOf(this.#state, settings);
     this.#reloads = this.#openReloads(settings);
     this.#admin = this.#openAdmin();
@@ -89,15 +86,7 @@ export class App {
       ...{ clock, registry },
       retire: (worker) => this.#admin.registrar.retire(worker),
     });
-    this.#health = new HealthChecker({
-      ...{ registry, clock, random, probe: ({ spec }) => connections.probe(spec) },
-      ...healthTimes(settings),
-    });
-    this.#poller = new LoadPoller({
-      ...{ registry, ledger: this.#state.ledger, clock },
-      clientOf: ({ spec }) => connections.clientOf(spec),
-      ...pollTimes(settings),
-    });
+    this.#watches = new WorkerWatches(this.#state, settings);
     this.#edge = this.#openEdge(settings);
     this.#metricsServer = settings.metrics.enabled
       ? new MetricsServer({
@@ -135,8 +124,7 @@ export class App {
       await this.#metricsServer?.stop();
       throw cannotListen(settings.listen, { host: '--host', port: '--port' }, error);
     });
-    this.#health.start();
-    this.#poller.start();
+    this.#watches.start();
     this.#sweep();
     this.#watchConfig();
     return { port, metricsPort };
@@ -144,7 +132,7 @@ export class App {
 
   /** Resolves to whether a worker became healthy within the start-up timeout. */
   firstWorker(): Promise<boolean> {
-    return this.#health.waitForFirst();
+    return this.#watches.firstWorker();
   }
 
   /** Loads the admin routes, which takes a moment, before somebody asks for them. */
@@ -183,8 +171,7 @@ export class App {
     this.#retirements.close();
     const { shutdownDelayMs, shutdownTimeoutMs } = this.#state.settings;
     if (shutdownDelayMs > 0 && options.immediately !== true) await this.#pause(shutdownDelayMs);
-    this.#health.stop();
-    this.#poller.stop();
+    this.#watches.stop();
     this.#sweepTimer?.cancel();
     const stopped = this.#edge.stop();
     this.#state.admission.close();
@@ -287,8 +274,7 @@ export class App {
     const { registrar } = this.#admin;
     this.#deps.setLogLevel?.(settings.log.level);
     adoptSettings(this.#state, settings);
-    this.#health.reconfigure(healthTimes(settings));
-    this.#poller.reconfigure(pollTimes(settings));
+    this.#watches.reconfigure(settings);
     this.#edge.reconfigure(settings.listen);
     this.#admin.reconfigure({ settings, config });
     this.#runtime = runtimeOf(this.#state, settings);

@@ -46,6 +46,9 @@ const stats = route({
           healthy: z.int(),
           draining: z.int(),
           circuit_open: z.int(),
+          suspect: z.int(),
+          stalled: z.int(),
+          asleep: z.int(),
           from_api: z.int(),
         }),
         policies: z.strictObject({
@@ -88,6 +91,9 @@ const stats = route({
           healthy: count(({ health }) => health.healthy),
           draining: count(({ draining }) => draining),
           circuit_open: count(({ breaker }) => breaker.state(now) === 'open'),
+          suspect: count(({ progress }) => progress.state === 'suspect'),
+          stalled: count(({ progress }) => progress.state === 'stalled'),
+          asleep: count(({ engine }) => engine !== 'running'),
           from_api: count((worker) => registrar.isFromApi(worker)),
         },
         policies: {

@@ -63,6 +63,13 @@ export const workerView = z.strictObject({
     consecutive_failures: z.int(),
   }),
   circuit_breaker: z.enum(['closed', 'open', 'half_open']),
+  progress: z.strictObject({
+    state: z
+      .enum(['moving', 'suspect', 'stalled'])
+      .meta({ description: 'suspect: silent for too long; stalled: and a probe was not answered' }),
+    silent_secs: z.number().meta({ description: 'Since anything came, while somebody waits for it' }),
+  }),
+  engine: z.enum(['running', 'sleeping', 'paused']).meta({ description: 'What it said at the last check' }),
   in_flight: z.int().meta({ description: "This router's own requests there" }),
   prefill_tokens: z.number(),
   kv_tokens: z.number(),
@@ -141,6 +148,8 @@ export function showWorker(context: AdminContext, worker: Worker): z.output<type
       consecutive_failures: health.failures,
     },
     circuit_breaker: worker.breaker.state(now),
+    progress: { state: worker.progress.state, silent_secs: roundSecs(worker.progress.silentMs(now)) },
+    engine: worker.engine,
     in_flight: ledger.own(slot),
     prefill_tokens: ledger.prefillTokens(slot),
     kv_tokens: ledger.kvTokens(slot),

@@ -14,6 +14,8 @@ export type Collected =
 export interface CollectLimits {
   readonly timeoutMs: number;
   readonly maxBytes: number;
+  /** The answer is no longer wanted. */
+  readonly signal?: AbortSignal;
 }
 
 /** Sends one small request of the router's own and reads the whole answer, within limits. Never rejects. */
@@ -29,10 +31,15 @@ export function collect(
     const body = new ByteCollector();
     const timer = clock.after(limits.timeoutMs, () => {
       exchange.abort();
-      resolve({ kind: 'failed', code: 'timeout', message: `no answer within ${limits.timeoutMs} ms` });
+      settle({ kind: 'failed', code: 'timeout', message: `no answer within ${limits.timeoutMs} ms` });
     });
+    const onAbort = (): void => {
+      exchange.abort();
+      settle({ kind: 'failed', code: 'aborted', message: 'the answer is no longer wanted' });
+    };
     const settle = (result: Collected): void => {
       timer.cancel();
+      limits.signal?.removeEventListener('abort', onAbort);
       resolve(result);
     };
     const exchange = client.send(request, {
@@ -65,5 +72,7 @@ export function collect(
         /* nothing to count for the router's own requests */
       },
     });
+    limits.signal?.addEventListener('abort', onAbort);
+    if (limits.signal?.aborted === true) onAbort();
   });
 }

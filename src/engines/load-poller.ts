@@ -85,34 +85,55 @@ export class LoadPoller {
     const request = { method: 'GET', path: '/metrics', headers, body: undefined, upgrade: undefined };
     const answer = await collect(clientOf(first), request, clock, { timeoutMs, maxBytes: MAX_METRICS_BYTES });
     if (answer.kind !== 'response' || answer.status !== 200) return;
-    const byEngine = requestsByEngine(answer.body.toString('utf8'));
+    const engines = readEngines(answer.body.toString('utf8'));
     for (const worker of ranks) {
-      const reported = reportedFor(byEngine, worker.spec.rank);
-      if (reported === undefined || this.#deps.registry.get(worker.id) !== worker) continue;
-      ledger.setExternal(worker.slot, reported, ledger.mostOwn(worker.slot), clock.now());
+      const { requests, work } = engineOf(engines, worker.spec.rank);
+      if (this.#deps.registry.get(worker.id) !== worker) continue;
+      if (requests !== undefined)
+        ledger.setExternal(worker.slot, requests, ledger.mostOwn(worker.slot), clock.now());
+      if (work !== undefined) worker.progress.report(work, clock.now());
     }
   }
 }
 
-const SERIES = /^vllm:num_requests_(?:running|waiting)(?:\{([^}]*)\})?\s+([0-9.eE+-]+)/;
+/** What the metrics say of one engine (data-parallel rank); absent where the series are missing. */
+export interface EngineReport {
+  /** Running and waiting. */
+  requests?: number;
+  /** Grows with whatever the engine does: tokens, steps, requests that ended by themselves. */
+  work?: number;
+}
+
+const REQUESTS = /^vllm:num_requests_(?:running|waiting)(?:\{([^}]*)\})?\s+([0-9.eE+-]+)/;
+// Requests that were aborted are counted by the server, which goes on when its engine hangs.
+const WORK =
+  /^vllm:(?:prompt_tokens_total|generation_tokens_total|iteration_tokens_total_count|request_success_total)(?:\{((?![^}]*finished_reason="abort")[^}]*)\})?\s+([0-9.eE+-]+)/;
 const ENGINE_LABEL = /(?:^|,)\s*engine="(\d+)"/;
 
-/** Running and waiting requests of each engine (data-parallel rank), by vLLM's `engine` label. */
-export function requestsByEngine(exposition: string): Map<number, number> {
-  const counts = new Map<number, number>();
+/** By vLLM's `engine` label; a server without the label has the one engine 0. */
+export function readEngines(exposition: string): Map<number, EngineReport> {
+  const engines = new Map<number, EngineReport>();
   for (const line of exposition.split('\n')) {
-    const match = SERIES.exec(line);
-    if (!match) continue;
+    const requests = REQUESTS.exec(line);
+    const match = requests ?? WORK.exec(line);
+    const value = Number(match?.[2]);
+    if (!match || !Number.isFinite(value)) continue;
     const engine = Number(ENGINE_LABEL.exec(match[1] ?? '')?.[1] ?? 0);
-    const value = Number(match[2]);
-    if (Number.isFinite(value)) counts.set(engine, (counts.get(engine) ?? 0) + value);
+    const report = engines.get(engine) ?? {};
+    engines.set(engine, report);
+    const field = requests ? 'requests' : 'work';
+    report[field] = (report[field] ?? 0) + value;
   }
-  return counts;
+  return engines;
 }
 
 /** A worker without a rank is the whole server, whose engines add up. */
-function reportedFor(byEngine: ReadonlyMap<number, number>, rank: number | undefined): number | undefined {
-  if (byEngine.size === 0) return undefined;
-  if (rank !== undefined) return byEngine.get(rank);
-  return [...byEngine.values()].reduce((sum, count) => sum + count, 0);
+function engineOf(engines: ReadonlyMap<number, EngineReport>, rank: number | undefined): EngineReport {
+  if (rank !== undefined) return engines.get(rank) ?? {};
+  const whole: EngineReport = {};
+  for (const { requests, work } of engines.values()) {
+    if (requests !== undefined) whole.requests = (whole.requests ?? 0) + requests;
+    if (work !== undefined) whole.work = (whole.work ?? 0) + work;
+  }
+  return whole;
 }

@@ -59,9 +59,13 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
       registry.revive('worker', worker);
       families.workerHealth.with(worker).set(0);
       families.cbState.with(worker).set(0);
+      families.workerProgress.with(worker).set(0);
+      families.workerAsleep.with(worker).set(0);
       // A counter that begins with its first event hides it from Prometheus' rate() and increase().
       families.brokenStreamsTotal.with(worker);
       families.cbStateTransitionsTotal.with(worker, 'closed', 'open');
+      families.workerProgressTransitionsTotal.with(worker, 'suspect');
+      families.workerProgressTransitionsTotal.with(worker, 'stalled');
       families.activeWorkers.with().set(workers.size);
     },
     workerLeft(worker) {

@@ -273,6 +273,26 @@ const EVENT_SERIES = {
     "Tokens of prompts and answers, from the workers' usage where it is given, else estimated: what is spent of tokens_per_minute.",
   ),
   workerHealth: gauge('vllm_router_worker_health', ['worker'], '1 healthy, 0 not (yet).'),
+  workerProgress: gauge(
+    'vllm_router_worker_progress',
+    ['worker'],
+    'Whether answers come from it: 0 moving, 1 suspect (silent for too long), 2 stalled (and a probe was not answered).',
+  ),
+  workerProgressTransitionsTotal: counter(
+    'vllm_router_worker_progress_transitions_total',
+    ['worker', 'to'],
+    'How often the worker became moving again, suspect or stalled.',
+  ),
+  stallProbesTotal: counter(
+    'vllm_router_stall_probes_total',
+    ['worker', 'outcome'],
+    'One-token probes of suspect and stalled workers: answered, silent (no answer in time) or failed.',
+  ),
+  workerAsleep: gauge(
+    'vllm_router_worker_asleep',
+    ['worker'],
+    '1 while the engine says that it sleeps or is paused, else 0.',
+  ),
   cbState: gauge('vllm_router_cb_state', ['worker'], 'Circuit breaker: 0 closed, 1 open, 2 half-open.'),
   cbStateTransitionsTotal: counter(
     'vllm_router_cb_state_transitions_total',

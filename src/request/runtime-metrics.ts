@@ -1,6 +1,7 @@
 import type { OpenLog } from '../observe/log.ts';
 import { PRIORITY_CLASSES } from '../limits/fair-queue.ts';
 import { BREAKER_STATE_CODES } from '../workers/breaker.ts';
+import { PROGRESS_STATE_CODES, type ProgressState } from '../workers/progress.ts';
 import type { RegistryEvent } from '../workers/registry.ts';
 import type { Worker } from '../workers/worker.ts';
 import type { Runtime } from './runtime.ts';
@@ -120,6 +121,19 @@ function onWorkerEvent(rt: Runtime, event: RegistryEvent): void {
     case 'models':
       onModels(rt, event.worker);
       return;
+    case 'asleep':
+    case 'awake':
+      metrics.workerAsleep.with(id).set(event.type === 'asleep' ? 1 : 0);
+      log.info(
+        { worker: id, engine: event.worker.engine },
+        `the engine of the worker is ${event.worker.engine}`,
+      );
+      return;
+    case 'moving':
+    case 'suspect':
+    case 'stalled':
+      onProgress(rt, event.worker, event.type);
+      return;
     case 'traits':
     case 'undrained':
     case 'unreachable':
@@ -129,6 +143,16 @@ function onWorkerEvent(rt: Runtime, event: RegistryEvent): void {
       metrics.cbStateTransitionsTotal.with(id, event.from, event.to).inc();
       log.warn({ worker: id, from: event.from, to: event.to }, 'circuit breaker changed');
   }
+}
+
+function onProgress({ metrics, log, clock }: Runtime, { id, progress }: Worker, to: ProgressState): void {
+  metrics.workerProgress.with(id).set(PROGRESS_STATE_CODES[to]);
+  metrics.workerProgressTransitionsTotal.with(id, to).inc();
+  const silent_secs = Math.round(progress.silentMs(clock.now()) / 1000);
+  if (to === 'moving') log.info({ worker: id }, 'the worker moves again');
+  else if (to === 'suspect')
+    log.warn({ worker: id, silent_secs }, 'nothing comes from the worker: it is suspect, and is probed');
+  else log.warn({ worker: id, silent_secs }, 'the worker has stalled: it did not answer a probe either');
 }
 
 function onModels({ log }: Runtime, { id, models, traits }: Worker): void {

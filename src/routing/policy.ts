@@ -32,6 +32,12 @@ export const EXCLUDED = {
   priority: 6,
   /** Above the cost that the request allows. */
   cost: 7,
+  /** Its engine sleeps, or is paused. */
+  sleeping: 8,
+  paused: 9,
+  /** It has requests and has been silent for too long; `stalled`: and a probe was not answered. */
+  suspect: 10,
+  stalled: 11,
 } as const;
 export type Exclusion = (typeof EXCLUDED)[keyof typeof EXCLUDED];
 export const EXCLUSION_NAMES = [
@@ -43,6 +49,10 @@ export const EXCLUSION_NAMES = [
   'full',
   'priority',
   'cost',
+  'sleeping',
+  'paused',
+  'suspect',
+  'stalled',
 ] as const;
 
 /** One worker as policies see it. */

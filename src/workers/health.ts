@@ -2,7 +2,7 @@ import type { Clock, Timer } from '../base/clock.ts';
 import type { Random } from '../base/random.ts';
 import type { HealthSettings } from '../config/settings/settings.ts';
 import type { RegistryEvent, WorkerRegistry } from './registry.ts';
-import type { Worker } from './worker.ts';
+import type { EngineState, Worker } from './worker.ts';
 
 export interface ProbeResult {
   readonly ok: boolean;
@@ -10,6 +10,8 @@ export interface ProbeResult {
   readonly reason?: string;
   /** What `/v1/models` answered: the names, and its entries as they came. Absent where it was not read. */
   readonly models?: { readonly ids: Iterable<string>; readonly cards: readonly unknown[] };
+  /** Whether its engine sleeps or is paused. Absent where it was not asked. */
+  readonly engine?: EngineState;
 }
 
 /** Asks a worker how it is. `signal` is aborted at the check's timeout and when the answer is no longer wanted. */
@@ -35,6 +37,8 @@ const FIRST_PAUSE_MS = 200;
 const JITTER = 0.1;
 /** Requests for a model that is gone may come by the thousand: their doubts come to one check in this time. */
 const DOUBT_PAUSE_MS = 1000;
+/** Longest pause while an engine sleeps or is paused: nobody says when it goes on. */
+const ASLEEP_PAUSE_MS = 5_000;
 
 /** One base URL; its data-parallel ranks are one server and share its checks. */
 interface Target {
@@ -51,8 +55,8 @@ interface Target {
 
 /**
  * Checks every registered worker: a new one at once, then after 0.2 s doubling up to the start-up interval until it
- * first answers; after that periodically with jitter, and at once when a request finds it unreachable or without a model that it lists. At most one
- * check per server is under way.
+ * first answers; after that periodically with jitter, and at once when a request finds it unreachable or without a model
+ * that it lists, or when its silence makes it suspect. At most one check per server is under way.
  */
 export class HealthChecker {
   readonly #deps: HealthCheckerDeps;
@@ -125,7 +129,7 @@ export class HealthChecker {
   #onEvent(event: RegistryEvent): void {
     if (event.type === 'joined') this.#join(event.worker);
     else if (event.type === 'left') this.#leave(event.worker);
-    else if (event.type === 'unreachable') this.checkNow(event.worker);
+    else if (event.type === 'unreachable' || event.type === 'suspect') this.checkNow(event.worker);
     else if (event.type === 'models_doubted') this.#checkSoon(event.worker);
     else if (event.type === 'healthy') for (const settle of [...this.#waiting]) settle(true);
   }
@@ -214,6 +218,7 @@ export class HealthChecker {
       if (result.models !== undefined) {
         this.#deps.registry.setModels(worker, new Set(result.models.ids), result.models.cards);
       }
+      if (result.engine !== undefined) this.#deps.registry.setEngine(worker, result.engine);
       this.#deps.registry.reportCheck(worker, result.ok, result.reason);
     }
   }
@@ -231,7 +236,9 @@ export class HealthChecker {
       target.spread = false;
       return random() * settings.intervalMs;
     }
-    return settings.intervalMs * (1 - JITTER + 2 * JITTER * random());
+    const isAsleep = [...target.workers].some(({ engine }) => engine !== 'running');
+    const intervalMs = isAsleep ? Math.min(ASLEEP_PAUSE_MS, settings.intervalMs) : settings.intervalMs;
+    return intervalMs * (1 - JITTER + 2 * JITTER * random());
   }
 }
 

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { InFlightList, type InFlight } from './in-flight.ts';
 
-const part = (): InFlight => ({ cut: () => undefined, place: -1 });
+const part = (): InFlight => ({ cut: () => undefined, place: -1, awaited: undefined });
 
 test('however requests come and go, exactly those under way are in the list', () => {
   const step = fc.record({ adds: fc.boolean(), which: fc.nat({ max: 9 }) });

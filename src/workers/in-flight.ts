@@ -4,6 +4,21 @@ export interface InFlight {
   cut(): void;
   /** Where the list of its worker has it, -1 = in no list. Written by the list alone. */
   place: number;
+  /** What the worker's engine is waited for; undefined while its silence would say nothing about it. */
+  readonly awaited: Awaited | undefined;
+}
+
+/** A request whose answer an engine has to compute. */
+export interface Awaited {
+  readonly startedAt: number;
+  /** Whether its answer comes in pieces. */
+  readonly streamed: boolean;
+  /** Predicted time to its first token when it was sent; 0 = not known. */
+  readonly expectedMs: number;
+  /** Of the endpoint. */
+  readonly route: string;
+  /** As the worker was asked for it; empty where none was named. */
+  readonly model: string;
 }
 
 /**

@@ -34,7 +34,8 @@ export interface WorkerFilters {
 /**
  * What one choice may see of a pool: who is excluded and why, and who is still being ramped up. Where breakers alone
  * exclude every healthy worker, the one whose breaker failed longest ago, if not tried yet, is let through: some
- * worker has to answer, and a router that refuses everything would turn a bad minute of the fleet into an outage.
+ * worker has to answer, and a router that refuses everything would turn a bad minute of the fleet into an outage. For the
+ * same reason nobody is suspect where no other worker can take the request, nor stalled where all who could are.
  * When untried workers run out, nothing is eligible; the caller may look again with an empty `tried`.
  */
 export function viewPool(pool: PoolMembers, options: ViewOptions): PoolView {
@@ -44,6 +45,8 @@ export function viewPool(pool: PoolMembers, options: ViewOptions): PoolView {
   let eligible = 0;
   let ramping = 0;
   let alreadyTried = 0;
+  let suspect = 0;
+  let stalled = 0;
   let fallback = -1;
   let fallbackFailedAt = Number.POSITIVE_INFINITY;
   for (let index = 0; index < members.length; index++) {
@@ -57,6 +60,10 @@ export function viewPool(pool: PoolMembers, options: ViewOptions): PoolView {
       if (isRamping(worker, now, slowStartMs)) ramping += 1;
     } else if (exclusion === EXCLUDED.tried) {
       alreadyTried += 1;
+    } else if (exclusion === EXCLUDED.suspect) {
+      suspect += 1;
+    } else if (exclusion === EXCLUDED.stalled) {
+      stalled += 1;
     } else if (exclusion === EXCLUDED.breakerOpen) {
       const { failedAt } = worker.breaker;
       if (failedAt < fallbackFailedAt && !tried.has(worker.slot)) {
@@ -64,6 +71,10 @@ export function viewPool(pool: PoolMembers, options: ViewOptions): PoolView {
         fallbackFailedAt = failedAt;
       }
     }
+  }
+  if (eligible === 0 && alreadyTried === 0 && suspect + stalled > 0) {
+    eligible = suspect > 0 ? suspect : stalled;
+    pardon(mask, suspect > 0 ? EXCLUDED.suspect : EXCLUDED.stalled);
   }
   const failedOpen = eligible === 0 && alreadyTried === 0 && fallback >= 0;
   if (failedOpen) {
@@ -82,9 +93,15 @@ export function viewPool(pool: PoolMembers, options: ViewOptions): PoolView {
   });
 }
 
-/** Whether the worker could be chosen now: healthy, not draining, its circuit closed or on trial. */
+/** Those that are excluded for this alone may be chosen all the same. */
+function pardon(mask: Uint8Array, exclusion: Exclusion): void {
+  for (let index = 0; index < mask.length; index++) if (mask[index] === exclusion) mask[index] = EXCLUDED.no;
+}
+
+/** Whether the worker could be chosen now: healthy, awake, not draining nor stalled, its circuit closed or on trial. */
 export function isAvailable(worker: Worker, now: number): boolean {
-  return exclusionOf(worker, NONE_TRIED, now) === EXCLUDED.no;
+  const exclusion = exclusionOf(worker, NONE_TRIED, now);
+  return exclusion === EXCLUDED.no || exclusion === EXCLUDED.suspect;
 }
 
 const NONE_TRIED: ReadonlySet<number> = new Set();
@@ -98,8 +115,11 @@ function unwantedBy({ minPriority, maxCost }: WorkerFilters, { traits }: Worker)
 function exclusionOf(worker: Worker, tried: ReadonlySet<number>, now: number): Exclusion {
   if (!worker.health.healthy) return EXCLUDED.unhealthy;
   if (worker.draining) return EXCLUDED.draining;
+  if (worker.engine !== 'running') return EXCLUDED[worker.engine];
   if (!worker.breaker.admits(now)) return EXCLUDED.breakerOpen;
-  return tried.size > 0 && tried.has(worker.slot) ? EXCLUDED.tried : EXCLUDED.no;
+  if (tried.size > 0 && tried.has(worker.slot)) return EXCLUDED.tried;
+  const { state } = worker.progress;
+  return state === 'moving' ? EXCLUDED.no : EXCLUDED[state];
 }
 
 function isRamping(worker: Worker, now: number, slowStartMs: number): boolean {

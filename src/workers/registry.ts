@@ -11,12 +11,15 @@ import { InFlightList } from './in-flight.ts';
 import type { LoadLedger } from './ledger.ts';
 import { ModelPools } from './model-pools.ts';
 import type { PoolMembers } from './model-pools.ts';
-import type { Worker } from './worker.ts';
+import { Progress, type ProgressState } from './progress.ts';
+import type { EngineState, Worker } from './worker.ts';
 
 export type RegistryEvent =
   /**
    * `waiting`: a worker that was never healthy failed a check, for another reason than the last time. `unreachable`: a
-   * request found nothing listening at the worker's address. `models_doubted`: it did not know a model that it lists. `undrained`: its drain was called off.
+   * request found nothing listening at the worker's address. `models_doubted`: it did not know a model that it lists.
+   * `undrained`: its drain was called off. `asleep`, `awake`: its engine was put to sleep or paused, and goes on. `suspect`,
+   * `stalled`, `moving`: what its silence makes of it.
    */
   | {
       readonly type:
@@ -28,6 +31,9 @@ export type RegistryEvent =
         | 'models'
         | 'traits'
         | 'undrained'
+        | 'asleep'
+        | 'awake'
+        | ProgressState
         | 'unreachable'
         | 'models_doubted';
       readonly worker: Worker;
@@ -212,6 +218,23 @@ export class WorkerRegistry {
     }
   }
 
+  /** What the engine says of itself. */
+  setEngine(worker: Worker, engine: EngineState): void {
+    if (this.#byId.get(worker.id) !== worker || worker.engine === engine) return;
+    worker.engine = engine;
+    this.#emit({ type: engine === 'running' ? 'awake' : 'asleep', worker });
+  }
+
+  /** What its silence makes of it. */
+  setProgress(worker: Worker, state: ProgressState): void {
+    const before = worker.progress.state;
+    if (this.#byId.get(worker.id) !== worker || before === state) return;
+    worker.progress.state = state;
+    // It has nothing to do by now, so that everybody would go there at once.
+    if (before === 'stalled') worker.rampStartedAt = this.#deps.clock.now();
+    this.#emit({ type: state, worker });
+  }
+
   /** A worker that was being drained takes requests again. */
   reportUndrained(worker: Worker): void {
     if (this.#byId.get(worker.id) === worker) this.#emit({ type: 'undrained', worker });
@@ -256,6 +279,8 @@ export class WorkerRegistry {
       breaker: new Breaker(this.#settings.breaker, clock, (from, to) => {
         this.#emit({ type: 'breaker', worker, from, to });
       }),
+      engine: 'running',
+      progress: new Progress(),
       draining: false,
       rampStartedAt: undefined,
       processed: 0,

@@ -91,6 +91,7 @@ describe('Removals', () => {
     const lease = bench.send(worker);
     const part = {
       place: -1,
+      awaited: undefined,
       cut: () => {
         worker.inFlight.delete(part);
         lease.release();

@@ -30,6 +30,8 @@ const HOPEFUL: ReadonlySet<RegistryEvent['type']> = new Set([
   'models',
   'traits',
   'undrained',
+  'awake',
+  'moving',
   'breaker',
 ]);
 

@@ -2,6 +2,7 @@ import type { WorkerSpec, WorkerTraits } from '../config/settings/settings.ts';
 import type { Member } from '../routing/policy.ts';
 import type { Breaker } from './breaker.ts';
 import type { InFlightList } from './in-flight.ts';
+import type { Progress } from './progress.ts';
 
 /** What the health checks say. Written by the registry alone. */
 export interface WorkerHealth {
@@ -18,6 +19,9 @@ export interface WorkerHealth {
   reason: string | undefined;
 }
 
+/** What an engine says of itself, where it does: while it sleeps or is paused, it computes nothing and answers nobody. */
+export type EngineState = 'running' | 'sleeping' | 'paused';
+
 /** One engine, or one data-parallel rank of it. */
 export interface Worker extends Member {
   /** Tells this worker from an earlier one of the same slot. */
@@ -30,6 +34,9 @@ export interface Worker extends Member {
   models: ReadonlySet<string>;
   readonly health: WorkerHealth;
   readonly breaker: Breaker;
+  /** As of the last check. Set by `WorkerRegistry.setEngine`. */
+  engine: EngineState;
+  readonly progress: Progress;
   /** Takes no new requests; those it has are finished. */
   draining: boolean;
   /** `clock.now()` when it became healthy, new or recovered; load is ramped up from there. */

@@ -34,6 +34,9 @@ export interface ScriptedWorkerOptions {
   readonly onUpgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 }
 
+/** Asked by health checks: the last two as vLLM answers them outside of development mode. */
+const OWN_PATHS = ['/health', '/v1/models', '/version', '/is_sleeping', '/is_paused'];
+
 /** A worker that answers health, models and version by itself, and everything else as the test says. */
 export interface ScriptedWorker extends AsyncDisposable {
   readonly url: string;
@@ -137,10 +140,14 @@ export function valuesOf(rawHeaders: readonly string[], name: string): string[] 
 }
 
 function isProbe({ method, url = '' }: IncomingMessage, prefix: string): boolean {
-  return method === 'GET' && ['/health', '/v1/models', '/version'].some((path) => url === prefix + path);
+  return method === 'GET' && OWN_PATHS.some((path) => url === prefix + path);
 }
 
 function answerProbe(response: ServerResponse, path: string, options: ScriptedWorkerOptions): void {
+  if (path === '/is_sleeping' || path === '/is_paused') {
+    response.writeHead(404, { 'content-type': 'application/json' }).end('{"detail":"Not Found"}');
+    return;
+  }
   if (path === '/health') {
     response.writeHead(200).end();
     return;

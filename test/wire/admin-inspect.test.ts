@@ -37,7 +37,10 @@ test('the state adds up', async () => {
   for (let i = 0; i < 3; i += 1) await (await chat(fleet)).json();
   await fleet.decision(() => fleet.app.decisions(10).length === 3);
   const { body } = await admin('GET', '/admin/stats');
-  assert.deepEqual(body.workers, { total: 2, healthy: 2, draining: 0, circuit_open: 0, from_api: 0 });
+  assert.deepEqual(body.workers, {
+    ...{ total: 2, healthy: 2, draining: 0, circuit_open: 0, from_api: 0 },
+    ...{ suspect: 0, stalled: 0, asleep: 0 },
+  });
   assert.deepEqual(body.cache, { backend: 'none', exact_entries: 0, semantic_entries: 0 });
   assert.deepEqual(body.policies, { default: 'least_work', per_model: {} });
   assert.deepEqual(body.requests, { in_flight: 0, queued: 0, body_bytes: 0 });

@@ -122,6 +122,8 @@ test('get_server_info: the workers and what they do', async () => {
         version: '0.29.0',
         models: ['sim-model'],
         circuit_breaker: 'closed',
+        progress: 'moving',
+        engine: 'running',
         load: 0,
       },
     ],

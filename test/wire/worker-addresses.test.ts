@@ -31,6 +31,8 @@ test('a path prefix stands in front of every path, of probes too', async () => {
   assert.equal(worker.last.url, '/team/a/unknown');
   assert.deepEqual([...new Set(worker.probes.map(({ url }) => url))].sort(), [
     '/team/a/health',
+    '/team/a/is_paused',
+    '/team/a/is_sleeping',
     '/team/a/v1/models',
     '/team/a/version',
   ]);

@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { bearerKey, count, host, httpToken, key, port, secs, secsOrZero, text } from './field.ts';
 import { decisionLog } from './decision-log-schema.ts';
-import { circuitBreaker, healthCheck, metrics, retry } from './section-schemas.ts';
+import { circuitBreaker, healthCheck, metrics, retry, stallCheck } from './section-schemas.ts';
 import { anyPolicySchema } from './plugin-policy-schema.ts';
 import { DEFAULT_POLICY } from './policy-schema.ts';
 import { inflightBodyBytesOfThisMachine } from './machine.ts';
@@ -255,6 +255,11 @@ export const configSchema = z.strictObject({
     about: 'Circuits never open.',
   }),
   health_check: healthCheck,
+  stall_check: stallCheck,
+  disable_stall_check: key(z.boolean().default(false), {
+    group: 'Health checks',
+    about: 'Workers that send nothing are never suspect.',
+  }),
   log_level: key(z.enum(['trace', 'debug', 'info', 'warn', 'error', 'warning', 'critical']).default('info'), {
     group: 'Logging',
     about: 'Least level that is logged; warning means warn, critical means error.',

@@ -108,6 +108,22 @@ export const healthCheck = z
   })
   .prefault({});
 
+export const stallCheck = z
+  .strictObject({
+    min_silence_secs: key(secs().default(15), {
+      group: 'Health checks',
+      flags: ['--stall-check-min-silence-secs'],
+      about:
+        'A worker that has requests and sends nothing is suspect once it has been silent four times as long as ever before, but no sooner than after this long.',
+    }),
+    max_silence_secs: key(secs().default(120), {
+      group: 'Health checks',
+      flags: ['--stall-check-max-silence-secs'],
+      about: 'And no later than after this long, while nothing has been learnt of it too.',
+    }),
+  })
+  .prefault({});
+
 export const metrics = z
   .strictObject({
     enabled: key(z.boolean().default(true), {

@@ -30,6 +30,13 @@ export function crossChecks(
       message: `expected at least retry.initial_backoff_ms (${least}), got ${config.retry.max_backoff_ms}`,
     });
   }
+  const { min_silence_secs: least, max_silence_secs: most } = config.stall_check;
+  if (most < least) {
+    problems.push({
+      path: ['stall_check', 'max_silence_secs'],
+      message: `expected at least stall_check.min_silence_secs (${least}), got ${most}`,
+    });
+  }
   const { metrics, port, host } = config;
   if (metrics.enabled && port !== 0 && metrics.port === port && metrics.host === host) {
     problems.push({

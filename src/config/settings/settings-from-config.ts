@@ -17,6 +17,7 @@ import type {
   LogSettings,
   RetrySettings,
   Settings,
+  StallSettings,
   TimeoutSettings,
   WorkerDefaults,
   WorkerSpec,
@@ -61,6 +62,7 @@ export function settingsFromConfig(
     retry: retrySettings(config),
     breaker: breakerSettings(config),
     health: healthSettings(config),
+    stall: stallSettings(config),
     admission: admissionSettings(config),
     timeouts: timeoutSettings(config),
     slowStartMs: ms(config.slow_start_secs),
@@ -147,6 +149,14 @@ function healthSettings(config: Config): HealthSettings {
     timeoutMs: ms(config.health_check.timeout_secs),
     failureThreshold: config.health_check.failure_threshold,
     successThreshold: config.health_check.success_threshold,
+  };
+}
+
+function stallSettings({ stall_check: check, disable_stall_check: disabled }: Config): StallSettings {
+  return {
+    enabled: !disabled,
+    minSilenceMs: ms(check.min_silence_secs),
+    maxSilenceMs: ms(check.max_silence_secs),
   };
 }
 

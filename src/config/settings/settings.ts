@@ -161,6 +161,15 @@ export interface HealthSettings {
   readonly successThreshold: number;
 }
 
+/** When a worker's silence is out of the ordinary. */
+export interface StallSettings {
+  readonly enabled: boolean;
+  /** Nobody is suspect sooner. */
+  readonly minSilenceMs: number;
+  /** Whatever was learnt of a worker, streams that are silent for longer make it suspect. */
+  readonly maxSilenceMs: number;
+}
+
 /** One hook of `pre_routing_hooks`. */
 export interface HookSettings {
   /** Unique; fit for headers and labels. */
@@ -364,6 +373,7 @@ export interface Settings {
   readonly retry: RetrySettings;
   readonly breaker: BreakerSettings;
   readonly health: HealthSettings;
+  readonly stall: StallSettings;
   readonly admission: AdmissionSettings;
   readonly timeouts: TimeoutSettings;
   readonly slowStartMs: number;

@@ -1,11 +1,20 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../../base/clock.ts';
 import type { ByUrl, HealthSettings, WorkerSpec, WorkerTls } from '../../config/settings/settings.ts';
+import type { StallProbe, StallProbeEnd } from '../../workers/stall-watch.ts';
+import type { EngineState } from '../../workers/worker.ts';
 import type { WorkerClient } from '../client.ts';
+import { collect } from '../collect.ts';
 import { tryCapabilities, type Capabilities } from './capabilities.ts';
 import type { PoolSettings } from './connection-pool.ts';
+import { EngineStateQuestions } from './engine-state.ts';
 import { HttpWorkerClient } from './http-client.ts';
-import { probeWorker, type ProbeResult } from './probe.ts';
+import { probeOneToken } from './one-token.ts';
+import { probeHeaders, probeWorker, type ProbeResult } from './probe.ts';
+
+const MOST_STATE_BYTES = 64 * 1024;
+
+type StallLimits = Parameters<StallProbe> extends [unknown, ...infer Rest] ? Rest : never;
 
 /** What a look at a server that is not registered yet found. */
 export type Inspection =
@@ -33,6 +42,7 @@ export class WorkerConnections {
   #settings: ConnectionSettings;
   readonly #servers = new Map<string, Server>();
   readonly #versions = new Map<string, string>();
+  readonly #engineStates = new Map<string, EngineStateQuestions>();
 
   constructor(deps: ConnectionDeps) {
     this.#clock = deps.clock;
@@ -65,10 +75,20 @@ export class WorkerConnections {
   }
 
   /** One health check of a registered worker. */
-  async probe(spec: WorkerSpec): Promise<ProbeResult> {
+  async probe(spec: WorkerSpec): Promise<ProbeResult & { readonly engine?: EngineState }> {
     const result = await this.#probe(this.clientOf(spec), spec);
     this.noteVersion(spec, result);
+    const questions = this.#engineStates.get(spec.baseUrl) ?? new EngineStateQuestions();
+    this.#engineStates.set(spec.baseUrl, questions);
+    if (result.ok) return { ...result, engine: await this.#engineState(spec, questions) };
+    questions.reset();
     return result;
+  }
+
+  /** Has a worker compute one token, or what is least for the route that it was silent on. */
+  probeOneToken(spec: WorkerSpec, ...[request, limits]: StallLimits): Promise<StallProbeEnd> {
+    const healthPath = this.#settings.health.path;
+    return probeOneToken(this.clientOf(spec), spec, request, this.#clock, { ...limits, healthPath });
   }
 
   /** The same, and what it offers, for a server that may never be registered: on connections of its own. */
@@ -93,6 +113,7 @@ export class WorkerConnections {
     this.#servers.get(baseUrl)?.client.close();
     this.#servers.delete(baseUrl);
     this.#versions.delete(baseUrl);
+    this.#engineStates.delete(baseUrl);
   }
 
   close(): void {
@@ -102,6 +123,20 @@ export class WorkerConnections {
   #poolOf(baseUrl: string): PoolSettings {
     const { pool, tls } = this.#settings;
     return { ...pool, tls: tls.get(baseUrl) };
+  }
+
+  /** These questions go to the engine itself, so that one that hangs does not answer: the check must not fail for it. */
+  #engineState(spec: WorkerSpec, questions: EngineStateQuestions): Promise<EngineState> {
+    const timeoutMs = this.#settings.health.timeoutMs / 2;
+    const headers = probeHeaders(spec);
+    return questions.ask((path) =>
+      collect(
+        this.clientOf(spec),
+        { method: 'GET', path, headers, body: undefined, upgrade: undefined },
+        this.#clock,
+        { timeoutMs, maxBytes: MOST_STATE_BYTES },
+      ),
+    );
   }
 
   #probe(client: WorkerClient, spec: WorkerSpec): Promise<ProbeResult> {

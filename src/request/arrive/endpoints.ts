@@ -50,6 +50,8 @@ export interface Endpoint {
    */
   readonly body: 'json' | 'form' | 'opaque';
   readonly prompt?: PromptReader;
+  /** Pieces that vLLM sends at the beginning of a stream before its engine has done anything. */
+  readonly preamble?: number;
   /** Creates or names a stored resource that only the worker which made it knows. */
   readonly resource?: 'create' | 'by_id';
   readonly local?: LocalName;
@@ -135,7 +137,8 @@ const ROWS: readonly EndpointRow[] = [
   inference('/v1/chat/completions/batch', batchPrompt, GENERATES),
   inference('/v1/embeddings', inputPrompt, READS),
   inference('/v2/embed', embedPrompt, READS),
-  inference('/v1/responses', responsesPrompt, { ...GENERATES, resource: 'create' }),
+  // `response.created` and `response.in_progress`.
+  inference('/v1/responses', responsesPrompt, { ...GENERATES, resource: 'create', preamble: 2 }),
   stored(['GET'], '/v1/responses/{id}'),
   stored(['DELETE'], '/v1/responses/{id}'),
   stored(['POST'], '/v1/responses/{id}/cancel'),

@@ -3,6 +3,7 @@ import { VERSION } from '../../config/version.ts';
 import { aliasesFor } from '../understand/aliases.ts';
 import { modelNotFound } from '../understand/model-not-found.ts';
 import { collect } from '../../engines/collect.ts';
+import { leastRequest } from '../../engines/http/one-token.ts';
 import { RouterError } from '../../base/errors.ts';
 import type { Worker } from '../../workers/worker.ts';
 import type { Arrival } from './arrival.ts';
@@ -48,10 +49,12 @@ function readiness(rt: Runtime): LocalAnswer {
   return json(503, { status: 'not_ready', reason: 'no healthy workers available', total_workers: total });
 }
 
-/** Healthy = there are workers and none is unhealthy. */
+/** Healthy = there are workers and none is unhealthy or has stalled. */
 function health(rt: Runtime): LocalAnswer {
   const { workers } = rt.registry;
-  const unhealthy = workers.filter((worker) => !worker.health.healthy).map((worker) => worker.id);
+  const unhealthy = workers
+    .filter(({ health: { healthy }, progress }) => !healthy || progress.state === 'stalled')
+    .map((worker) => worker.id);
   if (workers.length === 0) return text(503, 'No workers registered');
   if (unhealthy.length === 0) return text(200, 'All servers healthy');
   return text(
@@ -68,28 +71,16 @@ async function healthGenerate(rt: Runtime): Promise<LocalAnswer> {
   const worker = serving[Math.floor(rt.random() * serving.length)];
   if (!worker) return text(503, 'No healthy worker');
   const [model] = worker.models;
-  const body = Buffer.from(
-    JSON.stringify({ ...(model === undefined ? {} : { model }), prompt: 'a', max_tokens: 1 }),
-  );
-  const headers = ['content-type', 'application/json', ...credentials(worker)];
-  const answer = await collect(
-    rt.clientOf(worker),
-    { method: 'POST', path: '/v1/completions', headers, body, upgrade: undefined },
-    rt.clock,
-    { timeoutMs: rt.settings.health.timeoutMs, maxBytes: 1024 * 1024 },
-  );
+  const request = leastRequest(worker.spec, { route: '/v1/completions', model: model ?? '' });
+  const answer = await collect(rt.clientOf(worker), request, rt.clock, {
+    timeoutMs: rt.settings.health.timeoutMs,
+    maxBytes: 1024 * 1024,
+  });
   if (answer.kind === 'response' && answer.status === 200) return text(200, 'OK');
   return text(
     503,
     answer.kind === 'response' ? `a worker answered ${answer.status}` : `a worker failed: ${answer.code}`,
   );
-}
-
-function credentials(worker: Worker): string[] {
-  const headers: string[] = [];
-  if (worker.spec.apiKey !== undefined) headers.push('authorization', `Bearer ${worker.spec.apiKey}`);
-  if (worker.spec.rank !== undefined) headers.push('x-data-parallel-rank', String(worker.spec.rank));
-  return headers;
 }
 
 /** The union over workers, as they were last seen, and other names for them: what the caller may use of it. */
@@ -150,6 +141,8 @@ function serverInfo(rt: Runtime, caller: Caller): LocalAnswer {
       // Why the last check failed; it may name the address.
       ...(show && worker.health.reason !== undefined ? { reason: worker.health.reason } : {}),
       circuit_breaker: worker.breaker.state(now),
+      progress: worker.progress.state,
+      engine: worker.engine,
       version: rt.versionOf(worker) ?? null,
       models: [...worker.models].filter((model) => caller.mayUse(model)),
       load: rt.ledger.running(worker.slot),
@@ -176,7 +169,8 @@ function modelInfo(rt: Runtime, caller: Caller): LocalAnswer {
 }
 
 function isServing(worker: Worker): boolean {
-  return worker.health.healthy && !worker.draining;
+  const { health, draining, engine, progress } = worker;
+  return health.healthy && !draining && engine === 'running' && progress.state !== 'stalled';
 }
 
 function text(status: number, body: string): LocalAnswer {

@@ -110,10 +110,16 @@ function candidatesFor(rt: Runtime, model: string): PoolMembers {
 }
 
 /**
- * Only its owner knows a stored resource: it is asked again where others would be, and while it is drained. Any other
+ * Only its owner knows a stored resource: it is asked again where others would be, while it is drained, and while it is silent. Any other
  * worker would say that the resource is gone, so when the owner is out of reach nobody is asked.
  */
-const OWNER_SERVES: ReadonlySet<number> = new Set([EXCLUDED.no, EXCLUDED.tried, EXCLUDED.draining]);
+const OWNER_SERVES: ReadonlySet<number> = new Set([
+  EXCLUDED.no,
+  EXCLUDED.tried,
+  EXCLUDED.draining,
+  EXCLUDED.suspect,
+  EXCLUDED.stalled,
+]);
 
 /** The member that holds the resource which the request reads or continues; -1 when that is not known. */
 function ownerIndex(rt: Runtime, call: Call, pool: PoolView): number {

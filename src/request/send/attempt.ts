@@ -10,6 +10,7 @@ import type {
   WorkerRequest,
 } from '../../engines/client.ts';
 import { headerOf } from '../../http/headers.ts';
+import type { Progress } from '../../workers/progress.ts';
 import type { Runtime } from '../runtime.ts';
 
 export interface Head {
@@ -42,6 +43,13 @@ export interface BodyReceiver {
   onBroken(failure: Failure): void;
 }
 
+/** Where the pieces of an answer are counted that an engine computes. */
+export interface Watched {
+  readonly progress: Progress;
+  /** Pieces at its beginning that come before the engine has done anything. */
+  readonly preamble: number;
+}
+
 const RETRYABLE_STATUS = new Set([408, 429, 500, 502, 503, 504]);
 
 /**
@@ -58,6 +66,11 @@ export class Attempt implements ResponseSink {
   readonly #exchange: Exchange;
   #settleFirst!: (result: FirstResult) => void;
   #head: Head | undefined;
+  #progress: Progress | undefined;
+  #preamble: number;
+  #connected = false;
+  /** Whether anything came that the engine had to do with. */
+  #moved = false;
   #begun = false;
   #over = false;
   #paused = false;
@@ -69,14 +82,20 @@ export class Attempt implements ResponseSink {
   /** The worker's end of a tunnel. */
   #upgraded: Duplex | undefined;
 
-  /** `refuses` = statuses, beside the retryable ones, that ask for another worker. */
+  /**
+   * `refuses` = statuses, beside the retryable ones, that ask for another worker; `watched` undefined where the answer
+   * says nothing about the engine.
+   */
   constructor(
     rt: Runtime,
     client: WorkerClient,
     request: WorkerRequest,
     refuses: (status: number) => boolean,
+    watched: Watched | undefined,
   ) {
     this.#rt = rt;
+    this.#progress = watched?.progress;
+    this.#preamble = watched?.preamble ?? 0;
     this.#refuses = refuses;
     this.first = new Promise((resolve) => {
       this.#settleFirst = resolve;
@@ -90,6 +109,21 @@ export class Attempt implements ResponseSink {
       });
     });
     this.#exchange = client.send(request, this);
+  }
+
+  /** Of the engine that computes the answer; undefined where none does, so far as is known. */
+  get progress(): Progress | undefined {
+    return this.#progress;
+  }
+
+  /** Whether the engine is waited for. */
+  get isAwaited(): boolean {
+    return this.#progress !== undefined && this.#connected && !this.#paused && !this.#over;
+  }
+
+  /** Whether the engine was asked and nothing of its answer came, over or not. */
+  get isSilent(): boolean {
+    return this.#progress !== undefined && this.#connected && !this.#moved;
   }
 
   /** Lets the body flow to `receiver`, what has come so far first. */
@@ -122,6 +156,7 @@ export class Attempt implements ResponseSink {
   }
 
   onConnected(): void {
+    this.#connected = true;
     const { firstTokenMs } = this.#rt.settings.timeouts;
     this.#timer?.cancel();
     this.#timer = undefined;
@@ -142,6 +177,8 @@ export class Attempt implements ResponseSink {
   onHead(status: number, statusText: string, headers: readonly string[]): void {
     this.headAt = this.#rt.clock.now();
     this.#head = { status, statusText, headers };
+    // vLLM's server refuses by itself, whatever its engine does.
+    if (status >= 400) this.#progress = undefined;
     if (!RETRYABLE_STATUS.has(status) && !this.#refuses(status)) return;
     this.#settleFirst({
       kind: 'refused',
@@ -152,6 +189,11 @@ export class Attempt implements ResponseSink {
 
   onData(chunk: Buffer): void {
     if (this.#over) return;
+    if (this.#preamble > 0) this.#preamble -= 1;
+    else if (this.#progress !== undefined) {
+      this.#progress.signs += 1;
+      this.#moved = true;
+    }
     if (!this.#begun) this.#begin();
     else this.#timer?.refresh();
     if (this.#receiver) this.#pass(chunk);

@@ -1,7 +1,8 @@
 import { ERRORS, type ErrorCode } from '../../base/errors.ts';
 import type { Arrival } from '../arrive/arrival.ts';
 import type { Permit } from '../../workers/breaker.ts';
-import type { InFlight } from '../../workers/in-flight.ts';
+import { StreamedBody } from '../../http/body.ts';
+import type { Awaited, InFlight } from '../../workers/in-flight.ts';
 import type { Attempt, Failure } from './attempt.ts';
 import { roundMs, type AttemptRecord } from '../record/decision.ts';
 import type { Leg, Plan } from '../choose/plan.ts';
@@ -13,15 +14,22 @@ import type { Runtime } from '../runtime.ts';
 /** Statuses by which a worker fails its breaker; a 500 counts once per request (a poison prompt must not open the fleet). */
 const FAILING_STATUS = new Set([502, 503, 504]);
 
+/** The router's own patience was at an end. */
+const GIVEN_UP: ReadonlySet<ErrorCode> = new Set(['first_token_timeout', 'deadline_exceeded']);
+
 /** Books what one attempt did: its lease, its breaker permit and its line in the record, each closed exactly once. */
-export class LegOutcome implements InFlight {
+export class LegOutcome implements InFlight, Awaited {
   place = -1;
+  readonly startedAt: number;
+  readonly streamed: boolean;
+  readonly expectedMs: number;
+  readonly route: string;
+  readonly model: string;
   readonly #rt: Runtime;
   readonly #arrival: Arrival;
   readonly #call: Call;
   readonly #leg: Leg;
   readonly #record: AttemptRecord;
-  readonly #startedAt: number;
   #attempt: Attempt | undefined;
   #credited = false;
   #tunnel = false;
@@ -31,7 +39,11 @@ export class LegOutcome implements InFlight {
     this.#arrival = arrival;
     this.#call = call;
     [this.#leg] = plan.legs;
-    this.#startedAt = rt.clock.now();
+    this.startedAt = rt.clock.now();
+    this.streamed = call.stream;
+    this.expectedMs = plan.predictedTtftMs ?? 0;
+    this.route = arrival.endpoint.route;
+    this.model = call.model;
     this.#record = { worker: plan.legs[0].worker.id, reason: plan.reason, duration_ms: 0 };
     arrival.decision.attempts.push(this.#record);
   }
@@ -39,6 +51,16 @@ export class LegOutcome implements InFlight {
   started(attempt: Attempt): void {
     this.#attempt = attempt;
     this.#leg.worker.inFlight.add(this);
+  }
+
+  get awaited(): Awaited | undefined {
+    return this.#attempt?.isAwaited === true && this.#hasAll() ? this : undefined;
+  }
+
+  /** Nobody waits for the beginning of the answer any more. */
+  gaveUp(): void {
+    if (this.#attempt?.isSilent !== true || !this.#hasAll()) return;
+    this.#attempt.progress?.gaveUp(this, this.#rt.clock.now());
   }
 
   /** The worker is drained and the time for that is up. */
@@ -51,6 +73,7 @@ export class LegOutcome implements InFlight {
   failed(failure: Failure): void {
     const { permit, worker } = this.#leg;
     this.#record.error = failure.code;
+    if (GIVEN_UP.has(failure.code)) this.gaveUp();
     if (ERRORS[failure.code].source !== 'worker' || this.#clientsFault()) return;
     if (permit.failure()) this.#count('failure');
     if (failure.code === 'connect_failed') this.#rt.registry.reportUnreachable(worker);
@@ -84,6 +107,7 @@ export class LegOutcome implements InFlight {
     const leg = this.#leg;
     this.#arrival.decision.ttft_ms = roundMs(now - this.#arrival.startedAt);
     leg.lease.firstToken(leg.uncachedTokens);
+    if (this.streamed) this.#attempt?.progress?.firstToken(now - this.startedAt);
   }
 
   relayed(end: RelayEnd, tap: ResponseTap): void {
@@ -96,9 +120,11 @@ export class LegOutcome implements InFlight {
       this.#broken(end.code);
     } else if (end.kind === 'client_left') {
       decision.outcome = 'client_abort';
+      this.gaveUp();
     } else if ((this.#record.status ?? 0) < 400) {
       // Not at the first byte: a worker that breaks every stream it begins would never fail twice in a row.
       this.#succeeded();
+      if (!this.streamed) this.#attempt?.progress?.wholeAnswer(this.#rt.clock.now() - this.startedAt);
     }
   }
 
@@ -110,7 +136,7 @@ export class LegOutcome implements InFlight {
     leg.permit.cancel();
     leg.worker.inFlight.delete(this);
     leg.lease.release();
-    this.#record.duration_ms = roundMs(this.#rt.clock.now() - this.#startedAt);
+    this.#record.duration_ms = roundMs(this.#rt.clock.now() - this.startedAt);
     if (this.#attempt?.resent) this.#record.resent = true;
   }
 
@@ -133,6 +159,12 @@ export class LegOutcome implements InFlight {
   #brokenPermit(): Permit {
     const { permit, worker } = this.#leg;
     return this.#credited ? worker.breaker.permit(this.#rt.clock.now()) : permit;
+  }
+
+  /** Until a body has been passed on, it is its client that is waited for. */
+  #hasAll(): boolean {
+    const { body } = this.#call;
+    return !(body instanceof StreamedBody) || body.readableEnded;
   }
 
   #clientsFault(): boolean {

@@ -10,6 +10,11 @@ export const FAULT_KINDS = {
     parameters: ['for_ms'],
     meaning: 'stop listening and cut every connection; come back after for_ms',
   },
+  hung_engine: {
+    parameters: ['for_ms'],
+    meaning:
+      'the engine stops, and the server beside it goes on: health is good, answers do not come, metrics stand still; it goes on after for_ms',
+  },
   delay: {
     parameters: ['ms', 'at'],
     meaning: 'wait ms before the head, or with at=body between head and body',
@@ -261,15 +266,16 @@ export class FaultSet {
     this.set([]);
   }
 
-  get refusing(): Fault | undefined {
-    return this.#faults.find((fault) => fault.kind === 'refuse');
+  /** The fault of a kind that concerns the worker as a whole. */
+  whole(kind: 'refuse' | 'hung_engine'): Fault | undefined {
+    return this.#faults.find((fault) => fault.kind === kind);
   }
 
   plan(path: string, inference: boolean): FaultPlan {
     if (this.#faults.length === 0) return NO_FAULTS;
     const hit: Fault[] = [];
     for (const fault of this.#faults) {
-      if (fault.kind === 'refuse' || fault.times <= 0) continue;
+      if (fault.kind === 'refuse' || fault.kind === 'hung_engine' || fault.times <= 0) continue;
       const applies =
         fault.path === undefined ? inference : fault.path === '*' || path.startsWith(fault.path);
       if (!applies || (fault.rate < 1 && this.#random() >= fault.rate)) continue;

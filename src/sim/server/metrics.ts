@@ -44,7 +44,7 @@ const HISTOGRAMS: readonly (readonly [
 
 /** GET /metrics: Prometheus text with vLLM's names and labels, one series per engine. */
 export function metrics(sim: SimState, exchange: Exchange): void {
-  exchange.reply.send(200, 'text/plain; version=0.0.4; charset=utf-8', metricsText(sim));
+  exchange.reply.send(200, 'text/plain; version=0.0.4; charset=utf-8', sim.frozenMetrics ?? metricsText(sim));
 }
 
 export function metricsText(sim: SimState): string {

@@ -17,32 +17,37 @@ export function sleep(sim: SimState, exchange: Exchange): void {
   sim.sleepLevel = level;
   for (const engine of sim.engines) {
     if (mode === 'abort') engine.clear();
-    engine.pause();
     // Sleeping gives the KV cache's memory back, and its contents with it.
     engine.cache.reset();
   }
+  sim.holdOrRun();
   empty(exchange);
 }
 
 /** POST /wake_up and /resume */
 export function wakeUp(sim: SimState, exchange: Exchange): void {
   sim.sleepLevel = 0;
-  for (const engine of sim.engines) engine.resume();
+  sim.paused = false;
+  sim.holdOrRun();
   empty(exchange);
 }
 
 /** POST /pause */
 export function pause(sim: SimState, exchange: Exchange): void {
-  for (const engine of sim.engines) engine.pause();
+  sim.paused = true;
+  sim.holdOrRun();
   exchange.reply.json('{"status":"paused"}');
 }
 
+/** vLLM's server asks the engine, so that one that hangs does not answer. */
 export function isSleeping(sim: SimState, exchange: Exchange): void {
+  if (sim.frozenMetrics !== undefined) return;
   exchange.reply.json(JSON.stringify({ is_sleeping: sim.sleepLevel > 0 }));
 }
 
 export function isPaused(sim: SimState, exchange: Exchange): void {
-  exchange.reply.json(JSON.stringify({ is_paused: sim.engines.some((engine) => engine.paused) }));
+  if (sim.frozenMetrics !== undefined) return;
+  exchange.reply.json(JSON.stringify({ is_paused: sim.paused }));
 }
 
 /** POST /reset_prefix_cache: like vLLM's, it does nothing to an engine that has blocks in use. */

@@ -15,6 +15,7 @@ import { Reply } from './reply.ts';
 import { findRoute, type Route } from './routes.ts';
 import { simClock } from '../engine/sim-clock.ts';
 import { SimState } from './sim-state.ts';
+import { setHung } from './hung.ts';
 import { openTunnel } from './tunnel.ts';
 import type { WorkerModel } from '../engine/worker-model.ts';
 
@@ -190,16 +191,23 @@ class SimServer implements SimWorker {
 
   async #followFaults(): Promise<void> {
     if (this.url === '' || this.#stopped) return;
-    const { refusing } = this.#faults;
+    const hung = this.#faults.whole('hung_engine');
+    setHung(this.#state, hung !== undefined);
+    if (hung) this.#endAfter(hung);
+    const refusing = this.#faults.whole('refuse');
     if (!refusing) {
       if (!this.#server.listening) await this.#listen();
       return;
     }
     await this.#close();
-    if (refusing.forMs === undefined) return;
-    simClock.after(refusing.forMs, () => {
+    this.#endAfter(refusing);
+  }
+
+  #endAfter(fault: Fault): void {
+    if (fault.forMs === undefined) return;
+    simClock.after(fault.forMs, () => {
       const { list } = this.#faults;
-      if (list.includes(refusing)) this.#faults.set(list.filter((fault) => fault !== refusing));
+      if (list.includes(fault)) this.#faults.set(list.filter((other) => other !== fault));
     });
   }
 

@@ -24,6 +24,10 @@ export class SimState {
   /** Requests being answered, as `/load` counts them. */
   inFlight = 0;
   sleepLevel = 0;
+  /** By `/pause`. */
+  paused = false;
+  /** What `/metrics` said when the engine hung; undefined while it does not. */
+  frozenMetrics: string | undefined;
   // Ids must differ between workers and restarts, whatever the seed: routers remember who made which response.
   readonly #idPrefix = randomBytes(12).toString('hex');
   #ids = 0;
@@ -45,6 +49,14 @@ export class SimState {
 
   get mainModel(): string {
     return this.settings.models[0] ?? 'sim-model';
+  }
+
+  /** Engines run unless something holds them. */
+  holdOrRun(): void {
+    const held = this.paused || this.sleepLevel > 0 || this.frozenMetrics !== undefined;
+    for (const engine of this.engines)
+      if (held) engine.pause();
+      else engine.resume();
   }
 
   nextId(): string {

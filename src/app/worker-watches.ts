@@ -1,0 +1,66 @@
+import type { Settings } from '../config/settings/settings.ts';
+import { LoadPoller, type PollTimes } from '../engines/load-poller.ts';
+import { HealthChecker, type HealthTimes } from '../workers/health.ts';
+import { StallWatch } from '../workers/stall-watch.ts';
+import type { SharedState } from './shared-state.ts';
+
+/** All that looks at workers while nobody asks: whether they are well, how busy they are, whether they move. */
+export class WorkerWatches {
+  readonly #health: HealthChecker;
+  readonly #poller: LoadPoller;
+  readonly #stalls: StallWatch;
+
+  constructor({ registry, ledger, clock, random, connections, metrics }: SharedState, settings: Settings) {
+    this.#health = new HealthChecker({
+      ...{ registry, clock, random, probe: ({ spec }) => connections.probe(spec) },
+      ...healthTimes(settings),
+    });
+    this.#poller = new LoadPoller({
+      ...{ registry, ledger, clock },
+      clientOf: ({ spec }) => connections.clientOf(spec),
+      ...pollTimes(settings),
+    });
+    this.#stalls = new StallWatch({
+      ...{ registry, clock, settings: settings.stall },
+      probe: ({ spec }, ...asked) => connections.probeOneToken(spec, ...asked),
+      onProbed: ({ id }, end) => {
+        metrics.stallProbesTotal.with(id, end).inc();
+      },
+    });
+  }
+
+  start(): void {
+    this.#health.start();
+    this.#poller.start();
+    this.#stalls.start();
+  }
+
+  stop(): void {
+    this.#health.stop();
+    this.#poller.stop();
+    this.#stalls.stop();
+  }
+
+  reconfigure(settings: Settings): void {
+    this.#health.reconfigure(healthTimes(settings));
+    this.#poller.reconfigure(pollTimes(settings));
+    this.#stalls.reconfigure(settings.stall);
+  }
+
+  /** Resolves to whether a worker became healthy within the start-up timeout. */
+  firstWorker(): Promise<boolean> {
+    return this.#health.waitForFirst();
+  }
+}
+
+function healthTimes(settings: Settings): HealthTimes {
+  return {
+    settings: settings.health,
+    startupTimeoutMs: settings.workerStartupTimeoutMs,
+    startupCheckIntervalMs: settings.workerStartupCheckIntervalMs,
+  };
+}
+
+function pollTimes({ loadCheckIntervalMs, health }: Settings): PollTimes {
+  return { intervalMs: loadCheckIntervalMs, timeoutMs: health.timeoutMs };
+}
