@@ -10,6 +10,7 @@ const JOBS = {
   build: 'scripts/build.mjs',
   docs: 'scripts/docs.mjs',
   bench: 'bench/run.ts',
+  soak: 'test/soak/run.ts',
 };
 
 runScript(async () => {

@@ -1,0 +1,55 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import type { SoakedRouter } from './soaked-router.ts';
+import type { Tally } from './tally.ts';
+
+const RELOAD_EVERY_MS = 3_000;
+
+/** Whoever runs the router: reloads it, drains a worker and takes the drain back, while clients are at work. */
+export class Operator {
+  readonly #router: SoakedRouter;
+  readonly #tally: Tally;
+  readonly #workerUrl: string;
+  #turns = 0;
+
+  constructor(router: SoakedRouter, tally: Tally, workerUrl: string) {
+    this.#router = router;
+    this.#tally = tally;
+    this.#workerUrl = workerUrl;
+  }
+
+  get turns(): number {
+    return this.#turns;
+  }
+
+  /** Until `signal` is aborted. */
+  async work(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await pause(RELOAD_EVERY_MS, undefined, { signal }).catch(() => undefined);
+      if (signal.aborted) return;
+      this.#turns += 1;
+      this.#expect('reload', await this.#router.reload(this.#turns), [200]);
+      if (this.#turns % 2 === 0) await this.#drainAndTakeBack();
+    }
+  }
+
+  /** Either the drain is taken back while it lasts, or the worker is registered anew. */
+  async #drainAndTakeBack(): Promise<void> {
+    const drained = await this.#router.admin('POST', '/admin/drain', {
+      url: this.#workerUrl,
+      timeout_secs: 1,
+    });
+    this.#expect('drain', drained.status, [202]);
+    for (;;) {
+      const { status } = await this.#router.admin('POST', '/workers', { url: this.#workerUrl });
+      if (status !== 409) {
+        this.#expect('add again', status, [200, 202]);
+        return;
+      }
+      await pause(50);
+    }
+  }
+
+  #expect(what: string, status: number, fine: readonly number[]): void {
+    if (!fine.includes(status)) this.#tally.find(`${what}: answered ${status}`);
+  }
+}

@@ -1,0 +1,49 @@
+import type { SoakClient } from './client.ts';
+
+const MOST_FINDINGS = 20;
+
+/** How exchanges ended, by client. */
+export class Tally {
+  readonly #ends = new Map<string, Map<string, number>>();
+  readonly #findings: string[] = [];
+  #exchanges = 0;
+  #unexpected = 0;
+
+  count(client: SoakClient, end: string): void {
+    this.#exchanges += 1;
+    const ends = this.#ends.get(client.name) ?? new Map<string, number>();
+    ends.set(end, (ends.get(end) ?? 0) + 1);
+    this.#ends.set(client.name, ends);
+    if (!client.fine.includes(end))
+      this.find(`${client.name}: ended ${end}, expected ${client.fine.join(' or ')}`);
+  }
+
+  /** Something that should not be. */
+  find(text: string): void {
+    this.#unexpected += 1;
+    if (this.#findings.length < MOST_FINDINGS) this.#findings.push(text);
+  }
+
+  get exchanges(): number {
+    return this.#exchanges;
+  }
+
+  get unexpected(): number {
+    return this.#unexpected;
+  }
+
+  get findings(): readonly string[] {
+    return this.#findings;
+  }
+
+  /** A line per client that had a turn. */
+  lines(clients: readonly SoakClient[]): string[] {
+    const width = Math.max(...clients.map(({ name }) => name.length));
+    return clients.flatMap(({ name }) => {
+      const ends = this.#ends.get(name);
+      if (!ends) return [];
+      const shown = [...ends].map(([end, count]) => `${end} x ${count}`).join(', ');
+      return [`  ${name.padEnd(width)}  ${shown}`];
+    });
+  }
+}
