@@ -135,6 +135,28 @@ test('a worker that dies in the middle of an upload', async () => {
   assert.equal(response.status, 502);
 });
 
+test("the router's own answers to an upload that nobody has begun to read", async () => {
+  await using worker = await startScriptedWorker(undefined, { onHead: () => undefined });
+  await using fleet = await startRouter([worker], {
+    router: { maxConcurrentRequests: 1, queueSize: 0, maxPayloadSize: 30 * MB },
+  });
+  await using holder = await RawClient.connect(fleet.port);
+  holder.send('GET /holds-the-place HTTP/1.1\r\nHost: r\r\n\r\n');
+  await eventually(() => fleet.app.runtime.admission.inFlight === 1);
+  for (const [path, status] of [
+    ['/unknown', 429],
+    ['/sleep', 404],
+    ['/health', 405],
+  ] as const) {
+    for (const framing of ['chunked', 'with a length']) {
+      const response = await sendThenLook(fleet, upload({ path, headers: '' }, framing, 'x'.repeat(20 * MB)));
+      assert.equal(response.status, status);
+      assert.equal(headerValue(response.headers, 'connection'), 'close');
+    }
+  }
+  await eventually(() => openSockets(fleet.port) === 1);
+});
+
 test('the admin routes answer such a client, too', async () => {
   await using worker = await startScriptedWorker();
   await using fleet = await startRouter([worker], { router: { adminApiKey: 'k' } });

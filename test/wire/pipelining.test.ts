@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { eventually, type Fleet } from '../support/fleet.ts';
 import { headerValue, RawClient } from '../support/raw-client.ts';
 import { startRouter, startScriptedWorker, type ScriptedWorker } from '../support/scripted-worker.ts';
+import { certificateFiles } from '../support/tls.ts';
 
 /** As many as are served at once on one connection. */
 const MOST_AT_ONCE = 16;
@@ -131,14 +132,9 @@ test('when the client leaves, all end at once', async () => {
 
 test('1,200 at once: some at a time, and every answer in its place', async () => {
   let most = 0;
-  let open = 0;
   await using worker = await startScriptedWorker((response, { url }) => {
-    open += 1;
-    most = Math.max(most, open);
-    setImmediate(() => {
-      open -= 1;
-      response.end(url);
-    });
+    most = Math.max(most, fleet.app.runtime.admission.inFlight);
+    response.end(url);
   });
   await using fleet = await startRouter([worker]);
   await using client = await RawClient.connect(fleet.port);
@@ -151,6 +147,26 @@ test('1,200 at once: some at a time, and every answer in its place', async () =>
   // The connection is as good as before.
   client.send(gets(1, 7));
   assert.equal((await client.response()).body.toString(), '/7');
+});
+
+test('the same over TLS, where reading stops and goes on, too', async () => {
+  using files = certificateFiles();
+  await using setup = await start({ router: { ...files.listener } });
+  const { fleet, answers, worker } = setup;
+  await using client = await RawClient.connectTls(fleet.port, { ca: files.ca.cert });
+  client.send(gets(50_000));
+  await eventually(() => answers.size === MOST_AT_ONCE);
+  for (let i = 0; i < 3_000; i += 1) {
+    if (i === 10) {
+      worker.answer = (response, { url }) => response.end(url);
+      for (const [url, response] of answers) response.end(url);
+    } else if (i < 10) {
+      await eventually(() => answers.has(`/${i}`));
+      answerOf(setup, `/${i}`).end(`/${i}`);
+    }
+    assert.equal((await client.response()).body.toString(), `/${i}`);
+  }
+  await client[Symbol.asyncDispose]();
 });
 
 test('what cannot be served yet is not read', async () => {
