@@ -31,6 +31,10 @@ export const ADMIN_ERRORS = {
     meaning: 'The worker is known with other settings, or in another form (ranks).',
   },
   PAYLOAD_TOO_LARGE: { status: 413, meaning: 'The body is larger than 8 MiB.' },
+  UNSUPPORTED_ENCODING: {
+    status: 415,
+    meaning: 'The `Content-Encoding` is none of gzip, deflate, br and zstd, or names more than two.',
+  },
   INTERNAL: { status: 500, meaning: 'A fault in the router; the log has the stack.' },
   RELOAD_FAILED: { status: 500, meaning: 'The configuration could not be read; nothing has changed.' },
   WORKER_UNREACHABLE: { status: 502, meaning: 'The worker did not answer.' },

@@ -4,6 +4,7 @@ import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import { needsRetryAfter, RouterError } from '../base/errors.ts';
 import { randomAlphanumeric } from '../base/ids.ts';
 import { readBody } from '../http/body.ts';
+import { codingsOf, decodeBody } from '../http/content-coding.ts';
 import { ADMIN_ERRORS, AdminError, type AdminErrorCode } from './admin-error.ts';
 import type { AdminContext } from './context.ts';
 import { admit } from './gate.ts';
@@ -109,13 +110,13 @@ export class AdminServer {
       maxBytes: Math.min(MAX_BODY_BYTES, settings.listen.maxPayloadSize),
       idleTimeoutMs: settings.listen.bodyIdleTimeoutMs,
     };
+    const codings = codingsOf(request.raw.rawHeaders);
     const held = await readBody(request.raw, limits, bodyBytes, clock);
     try {
-      const text = held.bytes.toString('utf8');
-      return text.trim() === '' ? undefined : (JSON.parse(text) as unknown);
-    } catch {
-      // What the parser says quotes the body, which may have a key in it.
-      throw invalid([{ path: '', message: 'the body is not valid JSON' }]);
+      if (codings.length === 0) return parsed(held.bytes);
+      const plain = await decodeBody(held.bytes, codings, limits, bodyBytes);
+      plain.release();
+      return parsed(plain.bytes);
     } finally {
       held.release();
     }
@@ -185,8 +186,20 @@ function paramOf({ params }: FastifyRequest, name: string): string {
   return (params as Readonly<Record<string, string | undefined>>)[name] ?? '';
 }
 
+function parsed(bytes: Buffer): unknown {
+  const text = bytes.toString('utf8');
+  try {
+    return text.trim() === '' ? undefined : (JSON.parse(text) as unknown);
+  } catch {
+    // What the parser says quotes the body, which may have a key in it.
+    throw invalid([{ path: '', message: 'the body is not valid JSON' }]);
+  }
+}
+
 const BODY_ERRORS: Readonly<Partial<Record<string, AdminErrorCode>>> = {
   payload_too_large: 'PAYLOAD_TOO_LARGE',
+  unsupported_encoding: 'UNSUPPORTED_ENCODING',
+  invalid_encoding: 'INVALID_REQUEST',
   body_timeout: 'BODY_TIMEOUT',
   inflight_bytes_exceeded: 'QUEUE_FULL',
   client_closed: 'INVALID_REQUEST',

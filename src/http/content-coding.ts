@@ -83,7 +83,7 @@ function unsupported(what: string): RouterError {
 export interface DecodeLimits {
   readonly maxBytes: number;
   /** Aborted when nobody wants the result any more. */
-  readonly signal: AbortSignal;
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -142,7 +142,7 @@ function decodePiece(
   return new Promise((resolve, reject) => {
     const decoder = decoderOf(coding, bytes[0] ?? 0, bytes[1] ?? 0);
     const fail = (error: RouterError): void => {
-      signal.removeEventListener('abort', leave);
+      signal?.removeEventListener('abort', leave);
       decoder.destroy();
       reject(error);
     };
@@ -155,14 +155,14 @@ function decodePiece(
       else plain.push(chunk);
     });
     decoder.on('end', () => {
-      signal.removeEventListener('abort', leave);
+      signal?.removeEventListener('abort', leave);
       resolve(decoder.bytesWritten);
     });
     decoder.on('error', (error) => {
       fail(invalid(coding, error.message));
     });
-    signal.addEventListener('abort', leave);
-    if (signal.aborted) leave();
+    signal?.addEventListener('abort', leave);
+    if (signal?.aborted) leave();
     else decoder.end(bytes);
   });
 }

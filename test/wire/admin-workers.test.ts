@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import { jobView, pendingView, workerView } from '../../src/admin/worker-view.ts';
 import { startSimWorker } from '../../src/sim/server/server.ts';
 import { adminOf, settledWorker, startFarm } from '../support/admin.ts';
@@ -201,6 +202,26 @@ test('what is wrong in a body is named by its path', async () => {
   assert.equal((await admin('POST', '/workers', `{"url":"${'x'.repeat(9 * 1024 * 1024)}"}`)).status, 413);
   assert.equal((await admin('DELETE', '/workers/http://a?timeout_secs=soon')).status, 400);
   assert.equal((await admin('DELETE', '/workers/http://a?force=1')).body.fields[0].path, 'query.force');
+});
+
+test('a compressed body is decoded, within its bounds', async () => {
+  await using worker = await startScriptedWorker();
+  await using fleet = await startFleet({ workers: [] });
+  const register = async (body: Buffer, encoding: string): Promise<[number, unknown]> => {
+    const headers = { 'content-type': 'application/json', 'content-encoding': encoding };
+    const answer = await fetch(`${fleet.url}/workers`, { method: 'POST', headers, body });
+    return [answer.status, ((await answer.json()) as { code?: string }).code];
+  };
+  const plain = Buffer.from(JSON.stringify({ url: worker.url }));
+  assert.deepEqual(await register(plain, 'lz4'), [415, 'UNSUPPORTED_ENCODING']);
+  assert.deepEqual(await register(plain, 'gzip'), [400, 'INVALID_REQUEST']);
+  assert.deepEqual(await register(gzipSync(Buffer.alloc(9 * 1024 * 1024)), 'gzip'), [
+    413,
+    'PAYLOAD_TOO_LARGE',
+  ]);
+  assert.deepEqual(await register(gzipSync(plain), 'gzip'), [202, undefined]);
+  await eventually(() => fleet.app.runtime.registry.workers.length === 1);
+  assert.equal(fleet.app.runtime.bodyBytes.held, 0);
 });
 
 test('the ranks of one server are registered, shown and removed together or one by one', async () => {
