@@ -65,7 +65,7 @@ for (const policy of ['cache_aware', 'least_work'] as const) {
 }
 
 test('the same question under another system prompt is another prompt', async () => {
-  await using fleet = await startFleet({ workers: [{}, {}] });
+  await using fleet = await startFleet({ workers: [{}, {}], router: { policy: 'cache_aware' } });
   const question = { role: 'user', content: 'word '.repeat(200) };
   const first = await chat(fleet, { messages: [{ role: 'system', content: 'A' }, question] });
   const second = await chat(fleet, { messages: [{ role: 'system', content: 'B' }, question] });
@@ -74,7 +74,10 @@ test('the same question under another system prompt is another prompt', async ()
 });
 
 test('adapters do not share what is cached, nor do prompts with another cache salt', async () => {
-  await using fleet = await startFleet({ workers: [{ loras: ['l'] }, { loras: ['l'] }] });
+  await using fleet = await startFleet({
+    workers: [{ loras: ['l'] }, { loras: ['l'] }],
+    router: { policy: 'cache_aware' },
+  });
   const messages = [{ role: 'user', content: 'word '.repeat(200) }];
   for (const fields of [{}, { model: 'l' }, { cache_salt: 'x' }, { cache_salt: 'y' }]) {
     await chat(fleet, { messages, ...fields });
