@@ -149,6 +149,33 @@ const ESTIMATED: Readonly<Record<string, readonly [path: string, script: Script,
     },
     2,
   ],
+  'a message stream whose first event alone came costs the prompt that it told': [
+    '/v1/messages',
+    (response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.write(
+        'event: message_start\ndata: {"type":"message_start","message":{"usage":{"input_tokens":9,"cache_read_input_tokens":80,"output_tokens":1}}}\n\n',
+      );
+      response.write(DELTA, () => response.socket?.destroy());
+    },
+    1,
+  ],
+  'a stream that broke before its first event costs the prompt': [
+    '/v1/chat/completions',
+    (response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.write(': here I am\n\n', () => response.socket?.destroy());
+    },
+    0,
+  ],
+  'JSON that broke off costs what was set aside': [
+    '/inference/v1/generate',
+    (response) => {
+      response.writeHead(200, { 'content-type': 'application/json', 'content-length': '1000' });
+      response.write('{"choices":[{"token_ids":[1,2', () => response.socket?.destroy());
+    },
+    'all',
+  ],
   'a stream costs no more than was set aside': [
     '/v1/chat/completions',
     events(...Array.from({ length: MAX_TOKENS + 50 }, () => CHUNK), 'data: [DONE]\n\n'),

@@ -182,6 +182,20 @@ test('a worker whose engine dies in every stream is taken out', async () => {
   assert.equal(fleet.app.runtime.registry.workers[0]?.breaker.state(fleet.app.runtime.clock.now()), 'open');
 });
 
+for (const events of ['data: {}\r\r', '\ufeffdata: {}\r\n\r\n', '\ufeff: hi\r\rdata: {}\n\n']) {
+  test(`an error event follows whole events, however their lines end: ${JSON.stringify(events)}`, async () => {
+    await using worker = await startScriptedWorker((response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.write(events, () => response.socket?.end());
+    });
+    await using fleet = await startFleet({ workers: [], extraWorkerUrls: [worker.url] });
+    const bytes = Buffer.from(await (await streamChat(fleet)).arrayBuffer()).toString();
+    assert.ok(bytes.startsWith(events), JSON.stringify(bytes));
+    assert.match(bytes.slice(events.length), /^data: \{"error":.*"worker_closed"\}\}\n\n$/);
+    await assertBrokenOnTheBooks(fleet);
+  });
+}
+
 test('when all is said, nothing is added to it', async () => {
   await using worker = await startScriptedWorker((response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' });
