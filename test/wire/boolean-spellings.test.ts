@@ -69,6 +69,22 @@ describe('stream', () => {
   });
 });
 
+test('a response that cannot be read may be one to be stored: it is not made twice', async () => {
+  await using worker = await startScriptedWorker((response) => response.writeHead(503).end());
+  await using fleet = await startRouter([worker], {
+    router: { retry: { maxRetries: 2, initialBackoffMs: 1 } },
+  });
+  const body = Buffer.from('{"input":"hi","store":true}', 'utf16le');
+  for (const [path, times] of [
+    ['/v1/responses', 1],
+    ['/v1/completions', 2],
+  ] as const) {
+    const before = worker.received.length;
+    assert.equal((await fetch(fleet.url + path, { method: 'POST', body })).status, 503);
+    assert.equal(worker.received.length, before + times, path);
+  }
+});
+
 test('what is stored or made in the background is not made twice, however that is spelt', async () => {
   await using worker = await startScriptedWorker((response) => response.writeHead(503).end());
   await using fleet = await startRouter([worker], {

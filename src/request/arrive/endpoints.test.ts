@@ -189,8 +189,10 @@ test('a path of the table goes on in its own spelling, whatever the method; othe
     ])
       assert.equal(target(method, `${written}?a=%2F/&b=//`), '/v1/chat/completions?a=%2F/&b=//', written);
     assert.equal(target(method, '//v1/responses/resp_1/'), '/v1/responses/resp_1');
+    assert.equal(target(method, '/sleep/?level=1'), '/sleep?level=1');
+    assert.equal(target(method, '//reset_prefix_cache/'), '/reset_prefix_cache');
     assert.equal(target(method, '/v1/responses/resp_1/cancel/'), '/v1/responses/resp_1/cancel');
-    for (const other of ['//v1/new/', '/v1/new%2Fthing', '/v1/responses/a%20b/', '//sleep/'])
+    for (const other of ['//v1/new/', '/v1/new%2Fthing', '/v1/responses/a%20b/', '/docs//x/'])
       assert.equal(target(method, other), other);
   }
 });

@@ -304,10 +304,11 @@ function matchPath(method: string, path: string): Match {
     if (plain) known = plain;
   }
   if (isUnder(path, '/..')) return { kind: 'outside', endpoint: RESERVED };
-  if (path.startsWith('/reset_')) return { kind: 'endpoint', endpoint: RESET };
+  if (path.startsWith('/reset_'))
+    return { kind: 'endpoint', endpoint: RESET, ...(PLAIN_ID.test(path.slice(1)) && KNOWN) };
   if (isOwnPath(path)) return { kind: 'reserved', endpoint: RESERVED };
   const operator = OPERATOR.find((endpoint) => isUnder(path, endpoint.route));
-  if (operator) return { kind: 'endpoint', endpoint: operator };
+  if (operator) return { kind: 'endpoint', endpoint: operator, ...(path === operator.route && KNOWN) };
   return { kind: 'endpoint', endpoint: unmatched(method), ...known };
 }
 

@@ -170,7 +170,9 @@ function jsonCall(rt: Runtime, source: CallSource, bytes: Buffer): Call {
   const strict = mustUnderstand(rt);
   if (read.problem !== undefined) {
     if (strict) throw new RouterError('invalid_json', read.problem);
-    return opaqueCall(rt, source, bytes);
+    const unread = opaqueCall(rt, source, bytes);
+    // It may be one to be stored.
+    return source.endpoint.resource === 'create' ? { ...unread, retry: 'connect' } : unread;
   }
   if (strict && read.repeats()) throw duplicateField();
   const { fields, rawPrompt } = read;
