@@ -13,6 +13,28 @@ after(() => {
 });
 writeFileSync(join(folder, 'good.yaml'), 'port: 1\nworker_urls: [http://a]\n');
 writeFileSync(join(folder, 'bad.yaml'), 'prot: 1\n');
+// A key without its certificate, and a mapping that does not end.
+writeFileSync(
+  join(folder, 'broken.yaml'),
+  'prot: 1\nqueue_size: many\nssl_keyfile: k.pem\nretry: {max_retries: many\nssl_certfile: c.pem\nprto: 2\n',
+);
+writeFileSync(
+  join(folder, 'worst.yaml'),
+  `prot: 1
+policy: {theta: 1, type: random}
+retry: {max_backoff_ms: 10, initial_backoff_ms: 20}
+ssl_certfile: /nosuch/cert.pem
+ssl_keyfile: /nosuch/key.pem
+plugins: [./nosuch.mjs]
+queue_size:   many
+queue_size:   many
+host: !x y
+api_key: file:/nosuch/key
+pre_routing_hooks:
+  - {name: h, plugin: of_the_plugin}
+  - {name: h, url: http://h}
+`,
+);
 
 interface Run {
   readonly code: number;
@@ -69,6 +91,34 @@ describe('vllm-router', { concurrency: 2 }, () => {
   it('config check finds a bad file with the place', async () => {
     const { code, out, err } = await run('config', 'check', 'bad.yaml');
     assert.deepEqual([code, out, err], [2, '', 'bad.yaml:1:1: prot: unknown key; did you mean port?\n']);
+  });
+
+  it('config check tells everything that is wrong with a file, in the order of its lines', async () => {
+    const { code, err } = await run('config', 'check', 'worst.yaml');
+    assert.equal(code, 2);
+    assert.deepEqual(err.replaceAll('worst.yaml:', '').trimEnd().split('\n'), [
+      '1:1: prot: unknown key; did you mean port?',
+      '2:17: policy.theta: the policy random has no such parameter (least_work has it)',
+      '3:25: retry.max_backoff_ms: expected at least retry.initial_backoff_ms (20), got 10',
+      '4:15: ssl_certfile: /nosuch/cert.pem cannot be read: there is no such file',
+      '5:14: ssl_keyfile: /nosuch/key.pem cannot be read: there is no such file',
+      '6:11: plugins: ./nosuch.mjs cannot be found',
+      '8:1: not valid YAML: Map keys must be unique',
+      '8:15: queue_size: expected an integer of at least 0, got "many"',
+      '9:7: not valid YAML: Unresolved tag: !x',
+      '10:10: api_key: the file /nosuch/key cannot be read: there is no such file',
+      '13:12: pre_routing_hooks[1].name: expected every name once, got "h"',
+    ]);
+  });
+
+  it('config check of a file that breaks off tells what stands before the break, and nothing made up', async () => {
+    const { code, err } = await run('config', 'check', 'broken.yaml');
+    assert.equal(code, 2);
+    assert.deepEqual(err.replaceAll('broken.yaml:', '').trimEnd().split('\n'), [
+      '1:1: prot: unknown key; did you mean port?',
+      '2:13: queue_size: expected an integer of at least 0, got "many"',
+      '5:1: not valid YAML: Flow map in block collection must be sufficiently indented and end with a }',
+    ]);
   });
 
   it('config check passes a good file', async () => {

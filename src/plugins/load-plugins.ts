@@ -11,6 +11,7 @@ import {
   type NamedPlugin,
 } from '../config/load/load.ts';
 import { policyNames } from '../config/schema/keys.ts';
+import type { KnownPlugins } from '../config/schema/plugin-policy-schema.ts';
 import { importModule } from './import-module.ts';
 import { PluginSet } from './plugin-set.ts';
 
@@ -34,7 +35,12 @@ export interface LoadedPlugins {
 
 export type PluginLoading =
   | { readonly kind: 'ok'; readonly plugins: LoadedPlugins }
-  | { readonly kind: 'error'; readonly problems: readonly Problem[] };
+  | {
+      readonly kind: 'error';
+      readonly problems: readonly Problem[];
+      /** Those that could be loaded. */
+      readonly others: KnownPlugins;
+    };
 
 /** A module whose top level waits for something that never comes would keep the start waiting without a word. */
 const LOAD_TIMEOUT_MS = 30_000;
@@ -65,7 +71,15 @@ export async function loadPlugins(named: readonly NamedPlugin[]): Promise<Plugin
       digest: digestOf(imported.url),
     });
   }
-  return problems.length > 0 ? { kind: 'error', problems } : { kind: 'ok', plugins: { set, modules } };
+  if (problems.length === 0) return { kind: 'ok', plugins: { set, modules } };
+  const others: KnownPlugins = {
+    incomplete: true,
+    policyNames: set.policyNames,
+    policy: (name, parameters) => set.policy(name, parameters),
+    hookNames: set.hookNames,
+    hook: (name, parameters) => set.hook(name, parameters),
+  };
+  return { kind: 'error', problems, others };
 }
 
 /** `loadConfig`, with the plugins that the configuration names loaded before it is validated. */
@@ -75,8 +89,10 @@ export async function loadConfigWithPlugins(
   const read = readSources(input);
   if (read.kind !== 'sources') return read;
   const loading = await loadPlugins(pluginsNamed(read));
-  if (loading.kind === 'error')
-    return { kind: 'error', problems: [...read.problems, ...loading.problems], ...filesOf(read) };
+  if (loading.kind === 'error') {
+    const problems = [...read.problems, ...loading.problems];
+    return resolveSources({ ...read, problems }, loading.others);
+  }
   const { plugins } = loading;
   return { ...resolveSources(read, plugins.set), plugins };
 }
@@ -102,10 +118,6 @@ export function describeModules({ modules }: LoadedPlugins): readonly string[] {
     const parts = [...policies.map((name) => `policy ${name}`), ...hooks.map((name) => `hook ${name}`)];
     return `${specifier}: ${parts.join(', ')}`;
   });
-}
-
-function filesOf({ configFile, files }: Pick<LoadResult & { kind: 'ok' }, 'configFile' | 'files'>) {
-  return { configFile, ...(files === undefined ? {} : { files }) };
 }
 
 function pluginProblem(at: Origin, specifier: string, message: string): Problem {

@@ -26,13 +26,15 @@ export function readYaml(text: string, file: string): Reading {
     const { line, col } = lines.linePos(offset);
     return { kind: 'file', file, line, column: col };
   };
-  // A warning is about a tag that means nothing here.
-  const error = document.errors[0] ?? document.warnings[0];
-  if (error) {
-    const { line, col } = lines.linePos(error.pos[0]);
-    const reason = (error.message.split('\n')[0] ?? '').replace(/ at line \d+, column \d+:?$/, '');
-    return failed(`${file}:${line}:${col}`, `not valid YAML: ${reason}`);
+  // A warning is about a tag that means nothing here. Of several on one line, the others follow from the first.
+  const errors = new Map<number, Problem>();
+  for (const { pos, message } of [...document.errors, ...document.warnings]) {
+    const { line, col } = lines.linePos(pos[0]);
+    const reason = (message.split('\n')[0] ?? '').replace(/ at line \d+, column \d+:?$/, '');
+    const problem = { at: `${file}:${line}:${col}`, message: `not valid YAML: ${reason}` };
+    if (!errors.has(line)) errors.set(line, problem);
   }
+  const broken = document.errors.find(({ code }) => !HARMLESS.has(code));
   let root: unknown;
   try {
     root = document.toJS();
@@ -40,10 +42,26 @@ export function readYaml(text: string, file: string): Reading {
     // Aliases that unfold without end, or that lead nowhere.
     return failed(file, `not valid YAML: ${cause instanceof Error ? cause.message : String(cause)}`);
   }
-  return readObject(root, {
+  if (broken) root = pairsBefore(document.contents, root, broken.pos[0]);
+  const reading = readObject(root, {
     spell: (segment) => segment,
     origin: (path, of) => at(offsetOf(document.contents, path, of)),
   });
+  const problems = [...errors.values(), ...reading.problems];
+  return { ...reading, problems, ...(broken && { partial: true }) };
+}
+
+/** Errors after which the rest of the file still means what it says. */
+const HARMLESS: ReadonlySet<string> = new Set(['DUPLICATE_KEY', 'MULTIPLE_DOCS', 'TAG_RESOLVE_FAILED']);
+
+/** The top-level keys that ended before the place where the file stops making sense. */
+function pairsBefore(contents: Node | null, root: unknown, offset: number): unknown {
+  if (!isMap(contents) || typeof root !== 'object' || root === null) return undefined;
+  const begun = contents.items.flatMap(({ key }) =>
+    isScalar(key) && (key.range?.[0] ?? offset) < offset ? [String(key.value)] : [],
+  );
+  const whole = new Set(begun.slice(0, -1));
+  return Object.fromEntries(Object.entries(root).filter(([name]) => whole.has(name)));
 }
 
 const failed = (at: string, message: string): Reading => ({ layer: new Map(), problems: [{ at, message }] });
@@ -55,7 +73,8 @@ function offsetOf(root: Node | null, path: readonly PropertyKey[], of: 'name' | 
   for (const [depth, segment] of path.entries()) {
     let next: unknown;
     if (isMap(node)) {
-      const pair = node.items.find((item) => isScalar(item.key) && String(item.key.value) === segment);
+      // Of a key that stands there twice, the last one counts.
+      const pair = node.items.findLast((item) => isScalar(item.key) && String(item.key.value) === segment);
       next = pair?.value;
       if (pair && isNode(pair.key)) offset = pair.key.range?.[0] ?? offset;
       if (of === 'name' && depth === path.length - 1) return offset;

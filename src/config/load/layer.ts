@@ -33,6 +33,8 @@ export type Layer = ReadonlyMap<string, Entry>;
 export interface Reading {
   readonly layer: Layer;
   readonly problems: readonly Problem[];
+  /** What stands there could be read in part only, so that what is missing says nothing. */
+  readonly partial?: true;
 }
 
 export function originText(origin: Origin): string {
@@ -76,6 +78,20 @@ export function problemAt(origin: Origin, name: string, message: string): Proble
 export function problemLine(problem: Problem): string {
   // eslint-disable-next-line no-control-regex -- control characters are what it is about
   return `${problem.at}: ${problem.message}`.replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, '?');
+}
+
+/** Problems of files in the order of their lines, each in a place that one of them had; the others stay where they are. */
+export function inLineOrder(problems: readonly Problem[]): readonly Problem[] {
+  const placed = problems.flatMap((problem) => {
+    const [, file, line, column] = /^(.*):(\d+):(\d+)$/s.exec(problem.at) ?? [];
+    return file === undefined ? [] : [{ problem, file, line: Number(line), column: Number(column) }];
+  });
+  const sorted = placed.toSorted((one, other) =>
+    one.file === other.file ? one.line - other.line || one.column - other.column : 0,
+  );
+  const inFiles = new Set(placed.map(({ problem }) => problem));
+  let next = 0;
+  return problems.map((problem) => (inFiles.has(problem) ? (sorted[next++]?.problem ?? problem) : problem));
 }
 
 /** A value in a message: short, with its type visible, and never a secret. */

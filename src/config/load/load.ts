@@ -3,7 +3,7 @@ import { readEnv, type Environment } from './env.ts';
 import { readEnvFile, type EnvFile } from './env-file.ts';
 import { readText, readYaml } from './file.ts';
 import { parseFlags } from './flags.ts';
-import type { Layer, Origin, Problem } from './layer.ts';
+import { inLineOrder, type Layer, type Origin, type Problem } from './layer.ts';
 import { readOptions, type RouterOptions } from './options.ts';
 import { NO_PLUGINS, type KnownPlugins } from '../schema/plugin-policy-schema.ts';
 import { resolveLayers, type Resolved } from './resolve.ts';
@@ -46,6 +46,8 @@ export interface ReadSources extends Sources {
   readonly kind: 'sources';
   readonly layers: readonly Layer[];
   readonly problems: readonly Problem[];
+  /** Whether the file could be read in part only. */
+  readonly partial: boolean;
   readonly input: LoadInput;
   readonly notices: readonly string[];
   /** What `${VAR}` is looked up in. */
@@ -69,6 +71,7 @@ export function readSources(
   problems.push(...env.problems);
 
   const layers: Layer[] = [];
+  let partial = false;
   const file = flags.configFile ?? env.configFile;
   if (file !== undefined) {
     const text = readText(file, input.cwd);
@@ -76,6 +79,7 @@ export function readSources(
     else {
       const reading = readYaml(text.text, file);
       problems.push(...reading.problems);
+      partial = reading.partial === true;
       layers.push(reading.layer);
     }
   }
@@ -83,17 +87,17 @@ export function readSources(
   const files = [file, flags.envFile].flatMap((path) => (path === undefined ? [] : resolve(input.cwd, path)));
   return {
     kind: 'sources',
-    ...{ layers, problems, input, configFile: file, files },
+    ...{ layers, problems, partial, input, configFile: file, files },
     notices: ignoredNotice(env.ignored),
     variables: { ...envFile?.variables, ...(input.variables ?? input.env) },
   };
 }
 
 export function resolveSources(read: ReadSources, plugins: KnownPlugins): Resolved & Sources {
-  const { layers, problems, input, notices, configFile, files, variables } = read;
+  const { layers, problems, partial, input, notices, configFile, files, variables } = read;
   const { needsWorkers = true, lenient = false, cwd } = input;
   const surroundings = { variables, cwd, lenient };
-  const resolved = finish(layers, problems, { needsWorkers, notices, plugins, surroundings });
+  const resolved = finish(layers, problems, { needsWorkers, notices, plugins, surroundings, partial });
   const referred = resolved.kind === 'ok' ? resolved.secretFiles : [];
   return { ...resolved, configFile, ...(files && { files: [...new Set([...files, ...referred])] }) };
 }
@@ -133,8 +137,9 @@ function finish(
   // With a problem on record the workers may be missing only because their source could not be read.
   const clean = problems.length === 0;
   const resolved = resolveLayers(layers, { ...options, needsWorkers: options.needsWorkers && clean });
-  if (clean) return resolved;
-  return { kind: 'error', problems: [...problems, ...(resolved.kind === 'error' ? resolved.problems : [])] };
+  if (clean && resolved.kind === 'ok') return resolved;
+  const more = resolved.kind === 'error' ? resolved.problems : [];
+  return { kind: 'error', problems: inLineOrder([...problems, ...more]) };
 }
 
 function ignoredNotice(names: readonly string[]): string[] {

@@ -10,7 +10,8 @@ export interface Merged {
 
 /**
  * Values of higher sources replace those of lower ones, lists and maps as a whole. A source that names another
- * policy than the sources below it drops their parameters; a parameter that the policy does not have is a problem.
+ * policy than the sources below it drops their parameters; a parameter that the policy does not have is a problem, and
+ * left out.
  */
 export function mergeLayers(layers: readonly Layer[]): Merged {
   const entries = new Map<string, Entry>();
@@ -27,7 +28,10 @@ export function mergeLayers(layers: readonly Layer[]): Merged {
     }
     for (const [name, entry] of layer) {
       entries.set(name, entry);
-      if (policy !== undefined) problems.push(...strange(name, entry, policy));
+      if (policy === undefined) continue;
+      const wrong = strange(name, entry, policy);
+      problems.push(...wrong);
+      if (wrong.length > 0) entries.delete(name);
     }
   }
   return policy === undefined ? withoutName(entries) : { entries, problems, notices: [] };
@@ -47,7 +51,12 @@ function withoutName(entries: Map<string, Entry>): Merged {
     return { entries, problems: [], notices: [notice] };
   }
   const whose = `no policy is named, and the default, ${DEFAULT_POLICY},`;
-  const problems = given.flatMap(([key, entry]) => strange(key, entry, DEFAULT_POLICY, whose));
+  const problems: Problem[] = [];
+  for (const [key, entry] of given) {
+    const wrong = strange(key, entry, DEFAULT_POLICY, whose);
+    problems.push(...wrong);
+    if (wrong.length > 0) entries.delete(key);
+  }
   return { entries, problems, notices: [] };
 }
 

@@ -8,6 +8,7 @@ import { DEFAULT_POLICY } from '../schema/policy-schema.ts';
 import { innerIssue } from './inner-issue.ts';
 import { mergeLayers } from './merge-layers.ts';
 import { dereferenced, type Surroundings } from './references.ts';
+import type { Group } from '../schema/field.ts';
 import { configSchema, type Config } from '../schema/schema.ts';
 import { mayHoldSecret } from '../schema/schema-node.ts';
 import { NO_PLUGINS, type KnownPlugins } from '../schema/plugin-policy-schema.ts';
@@ -41,6 +42,8 @@ export type Compiled =
       readonly notices: readonly string[];
       /** Files that were read, absolute. */
       readonly files: readonly string[];
+      /** What cannot be read here, which is no problem where configuration is only looked at. */
+      readonly elsewhere: readonly CheckProblem[];
     }
   | { readonly kind: 'error'; readonly problems: readonly CheckProblem[] };
 
@@ -52,32 +55,37 @@ export function resolveLayers(
     notices: readonly string[];
     plugins?: KnownPlugins;
     surroundings?: Surroundings;
+    /** A source could be read in part only: keys are judged one by one, but not what they say together. */
+    partial?: boolean;
   },
 ): Resolved {
-  const problems: Problem[] = [];
   const { surroundings = PROGRAM } = options;
   const written = mergeLayers(layers);
-  if (written.problems.length > 0) return { kind: 'error', problems: written.problems };
+  const problems: Problem[] = [...written.problems];
   const { merged, missing, files } = withoutReferences(written.entries, surroundings);
   if (!surroundings.lenient) problems.push(...missing);
-  const parsed = configSchema.safeParse(nested(merged));
-  if (!parsed.success) {
-    problems.push(...parsed.error.issues.map((issue) => problemOfIssue(issue, merged)));
-    return { kind: 'error', problems };
-  }
-  const config = parsed.data;
+  const { config, issues, doubtful } = parse(merged);
+  problems.push(...issues);
   const compile = compilerFor(options.plugins ?? NO_PLUGINS, surroundings);
-  const compiled = compile(config);
-  if (compiled.kind === 'error')
-    for (const { path, message, unreadable } of compiled.problems)
-      problems.push({ ...problemFor(path, message, merged), ...(unreadable && { unreadable }) });
+  const compiled: Compiled =
+    config && options.partial !== true ? compile(config) : { kind: 'error', problems: [] };
+  const isBad = problems.length > 0 || compiled.kind === 'error';
+  // Where it is not valid anyhow, what is only a remark otherwise is told along with the rest.
+  if (isBad && surroundings.lenient) problems.push(...missing);
+  for (const { path, message, unreadable } of compiled.kind === 'error'
+    ? compiled.problems
+    : compiled.elsewhere) {
+    const { key } = splitPath(path, merged);
+    if (!isBad || (key && doubtful.has(key.group))) continue;
+    problems.push({ ...problemFor(path, message, merged), ...(unreadable && { unreadable }) });
+  }
   // They may all come through the API, with a state file and to a gateway.
   const somewhere = ['worker_urls', 'workers', 'state_file'].some((name) => merged.has(name));
   // With another problem on record they may be missing only because of it.
-  if (problems.length === 0 && options.needsWorkers && !somewhere && !config.enable_igw) {
+  if (!isBad && options.needsWorkers && !somewhere && config?.enable_igw === false) {
     problems.push({ at: 'worker_urls', message: 'no workers: give --worker-urls http://host:port' });
   }
-  if (problems.length > 0 || compiled.kind === 'error') return { kind: 'error', problems };
+  if (!config || problems.length > 0 || compiled.kind === 'error') return { kind: 'error', problems };
   const origins = new Map<string, Origin>();
   for (const key of CONFIG_KEYS) origins.set(key.name, { kind: 'default' });
   for (const [name, entry] of merged) origins.set(name, entry.origin());
@@ -97,7 +105,8 @@ function compilerFor(plugins: KnownPlugins, { cwd, lenient }: Surroundings): (co
       [...tls.problems, ...clients.problems],
       ({ unreadable }) => lenient && unreadable,
     );
-    if (wrong.length + bad.length > 0) return { kind: 'error', problems: [...wrong, ...bad] };
+    if (wrong.length + bad.length > 0 || plugins.incomplete === true)
+      return { kind: 'error', problems: [...wrong, ...bad, ...elsewhere] };
     const remarks = elsewhere.map(({ path, message }) => `${path.join('.')}: ${message}`);
     const settings = settingsFromConfig(config, plugins, tls, clients.settings);
     return {
@@ -105,7 +114,32 @@ function compilerFor(plugins: KnownPlugins, { cwd, lenient }: Surroundings): (co
       settings,
       notices: [...notices, ...tls.notices, ...clients.notices, ...remarks],
       files: [...tls.files, ...clients.files],
+      elsewhere,
     };
+  };
+}
+
+/**
+ * What the schema makes of the entries. Those that it refuses are left out, so that the others can be looked at together;
+ * what is said of the groups that they belong to is in doubt then.
+ */
+function parse(entries: ReadonlyMap<string, Entry>): {
+  readonly config: Config | undefined;
+  readonly issues: readonly Problem[];
+  readonly doubtful: ReadonlySet<Group>;
+} {
+  const parsed = configSchema.safeParse(nested(entries));
+  if (parsed.success) return { config: parsed.data, issues: [], doubtful: new Set() };
+  const wrong = parsed.error.issues.flatMap((issue) => {
+    const { key } = splitPath(innerIssue(issue).path, entries);
+    return key ? [key] : [];
+  });
+  const names = new Set(wrong.map(({ name }) => name));
+  const rest = new Map([...entries].filter(([name]) => !names.has(name)));
+  return {
+    config: configSchema.safeParse(nested(rest)).data,
+    issues: parsed.error.issues.map((issue) => problemOfIssue(issue, entries)),
+    doubtful: new Set(wrong.map(({ group }) => group)),
   };
 }
 

@@ -13,6 +13,8 @@ export type PluginReading<Plugin> =
 
 /** What the plugins bring that have been loaded. */
 export interface KnownPlugins {
+  /** True where some could not be loaded: a name that is not known may be one of theirs. */
+  readonly incomplete?: boolean;
   readonly policyNames: readonly string[];
   /** Undefined where no plugin has a policy of that name. */
   policy(
@@ -120,6 +122,7 @@ export function pluginPolicyProblems(
   const reading = readPluginPolicy(policy, plugins);
   if (reading?.kind === 'ok') return [];
   if (reading) return [{ path: reading.path.length > 0 ? reading.path : ['type'], message: reading.message }];
+  if (plugins.incomplete === true) return [];
   const names = [...BUILT_IN].map(String).concat(plugins.policyNames);
   const hint = unknownValueHint(policy.type, names);
   const message = `expected one of ${names.join(', ')}, got ${JSON.stringify(policy.type)}${hint}`;

@@ -1,3 +1,4 @@
+import { systemReason } from '../../base/system-reason.ts';
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { CheckProblem } from '../schema/check-problem.ts';
@@ -139,8 +140,8 @@ class TenantReader {
     try {
       text = readFileSync(absolute, 'utf8');
     } catch (error) {
-      const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
-      this.problems.push({ path, message: `cannot be read: ${file} (${code})`, unreadable: true });
+      const message = `${file} cannot be read: ${systemReason(error)}`;
+      this.problems.push({ path, message, unreadable: true });
       return [];
     }
     const found: FoundKey[] = [];

@@ -84,7 +84,10 @@ describe('api_keys', () => {
       ['[{name: a, key: sha256:12}]', /api_keys\[0\]\.key: expected .*64 hex/],
       ['[{name: a, keys: []}]', /api_keys\[0\]\.keys: /],
       ['[{name: a, key_sha256: abc}]', /api_keys\[0\]\.key_sha256: expected the SHA-256/],
-      ['[{name: a, key_file: nowhere}]', /api_keys\[0\]\.key_file: cannot be read: nowhere \(ENOENT\)/],
+      [
+        '[{name: a, key_file: nowhere}]',
+        /api_keys\[0\]\.key_file: nowhere cannot be read: there is no such file/,
+      ],
       ["[{name: '', key: k}]", /api_keys\[0\]\.name/],
       ["[{name: ' a', key: k}]", /api_keys\[0\]\.name/],
       [

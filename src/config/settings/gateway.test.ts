@@ -74,9 +74,9 @@ describe('the list of workers', () => {
 
   it('says what is wrong where it stands, in the words of POST /workers', () => {
     assert.deepEqual(lines(load('workers:\n  - url: localhost:8000\n    priority: high\n    tier: gold\n')), [
+      'r.yaml:2:5: workers[0]: unknown key tier',
       'r.yaml:2:10: workers[0].url: expected a URL with its scheme: http://host:port, https://host:port or unix:///path.sock; did you mean http://localhost:8000?, got "localhost:8000"',
       'r.yaml:3:15: workers[0].priority: expected number, got "high"',
-      'r.yaml:2:5: workers[0]: unknown key tier',
     ]);
     assert.deepEqual(lines(load('workers: [{model_id: m}]\n')), [
       'r.yaml:1:11: workers[0].url: expected string, got nothing',

@@ -45,6 +45,7 @@ export function pluginHookProblems(
     const path = reading.path.length > 0 ? ['parameters', ...reading.path] : ['plugin'];
     return [{ path, message: reading.message }];
   }
+  if (plugins.incomplete === true) return [];
   const known = plugins.hookNames;
   const expected =
     known.length === 0 ? 'a hook of a plugin, and no plugin has any' : `one of ${known.join(', ')}`;
