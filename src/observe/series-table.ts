@@ -286,7 +286,7 @@ const EVENT_SERIES = {
   stallProbesTotal: counter(
     'vllm_router_stall_probes_total',
     ['worker', 'outcome'],
-    'One-token probes of suspect and stalled workers: answered, silent (no answer in time) or failed.',
+    'One-token probes of suspect and stalled workers: answered, silent (no answer in time), failed, or unasked (the router could not ask).',
   ),
   workerAsleep: gauge(
     'vllm_router_worker_asleep',

@@ -359,6 +359,17 @@ describe('the probe', () => {
       assert.equal(bench.first.rampStartedAt, bench.clock.now());
     });
 
+  it('that could not be sent says nothing, and is tried again', async () => {
+    const { bench } = suspect();
+    for (let i = 0; i < 5; i += 1) {
+      await bench.answer('unasked');
+      assert.equal(state(bench.first), 'suspect');
+      bench.clock.advance(1 * SEC);
+    }
+    await bench.answer('silent');
+    assert.equal(state(bench.first), 'stalled');
+  });
+
   it('says nothing where something else came meanwhile', async () => {
     const { bench, request } = suspect();
     const [asked] = bench.asked;

@@ -7,8 +7,11 @@ import type { Worker } from './worker.ts';
 /** What is asked of a worker to see whether it moves: a little of what it was silent about. */
 export type StalledRequest = Pick<Awaited, 'route' | 'model'>;
 
-/** `silent`: no answer in time; `failed`: none that could have come from a sound engine. */
-export type StallProbeEnd = 'answered' | 'silent' | 'failed';
+/**
+ * `silent`: no answer in time; `failed`: none that could have come from a sound engine; `unasked`: the router could not
+ * ask, which says nothing about the worker.
+ */
+export type StallProbeEnd = 'answered' | 'silent' | 'failed' | 'unasked';
 
 export type StallProbe = (
   worker: Worker,
@@ -137,6 +140,7 @@ export class StallWatch {
         return;
       }
       open.probeAt = now + open.pauseMs;
+      if (end === 'unasked') return;
       open.pauseMs = Math.min(LONGEST_PAUSE_MS, 2 * open.pauseMs);
       // Something came beside the probe: the next look sees it.
       if (progress.signs === signs) this.#deps.registry.setProgress(worker, 'stalled');

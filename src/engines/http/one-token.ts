@@ -17,6 +17,13 @@ const LEAST = {
   '/v1/embeddings': { input: 'a' },
 } as const;
 
+/** By the code of the failure. */
+const ENDS: ReadonlyMap<string, StallProbeEnd> = new Map([
+  ['timeout', 'silent'],
+  ['aborted', 'unasked'],
+  ['out_of_sockets', 'unasked'],
+]);
+
 /** Routes of which the least is known. */
 export type LeastRoute = keyof typeof LEAST;
 
@@ -64,6 +71,6 @@ export async function probeOneToken(
   };
   const least = hasLeast(route) ? leastRequest(spec, { route, model }) : health;
   const answer = await collect(client, least, clock, { ...limits, maxBytes: MAX_ANSWER_BYTES });
-  if (answer.kind === 'failed') return answer.code === 'timeout' ? 'silent' : 'failed';
+  if (answer.kind === 'failed') return ENDS.get(answer.code) ?? 'failed';
   return answer.status < 500 ? 'answered' : 'failed';
 }

@@ -43,13 +43,6 @@ export interface BodyReceiver {
   onBroken(failure: Failure): void;
 }
 
-/** Where the pieces of an answer are counted that an engine computes. */
-export interface Watched {
-  readonly progress: Progress;
-  /** Pieces at its beginning that come before the engine has done anything. */
-  readonly preamble: number;
-}
-
 const RETRYABLE_STATUS = new Set([408, 429, 500, 502, 503, 504]);
 
 /**
@@ -67,7 +60,8 @@ export class Attempt implements ResponseSink {
   #settleFirst!: (result: FirstResult) => void;
   #head: Head | undefined;
   #progress: Progress | undefined;
-  #preamble: number;
+  /** Pieces to come that the engine has no part in. */
+  #preamble = 0;
   #connected = false;
   /** Whether anything came that the engine had to do with. */
   #moved = false;
@@ -82,20 +76,14 @@ export class Attempt implements ResponseSink {
   /** The worker's end of a tunnel. */
   #upgraded: Duplex | undefined;
 
-  /**
-   * `refuses` = statuses, beside the retryable ones, that ask for another worker; `watched` undefined where the answer
-   * says nothing about the engine.
-   */
+  /** `refuses` = statuses, beside the retryable ones, that ask for another worker. */
   constructor(
     rt: Runtime,
     client: WorkerClient,
     request: WorkerRequest,
     refuses: (status: number) => boolean,
-    watched: Watched | undefined,
   ) {
     this.#rt = rt;
-    this.#progress = watched?.progress;
-    this.#preamble = watched?.preamble ?? 0;
     this.#refuses = refuses;
     this.first = new Promise((resolve) => {
       this.#settleFirst = resolve;
@@ -109,6 +97,12 @@ export class Attempt implements ResponseSink {
       });
     });
     this.#exchange = client.send(request, this);
+  }
+
+  /** The answer is computed by an engine, after so many pieces: they are counted there. To be called at once. */
+  watch(progress: Progress, preamble: number): void {
+    this.#progress = progress;
+    this.#preamble = preamble;
   }
 
   /** Of the engine that computes the answer; undefined where none does, so far as is known. */

@@ -2,7 +2,7 @@ import { RouterError } from '../../base/errors.ts';
 import { StreamedBody } from '../../http/body.ts';
 import type { Worker } from '../../workers/worker.ts';
 import type { Arrival } from '../arrive/arrival.ts';
-import { Attempt, type Failure, type FirstResult, type Head, type Watched } from './attempt.ts';
+import { Attempt, type Failure, type FirstResult, type Head } from './attempt.ts';
 import type { Deadline } from '../arrive/deadline.ts';
 import { LegOutcome } from './leg-outcome.ts';
 import { recordPlan } from '../answer/explain.ts';
@@ -126,20 +126,16 @@ function firstOf(attempt: Attempt, arrival: Arrival, deadline: Deadline): Promis
 function send(rt: Runtime, arrival: Arrival, call: Call, plan: Plan, retry: RetryDecision): Attempt {
   const { worker } = plan.legs[0];
   arrival.times.dispatched = rt.clock.now();
-  return new Attempt(
-    rt,
-    rt.clientOf(worker),
-    workerRequest(rt, arrival, call, worker),
-    (status) => retry.looksElsewhere(status),
-    watched(arrival, call, worker),
+  const attempt = new Attempt(rt, rt.clientOf(worker), workerRequest(rt, arrival, call, worker), (status) =>
+    retry.looksElsewhere(status),
   );
+  if (isComputed(arrival)) attempt.watch(worker.progress, call.stream ? (arrival.endpoint.preamble ?? 0) : 0);
+  return attempt;
 }
 
-/** Answers that the engine computes; the others come from the server beside it, which goes on when the engine hangs. */
-function watched({ endpoint, tunnel }: Arrival, call: Call, worker: Worker): Watched | undefined {
-  const isComputed = endpoint.tokens !== undefined || endpoint.body === 'form';
-  if (!isComputed || tunnel) return undefined;
-  return { progress: worker.progress, preamble: call.stream ? (endpoint.preamble ?? 0) : 0 };
+/** Whether an engine computes the answer; others come from the server beside it, which goes on when the engine hangs. */
+function isComputed({ endpoint, tunnel }: Arrival): boolean {
+  return tunnel === undefined && (endpoint.tokens !== undefined || endpoint.body === 'form');
 }
 
 /** The client's own body broke off or was too long while it was being passed on: that is what the client must hear. */
