@@ -28,9 +28,11 @@ export async function decodeRequest(
     const { bytes, release } = await decodeBody(held.bytes, codings, limits, rt.bodyBytes);
     arrival.releases.push(release);
     arrival.bodyDecoded = true;
-    if (!forwardEncodedBodies) held.release();
+    // Without the bytes: what gives them back outlives them.
+    const releaseEncoded = held.release;
+    if (!forwardEncodedBodies) releaseEncoded();
     const releaseBoth = (): void => {
-      held.release();
+      releaseEncoded();
       release();
     };
     return { bytes, release: releaseBoth, encoded: forwardEncodedBodies ? held.bytes : undefined };
