@@ -3,9 +3,11 @@ import type { EdgeResponse } from './edge-response.ts';
 
 /** Requests of one connection that are served at once; nothing common sends more before it has an answer. */
 const MOST_AT_ONCE = 16;
+/** When so many more wait, the connection is not read. Before that it is: nothing else tells that the client has left. */
+const MOST_AHEAD = 256;
 /**
- * Requests beyond those, on all connections together. Reading stops while some wait, but what one read brings has been
- * parsed by then, and each costs a hundred times its bytes.
+ * Requests that wait on all connections together: what one read brings has been parsed before reading can stop, and each
+ * costs a hundred times its bytes.
  */
 const MOST_WAITING = 4_096;
 /** With those that follow the last one that counts: they are parsed all the same, and Node keeps them. */
@@ -52,11 +54,6 @@ export class Pipeline {
   get latest(): EdgeResponse | undefined {
     this.#forgetAnswered();
     return this.#open.at(-1);
-  }
-
-  /** Whether reading has stopped because of the requests that wait. */
-  get isHeld(): boolean {
-    return this.#isHeld;
   }
 
   /** Serves a request now or when its turn has come; `isOver` has been asked. */
@@ -106,7 +103,7 @@ export class Pipeline {
     else res.once('close', this.#onClosed);
     this.#waiting.push(res);
     this.#room.taken += 1;
-    if (this.#isHeld) return;
+    if (this.#isHeld || this.#waiting.length < MOST_AHEAD) return;
     this.#isHeld = true;
     // Whatever reads a body, or ends one, makes Node read on.
     this.#socket.on('resume', this.#onResume);
@@ -133,7 +130,7 @@ export class Pipeline {
       this.#room.taken -= 1;
       if (next?.destroyed === false) this.#serve(next);
     }
-    if (this.#waiting.length > 0 || !this.#isHeld) return;
+    if (this.#waiting.length >= MOST_AHEAD || !this.#isHeld) return;
     this.#isHeld = false;
     this.#socket.off('resume', this.#onResume);
     this.#socket.resume();

@@ -128,8 +128,8 @@ export class EdgeServer {
     const pipeline = this.#pipelineOf(socket);
     if (pipeline.isOver) return;
     const code = refusalCodeOf(error);
-    if (pipeline.isHeld && code === 'body_timeout') {
-      // It is we who do not read the rest of that head.
+    if (code === 'body_timeout' && !pipeline.isEmpty) {
+      // A head that comes too late is no reason to break what was asked for before; it may be we who do not read it.
       pipeline.closeBehindAnswers();
       return;
     }
