@@ -108,6 +108,14 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
     faults: ['hang:after=2'],
     ask: (fleet) => streamChat(fleet),
   },
+  'the worker itself says in a stream that its engine failed': {
+    faults: ['error_event:after=2'],
+    ask: async (fleet) => {
+      await (await streamChat(fleet)).text();
+      assert.equal((await fleet.decision()).error, 'worker_error_event');
+      return streamChat(fleet);
+    },
+  },
   'a stream breaks within an event': {
     faults: ['reset:after=2,partial=true'],
     ask: (fleet) => streamChat(fleet),
@@ -170,6 +178,8 @@ function assertBody({ text, whole }: { text: string; whole: boolean }, code: str
   assert.equal(whole, true);
   if (code === "the worker's answer") {
     assert.match(text, /"message":"simulated \d+"/);
+  } else if (code.startsWith("the worker's own events")) {
+    assert.match(text, /simulated engine failure[^]*data: \[DONE\]\n\n$/);
   } else if (code.startsWith('an error event')) {
     const last = text.trimEnd().split('\n\n').at(-1) ?? '';
     assert.equal(errorCode(last.replace(/^data: /, '')), named);
