@@ -129,3 +129,18 @@ test('a dead workerâ€™s keys spread over the others and come back, nobody elseâ€
   for (let i = 0; i < 2; i += 1) registry.reportCheck(worker, true);
   for (const [index, key] of keys.entries()) assert.equal(await ask(fleet, key), homes[index]);
 });
+
+test('what only looks like a key, because of what every object has, is none', async () => {
+  await using fleet = await startFleet({
+    workers: WORKERS,
+    router: { policy: 'consistent_hash', hashKey: ['body:user', 'body:constructor.name'] },
+  });
+  for (const filler of ['', 'x'.repeat(1_100_000)]) {
+    const hidden = `{"model":"sim-model","__proto__":{"user":"u"},"max_tokens":1,"prompt":"hi","x":"${filler}"}`;
+    const response = await fetch(`${fleet.url}/v1/completions`, { method: 'POST', body: hidden });
+    assert.equal(response.status, 200);
+    await response.text();
+    const { hash_key_source } = await fleet.decision();
+    assert.equal(hash_key_source, 'prompt');
+  }
+});
