@@ -127,6 +127,10 @@ describe('vllm-router', { concurrency: 2 }, () => {
       out: 'good.yaml: valid\n',
       err: '',
     });
+    for (const spelling of [['-c', 'good.yaml'], ['--config=good.yaml'], ['--config-file', 'good.yaml']])
+      assert.equal((await run('config', 'check', ...spelling)).out, 'good.yaml: valid\n');
+    for (const wrong of [[], ['good.yaml', 'bad.yaml'], ['--port', '1'], ['-c']])
+      assert.equal((await run('config', 'check', ...wrong)).code, 2);
   });
 
   it('config print shows origins and no secrets', async () => {

@@ -1,4 +1,5 @@
 import { configJsonSchema } from '../config/show/json-schema.ts';
+import { parseFlags } from '../config/load/flags.ts';
 import { problemLine } from '../config/load/layer.ts';
 import { printConfig } from '../config/show/print.ts';
 import { SUB_COMMANDS } from '../config/show/sub-commands.ts';
@@ -42,13 +43,12 @@ const LOOKING = { needsWorkers: false, lenient: true };
 
 /** The file alone counts: what the environment would add is not its doing. */
 async function check(args: readonly string[]): Promise<number> {
-  const [file] = args;
-  if (file === '--help' || file === '-h') {
+  if (args[0] === '--help' || args[0] === '-h') {
     process.stdout.write(USAGE);
     return 0;
   }
-  if (file === undefined || args.length > 1)
-    return refuse('expected one file: vllm-router config check FILE');
+  const file = fileOf(args);
+  if (file === undefined) return refuse('expected one file: vllm-router config check FILE');
   const loaded = await loadConfigWithPlugins({
     argv: [`--config-file=${file}`],
     env: {},
@@ -60,6 +60,15 @@ async function check(args: readonly string[]): Promise<number> {
     process.stdout.write(`${file}: valid\n`);
     for (const line of describeModules(plugins)) process.stdout.write(`plugin ${line}\n`);
   });
+}
+
+/** By itself, or with the flag that the other commands want before it. */
+function fileOf(args: readonly string[]): string | undefined {
+  const [first = '', second] = args;
+  if (args.length === 1 && !first.startsWith('-')) return first;
+  const flags = parseFlags(args);
+  const asFlag = args.length === (second === undefined ? 1 : 2);
+  return flags.kind === 'flags' && flags.problems.length === 0 && asFlag ? flags.configFile : undefined;
 }
 
 async function print(args: readonly string[]): Promise<number> {

@@ -181,22 +181,28 @@ describe('prettyLine', () => {
 
   it('shows of an access line what fits into 120 columns, the most telling first', () => {
     const fields = {
-      ...{ level: 'info', time: '2026-11-03T12:00:00.123Z', request_id: 'MzBN8FE9e97t3lG9zP1bWbD8' },
+      ...{ level: 'info', time: '2026-11-03T12:00:00.123Z', request_id: 'req-MzBN8FE9e97t3lG9zP1bWbD8' },
       ...{ http_method: 'POST', route: '/v1/chat/completions', status: 200, outcome: 'ok' },
       ...{ model: 'Qwen/Qwen3-8B', worker: 'http://gpu1:8000', method: 'policy', policy: 'least_work' },
       ...{ reason: 'least_work', stream: true, duration_ms: 500.4, total_ms: 710.2, ttft_ms: 500.4 },
-      ...{ prompt_tokens: 3987, completion_tokens: 32, request_bytes: 16132, response_bytes: 6694 },
+      ...{
+        attempts: 2,
+        prompt_tokens: 3987,
+        completion_tokens: 32,
+        request_bytes: 16132,
+        response_bytes: 6694,
+      },
       msg: '/v1/chat/completions 200 ok',
     };
     const line = prettyLine(`${JSON.stringify(fields)}\n`, false);
     assert.equal(
       line,
-      '2026-11-03 12:00:00.123 INFO  /v1/chat/completions 200 ok ms=710.2 worker=http://gpu1:8000 id=MzBN8FE9e97t3lG9zP1bWbD8\n',
+      '2026-11-03 12:00:00.123 INFO  /v1/chat/completions 200 ok ms=710.2 to=gpu1:8000 id=req-MzBN8FE9e97t3lG9zP1bWbD8\n',
     );
     for (const id of ['a', 'x'.repeat(300), '\u001b[2J'.repeat(9)]) {
       const odd = prettyLine(`${JSON.stringify({ ...fields, request_id: id })}\n`, false);
       assert.ok(odd.length <= 121, odd);
-      assert.match(odd, /ms=710\.2 worker=http:\/\/gpu1:8000/);
+      assert.match(odd, /ms=710\.2 to=gpu1:8000/);
     }
     assert.ok(prettyLine(`${JSON.stringify(fields)}\n`, true).includes('\u001b[2mms=\u001b[0m710.2'));
   });

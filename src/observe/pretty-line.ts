@@ -30,7 +30,7 @@ const COLUMNS = 120;
 /** What an access line shows beside its message, by importance, and how it is called there; all is in the JSON line. */
 const ACCESS_FIELDS = [
   ['total_ms', 'ms'],
-  ['worker', 'worker'],
+  ['worker', 'to'],
   ['request_id', 'id'],
   ['attempts', 'attempts'],
   ['tenant', 'tenant'],
@@ -52,8 +52,9 @@ function fitting(fields: Readonly<Record<string, unknown>>, room: number): (read
   const shown: (readonly [string, unknown])[] = [];
   let left = room;
   for (const [field, name] of ACCESS_FIELDS) {
-    const value = fields[field];
-    if (value === undefined) continue;
+    const given = fields[field];
+    if (given === undefined) continue;
+    const value = field === 'worker' && typeof given === 'string' ? given.replace(/^http:\/\//, '') : given;
     const length = name.length + plain(value).length + 2;
     if (length > left) continue;
     left -= length;
