@@ -16,6 +16,8 @@ const MOST_PARSED = 2 * MOST_WAITING;
 /** Requests that are not served, or not yet, on whatever connection. */
 export interface PipelineRoom {
   taken: number;
+  /** Told of each connection that is ended because there is none. */
+  readonly onFull: () => void;
 }
 
 /**
@@ -86,6 +88,7 @@ export class Pipeline {
   /** A request that does not count. */
   ignore(): void {
     if (this.#room.taken >= MOST_PARSED) {
+      this.#room.onFull();
       this.#socket.destroy();
       return;
     }
@@ -114,6 +117,7 @@ export class Pipeline {
   #endBefore(res: EdgeResponse): void {
     this.#open.pop();
     res.onBroken = undefined;
+    this.#room.onFull();
     this.closeBehindAnswers();
     this.ignore();
   }

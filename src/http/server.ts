@@ -56,7 +56,7 @@ export class EdgeServer {
   /** Sockets that Node has handed over: it neither counts nor closes them. */
   readonly #tunnels = new Set<Duplex>();
   readonly #pipelines = new WeakMap<Duplex, Pipeline>();
-  readonly #room: PipelineRoom = { taken: 0 };
+  readonly #room: PipelineRoom;
   readonly #serve: (res: EdgeResponse) => void;
   /** Connections that have brought no request yet: Node does not count them as idle. */
   readonly #silent = new Set<Duplex>();
@@ -67,6 +67,7 @@ export class EdgeServer {
     this.#settings = settings;
     this.#events = events;
     this.#serve = (res) => void onRequest(res.req, res);
+    this.#room = { taken: 0, onFull: () => events.onRefused('queue_full') };
     const options = serverOptions(settings, (socket) => this.#pipelines.get(socket)?.isEmpty !== false);
     const { tls, headerTimeoutMs } = settings;
     this.#tlsServer = tls && createTlsServer({ ...options, ...tlsServerOptions(tls, headerTimeoutMs) });

@@ -225,6 +225,7 @@ test('beyond all bounds the connection ends behind the answers that are due, and
   );
   for (const client of clients) await client[Symbol.asyncDispose]();
   assert.ok(counts.some((count) => count < 1_500) && Math.min(...counts) >= MOST_AT_ONCE, String(counts));
+  assert.match(await fleet.metrics(), /vllm_router_request_errors_total\{[^}]*"queue_full"[^}]*\} [1-9]/);
   // Nothing of it is left: there is room again.
   await using again = await RawClient.connect(fleet.port);
   again.send(gets(1_200));
