@@ -5,6 +5,7 @@ import { systemRandom, type Random } from './base/random.ts';
 import { Admin } from './admin/admin.ts';
 import type { ReloadOutcome, ReloadRequest } from './admin/reload-report.ts';
 import { ConfigWatch } from './app/config-watch.ts';
+import { descriptorsFor, type DescriptorPlan } from './app/descriptors.ts';
 import { edgeEvents } from './app/edge-events.ts';
 import { logReload, Reloads, type Commit, type ConfigSource } from './app/reloads.ts';
 import { Retirements } from './app/retirements.ts';
@@ -36,6 +37,8 @@ export interface AppDeps {
   readonly plugins?: KnownPlugins;
   readonly clock?: Clock;
   readonly random?: Random;
+  /** In the place of what the system's limit allows. */
+  readonly descriptors?: DescriptorPlan;
   /** Log lines lost so far, for the metric. */
   readonly logCounts?: LogCounts;
   readonly setLogLevel?: (level: LogSettings['level']) => void;
@@ -77,6 +80,7 @@ export class App {
       log: deps.log,
       plugins: deps.plugins ?? NO_PLUGINS,
       stopping: () => this.#stopping,
+      descriptors: deps.descriptors ?? descriptorsFor(settings.metrics.enabled),
     });
     const { registry, metrics } = this.#state;
     this.#runtime = runtimeOf(this.#state, settings);
@@ -90,11 +94,9 @@ export class App {
     this.#edge = this.#openEdge(settings);
     this.#metricsServer = settings.metrics.enabled
       ? new MetricsServer({
-          metrics,
-          log: deps.log,
-          host: settings.metrics.host,
-          port: settings.metrics.port,
-          clock,
+          ...{ metrics, log: deps.log, clock },
+          ...{ host: settings.metrics.host, port: settings.metrics.port },
+          maxConnections: this.#state.descriptors.scrapes,
         })
       : undefined;
     observeRuntime(this.#runtime, deps.logCounts);
@@ -207,14 +209,15 @@ export class App {
   }
 
   #openEdge(settings: Settings): EdgeServer {
-    const { metrics, log } = this.#state;
+    const { metrics, log, seats, descriptors, onShortage } = this.#state;
     return new EdgeServer(
       settings.listen,
       (req, res, tunnel) => {
         if (tunnel === undefined && this.#admin.handle(req, res)) return Promise.resolve();
         return serveRequest(this.#runtime, req, res, tunnel);
       },
-      edgeEvents(metrics, log),
+      edgeEvents(metrics, log, onShortage),
+      { seats, standing: descriptors.standing },
     );
   }
 

@@ -58,6 +58,7 @@ export class EngineLoads {
         headers: probeHeaders(worker.spec),
         body: undefined,
         upgrade: undefined,
+        reserved: true,
       },
       this.#clock,
       { timeoutMs: TIMEOUT_MS, maxBytes: MAX_METRICS_BYTES },

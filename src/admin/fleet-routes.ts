@@ -62,6 +62,7 @@ async function flush(context: AdminContext, ranks: readonly Worker[]): Promise<F
       headers: probeHeaders(first.spec),
       body: undefined,
       upgrade: undefined,
+      reserved: true,
     },
     context.clock,
     { timeoutMs: FLUSH_TIMEOUT_MS, maxBytes: MAX_ANSWER_BYTES },

@@ -252,7 +252,10 @@ const workerMetrics = route({
     const target = targetOfPath(url);
     const [worker] = context.registrar.workersOf(target);
     if (!worker) throw notFound(target);
-    const request = { method: 'GET', path: '/metrics', body: undefined, upgrade: undefined };
+    const request = {
+      ...{ method: 'GET', path: '/metrics', body: undefined, upgrade: undefined },
+      reserved: true,
+    };
     const answer = await collect(
       context.clientOf(worker),
       { ...request, headers: probeHeaders(worker.spec) },

@@ -3,7 +3,7 @@ import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 
 /** What the listener tells of connections that bring no request, in metrics and log. */
-export function edgeEvents(metrics: Metrics, log: Log): EdgeEvents {
+export function edgeEvents(metrics: Metrics, log: Log, onShortage: EdgeEvents['onShortage']): EdgeEvents {
   return {
     onRefused: (code) => {
       metrics.requestErrorsTotal.with('unmatched', code).inc();
@@ -13,6 +13,7 @@ export function edgeEvents(metrics: Metrics, log: Log): EdgeEvents {
       metrics.tlsHandshakeFailuresTotal.with(reason).inc();
       log.debug({ reason }, 'a TLS handshake failed');
     },
+    onShortage,
     onCertificate: ({ expiresAt }) => {
       metrics.tlsCertificateExpiryTimestampSeconds.with().set(expiresAt / 1000);
       log.info({ valid_until: new Date(expiresAt).toISOString() }, 'new connections get this certificate');

@@ -9,10 +9,12 @@ import { DecisionLog } from '../decisions/decision-log.ts';
 import { KeyServices } from '../engines/http/key-services.ts';
 import { WorkerConnections, type ConnectionSettings } from '../engines/http/worker-connections.ts';
 import { HttpWorkerClient } from '../engines/http/http-client.ts';
+import { OutboundSockets } from '../engines/http/outbound-sockets.ts';
 import { HookChain } from '../hooks/chain.ts';
 import { showHookEvents } from '../hooks/hook-events.ts';
 import { openHook } from '../hooks/open-hook.ts';
 import { BodyBytes } from '../http/body.ts';
+import { ClientSeats } from '../http/client-seats.ts';
 import { Admission } from '../limits/admission.ts';
 import type { Log } from '../observe/log.ts';
 import { createMetrics, type Metrics } from '../observe/metrics.ts';
@@ -29,6 +31,8 @@ import { LoadLedger } from '../workers/ledger.ts';
 import { WorkerRegistry } from '../workers/registry.ts';
 import { RetryBudget } from '../workers/retry-budget.ts';
 import { WorkerWait } from '../workers/worker-wait.ts';
+import { reportShortages } from './shortages.ts';
+import { withinDescriptors, type DescriptorPlan } from './descriptors.ts';
 
 /** What all runtimes of one router have in common: whatever is counted, learnt or held. It outlives a reload. */
 export interface SharedState {
@@ -49,6 +53,10 @@ export interface SharedState {
   readonly workerWait: WorkerWait;
   readonly retryBudget: RetryBudget;
   readonly bodyBytes: BodyBytes;
+  readonly descriptors: DescriptorPlan;
+  readonly seats: ClientSeats;
+  readonly sockets: OutboundSockets;
+  readonly onShortage: ReturnType<typeof reportShortages>;
   readonly owners: ResourceOwners;
   readonly decisions: DecisionRing;
   readonly decisionLog: DecisionLog | undefined;
@@ -62,16 +70,18 @@ export function openState(
   {
     plugins,
     ...deps
-  }: Pick<SharedState, 'clock' | 'random' | 'log' | 'stopping'> & {
+  }: Pick<SharedState, 'clock' | 'random' | 'log' | 'stopping' | 'descriptors'> & {
     readonly plugins: KnownPlugins;
   },
 ): SharedState {
-  const { clock, random, log } = deps;
+  const { clock, random, log, descriptors } = deps;
   const ledger = new LoadLedger(clock);
   const registry = new WorkerRegistry({ clock, ledger, ...settings });
   const metrics = createMetrics({ version: VERSION });
   const bodyBytes = new BodyBytes(settings.listen.maxInflightBodyBytes);
-  const keyServices = new KeyServices(clock, connectionSettings(settings).pool);
+  const bounded = openSockets(descriptors, { metrics, log, clock });
+  const { sockets } = bounded;
+  const keyServices = new KeyServices(clock, connectionSettings(settings).pool, sockets);
   const onPluginTrouble = reportTrouble({ clock, log, metrics });
   let inForce = (): Settings => settings;
   const state: SharedState = {
@@ -80,7 +90,7 @@ export function openState(
     ledger,
     metrics,
     registry,
-    connections: new WorkerConnections({ clock, ...connectionSettings(settings) }),
+    connections: new WorkerConnections({ clock, sockets, ...connectionSettings(settings) }),
     policies: new Policies(settings, {
       ...{ loads: ledger, clock, random, registry },
       openIndex: () => new PredictedIndex({ clock, ...indexBounds(inForce()) }),
@@ -94,24 +104,40 @@ export function openState(
       open: (hook) =>
         openHook(hook, {
           ...{ clock, onPluginTrouble, bytes: bodyBytes },
-          connect: ({ base }) =>
-            new HttpWorkerClient({ baseUrl: base }, connectionSettings(inForce()).pool, 'hook'),
+          connect: ({ base }) => hookClient(base, inForce(), sockets),
         }),
     }),
     freshIds: new FreshIdWatch(),
     tokenRatio: new TokenRatio(),
     keyServices,
     clients: new Clients(settings.clients.auth, clock, keyServices.ask),
-    admission: new Admission(settings.admission, clock),
+    admission: new Admission(withinDescriptors(settings.admission, descriptors, log), clock),
     workerWait: new WorkerWait({ registry, clock, most: settings.admission.queueSize }),
     retryBudget: new RetryBudget(clock, budgetOf(settings)),
     bodyBytes,
+    ...bounded,
     owners: new ResourceOwners(),
     decisions: new DecisionRing(settings.decisionRing),
     decisionLog: settings.decisionLog && openLog(settings.decisionLog, { clock, log }),
   };
   inForce = () => state.settings;
   return state;
+}
+
+function hookClient(baseUrl: string, settings: Settings, sockets: OutboundSockets): HttpWorkerClient {
+  return new HttpWorkerClient({ baseUrl }, connectionSettings(settings).pool, { peer: 'hook', sockets });
+}
+
+function openSockets(
+  { perSide, outbound }: DescriptorPlan,
+  deps: Parameters<typeof reportShortages>[0],
+): Pick<SharedState, 'onShortage' | 'sockets' | 'seats'> {
+  const onShortage = reportShortages(deps);
+  return {
+    onShortage,
+    sockets: new OutboundSockets(outbound, onShortage),
+    seats: new ClientSeats(perSide, deps.clock),
+  };
 }
 
 /** What a request sees: these settings, and the state that all requests share. */
@@ -139,7 +165,7 @@ export function adoptSettings(state: SharedState, settings: Settings): void {
   state.policies.reconfigure(settings);
   state.policies.index?.reconfigure(indexBounds(settings));
   state.hooks.reconfigure(settings.hooks);
-  state.admission.reconfigure(settings.admission);
+  state.admission.reconfigure(withinDescriptors(settings.admission, state.descriptors, state.log));
   state.workerWait.reconfigure({ most: settings.admission.queueSize });
   state.retryBudget.reconfigure(budgetOf(settings));
   adoptClients(state, settings);

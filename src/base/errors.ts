@@ -266,6 +266,14 @@ export const ERRORS = {
     type: 'service_unavailable',
     meaning: 'The bodies held by requests in flight reach max_inflight_body_bytes.',
   },
+  out_of_sockets: {
+    status: 503,
+    source: 'router',
+    retryable: false,
+    type: 'service_unavailable',
+    meaning:
+      'The router itself may open no further connection: file descriptors (ulimit -n), local ports or buffers of the system are used up. Never counted against a worker.',
+  },
   no_worker_available: {
     status: 503,
     source: 'router',

@@ -82,7 +82,14 @@ export class LoadPoller {
     const { timeoutMs } = this.#times;
     const headers = first.spec.apiKey === undefined ? [] : ['authorization', `Bearer ${first.spec.apiKey}`];
     for (const { slot } of ranks) ledger.watchOwn(slot);
-    const request = { method: 'GET', path: '/metrics', headers, body: undefined, upgrade: undefined };
+    const request = {
+      method: 'GET',
+      path: '/metrics',
+      headers,
+      body: undefined,
+      upgrade: undefined,
+      reserved: true,
+    };
     const answer = await collect(clientOf(first), request, clock, { timeoutMs, maxBytes: MAX_METRICS_BYTES });
     if (answer.kind !== 'response' || answer.status !== 200) return;
     const engines = readEngines(answer.body.toString('utf8'));

@@ -26,7 +26,7 @@ export type ChainOutcome =
       readonly how: 'block403' | 'block400';
       readonly reason: string | undefined;
     }
-  | { readonly kind: 'failed'; readonly hook: string; readonly why: 'timeout' | 'error' }
+  | { readonly kind: 'failed'; readonly hook: string; readonly why: 'timeout' | 'error' | 'out_of_sockets' }
   /** The signal came first. */
   | { readonly kind: 'aborted' };
 
@@ -125,7 +125,8 @@ export class HookChain {
     const judged = judge(settings, result, subject);
     const { outcome, message } = judged;
     events.outcome(settings.name, outcome, clock.now() - from);
-    this.#noteHealth(link, outcome, message);
+    // What the router lacks is no news of the hook.
+    if (!isRoutersDoing(result)) this.#noteHealth(link, outcome, message);
     subject.ran(settings.name + TOKEN_SUFFIX[outcome]);
     if (judged.thrown) throw judged.thrown;
     return endOf(settings, outcome, result);
@@ -209,8 +210,12 @@ function endOf(
     return { kind: 'rejected', hook: name, how: onReject, reason };
   }
   if ((outcome === 'error' || outcome === 'timeout') && onError === 'block')
-    return { kind: 'failed', hook: name, why: outcome };
+    return { kind: 'failed', hook: name, why: isRoutersDoing(result) ? 'out_of_sockets' : outcome };
   return undefined;
+}
+
+function isRoutersDoing(result: CallResult): boolean {
+  return result.action === 'error' && result.blame === 'router';
 }
 
 function keyOf({ name, source }: HookSettings): string {

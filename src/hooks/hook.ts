@@ -27,8 +27,8 @@ export type HookVerdict =
   | { readonly action: 'unknown' }
   | { readonly action: 'error'; readonly message: string; readonly blame: Blame };
 
-/** Whose doing an error is: only those of the hook itself open its circuit. */
-export type Blame = 'hook' | 'request';
+/** Whose doing an error is: only those of the hook itself open its circuit. `router`: it had no socket to ask with. */
+export type Blame = 'hook' | 'request' | 'router';
 
 /** A check of requests before they are routed. */
 export interface Hook {

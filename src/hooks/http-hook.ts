@@ -1,7 +1,7 @@
 import { ByteCollector } from '../base/byte-collector.ts';
 import type { HttpHookSettings } from '../config/settings/settings.ts';
 import { headerOf, headerValue } from '../http/headers.ts';
-import type { Hook, HookInput, HookVerdict } from './hook.ts';
+import type { Blame, Hook, HookInput, HookVerdict } from './hook.ts';
 import { readVerdict } from './read-verdict.ts';
 import type { HookRequest, HookTransport } from './transport.ts';
 
@@ -95,7 +95,7 @@ function ask(transport: HookTransport, request: HookRequest, limits: AskLimits):
       bytes.give(answer.size);
       answer.clear();
     };
-    const fail = (message: string, blame: 'hook' | 'request' = 'hook'): void => {
+    const fail = (message: string, blame: Blame = 'hook'): void => {
       stop();
       resolve({ action: 'error', message, blame });
     };
@@ -133,7 +133,7 @@ function ask(transport: HookTransport, request: HookRequest, limits: AskLimits):
         resolve(verdict);
       },
       onFailure(failure) {
-        fail(failure.message);
+        fail(failure.message, failure.code === 'out_of_sockets' ? 'router' : 'hook');
       },
       onUpgrade(_status, _text, _headers, socket) {
         socket.destroy();

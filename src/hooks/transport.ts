@@ -17,7 +17,7 @@ export interface HookSink {
   onHead(status: number, statusText: string, headers: readonly string[]): void;
   onData(chunk: Buffer): void;
   onEnd(trailers: readonly string[]): void;
-  onFailure(failure: { readonly message: string }): void;
+  onFailure(failure: { readonly code: string; readonly message: string }): void;
   onUpgrade(status: number, statusText: string, headers: readonly string[], socket: Duplex): void;
   /** A kept-alive connection had died unnoticed; the call is sent again on a fresh one. */
   onResent(): void;

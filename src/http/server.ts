@@ -12,6 +12,7 @@ import { TLSSocket } from 'node:tls';
 import { isDeepStrictEqual } from 'node:util';
 import type { ErrorCode } from '../base/errors.ts';
 import type { ListenerTls, ListenSettings } from '../config/settings/settings.ts';
+import type { ClientSeats } from './client-seats.ts';
 import { EdgeResponse } from './edge-response.ts';
 import { Incoming } from './incoming.ts';
 import { malformation } from './malformation.ts';
@@ -38,6 +39,15 @@ export interface EdgeEvents {
   readonly onHandshakeFailure: (failure: HandshakeFailure) => void;
   /** Told which certificate new connections get: at the start, and when it changes. */
   readonly onCertificate: (tls: ListenerTls) => void;
+  /** Told of connections that were dropped because there are too many, and of those that the system could not hand over. */
+  readonly onShortage: (what: 'dropped' | 'accept', error?: Error) => void;
+}
+
+/** How many connections of clients there may be. */
+export interface Room {
+  readonly seats: ClientSeats;
+  /** Beyond the seats. */
+  readonly standing: number;
 }
 
 interface Objection {
@@ -62,7 +72,7 @@ export class EdgeServer {
   readonly #silent = new Set<Duplex>();
   #stopping = false;
 
-  constructor(settings: ListenSettings, onRequest: OnRequest, events: EdgeEvents) {
+  constructor(settings: ListenSettings, onRequest: OnRequest, events: EdgeEvents, { seats, standing }: Room) {
     const { onHandshakeFailure } = events;
     this.#settings = settings;
     this.#events = events;
@@ -78,8 +88,10 @@ export class EdgeServer {
     this.#server.maxRequestsPerSocket = 0;
     // The limit on the size of the head is enough; versions of Node drop what exceeds a count without a word.
     this.#server.maxHeadersCount = 0;
+    this.#limitTo(seats.limit + standing);
     // With TLS, connections before that are the business of `Handshakes`.
     this.#server.on(this.#tlsServer ? 'secureConnection' : 'connection', (socket: Socket) => {
+      seats.arrive(socket, this.#isIdle);
       this.#silent.add(socket);
       socket.once('close', () => this.#silent.delete(socket));
     });
@@ -164,6 +176,17 @@ export class EdgeServer {
     this.#events.onCertificate(tls);
   }
 
+  #limitTo(connections: number): void {
+    if (Number.isFinite(connections)) this.#server.maxConnections = connections;
+    this.#server.on('drop', () => {
+      this.#events.onShortage('dropped');
+    });
+  }
+
+  /** Kept alive, and everything that was asked on it is answered. */
+  readonly #isIdle = (socket: Socket): boolean =>
+    this.#pipelines.get(socket)?.isEmpty === true && !this.#tunnels.has(socket);
+
   /** Why a request gets no further than here; undefined where it does. */
   #objectionTo(req: IncomingMessage): Objection | undefined {
     const { tls } = this.#settings;
@@ -195,6 +218,10 @@ export class EdgeServer {
       this.#server.once('error', reject);
       this.#server.listen({ host, port, backlog: 4096 }, () => {
         this.#server.off('error', reject);
+        // A connection that could not be accepted; the next one may be.
+        this.#server.on('error', (error) => {
+          this.#events.onShortage('accept', error);
+        });
         // A TCP listener's address is never a string or null.
         resolve((this.#server.address() as AddressInfo).port);
       });

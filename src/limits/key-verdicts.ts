@@ -1,8 +1,8 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../base/clock.ts';
 
-/** What one service says of a key. `unavailable`: it did not say. */
-export type Opinion = 'accepted' | 'refused' | 'unavailable';
+/** What one service says of a key. `unavailable`: it did not say; `unasked`: the router had no socket to ask with. */
+export type Opinion = 'accepted' | 'refused' | 'unavailable' | 'unasked';
 
 /** Asks one service; never rejects. */
 export type AskService = (url: string, key: string, timeoutMs: number) => Promise<Opinion>;
@@ -66,7 +66,7 @@ export class KeyVerdicts {
     // An answer of services that are not configured any more is good for those who waited, and for nobody else.
     if (settings !== this.#settings) return opinion;
     this.#asked.delete(sha256);
-    if (opinion === 'unavailable') return opinion;
+    if (opinion === 'unavailable' || opinion === 'unasked') return opinion;
     const accepted = opinion === 'accepted';
     const until = this.#clock.now() + (accepted ? settings.ttlMs : settings.refusalTtlMs);
     this.#known.set(sha256, { accepted, until });
@@ -83,7 +83,7 @@ function firstAcceptance(opinions: readonly Promise<Opinion>[]): Promise<Opinion
     for (const opinion of opinions) {
       void opinion.then((one) => {
         open -= 1;
-        if (one === 'unavailable') all = one;
+        if (one === 'unasked' || (one === 'unavailable' && all === 'refused')) all = one;
         if (one === 'accepted') resolve(one);
         else if (open === 0) resolve(all);
       });

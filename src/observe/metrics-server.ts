@@ -14,11 +14,12 @@ export interface MetricsServerDeps {
   /** 0 = any free port. */
   readonly port: number;
   readonly clock?: Clock;
+  /** Scrapes at once; one is the rule, each holds a piece of text. */
+  readonly maxConnections?: number;
 }
 
 /** How long `stop` waits for a scrape that is under way. */
 const STOP_MS = 1000;
-/** Scrapes at once; one is the rule, each holds a piece of text. */
 const MAX_CONNECTIONS = 64;
 
 /** Serves the exposition on a listener of its own, `/metrics` and `/`. Feeds the process series while it runs. */
@@ -45,7 +46,7 @@ export class MetricsServer {
         });
       },
     );
-    server.maxConnections = MAX_CONNECTIONS;
+    server.maxConnections = this.#deps.maxConnections ?? MAX_CONNECTIONS;
     // A scraper that stops reading is cut.
     server.timeout = 30_000;
     this.#server = server;
@@ -56,6 +57,9 @@ export class MetricsServer {
       this.#server = undefined;
       throw error;
     }
+    server.on('error', (error) => {
+      this.#deps.log.debug({ err: error }, 'a scraper could not connect');
+    });
     this.#stopProcess = observeProcess(this.#deps.metrics, this.#clock);
     // A TCP listener's address is never a string or null.
     return (server.address() as AddressInfo).port;

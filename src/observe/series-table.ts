@@ -330,6 +330,11 @@ const EVENT_SERIES = {
     ['hook', 'from', 'to'],
     'Circuit breaker transitions of a pre-routing hook.',
   ),
+  socketShortagesTotal: counter(
+    'vllm_router_socket_shortages_total',
+    ['side'],
+    'Connections that could not be had, for want of descriptors, ports or buffers: client (refused 503 out_of_sockets), dropped (a client, without a word), accept (the system gave none), worker (to a worker, a hook or a key service).',
+  ),
   tlsHandshakeFailuresTotal: counter(
     'vllm_router_tls_handshake_failures_total',
     ['reason'],
@@ -402,6 +407,16 @@ const STATE_SERIES = {
     'vllm_router_engine_waiting_requests',
     [],
     'Admitted requests waiting for a worker that can take them.',
+  ),
+  sockets: gauge(
+    'vllm_router_sockets',
+    ['side'],
+    'Open connections: client, or worker (hooks and key services included).',
+  ),
+  socketsLimit: gauge(
+    'vllm_router_sockets_limit',
+    ['side'],
+    'How many of them there may be, by the limit of open files; absent where that is not known.',
   ),
   inflightBodyBytes: gauge('vllm_router_inflight_body_bytes', [], 'Request bodies held in memory.'),
   decisionRingRecords: gauge(

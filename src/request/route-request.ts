@@ -6,6 +6,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { identify, type Arrival } from './arrive/arrival.ts';
 import { askForUsage } from './understand/ask-for-usage.ts';
 import { authenticate } from './arrive/authenticate.ts';
+import { claimSeat } from './arrive/claim-seat.ts';
 import { answerLocally } from './arrive/local-answers.ts';
 import { answerPreflight, guardRoute } from './arrive/guard-route.ts';
 import { Deadline } from './arrive/deadline.ts';
@@ -31,6 +32,7 @@ export async function routeRequest(
   try {
     if (await answerPreflight(rt, arrival)) return;
     guardRoute(rt, arrival);
+    claimSeat(rt, arrival);
     const caller = await authenticate(rt, arrival);
     if (await answerLocally(rt, arrival, caller)) return;
 

@@ -83,6 +83,17 @@ function observeRequests(rt: Runtime): void {
   metrics.engineWaitingRequests.onCollect((family) => {
     family.with().set(rt.workerWait.size);
   });
+  metrics.sockets.onCollect((family) => {
+    family.with('client').set(rt.seats.taken);
+    family.with('worker').set(rt.sockets.open);
+  });
+  metrics.socketsLimit.onCollect((family) => {
+    for (const [side, { limit }] of [
+      ['client', rt.seats],
+      ['worker', rt.sockets],
+    ] as const)
+      if (Number.isFinite(limit)) family.with(side).set(limit);
+  });
   metrics.inflightBodyBytes.onCollect((family) => {
     family.with().set(rt.bodyBytes.held);
   });

@@ -5,6 +5,7 @@ import type { Settings } from '../config/settings/settings.ts';
 import type { WorkerClient } from '../engines/client.ts';
 import type { HookChain } from '../hooks/chain.ts';
 import type { BodyBytes } from '../http/body.ts';
+import type { ClientSeats } from '../http/client-seats.ts';
 import type { Admission } from '../limits/admission.ts';
 import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
@@ -52,6 +53,11 @@ export interface Runtime {
   readonly admission: Admission;
   readonly retryBudget: RetryBudget;
   readonly bodyBytes: BodyBytes;
+  readonly seats: ClientSeats;
+  /** Those to workers, hooks and other services. */
+  readonly sockets: { readonly open: number; readonly limit: number };
+  /** Told of every connection that could not be had. */
+  onShortage(side: 'client'): void;
   /** Requests that no worker can take yet. */
   readonly workerWait: WorkerWait;
   readonly owners: ResourceOwners;

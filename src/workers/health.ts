@@ -8,6 +8,8 @@ export interface ProbeResult {
   readonly ok: boolean;
   /** Why it failed. */
   readonly reason?: string;
+  /** The router could not ask: that says nothing about the worker. */
+  readonly unasked?: boolean;
   /** What `/v1/models` answered: the names, and its entries as they came. Absent where it was not read. */
   readonly models?: { readonly ids: Iterable<string>; readonly cards: readonly unknown[] };
   /** Whether its engine sleeps or is paused. Absent where it was not asked. */
@@ -34,6 +36,8 @@ export interface HealthCheckerDeps extends HealthTimes {
 }
 
 const FIRST_PAUSE_MS = 200;
+/** The router lacked a socket, and may have one any moment. */
+const UNASKED_PAUSE_MS = 200;
 const JITTER = 0.1;
 /** Requests for a model that is gone may come by the thousand: their doubts come to one check in this time. */
 const DOUBT_PAUSE_MS = 1000;
@@ -190,9 +194,10 @@ export class HealthChecker {
       // An answer after the timeout, or after the target was given up, says nothing any more.
       if (target.probing !== controller) return;
       target.probing = undefined;
-      this.#report(target, result);
+      if (result.unasked !== true) this.#report(target, result);
       // A listener may have removed the last worker, or stopped the checks.
-      if (this.#targets.get(worker.spec.baseUrl) === target) this.#schedule(target, this.#pauseMs(target));
+      if (this.#targets.get(worker.spec.baseUrl) === target)
+        this.#schedule(target, result.unasked === true ? UNASKED_PAUSE_MS : this.#pauseMs(target));
     };
     target.probing = controller;
     target.checkedAt = clock.now();

@@ -20,6 +20,8 @@ export interface FleetOptions {
   /** The router's clock and chance, where a test turns them itself; the workers keep real time. */
   readonly clock?: VirtualClock;
   readonly random?: Random;
+  /** How many connections the router is to think it may have. */
+  readonly descriptors?: AppDeps['descriptors'];
   /** As if it had been started from a file, which always says the same. */
   readonly reloadable?: boolean;
   /** In the place of `router`: the configuration, and where it is read again. */
@@ -72,7 +74,7 @@ export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
 }
 
 async function routeTo(workers: readonly SimWorker[], options: FleetOptions): Promise<Fleet> {
-  const { log = silentLog, clock, random } = options;
+  const { log = silentLog, clock, random, descriptors } = options;
   const own = ownPlugins(options.router ?? {});
   if (own.problems.length > 0) throw new Error(own.problems.join('\n'));
   const { settings, config, source }: ReturnType<NonNullable<FleetOptions['load']>> =
@@ -84,6 +86,7 @@ async function routeTo(workers: readonly SimWorker[], options: FleetOptions): Pr
     plugins: own.plugins,
     ...(clock && { clock }),
     ...(random && { random }),
+    ...(descriptors && { descriptors }),
   });
   const { port, metricsPort } = await app.start();
   // The first checks come a moment after the start.

@@ -22,7 +22,10 @@ export async function tryCapabilities(
   timeoutMs: number,
 ): Promise<Capabilities> {
   const isThere = async (path: string): Promise<boolean | undefined> => {
-    const request = { method: 'GET', path, headers: probeHeaders(spec), body: undefined, upgrade: undefined };
+    const request = {
+      ...{ method: 'GET', path, headers: probeHeaders(spec), body: undefined, upgrade: undefined },
+      reserved: true,
+    };
     const answer = await collect(client, request, clock, { timeoutMs, maxBytes: MAX_ANSWER_BYTES });
     return answer.kind === 'response' ? isOffered(answer.status) : undefined;
   };

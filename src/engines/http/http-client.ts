@@ -2,10 +2,13 @@ import { Readable, type Duplex } from 'node:stream';
 import type { Dispatcher, Pool } from 'undici';
 import type { WorkerSpec } from '../../config/settings/settings.ts';
 import type { Exchange, ResponseSink, WorkerClient, WorkerRequest } from '../client.ts';
+import { OutboundSockets } from './outbound-sockets.ts';
 import {
+  openerFor,
   openFresh,
   openPool,
   type ConnectionAwareHandler,
+  type Opening,
   type PoolSettings,
   type TrackedClient,
 } from './connection-pool.ts';
@@ -15,35 +18,67 @@ const ABORTED = new Error('aborted by the router');
 
 /** HTTP/1.1 over TCP, TLS or a Unix socket. */
 export class HttpWorkerClient implements WorkerClient {
-  readonly #origin: string;
   readonly #prefix: string;
-  readonly #socketPath: string | undefined;
-  readonly #settings: PoolSettings;
-  readonly #pool: Pool;
+  readonly #sockets: OutboundSockets;
   readonly #peer: Peer;
+  readonly #line: Line;
+  /** For the router's own questions, when there are connections for nobody else. */
+  readonly #reserve: Line;
 
-  /** @param peer How failures call who is asked. */
-  constructor(spec: Pick<WorkerSpec, 'baseUrl'>, settings: PoolSettings, peer: Peer = 'worker') {
+  /** @param options `peer`: how failures call who is asked. */
+  constructor(
+    spec: Pick<WorkerSpec, 'baseUrl'>,
+    settings: PoolSettings,
+    { peer = 'worker', sockets = new OutboundSockets() }: { peer?: Peer; sockets?: OutboundSockets } = {},
+  ) {
+    const { origin, prefix, socketPath } = parseBaseUrl(spec.baseUrl);
+    this.#prefix = prefix;
     this.#peer = peer;
-    const address = parseBaseUrl(spec.baseUrl);
-    this.#origin = address.origin;
-    this.#prefix = address.prefix;
-    this.#socketPath = address.socketPath;
-    this.#settings = settings;
-    this.#pool = openPool(this.#origin, this.#socketPath, settings);
+    const opening = { sockets, opener: openerFor(socketPath, settings) };
+    this.#sockets = sockets;
+    this.#line = new Line(origin, settings, { ...opening, reserved: false });
+    this.#reserve = new Line(origin, settings, { ...opening, reserved: true });
   }
 
   send(request: WorkerRequest, sink: ResponseSink): Exchange {
-    const fresh = (): TrackedClient => openFresh(this.#origin, this.#socketPath, this.#settings);
-    const path = this.#prefix + request.path;
-    const exchange = new HttpExchange(request, path, sink, fresh, this.#peer);
+    const line = request.reserved && this.#sockets.full ? this.#reserve : this.#line;
+    const exchange = new HttpExchange(request, this.#prefix + request.path, sink, line, this.#peer);
     if (request.once) exchange.dispatchFresh();
-    else exchange.dispatchOn(this.#pool);
+    else exchange.dispatchOn(line.pool);
     return exchange;
   }
 
   close(): void {
-    void this.#pool.close();
+    this.#line.close();
+    this.#reserve.close();
+  }
+}
+
+/** Connections to one address for one purpose. */
+class Line {
+  readonly #origin: string;
+  readonly #settings: PoolSettings;
+  readonly #opening: Opening;
+  #pool: Pool | undefined;
+
+  constructor(origin: string, settings: PoolSettings, opening: Opening) {
+    this.#origin = origin;
+    this.#settings = settings;
+    this.#opening = opening;
+  }
+
+  /** Kept-alive ones. */
+  get pool(): Pool {
+    return (this.#pool ??= openPool(this.#origin, this.#settings, this.#opening));
+  }
+
+  /** One that nothing has been sent on. */
+  openFresh(): TrackedClient {
+    return openFresh(this.#origin, this.#settings, this.#opening);
+  }
+
+  close(): void {
+    void this.#pool?.close();
   }
 }
 
@@ -64,7 +99,7 @@ class HttpExchange implements Exchange, ConnectionAwareHandler {
   #body: WorkerRequest['body'];
   readonly #path: string;
   readonly #sink: ResponseSink;
-  readonly #openFresh: () => TrackedClient;
+  readonly #line: Line;
   readonly #peer: Peer;
   #controller: Dispatcher.DispatchController | undefined;
   #aborted = false;
@@ -74,13 +109,7 @@ class HttpExchange implements Exchange, ConnectionAwareHandler {
   #onReusedSocket = false;
   #fresh: TrackedClient | undefined;
 
-  constructor(
-    request: WorkerRequest,
-    path: string,
-    sink: ResponseSink,
-    fresh: () => TrackedClient,
-    peer: Peer,
-  ) {
+  constructor(request: WorkerRequest, path: string, sink: ResponseSink, line: Line, peer: Peer) {
     this.#peer = peer;
     const { body, ...head } = request;
     this.#request = head;
@@ -88,7 +117,7 @@ class HttpExchange implements Exchange, ConnectionAwareHandler {
     this.#replayable = body === undefined || Buffer.isBuffer(body);
     this.#path = path;
     this.#sink = sink;
-    this.#openFresh = fresh;
+    this.#line = line;
   }
 
   dispatchOn(dispatcher: Dispatcher): void {
@@ -114,7 +143,7 @@ class HttpExchange implements Exchange, ConnectionAwareHandler {
   }
 
   dispatchFresh(): void {
-    this.#fresh = this.#openFresh();
+    this.#fresh = this.#line.openFresh();
     this.dispatchOn(this.#fresh);
   }
 
@@ -145,6 +174,7 @@ class HttpExchange implements Exchange, ConnectionAwareHandler {
       this.#onReusedSocket = this.connection.carried > 0;
       this.connection.carried += 1;
       this.connection.interim.expect(this);
+      this.connection.carries(true);
     }
     this.#sink.onConnected();
   }
@@ -179,6 +209,7 @@ class HttpExchange implements Exchange, ConnectionAwareHandler {
 
   onResponseEnd(controller: Dispatcher.DispatchController): void {
     if (this.#done) return;
+    if (!this.#fresh) this.connection?.carries(false);
     this.#finish();
     this.#sink.onEnd(flatten(controller.rawTrailers));
   }

@@ -4,6 +4,7 @@ import { collect } from '../collect.ts';
 import type { WorkerClient } from '../client.ts';
 import type { PoolSettings } from './connection-pool.ts';
 import { HttpWorkerClient } from './http-client.ts';
+import type { OutboundSockets } from './outbound-sockets.ts';
 
 /** Of the answer only the status counts. */
 const MAX_ANSWER_BYTES = 1024 * 1024;
@@ -12,11 +13,13 @@ const MAX_ANSWER_BYTES = 1024 * 1024;
 export class KeyServices {
   readonly #clock: Clock;
   readonly #pool: PoolSettings;
+  readonly #sockets: OutboundSockets;
   readonly #clients = new Map<string, WorkerClient>();
 
-  constructor(clock: Clock, pool: PoolSettings) {
+  constructor(clock: Clock, pool: PoolSettings, sockets: OutboundSockets) {
     this.#clock = clock;
     this.#pool = pool;
+    this.#sockets = sockets;
   }
 
   /**
@@ -27,7 +30,7 @@ export class KeyServices {
     url: string,
     key: string,
     timeoutMs: number,
-  ): Promise<'accepted' | 'refused' | 'unavailable'> => {
+  ): Promise<'accepted' | 'refused' | 'unavailable' | 'unasked'> => {
     const { origin, pathname, search } = new URL(url);
     const answer = await collect(
       this.#clientOf(origin),
@@ -41,7 +44,7 @@ export class KeyServices {
       this.#clock,
       { timeoutMs, maxBytes: MAX_ANSWER_BYTES },
     );
-    if (answer.kind === 'failed') return 'unavailable';
+    if (answer.kind === 'failed') return answer.code === 'out_of_sockets' ? 'unasked' : 'unavailable';
     if (answer.status === 200) return 'accepted';
     return answer.status === 401 || answer.status === 403 ? 'refused' : 'unavailable';
   };
@@ -70,7 +73,7 @@ export class KeyServices {
         apiKey: undefined,
         traits: DEFAULT_TRAITS,
       };
-      client = new HttpWorkerClient(spec, this.#pool);
+      client = new HttpWorkerClient(spec, this.#pool, { sockets: this.#sockets });
       this.#clients.set(origin, client);
     }
     return client;

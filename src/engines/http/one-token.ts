@@ -40,7 +40,7 @@ export function leastRequest(
   const body = Buffer.from(JSON.stringify({ ...(model === '' ? {} : { model }), ...fields }));
   const headers = [...probeHeaders(spec), 'content-type', 'application/json'];
   if (spec.rank !== undefined) headers.push('x-data-parallel-rank', String(spec.rank));
-  return { method: 'POST', path: route, headers, body, upgrade: undefined };
+  return { method: 'POST', path: route, headers, body, upgrade: undefined, reserved: true };
 }
 
 export interface OneTokenLimits {
@@ -68,6 +68,7 @@ export async function probeOneToken(
     headers: probeHeaders(spec),
     body: undefined,
     upgrade: undefined,
+    reserved: true,
   };
   const least = hasLeast(route) ? leastRequest(spec, { route, model }) : health;
   const answer = await collect(client, least, clock, { ...limits, maxBytes: MAX_ANSWER_BYTES });

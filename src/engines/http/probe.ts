@@ -18,7 +18,12 @@ export type ProbeResult =
       readonly models?: { readonly ids: ReadonlySet<string>; readonly cards: readonly JsonObject[] };
       readonly version?: string;
     }
-  | { readonly ok: false; readonly reason: string };
+  | {
+      readonly ok: false;
+      readonly reason: string;
+      /** The router could not ask: that says nothing about the worker. */
+      readonly unasked?: true;
+    };
 
 /** Health first, then what the worker serves. Models and version are best effort: not every engine offers them. */
 export async function probeWorker(
@@ -30,7 +35,10 @@ export async function probeWorker(
   const get = (path: string): Promise<Collected> =>
     collect(
       client,
-      { method: 'GET', path, headers: probeHeaders(spec), body: undefined, upgrade: undefined },
+      {
+        ...{ method: 'GET', path, headers: probeHeaders(spec), body: undefined, upgrade: undefined },
+        reserved: true,
+      },
       clock,
       {
         timeoutMs: settings.timeoutMs,
@@ -38,7 +46,10 @@ export async function probeWorker(
       },
     );
   const health = await get(settings.healthPath);
-  if (health.kind === 'failed') return { ok: false, reason: `${health.code}: ${health.message}` };
+  if (health.kind === 'failed') {
+    const reason = `${health.code}: ${health.message}`;
+    return health.code === 'out_of_sockets' ? { ok: false, reason, unasked: true } : { ok: false, reason };
+  }
   if (health.status < 200 || health.status > 299) return { ok: false, reason: `status ${health.status}` };
   const [models, version] = await Promise.all([get('/v1/models'), get('/version')]);
   const cards = modelCards(models);

@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../../base/errors.ts';
+import { isShortage } from '../../base/shortage.ts';
 import type { TransportFailure } from '../client.ts';
 import { tlsReason } from './worker-tls.ts';
 
@@ -10,7 +11,6 @@ const CONNECT_CODES = new Set([
   'EAI_AGAIN',
   'ENOENT',
   'EACCES',
-  'EADDRNOTAVAIL',
   'ENETDOWN',
   'EHOSTDOWN',
 ]);
@@ -31,6 +31,7 @@ export function toFailure(error: Error, sent: boolean, peer: Peer = 'worker'): T
 
 /** What clients read. Node's own messages would tell them the worker's address. */
 const WORDS: Partial<Readonly<Record<ErrorCode, string>>> = {
+  out_of_sockets: 'the router itself may open no further connection',
   connect_failed: 'no connection to the worker could be made',
   connect_timeout: 'no connection to the worker could be made in time',
   worker_closed: 'the worker closed the connection before its answer was complete',
@@ -41,6 +42,7 @@ function codeOf(error: Error, sent: boolean): ErrorCode {
   const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
   // What no HTTP client would send, e.g. a control character in a header: the request itself is at fault.
   if (code === 'UND_ERR_INVALID_ARG' || code === 'UND_ERR_NOT_SUPPORTED') return 'invalid_request';
+  if (isShortage(error)) return 'out_of_sockets';
   if (code === 'UND_ERR_CONNECT_TIMEOUT' || (code === 'ETIMEDOUT' && !sent)) return 'connect_timeout';
   if (
     // undici's parser error has no code where llhttp's number has no name.

@@ -10,6 +10,7 @@ import type { PoolSettings } from './connection-pool.ts';
 import { EngineStateQuestions } from './engine-state.ts';
 import { HttpWorkerClient } from './http-client.ts';
 import { probeOneToken } from './one-token.ts';
+import type { OutboundSockets } from './outbound-sockets.ts';
 import { probeHeaders, probeWorker, type ProbeResult } from './probe.ts';
 
 const MOST_STATE_BYTES = 64 * 1024;
@@ -34,11 +35,13 @@ interface Server {
 
 export interface ConnectionDeps extends ConnectionSettings {
   readonly clock: Clock;
+  readonly sockets: OutboundSockets;
 }
 
 /** The connections to every server, opened at first use. Ranks of one server share them. */
 export class WorkerConnections {
   readonly #clock: Clock;
+  readonly #sockets: OutboundSockets;
   #settings: ConnectionSettings;
   readonly #servers = new Map<string, Server>();
   readonly #versions = new Map<string, string>();
@@ -46,6 +49,7 @@ export class WorkerConnections {
 
   constructor(deps: ConnectionDeps) {
     this.#clock = deps.clock;
+    this.#sockets = deps.sockets;
     this.#settings = deps;
   }
 
@@ -63,7 +67,7 @@ export class WorkerConnections {
     let server = this.#servers.get(spec.baseUrl);
     if (!server) {
       const pool = this.#poolOf(spec.baseUrl);
-      server = { client: new HttpWorkerClient(spec, pool), pool };
+      server = { client: new HttpWorkerClient(spec, pool, { sockets: this.#sockets }), pool };
       this.#servers.set(spec.baseUrl, server);
     }
     return server.client;
@@ -93,7 +97,7 @@ export class WorkerConnections {
 
   /** The same, and what it offers, for a server that may never be registered: on connections of its own. */
   async inspect(spec: WorkerSpec): Promise<Inspection> {
-    const client = new HttpWorkerClient(spec, this.#poolOf(spec.baseUrl));
+    const client = new HttpWorkerClient(spec, this.#poolOf(spec.baseUrl), { sockets: this.#sockets });
     try {
       const result = await this.#probe(client, spec);
       if (!result.ok) return result;
@@ -132,7 +136,7 @@ export class WorkerConnections {
     return questions.ask((path) =>
       collect(
         this.clientOf(spec),
-        { method: 'GET', path, headers, body: undefined, upgrade: undefined },
+        { method: 'GET', path, headers, body: undefined, upgrade: undefined, reserved: true },
         this.#clock,
         { timeoutMs, maxBytes: MOST_STATE_BYTES },
       ),

@@ -71,6 +71,11 @@ function asCaller(opinion: Opinion): Caller {
       return KEY_HOLDER;
     case 'refused':
       throw invalidKey();
+    case 'unasked':
+      throw new RouterError(
+        'out_of_sockets',
+        'the router may open no further connection to have the API key checked',
+      );
     case 'unavailable':
       throw new RouterError(
         'key_validation_unavailable',

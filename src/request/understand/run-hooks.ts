@@ -69,6 +69,11 @@ function settle(arrival: Arrival, deadline: Deadline, outcome: ChainOutcome): vo
         shownReason(outcome.reason) ?? `the request was rejected by the hook ${outcome.hook}`,
       );
     case 'failed':
+      if (outcome.why === 'out_of_sockets')
+        throw new RouterError(
+          'out_of_sockets',
+          `the router may open no further connection to ask the hook ${outcome.hook}`,
+        );
       if (outcome.why === 'timeout')
         throw new RouterError('hook_timeout', `the hook ${outcome.hook} did not answer in time`);
       throw new RouterError(

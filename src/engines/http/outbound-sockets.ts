@@ -1,0 +1,120 @@
+import { closeSync, openSync } from 'node:fs';
+import type { buildConnector } from 'undici';
+import { isShortage } from '../../base/shortage.ts';
+
+/** A kept-alive connection that can be given up for another one. */
+export interface IdleConnection {
+  /** Closes it at once. False when it is in use after all. */
+  drop(): boolean;
+}
+
+/**
+ * The sockets that the router opens, to workers, hooks and key services: so many, so that there is always one left for
+ * the router's own questions. Where another is needed and may not be had, the one that has been idle longest goes.
+ */
+export class OutboundSockets {
+  readonly #limit: number;
+  readonly #onShortage: (side: 'worker') => void;
+  readonly #idle = new Set<IdleConnection>();
+  #open = 0;
+
+  constructor(limit = Infinity, onShortage: (side: 'worker') => void = () => undefined) {
+    this.#limit = limit;
+    this.#onShortage = onShortage;
+  }
+
+  /** Open now, those of the reserve aside. */
+  get open(): number {
+    return this.#open;
+  }
+
+  get limit(): number {
+    return this.#limit;
+  }
+
+  get full(): boolean {
+    return this.#open >= this.#limit;
+  }
+
+  /** undici's `connect`; `reserved` ones are not bound by the limit. */
+  connect(
+    opener: buildConnector.connector,
+    reserved: boolean,
+    ...[to, done]: Parameters<buildConnector.connector>
+  ): void {
+    if (!reserved && this.full && !this.#dropOne()) {
+      this.#onShortage('worker');
+      done(new NoSocketLeft(), null);
+      return;
+    }
+    this.#tryConnect(opener, reserved, to, (error, socket) => {
+      if (socket) done(null, socket);
+      else if (!isShortage(error) && !isFailedLookup(error)) done(error, null);
+      else if (this.#dropOne()) this.#tryConnect(opener, reserved, to, done);
+      else {
+        this.#onShortage('worker');
+        done(isShortage(error) ? error : new NoSocketLeft(), null);
+      }
+    });
+  }
+
+  /** Nothing runs on it. */
+  idle(connection: IdleConnection): void {
+    this.#idle.add(connection);
+  }
+
+  /** It is in use again, or closed. */
+  notIdle(connection: IdleConnection): void {
+    this.#idle.delete(connection);
+  }
+
+  #tryConnect(
+    opener: buildConnector.connector,
+    reserved: boolean,
+    to: buildConnector.Options,
+    done: buildConnector.Callback,
+  ): void {
+    const count = reserved ? 0 : 1;
+    this.#open += count;
+    const closed = (): void => {
+      this.#open -= count;
+    };
+    opener(to, (...result) => {
+      const [error, socket] = result;
+      if (error) closed();
+      else socket.once('close', closed);
+      done(...result);
+    });
+  }
+
+  #dropOne(): boolean {
+    for (const connection of this.#idle) {
+      this.#idle.delete(connection);
+      if (connection.drop()) return true;
+    }
+    return false;
+  }
+}
+
+/** As many sockets are open as may be: told in the words of the system. */
+class NoSocketLeft extends Error {
+  readonly code = 'EMFILE';
+
+  constructor() {
+    super('the router may open no further connection');
+  }
+}
+
+/** A name cannot be looked up without descriptors either; what the resolver says then sounds as if there were no such name. */
+function isFailedLookup(error: Error | null): boolean {
+  return error !== null && 'syscall' in error && error.syscall === 'getaddrinfo' && !canOpen();
+}
+
+function canOpen(): boolean {
+  try {
+    closeSync(openSync('/dev/null', 'r'));
+    return true;
+  } catch (error) {
+    return !isShortage(error);
+  }
+}
