@@ -6,7 +6,7 @@ import { DEFAULT_TRAITS } from '../config/settings/settings.ts';
 import { LoadLedger } from '../workers/ledger.ts';
 import { WorkerRegistry } from '../workers/registry.ts';
 import type { ResponseSink } from './client.ts';
-import { LoadPoller } from './load-poller.ts';
+import { LoadPoller, readEngines } from './load-poller.ts';
 
 const INTERVAL_MS = 5000;
 
@@ -69,5 +69,41 @@ describe('a report that was under way', () => {
     assert.equal(ledger.running(slot), 5);
     lease.release();
     assert.equal(ledger.running(slot), 4);
+  });
+});
+
+describe('what engines report', () => {
+  const exposition = (engine: number, aborted: number): string => `
+vllm:num_requests_running{engine="${engine}",model_name="m"} 2.0
+vllm:num_requests_waiting{engine="${engine}",model_name="m"} 1.0
+vllm:num_requests_waiting_by_reason{engine="${engine}",model_name="m",reason="capacity"} 1.0
+vllm:prompt_tokens_total{engine="${engine}",model_name="m"} 1000.0
+vllm:prompt_tokens_created{engine="${engine}",model_name="m"} 1.79e+09
+vllm:prompt_tokens_by_source_total{engine="${engine}",model_name="m",source="local_compute"} 900.0
+vllm:generation_tokens_total{engine="${engine}",model_name="m"} 100.0
+vllm:iteration_tokens_total_count{engine="${engine}",model_name="m"} 50.0
+vllm:iteration_tokens_total_sum{engine="${engine}",model_name="m"} 1100.0
+vllm:request_success_total{engine="${engine}",finished_reason="stop",model_name="m"} 3.0
+vllm:request_success_total{engine="${engine}",finished_reason="abort",model_name="m"} ${aborted}.0
+`;
+
+  it('is their requests, and a number that grows with their work but not with what was aborted', () => {
+    const engines = readEngines(exposition(0, 7) + exposition(1, 9));
+    assert.deepEqual(
+      [...engines],
+      [
+        [0, { requests: 3, work: 1153 }],
+        [1, { requests: 3, work: 1153 }],
+      ],
+    );
+  });
+
+  it('may be without labels, and may lack either', () => {
+    assert.deepEqual(
+      [...readEngines('vllm:num_requests_running 2\nvllm:generation_tokens_total 5\n')],
+      [[0, { requests: 2, work: 5 }]],
+    );
+    assert.deepEqual([...readEngines('vllm:num_requests_running 2\n')], [[0, { requests: 2 }]]);
+    assert.equal(readEngines('# nothing\n').size, 0);
   });
 });

@@ -111,6 +111,11 @@ describe('a file with something wrong says what and where', () => {
       'r.yaml:1:49: retry.max_backoff_ms: expected at least retry.initial_backoff_ms (50), got 10',
     ],
     [
+      'a longest silence below the shortest',
+      'stall_check: {min_silence_secs: 20, max_silence_secs: 10}\n',
+      'r.yaml:1:55: stall_check.max_silence_secs: expected at least stall_check.min_silence_secs (20), got 10',
+    ],
+    [
       'one port for both listeners',
       'port: 5\nmetrics: {port: 5}\n',
       'r.yaml:2:17: metrics.port: expected another port than',
