@@ -34,8 +34,9 @@ export interface ScriptedWorkerOptions {
   readonly onUpgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 }
 
-/** Asked by health checks: the last two as vLLM answers them outside of development mode. */
-const OWN_PATHS = ['/health', '/v1/models', '/version', '/is_sleeping', '/is_paused'];
+const OWN_PATHS = ['/health', '/v1/models', '/version'];
+/** Health checks ask for these, too: answered as vLLM does outside of development mode. Clients may ask for them as well. */
+const ENGINE_STATES = ['/is_sleeping', '/is_paused'];
 
 /** A worker that answers health, models and version by itself, and everything else as the test says. */
 export interface ScriptedWorker extends AsyncDisposable {
@@ -139,12 +140,13 @@ export function valuesOf(rawHeaders: readonly string[], name: string): string[] 
   return rawHeaders.filter((_, index) => index % 2 === 1 && rawHeaders[index - 1]?.toLowerCase() === name);
 }
 
-function isProbe({ method, url = '' }: IncomingMessage, prefix: string): boolean {
-  return method === 'GET' && OWN_PATHS.some((path) => url === prefix + path);
+function isProbe({ method, url = '', headers }: IncomingMessage, prefix: string): boolean {
+  const paths = headers['user-agent'] === 'vllm-router' ? [...OWN_PATHS, ...ENGINE_STATES] : OWN_PATHS;
+  return method === 'GET' && paths.some((path) => url === prefix + path);
 }
 
 function answerProbe(response: ServerResponse, path: string, options: ScriptedWorkerOptions): void {
-  if (path === '/is_sleeping' || path === '/is_paused') {
+  if (ENGINE_STATES.includes(path)) {
     response.writeHead(404, { 'content-type': 'application/json' }).end('{"detail":"Not Found"}');
     return;
   }
