@@ -152,10 +152,12 @@ export class UsageFinder {
         at = this.#string(chunk, at, end);
         continue;
       }
-      const byte = chunk[at];
+      const byte = chunk[at] ?? 0;
       at += 1;
-      if (byte === QUOTE) this.#inString = true;
-      else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) this.#level += 1;
+      // Most of what stands outside of strings is numbers and commas.
+      if (byte < OPEN_BRACKET) {
+        if (byte === QUOTE) this.#inString = true;
+      } else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) this.#level += 1;
       else if (byte === CLOSE_BRACE || byte === CLOSE_BRACKET) {
         this.#level -= 1;
         if (this.#level === lowest) return at;
