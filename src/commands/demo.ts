@@ -82,7 +82,7 @@ async function listen(
     return { app, address: await app.start() };
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')) throw error;
-    process.stdout.write(`${error.message}: taking free ports instead\n`);
+    process.stdout.write(`${error.message}; free ports are taken instead\n`);
   }
   const anyPort = {
     ...settings,
