@@ -12,7 +12,7 @@ test('a fleet whose router cannot start leaves no simulated worker behind', asyn
   await assert.rejects(startFleet({ router: { plugins: [{ name: '' } as never] } }));
   await assert.rejects(startFileFleet({ port: -1 }), /router\.yaml:1:7: port: expected/);
   await using blocker = await startFleet({ workers: [] });
-  await assert.rejects(startFleet({ router: { port: blocker.port } }), /EADDRINUSE/);
+  await assert.rejects(startFleet({ router: { port: blocker.port } }), /the port is taken/);
   await assert.rejects(startFleet({ workers: [{}, { port: blocker.port }] }), /EADDRINUSE/);
   await blocker.stop();
   await eventually(() => servers() === before, 2_000);
