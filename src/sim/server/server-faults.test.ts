@@ -46,6 +46,30 @@ function deltas(text: string): number {
   return text.match(/"delta"/g)?.length ?? 0;
 }
 
+describe('an engine that hangs', () => {
+  it('answers nobody and counts nothing, while its server says that all is well, and goes on when told to', async () => {
+    const metrics = async (): Promise<string> => (await fetch(`${worker.url}/metrics`)).text();
+    await worker.setFaults(['hung_engine']);
+    const before = await metrics();
+    const arrived = worker.next('request', ({ method }) => method === 'POST');
+    const hanging = raw(CHAT);
+    await arrived;
+    assert.equal((await fetch(`${worker.url}/health`)).status, 200);
+    assert.equal((await fetch(`${worker.url}/v1/models`)).status, 200);
+    assert.equal(worker.model.waiting, 1);
+    assert.equal(await metrics(), before);
+    await worker.setFaults([]);
+    assert.match((await hanging).text, /^HTTP\/1.1 200 /);
+    assert.notEqual(await metrics(), before);
+  });
+
+  it('goes on by itself after for_ms', async () => {
+    await worker.setFaults(['hung_engine:for_ms=20']);
+    assert.match((await raw(CHAT)).text, /^HTTP\/1.1 200 /);
+    assert.deepEqual(worker.faults, []);
+  });
+});
+
 describe('faults on the wire', () => {
   it('sends an error status with Retry-After', async () => {
     await worker.setFaults(['status:code=429,retry_after=7']);
