@@ -3,6 +3,7 @@ import { RouterError } from '../../base/errors.ts';
 import { sha256Of } from '../../config/schema/client-key.ts';
 import { presentsAdminKey } from '../../http/admin-key.ts';
 import { presentedKey } from '../../http/client-key.ts';
+import { protocolKey } from '../../http/protocol-key.ts';
 import type { Opinion } from '../../limits/key-verdicts.ts';
 import type { Tenant } from '../../limits/tenant.ts';
 import type { Arrival } from './arrival.ts';
@@ -19,7 +20,7 @@ export function authenticate(rt: Runtime, arrival: Arrival): Caller | Promise<Ca
   const { auth } = rt.settings.clients;
   if (auth.kind === 'open' || arrival.endpoint.open) return ANYBODY;
   const { headers } = arrival.req;
-  const key = presentedKey(headers);
+  const key = presentedKey(headers) ?? (arrival.tunnel ? protocolKey(arrival.req.rawHeaders) : undefined);
   const sha256 = key === undefined ? '' : sha256Of(key);
   const tenant = auth.kind === 'tenants' ? rt.clients.tenants.withKey(sha256) : undefined;
   if (tenant) return admitTenant(arrival, tenant);

@@ -1,7 +1,8 @@
 import type { Duplex } from 'node:stream';
 import type { Timer } from '../../base/clock.ts';
 import { RouterError } from '../../base/errors.ts';
-import { endToEnd } from '../../http/headers.ts';
+import { endToEnd, headerOf } from '../../http/headers.ts';
+import { HEADER_PROTOCOL, isKey, offeredProtocols } from '../../http/protocol-key.ts';
 import type { Arrival } from '../arrive/arrival.ts';
 import type { Head } from './attempt.ts';
 import { addRouterHeaders } from '../answer/response-headers.ts';
@@ -28,10 +29,21 @@ export function relayTunnel(rt: Runtime, arrival: Arrival, head: Head, worker: D
   arrival.times.head = rt.clock.now();
   const headers = endToEnd(head.headers, (name) => name === 'x-request-id' || name === 'content-length');
   headers.push('connection', 'upgrade', 'upgrade', 'websocket');
+  agreeOnProtocol(headers, arrival.req.rawHeaders);
   addRouterHeaders(rt, arrival, headers, arrival.times.head);
   client.write(serializeHead(head.status, headers));
   if (early.length > 0) worker.write(early);
   return join(rt, arrival, client, worker);
+}
+
+/**
+ * A client that offered nothing but its key offered the worker nothing: it gets back what it sent, since browsers close
+ * a WebSocket on which none of their protocols was chosen.
+ */
+function agreeOnProtocol(headers: string[], clientHeaders: readonly string[]): void {
+  if (headerOf(headers, HEADER_PROTOCOL) !== undefined) return;
+  const offered = offeredProtocols(clientHeaders);
+  if (offered[0] !== undefined && offered.every(isKey)) headers.push(HEADER_PROTOCOL, offered[0]);
 }
 
 function join(rt: Runtime, arrival: Arrival, client: Duplex, worker: Duplex): Promise<void> {

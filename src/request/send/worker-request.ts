@@ -1,6 +1,7 @@
 import type { WorkerRequest } from '../../engines/client.ts';
 import { StreamedBody } from '../../http/body.ts';
 import { endToEnd, headerOf } from '../../http/headers.ts';
+import { HEADER_PROTOCOL, isKey, offeredProtocols } from '../../http/protocol-key.ts';
 import type { Worker } from '../../workers/worker.ts';
 import type { Arrival } from '../arrive/arrival.ts';
 import { presentsAdminBearer } from '../arrive/guard-route.ts';
@@ -32,13 +33,17 @@ export function workerRequest(rt: Runtime, arrival: Arrival, call: Call, worker:
   const adminBearer = rt.settings.adminApiKey !== undefined && presentsAdminBearer(rt, arrival);
   // An empty one names nothing.
   const bringsRequestId = (headerOf(clientHeaders, 'x-request-id') ?? '') !== '';
+  const hidesKeys = apiKey !== undefined || keysChecked;
+  const protocols = hidesKeys && arrival.tunnel ? offeredProtocols(clientHeaders) : [];
+  const hasKey = protocols.some(isKey);
   // What answers say is read, and changed where that is wished.
   const plain = arrival.endpoint.class === 'inference';
   const headers = endToEnd(clientHeaders, (name) => {
     if (NEVER_FORWARDED.has(name)) return true;
     if (arrival.bodyDecoded && !call.encoded && name === 'content-encoding') return true;
     if (plain && name === 'accept-encoding') return true;
-    if ((apiKey !== undefined || keysChecked) && CREDENTIALS.has(name)) return true;
+    if (hidesKeys && CREDENTIALS.has(name)) return true;
+    if (hasKey && name === HEADER_PROTOCOL) return true;
     if (adminBearer && name === 'authorization') return true;
     if (name === 'x-request-id' && !bringsRequestId) return true;
     return name === RANK_HEADER && rank !== undefined;
@@ -47,15 +52,21 @@ export function workerRequest(rt: Runtime, arrival: Arrival, call: Call, worker:
   if (apiKey !== undefined) headers.push('authorization', `Bearer ${apiKey}`);
   if (rank !== undefined) headers.push(RANK_HEADER, String(rank));
   if (!bringsRequestId) headers.push('x-request-id', arrival.requestId);
+  if (hasKey) addProtocols(headers, protocols);
   if (call.body instanceof StreamedBody) addLength(headers, clientHeaders);
   return {
     method: arrival.method,
-    path: arrival.target,
+    path: call.target ?? arrival.target,
     headers,
     body: call.encoded ?? call.body,
     upgrade: arrival.tunnel ? 'websocket' : undefined,
     once: call.retry === 'connect',
   };
+}
+
+function addProtocols(headers: string[], offered: readonly string[]): void {
+  const rest = offered.filter((one) => !isKey(one));
+  if (rest.length > 0) headers.push(HEADER_PROTOCOL, rest.join(', '));
 }
 
 /** A held body's length is known; of a streamed one only what the client announced. */

@@ -4,6 +4,7 @@ import { fieldText, readForm, repeatsDecidingFormField } from '../../api/form-fi
 import { hasDuplicateField, isDeciding, repeatsDecidingField } from '../../api/json-edit.ts';
 import { bomLength, MOST_MEMBERS, scanMembers } from '../../api/json-scan.ts';
 import { parseJson, readBoolean, readInteger } from '../../api/python-json.ts';
+import { queryValues } from '../../api/query-parameter.ts';
 import { headerOf, repeatsHeader } from '../../http/headers.ts';
 import { announcedLength, readBody, refuseTooLong, StreamedBody } from '../../http/body.ts';
 import { codingsOf } from '../../http/content-coding.ts';
@@ -41,6 +42,8 @@ export interface Call {
   readonly retry: 'full' | 'connect';
   /** A stored resource that the request reads, cancels or continues. */
   readonly resourceId: string | undefined;
+  /** In the place of the client's: a tunnel's, whose query names the model. */
+  readonly target?: string;
   /** Which workers the client wants; undefined = any. */
   readonly filters: WorkerFilters | undefined;
   /** The worker is asked for the usage of a stream although the client did not ask: the client must not see it. */
@@ -68,6 +71,7 @@ export async function readCall(rt: Runtime, arrival: Arrival): Promise<Call> {
   const { maxPayloadSize, bodyIdleTimeoutMs } = rt.settings.listen;
   refuseTooLong(req, maxPayloadSize);
   const length = announcedLength(req);
+  if (arrival.tunnel) return tunnelCall(rt, arrival);
   if (length === 0 && endpoint.body !== 'json') return opaqueCall(rt, arrival, undefined);
   const limits = { maxBytes: maxPayloadSize, idleTimeoutMs: bodyIdleTimeoutMs };
   const large = length === undefined || length > HOLD_LIMIT_BYTES;
@@ -143,6 +147,17 @@ function opaqueCall(rt: Runtime, source: CallSource, body: Buffer | StreamedBody
   };
 }
 
+/** A WebSocket says in its address which model it wants. */
+function tunnelCall(rt: Runtime, source: CallSource): Call {
+  const call = opaqueCall(rt, source, undefined);
+  const models = queryValues(source.target, 'model');
+  if (models.length > 1 && mustUnderstand(rt)) throw duplicateField('query');
+  const model = models.at(-1) ?? '';
+  note(source.decision, model, false);
+  const policy = rt.policies.policyFor(model);
+  return { ...call, model, policy, ask: call.ask.under(model), target: source.target };
+}
+
 /** Audio as OpenAI's clients send it. */
 function formCall(rt: Runtime, source: CallSource, bytes: Buffer): Call {
   const type = headerOf(source.req.rawHeaders, 'content-type') ?? '';
@@ -210,8 +225,8 @@ function note(decision: CallSource['decision'], model: string, stream: boolean):
   decision.model = model;
 }
 
-function duplicateField(): RouterError {
-  return new RouterError('duplicate_field', 'the body names model or stream more than once');
+function duplicateField(where = 'body'): RouterError {
+  return new RouterError('duplicate_field', `the ${where} names model or stream more than once`);
 }
 
 function ambiguousForm(): RouterError {
