@@ -144,15 +144,26 @@ export class PredictedIndex implements CacheView {
     if (count === 0) return;
     const row = this.#rowOfSlot[slot] ?? this.#newRow(slot);
     const usedAt = Math.floor(this.#clock.now() / 1000);
-    const hashes = blocks.hashes;
-    for (let i = count - 1; i >= 0; i--) {
+    const { hashes } = blocks;
+    const held = this.#heldBlocks(hashes, count, row.number);
+    // Where a block is not held none behind it is, so nothing needs to be looked for.
+    for (let i = count - 1; i >= held; i--)
+      this.#use(this.#insert(hashes[2 * i]! | 0, hashes[2 * i + 1]! | 0, row), row, usedAt);
+    let next = 0;
+    for (let i = held - 1; i >= 0; i--) {
       const low = hashes[2 * i]! | 0;
       const high = hashes[2 * i + 1]! | 0;
-      let entry = this.#find(low, high, row.number);
-      if (entry === 0) entry = this.#insert(low, high, row);
-      else this.#unlink(entry, row);
-      this.#linkNewest(entry, row);
-      this.#words[entry * WORDS + USED_AT] = usedAt;
+      let entry = this.#is(next, low, high, row.number) ? next : this.#find(low, high, row.number);
+      if (entry === 0) {
+        // Evicted just now, by what was inserted.
+        entry = this.#insert(low, high, row);
+        next = 0;
+      } else {
+        // The block before was used right after this one, if it was with this prompt that both were used last.
+        next = this.#word(entry, ROW_NEWER);
+        this.#unlink(entry, row);
+      }
+      this.#use(entry, row, usedAt);
     }
   }
 
@@ -190,30 +201,36 @@ export class PredictedIndex implements CacheView {
 
   #heldIn(slot: number, blocks: PromptBlocks): number {
     const row = this.#rowOfSlot[slot];
-    return row === undefined || blocks.count === 0 ? 0 : this.#heldBlocks(blocks, row.number);
+    return row === undefined ? 0 : this.#heldBlocks(blocks.hashes, blocks.count, row.number);
   }
 
-  #heldBlocks(blocks: PromptBlocks, row: number): number {
-    if (!this.#holds(blocks, 0, row)) return 0;
+  #heldBlocks(hashes: Uint32Array, count: number, row: number): number {
+    if (count === 0 || !this.#holds(hashes, 0, row)) return 0;
     // Held blocks are closed under prefixes: gallop to a block that is not held, then search between.
     let held = 0;
     let notHeld = 1;
-    while (notHeld < blocks.count && this.#holds(blocks, notHeld, row)) {
+    while (notHeld < count && this.#holds(hashes, notHeld, row)) {
       held = notHeld;
       notHeld = 2 * notHeld + 1;
     }
-    notHeld = Math.min(notHeld, blocks.count);
+    notHeld = Math.min(notHeld, count);
     while (notHeld - held > 1) {
       const middle = (held + notHeld) >> 1;
-      if (this.#holds(blocks, middle, row)) held = middle;
+      if (this.#holds(hashes, middle, row)) held = middle;
       else notHeld = middle;
     }
     return notHeld;
   }
 
-  #holds(blocks: PromptBlocks, index: number, row: number): boolean {
-    const hashes = blocks.hashes;
+  #holds(hashes: Uint32Array, index: number, row: number): boolean {
     return this.#find(hashes[2 * index]! | 0, hashes[2 * index + 1]! | 0, row) !== 0;
+  }
+
+  /** Whether this entry, or none for 0, is the one that `find` would come to. */
+  #is(entry: number, low: number, high: number, row: number): boolean {
+    const words = this.#words;
+    const at = entry * WORDS;
+    return entry !== 0 && words[at] === low && words[at + HIGH] === high && words[at + ROW] === row;
   }
 
   #find(low: number, high: number, row: number): number {
@@ -225,6 +242,11 @@ export class PredictedIndex implements CacheView {
       entry = words[at + CHAIN]!;
     }
     return 0;
+  }
+
+  #use(entry: number, row: Row, usedAt: number): void {
+    this.#linkNewest(entry, row);
+    this.#words[entry * WORDS + USED_AT] = usedAt;
   }
 
   #insert(low: number, high: number, row: Row): number {

@@ -65,6 +65,31 @@ describe('PromptHasher', () => {
     );
   });
 
+  it('reads long pieces as it reads their characters one by one, half surrogates and all', () => {
+    const unit = fc.nat(0xffff).map((code) => String.fromCharCode(code));
+    const long = fc.tuple(
+      fc.string({ unit, minLength: 1, maxLength: 20 }),
+      fc.integer({ min: 200, max: 9000 }),
+    );
+    fc.assert(
+      fc.property(
+        fc.array(long, { minLength: 1, maxLength: 3 }),
+        fc.string({ maxLength: 3 }),
+        (texts, before) => {
+          const pieces: Piece[] = [
+            before,
+            ...texts.map(([of, length]) => of.repeat(length).slice(0, length)),
+          ].map((value) => ({ kind: 'text', value }));
+          const whole = feed(new PromptHasher(), pieces);
+          const oneByOne = feed(new PromptHasher(), pieces, () => 1);
+          assert.deepEqual(finish(whole), finish(oneByOne));
+          assert.equal(whole.fingerprint(), oneByOne.fingerprint());
+        },
+      ),
+      { numRuns: 50 },
+    );
+  });
+
   it('shares exactly the blocks of the common prefix', () => {
     fc.assert(
       fc.property(
@@ -251,10 +276,17 @@ describe('PromptHasher', () => {
       { kind: 'text', value: 'The same on every machine. '.repeat(5) },
     ]);
     assert.deepEqual(chain(finish(hasher)), EXPECTED_CHAIN);
+    const long = new PromptHasher('model');
+    feed(long, [
+      { kind: 'role', name: 'user' },
+      { kind: 'text', value: 'Längere Texte werden in Stücken gelesen. \u{1f600} '.repeat(300) },
+    ]);
+    assert.equal(chain(finish(long)).at(-1), EXPECTED_LAST);
   });
 });
 
 const EXPECTED_CHAIN = ['3922383107:3761000070', '439538159:3002837989'];
+const EXPECTED_LAST = '2909989773:384192984';
 
 describe('blocksFromHashIds', () => {
   it('keeps full blocks only', () => {
