@@ -2,7 +2,7 @@ import { decodeBlockHashes } from '../routing/recorded-blocks.ts';
 
 /** A record as replay needs it, of any schema version. Durations in ms; undefined = not recorded. */
 export interface LogRecord {
-  readonly version: 1 | 2 | 3 | 4;
+  readonly version: 1 | 2 | 3 | 4 | 5;
   /** When the request came, ms since 1970. */
   readonly arrivedAt: number;
   readonly requestId: string | undefined;
@@ -36,7 +36,7 @@ export interface LogRecord {
 
 type Fields = Readonly<Record<string, unknown>>;
 
-const NEWEST = 4;
+const NEWEST = 5;
 
 class Unusable extends Error {}
 
@@ -92,7 +92,7 @@ function recordOf(fields: Fields): LogRecord {
 
 function versionOf(fields: Fields): LogRecord['version'] {
   const { schema_version: version = 1 } = fields;
-  if (version === 1 || version === 2 || version === 3 || version === 4) return version;
+  if (version === 1 || version === 2 || version === 3 || version === 4 || version === 5) return version;
   if (typeof version === 'number' && version > NEWEST)
     throw new Unusable(`schema version ${String(version)} is newer than what is known here (${NEWEST})`);
   throw new Unusable(`no schema version: ${JSON.stringify(version)}`);

@@ -27,6 +27,9 @@ const V4 = {
   block_tokens: 512,
 };
 
+/** A member of `candidates_rest` is all that is new. */
+const V5 = { ...V4, schema_version: 5, candidates_rest: { count: 3, not_scored: 2, excluded: {} } };
+
 function write(t: TestContext, name: string, content: string | Buffer): string {
   const dir = mkdtempSync(join(tmpdir(), 'records-'));
   t.after(() => {
@@ -41,27 +44,28 @@ const lines = (...records: object[]): string =>
 
 test('reads records of every version, over several files, compressed or not', async (t) => {
   const old = write(t, 'old.jsonl.gz', gzipSync(lines(V1, { ...V1, schema_version: 2 }, V3)));
-  const recent = write(t, 'new.jsonl', `\n${lines(V4)}`);
+  const recent = write(t, 'new.jsonl', `\n${lines(V4, V5)}`);
   const { records, problemCount, torn } = await readRecords([old, recent]);
   assert.deepEqual(
     records.map(({ version }) => version),
-    [1, 2, 3, 4],
+    [1, 2, 3, 4, 5],
   );
   assert.deepEqual([problemCount, torn], [0, []]);
-  const [first, , third, fourth] = records;
+  const [first, , third, fourth, fifth] = records;
   // Stamped at the end up to version 3, at the arrival in version 4.
   assert.equal(first?.arrivedAt, Date.parse(V1.timestamp) - 500);
   assert.deepEqual([third?.worker, third?.requestText, third?.totalMs], ['http://a', 'hi', 500]);
   assert.equal(fourth?.arrivedAt, Date.parse(V4.timestamp));
   assert.deepEqual([fourth.totalMs, fourth.attempts, fourth.lastAttemptMs], [900, 2, 800]);
   assert.deepEqual([...(fourth.blockHashes ?? [])], [1, 2]);
+  assert.deepEqual({ ...fifth, version: 4 }, fourth);
 });
 
 test('says what is wrong with a line and where, and uses the others', async (t) => {
   const bad: readonly [object | string, string][] = [
     ['{"schema_version":4', 'not valid JSON'],
     ['[1]', 'not a JSON object'],
-    [{ ...V4, schema_version: 5 }, 'schema version 5 is newer than what is known here (4)'],
+    [{ ...V4, schema_version: 6 }, 'schema version 6 is newer than what is known here (5)'],
     [{ ...V4, schema_version: 'x' }, 'no schema version: "x"'],
     [{ ...V4, timestamp: 'never' }, 'timestamp is not a time'],
     [{ ...V4, total_ms: -1 }, 'total_ms is not a number from 0 up'],

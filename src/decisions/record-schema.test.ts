@@ -13,7 +13,7 @@ export const everyField: Readonly<Record<keyof z.output<typeof recordSchema>, ke
   >;
 
 const RECORD: LoggedDecision = {
-  schema_version: 4,
+  schema_version: 5,
   timestamp: '2026-01-02T03:04:05.678Z',
   request_id: 'r',
   http_method: 'POST',

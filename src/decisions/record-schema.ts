@@ -17,7 +17,8 @@ const candidate = z.strictObject({
 
 const rest = z.strictObject({
   count: whole,
-  score_min: z.number().optional(),
+  not_scored: whole.describe('How many could have been chosen and got no score.'),
+  score_min: z.number().describe('Of those that have a score, as the next two.').optional(),
   score_median: z.number().optional(),
   score_max: z.number().optional(),
   excluded: z.record(text, whole).describe('How many could not be chosen, by reason.'),
@@ -34,7 +35,7 @@ const attempt = z.strictObject({
 
 /** Every field of a record. A field that the code writes and this lacks, or the other way round, does not compile. */
 const FIELDS = {
-  schema_version: z.literal(4).describe('4; records of others that lack it are of version 1.'),
+  schema_version: z.literal(5).describe('5; records of others that lack it are of version 1.'),
   timestamp: z.iso.datetime().describe('When the request came: RFC 3339, UTC, ms.'),
   request_id: text.describe("The client's `x-request-id`, else one the router made."),
   http_method: text.describe('Method of the request.'),
@@ -103,7 +104,7 @@ export const recordSchema = z.strictObject(FIELDS);
 /** The JSON schema (draft 2020-12) of a record. Later fields do not make a record invalid under it. */
 export function recordJsonSchema(): Record<string, unknown> {
   const { $schema, ...schema } = z.toJSONSchema(z.object(FIELDS), { io: 'input' });
-  return { $schema, title: 'vllm-router decision record, version 4', ...schema };
+  return { $schema, title: 'vllm-router decision record, version 5', ...schema };
 }
 
 export interface RecordField {

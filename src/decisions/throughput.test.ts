@@ -15,7 +15,7 @@ const CANDIDATES = 8;
 function record(place: number): LoggedDecision {
   const worker = (index: number): string => `http://10.0.0.${String(index)}:8000`;
   return {
-    schema_version: 4,
+    schema_version: 5,
     timestamp: new Date(1.7e12 + place).toISOString(),
     request_id: `chatcmpl-${String(place).padStart(24, '0')}`,
     http_method: 'POST',

@@ -85,7 +85,9 @@ function notesOf(
   if (records.some(({ version }) => version < 4))
     notes.push('records before version 4 hold no loads and no lengths: their requests count as alike');
   if (result === undefined)
-    notes.push('no estimate of latencies: it takes records of version 4 with token counts and block hashes');
+    notes.push(
+      'no estimate of latencies: it takes records of version 4 or later with token counts and block hashes',
+    );
   else if (log.withBlocks < log.modelled)
     notes.push(
       `${String(log.modelled - log.withBlocks)} of ${String(log.modelled)} requests have no block hashes (prompts under ${String(log.blockSize)} tokens have none): they are taken to share nothing`,

@@ -105,6 +105,11 @@ export interface CacheMatch {
 /** What is known about the workers' prefix caches. */
 export interface CacheView {
   match(blocks: PromptBlocks, slot: number): CacheMatch;
+  /**
+   * The tokens of `match` for all members at once, where that costs less: written into `tokens`, NaN for members that may not be
+   * chosen.
+   */
+  matchEach?(blocks: PromptBlocks, pool: Pool, tokens: Float64Array): void;
 }
 
 export type Choice =

@@ -64,6 +64,11 @@ export class Breaker {
     return this.#failedAt;
   }
 
+  /** While it is, only a failure changes that. */
+  get isClosed(): boolean {
+    return this.#state.name === 'closed';
+  }
+
   state(now: number): BreakerStateName {
     this.#wake(now);
     return this.#state.name;

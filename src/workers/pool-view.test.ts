@@ -55,6 +55,7 @@ function setUp(size: number) {
       tried: new Set(tried.map((index) => worker(index).slot)),
       now: clock.now(),
       slowStartMs,
+      version: registry.version,
     });
   const failing = (index: number): boolean => worker(index).breaker.permit(clock.now()).failure();
   return { clock, registry, worker, view, failing };
@@ -212,6 +213,54 @@ describe('slow start', () => {
     registry.reportCheck(worker(1), true);
     const seen = viewPool(registry.membersFor(''), { tried: new Set(), now: clock.now(), slowStartMs: 0 });
     assert.equal(seen.ramp(1), 1);
+  });
+});
+
+describe('a fleet of which the version is told', () => {
+  it('is not looked at again while it is the same', () => {
+    const { view, worker } = setUp(3);
+    const first = view();
+    assert.equal(view(), first);
+    assert.notEqual(view(1), first);
+    assert.equal(view(), first);
+    worker(2).draining = true;
+    assert.deepEqual(states(view()), ['eligible', 'eligible', 'draining']);
+  });
+
+  it('is seen as by somebody who looks at everybody, whatever changes in between', () => {
+    const size = 4;
+    const change = fc.record({
+      what: fc.constantFrom('check', 'fail', 'trial', 'drain', 'engine', 'progress', 'time', 'join', 'leave'),
+      index: fc.nat(size - 1),
+      yes: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(fc.array(change, { maxLength: 30 }), (changes) => {
+        const { registry, clock, worker, view, failing } = setUp(size);
+        for (const { what, index, yes } of changes) {
+          const one = worker(index);
+          if (what === 'check') registry.reportCheck(one, yes);
+          else if (what === 'fail') failing(index);
+          else if (what === 'trial') one.breaker.permit(clock.now());
+          else if (what === 'drain') one.draining = yes;
+          else if (what === 'engine') registry.setEngine(one, yes ? 'running' : 'sleeping');
+          else if (what === 'progress') registry.setProgress(one, yes ? 'moving' : 'stalled');
+          else if (what === 'time') clock.advance(yes ? 500 : slowStartMs / 2);
+          else if (what === 'join') registry.add({ ...one.spec, id: `x${registry.version}` });
+          else registry.remove(one);
+          const now = clock.now();
+          const [seen, fresh] = [
+            view(),
+            viewPool(registry.membersFor(''), { tried: new Set(), now, slowStartMs }),
+          ];
+          assert.deepEqual(states(seen), states(fresh));
+          assert.deepEqual([seen.eligible, seen.failedOpen], [fresh.eligible, fresh.failedOpen]);
+          const ramps = (of: PoolView): number[] => of.members.map((_, place) => of.ramp(place));
+          assert.deepEqual(ramps(seen), ramps(fresh));
+        }
+      }),
+      { numRuns: 300, seed: 7 },
+    );
   });
 });
 

@@ -21,6 +21,8 @@ export interface ViewOptions {
   readonly slowStartMs: number;
   /** What the request says about the workers it wants. */
   readonly filters?: WorkerFilters | undefined;
+  /** `WorkerRegistry.version`. Where it is the same as at the last look, nobody need be looked at again. */
+  readonly version?: number;
 }
 
 /** Which workers a request wants at all. */
@@ -39,6 +41,23 @@ export interface WorkerFilters {
  * When untried workers run out, nothing is eligible; the caller may look again with an empty `tried`.
  */
 export function viewPool(pool: PoolMembers, options: ViewOptions): PoolView {
+  const { tried, isRetry = tried.size > 0, filters, version, slowStartMs } = options;
+  if (version === undefined || isRetry || filters !== undefined) return look(pool, options).view;
+  const known = steadyViews.get(pool);
+  if (known?.version === version && known.slowStartMs === slowStartMs) return known.view;
+  const { view, isSteady } = look(pool, options);
+  if (isSteady) steadyViews.set(pool, { view, version, slowStartMs });
+  return view;
+}
+
+/** The last view of a pool that any request may have, as long as nothing but an event of the registry can change it. */
+const steadyViews = new WeakMap<
+  PoolMembers,
+  { readonly view: View; readonly version: number; readonly slowStartMs: number }
+>();
+
+/** `isSteady`: it does not depend on the time, nor on what requests come to. */
+function look(pool: PoolMembers, options: ViewOptions): { readonly view: View; readonly isSteady: boolean } {
   const { members } = pool;
   const { tried, now, slowStartMs, filters } = options;
   const mask = new Uint8Array(members.length);
@@ -47,6 +66,7 @@ export function viewPool(pool: PoolMembers, options: ViewOptions): PoolView {
   let alreadyTried = 0;
   let suspect = 0;
   let stalled = 0;
+  let isSteady = true;
   let fallback = -1;
   let fallbackFailedAt = Number.POSITIVE_INFINITY;
   for (let index = 0; index < members.length; index++) {
@@ -55,6 +75,7 @@ export function viewPool(pool: PoolMembers, options: ViewOptions): PoolView {
     const unwanted = filters === undefined ? EXCLUDED.no : unwantedBy(filters, worker);
     const exclusion = unwanted === EXCLUDED.no ? exclusionOf(worker, tried, now) : unwanted;
     mask[index] = exclusion;
+    if (!worker.breaker.isClosed) isSteady = false;
     if (exclusion === EXCLUDED.no) {
       eligible += 1;
       if (isRamping(worker, now, slowStartMs)) ramping += 1;
@@ -83,7 +104,7 @@ export function viewPool(pool: PoolMembers, options: ViewOptions): PoolView {
   }
   // Among workers that all ramp nobody is to be spared.
   const ramped = ramping > 0 && ramping < eligible;
-  return new View(pool, {
+  const view = new View(pool, {
     mask,
     eligible,
     failedOpen,
@@ -91,6 +112,7 @@ export function viewPool(pool: PoolMembers, options: ViewOptions): PoolView {
     isRetry: options.isRetry ?? tried.size > 0,
     slowStartMs: ramped ? slowStartMs : 0,
   });
+  return { view, isSteady: isSteady && ramping === 0 };
 }
 
 /** Those that are excluded for this alone may be chosen all the same. */

@@ -69,6 +69,7 @@ export class WorkerRegistry {
   readonly #announced = new Map<string, number>();
   #workers: readonly Worker[] = [];
   #listeners: readonly RegistryListener[] = [];
+  #version = 0;
 
   constructor(deps: RegistryDeps) {
     this.#deps = deps;
@@ -89,6 +90,11 @@ export class WorkerRegistry {
   /** In order of joining; replaced, never changed, when a worker joins or leaves. */
   get workers(): readonly Worker[] {
     return this.#workers;
+  }
+
+  /** Changes with everything about the workers that changes by itself, not with the time. */
+  get version(): number {
+    return this.#version;
   }
 
   get(id: string): Worker | undefined {
@@ -261,6 +267,10 @@ export class WorkerRegistry {
   #create(spec: WorkerSpec): Worker {
     const { clock, ledger } = this.#deps;
     const { slot, generation } = ledger.allocate();
+    let draining = false;
+    const changed = (): void => {
+      this.#version += 1;
+    };
     const worker: Worker = {
       slot,
       id: spec.id,
@@ -281,7 +291,13 @@ export class WorkerRegistry {
       }),
       engine: 'running',
       progress: new Progress(),
-      draining: false,
+      get draining() {
+        return draining;
+      },
+      set draining(value) {
+        draining = value;
+        changed();
+      },
       rampStartedAt: undefined,
       processed: 0,
       inFlight: new InFlightList(),
@@ -301,6 +317,7 @@ export class WorkerRegistry {
   }
 
   #emit(event: RegistryEvent): void {
+    this.#version += 1;
     for (const listener of this.#listeners) listener(event);
   }
 }

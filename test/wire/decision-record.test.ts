@@ -31,7 +31,7 @@ test('of a stream', async () => {
   assert.ok(attempt!.duration_ms > 0 && attempt!.duration_ms <= total);
   const worker = response.headers.get('x-vllm-router-worker')!;
   const expected: Partial<Decision> = {
-    schema_version: 4,
+    schema_version: 5,
     request_id: 'mine',
     http_method: 'POST',
     route: '/v1/chat/completions',

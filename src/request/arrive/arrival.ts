@@ -120,7 +120,7 @@ export class ClientWatch {
 
 function newDecision(rt: Runtime, requestId: string, method: string, route: string): Decision {
   return {
-    schema_version: 4,
+    schema_version: 5,
     timestamp: new Date(rt.clock.wall()).toISOString(),
     request_id: requestId,
     http_method: method,

@@ -22,6 +22,7 @@ function describe(
     pool: {
       members: scores.map((_, slot) => ({ slot, id: `http://w${slot}` })),
       mask: Uint8Array.from(scores, (_, index) => mask[index] ?? EXCLUDED.no),
+      eligible: scores.length - mask.filter((state) => state !== EXCLUDED.no).length,
     },
   } as unknown as Plan;
   return describeCandidates(rt, plan);
@@ -54,11 +55,22 @@ test('of a large pool the best eight, the chosen and the tried are listed; the r
   assert.equal(listed.at(-1)?.state, 'tried');
   assert.deepEqual(rest, {
     count: 10,
+    not_scored: 0,
     score_min: 8,
     score_median: 13,
     score_max: 19,
     excluded: { unhealthy: 1 },
   });
+});
+
+test('those that a policy gave no score are counted, and the scores told are those of the others', () => {
+  const scores = Array.from({ length: 20 }, (_, index) => (index < 11 ? 20 - index : NaN));
+  const { rest, margin } = describe(scores, 10, [EXCLUDED.no, EXCLUDED.draining]);
+  assert.deepEqual(rest, {
+    ...{ count: 12, not_scored: 9, score_min: 18, score_median: 19, score_max: 20 },
+    excluded: { draining: 1 },
+  });
+  assert.equal(margin, 1);
 });
 
 test('the listed are the best scores, whatever the scores', () => {

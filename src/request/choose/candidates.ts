@@ -1,3 +1,4 @@
+import { nthLowest } from '../../base/nth-lowest.ts';
 import { EXCLUDED, EXCLUSION_NAMES } from '../../routing/policy.ts';
 import type { CandidateRecord, CandidateRest } from '../record/decision.ts';
 import type { Leg, Plan } from './plan.ts';
@@ -22,33 +23,42 @@ const LISTED_IN_FULL = 8;
 const MANY = 64;
 
 export function describeCandidates(rt: Runtime, plan: Chosen, inFull = LISTED_IN_FULL): CandidateTable {
-  const { mask, members } = plan.pool;
+  const { mask, members, eligible } = plan.pool;
   const listed = best(plan, Math.min(members.length, inFull));
   const margin = marginOf(plan, listed);
   if (members.length > inFull) {
-    for (let index = 0; index < members.length; index += 1) {
-      const wanted = index === plan.index || mask[index] === EXCLUDED.tried;
-      if (wanted && !listed.includes(index)) listed.push(index);
-    }
+    if (plan.index >= 0 && !listed.includes(plan.index)) listed.push(plan.index);
+    for (let index = 0; eligible < members.length && index < members.length; index += 1)
+      if (mask[index] === EXCLUDED.tried && !listed.includes(index)) listed.push(index);
   }
   return {
     listed: listed.map((index) => candidate(rt, plan, index)),
-    rest: members.length > listed.length ? rest(plan, new Set(listed)) : undefined,
+    rest: members.length > listed.length ? rest(plan, listed) : undefined,
     margin,
   };
 }
 
 /** Indices of the `count` lowest scores, lowest first; members without a score come behind, in their order. */
 function best(plan: Chosen, count: number): number[] {
+  const scores = plan.choice?.scores;
+  if (scores === undefined) return Array.from({ length: count }, (_, index) => index);
   if (count > MANY) return sorted(plan).slice(0, count);
   const order: number[] = [];
-  for (let index = 0; index < plan.pool.members.length; index += 1) {
-    const score = sortKey(plan, index);
-    if (order.length === count && score >= sortKey(plan, order[count - 1] ?? 0)) continue;
-    let at = order.length;
-    while (at > 0 && score < sortKey(plan, order[at - 1] ?? 0)) at -= 1;
-    order.splice(at, 0, index);
-    if (order.length > count) order.pop();
+  const keys: number[] = [];
+  let highest = Infinity;
+  for (let index = 0; index < scores.length; index += 1) {
+    const score = scores[index]!;
+    const key = Number.isFinite(score) ? score : Infinity;
+    const isFull = order.length === count;
+    if (isFull && key >= highest) continue;
+    let at = isFull ? count - 1 : order.length;
+    for (; at > 0 && key < keys[at - 1]!; at -= 1) {
+      keys[at] = keys[at - 1]!;
+      order[at] = order[at - 1]!;
+    }
+    keys[at] = key;
+    order[at] = index;
+    highest = keys.at(-1)!;
   }
   return order;
 }
@@ -91,28 +101,45 @@ function candidate(rt: Runtime, plan: Chosen, index: number): CandidateRecord {
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
-function rest(plan: Chosen, listed: ReadonlySet<number>): CandidateRest {
+function rest(plan: Chosen, listed: readonly number[]): CandidateRest {
   const { mask, members } = plan.pool;
-  const scores = new Float64Array(members.length);
+  const scores = plan.choice?.scores;
+  if (unlisted.length < members.length) unlisted = new Float64Array(members.length);
+  const apart = listed.toSorted((left, right) => left - right);
   const excluded: Record<string, number> = {};
   let scored = 0;
-  for (let index = 0; index < members.length; index += 1) {
-    if (listed.has(index)) continue;
-    const score = scoreOf(plan, index);
-    if (score !== undefined) scores[scored++] = score;
-    const state = mask[index] ?? EXCLUDED.no;
-    const name = EXCLUSION_NAMES[state];
-    if (state !== EXCLUDED.no && name !== undefined) excluded[name] = (excluded[name] ?? 0) + 1;
+  let notScored = 0;
+  for (let index = 0, next = 0; index < members.length; index += 1) {
+    if (index === apart[next]) {
+      next += 1;
+      continue;
+    }
+    const state = mask[index]!;
+    const score = scores?.[index] ?? NaN;
+    if (Number.isFinite(score)) unlisted[scored++] = score;
+    else if (state === EXCLUDED.no) notScored += 1;
+    const name = state === EXCLUDED.no ? undefined : EXCLUSION_NAMES[state];
+    if (name !== undefined) excluded[name] = (excluded[name] ?? 0) + 1;
   }
-  const sorted = scores.subarray(0, scored).sort();
-  const [min, median, max] = [sorted[0], sorted[scored >> 1], sorted[scored - 1]];
   return {
-    count: members.length - listed.size,
-    ...(min === undefined || median === undefined || max === undefined
-      ? {}
-      : { score_min: roundScore(min), score_median: roundScore(median), score_max: roundScore(max) }),
+    count: members.length - listed.length,
+    not_scored: notScored,
+    ...(scored === 0 ? {} : spreadOf(unlisted.subarray(0, scored))),
     excluded,
   };
+}
+
+/** Scores of those that are not listed, while they are summed up. */
+let unlisted = new Float64Array(0);
+
+function spreadOf(scores: Float64Array): Partial<CandidateRest> {
+  const median = nthLowest(scores, scores.length >> 1);
+  let [min, max] = [Infinity, -Infinity];
+  for (const score of scores) {
+    if (score < min) min = score;
+    if (score > max) max = score;
+  }
+  return { score_min: roundScore(min), score_median: roundScore(median), score_max: roundScore(max) };
 }
 
 function marginOf(plan: Chosen, order: readonly number[]): number | undefined {

@@ -44,10 +44,12 @@ export interface NoPlan {
   readonly pool: PoolView;
 }
 
+const NOBODY_TRIED: ReadonlySet<number> = new Set();
+
 /** Chooses among the workers not tried yet; when none of those can take the request, among all. */
 export function makePlan(rt: Runtime, call: Call, tried: ReadonlySet<number>): Plan | NoPlan {
   let pool = view(rt, call, tried);
-  if (pool.eligible === 0 && tried.size > 0) pool = view(rt, call, new Set(), true);
+  if (pool.eligible === 0 && tried.size > 0) pool = view(rt, call, NOBODY_TRIED, true);
   if (pool.failedOpen) rt.metrics.cbFailOpenTotal.with().inc();
   const pick = pickWorker(rt, call, pool, false);
   return pick ? seal(rt, call, pool, pick) : { kind: 'none', pool };
@@ -62,7 +64,7 @@ export function canPlan(rt: Runtime, call: Call): boolean {
 
 /** What `makePlan` would come to now, for a request that is not sent: no lease is taken, and no policy remembers it. */
 export function previewPlan(rt: Runtime, call: Call): Preview | NoPlan {
-  const pool = view(rt, call, new Set());
+  const pool = view(rt, call, NOBODY_TRIED);
   const pick = pickWorker(rt, call, pool, true);
   if (!pick) return { kind: 'none', pool };
   const prediction = predict(rt, call, memberAt(pool, pick.index).slot, pick);
@@ -97,6 +99,7 @@ function view(rt: Runtime, call: Call, tried: ReadonlySet<number>, isRetry = tri
     isRetry,
     now: rt.clock.now(),
     slowStartMs: rt.settings.slowStartMs,
+    version: rt.registry.version,
     // A stored resource is where it is.
     filters: call.resourceId === undefined ? call.filters : undefined,
   });
@@ -130,7 +133,7 @@ function ownerIndex(rt: Runtime, call: Call, pool: PoolView): number {
 
 /** The members that may be chosen for a request, before any of them has been tried. */
 export function poolFor(rt: Runtime, call: Call): PoolView {
-  return view(rt, call, new Set());
+  return view(rt, call, NOBODY_TRIED);
 }
 
 /** Whether no policy is asked, because the request is about something that one worker holds. */

@@ -8,7 +8,7 @@ fc.configureGlobal({ seed: 7 });
 
 function record(id: string, candidates = 0): Decision {
   return {
-    schema_version: 4,
+    schema_version: 5,
     timestamp: '2026-11-03T09:21:07.123Z',
     request_id: id,
     http_method: 'POST',

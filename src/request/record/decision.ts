@@ -26,6 +26,9 @@ export function roundMs(ms: number): number {
 /** The candidates that are not listed in full. */
 export interface CandidateRest {
   readonly count: number;
+  /** Those that could have been chosen and got no score: the policy needed none of them. */
+  readonly not_scored: number;
+  /** Of those that have a score. */
   readonly score_min?: number;
   readonly score_median?: number;
   readonly score_max?: number;
@@ -47,11 +50,11 @@ export interface AttemptRecord {
 }
 
 /**
- * Field names are those of the decision log, schema version 4: every version 3 field keeps its name and meaning.
+ * Field names are those of the decision log, schema version 5: every field of version 4 keeps its name and meaning.
  * Durations in ms, sizes in bytes.
  */
 export interface Decision {
-  readonly schema_version: 4;
+  readonly schema_version: 5;
   /** RFC 3339, UTC, ms. */
   readonly timestamp: string;
   readonly request_id: string;

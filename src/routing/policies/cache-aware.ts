@@ -1,6 +1,7 @@
 import type { PromptBlocks } from '../blocks.ts';
 import { ColdOrder } from '../cold-order.ts';
-import { NOBODY, isEligible, rampedLoad } from '../eligible.ts';
+import { NOBODY, rampedLoad } from '../eligible.ts';
+import { matchEach } from '../match-each.ts';
 import type { Ask, CacheView, Choice, LoadView, Policy, PolicyDeps, PolicyEvent, Pool } from '../policy.ts';
 import { uncachedTokens } from '../uncached.ts';
 
@@ -74,19 +75,22 @@ export class CacheAwarePolicy implements Policy {
   }
 
   #look(ask: Ask, pool: Pool): View {
-    const blocks = ask.blocks();
-    const loads = new Float64Array(pool.members.length).fill(NaN);
-    const matched = new Float64Array(pool.members.length).fill(NaN);
+    const { members, mask } = pool;
+    const loads = new Float64Array(members.length);
+    const matched = new Float64Array(members.length);
+    matchEach(this.#cache, ask.blocks(), pool, matched);
     let lowestLoad = Infinity;
     let highestLoad = 0;
     let warmest = -1;
-    for (const [index, member] of pool.members.entries()) {
-      if (!isEligible(pool, index)) continue;
+    for (let index = 0; index < members.length; index++) {
+      if (mask[index] !== 0) {
+        loads[index] = NaN;
+        continue;
+      }
       const load = (loads[index] = rampedLoad(pool, this.#loads, index));
-      const tokens = (matched[index] = this.#cache.match(blocks, member.slot).tokens);
       if (load < lowestLoad) lowestLoad = load;
       if (load > highestLoad) highestLoad = load;
-      const lead = warmest < 0 ? Infinity : tokens - matched[warmest]!;
+      const lead = warmest < 0 ? Infinity : matched[index]! - matched[warmest]!;
       if (lead > 0 || (lead === 0 && this.#before(pool, index, warmest, loads))) warmest = index;
     }
     return { loads, matched, lowestLoad, highestLoad, warmest };
@@ -94,20 +98,26 @@ export class CacheAwarePolicy implements Policy {
 
   /** Seconds until the first token would come: what waits there already, then the uncached part of this prompt. */
   #firstTokenCosts(pool: Pool, matched: Float64Array, totalTokens: number): Float64Array {
-    const costs = new Float64Array(matched.length).fill(NaN);
-    for (const [index, member] of pool.members.entries()) {
-      if (!isEligible(pool, index)) continue;
-      const ahead = this.#loads.prefillTokens(member.slot) * pool.ramp(index);
+    const { members, mask } = pool;
+    const costs = new Float64Array(members.length);
+    for (let index = 0; index < members.length; index++) {
+      if (mask[index] !== 0) {
+        costs[index] = NaN;
+        continue;
+      }
+      const { slot } = members[index]!;
+      const ahead = this.#loads.prefillTokens(slot) * pool.ramp(index);
       const own = uncachedTokens(totalTokens, matched[index]!);
-      costs[index] = (ahead + own) / this.#loads.prefillRate(member.slot);
+      costs[index] = (ahead + own) / this.#loads.prefillRate(slot);
     }
     return costs;
   }
 
   #lowest(pool: Pool, values: Float64Array, loads: Float64Array): number {
+    const { mask } = pool;
     let best = -1;
     for (let index = 0; index < values.length; index++) {
-      if (!isEligible(pool, index)) continue;
+      if (mask[index] !== 0) continue;
       const lead = best < 0 ? Infinity : values[best]! - values[index]!;
       if (lead > 0 || (lead === 0 && this.#before(pool, index, best, loads))) best = index;
     }

@@ -1,5 +1,6 @@
 import { ColdOrder } from '../cold-order.ts';
-import { NOBODY, isEligible } from '../eligible.ts';
+import { NOBODY } from '../eligible.ts';
+import { matchEach } from '../match-each.ts';
 import type { Ask, CacheView, Choice, LoadView, Policy, PolicyDeps, PolicyEvent, Pool } from '../policy.ts';
 import { uncachedTokens } from '../uncached.ts';
 
@@ -43,15 +44,19 @@ export class LeastWorkPolicy implements Policy {
 
   choose(ask: Ask, pool: Pool): Choice {
     if (pool.eligible === 0) return NOBODY;
-    const blocks = ask.blocks();
-    const scores = new Float64Array(pool.members.length).fill(NaN);
-    const matchedTokens = new Float64Array(pool.members.length).fill(NaN);
+    const { totalTokens } = ask.blocks();
+    const { members, mask } = pool;
+    const scores = new Float64Array(members.length);
+    const matchedTokens = new Float64Array(members.length);
+    matchEach(this.#cache, ask.blocks(), pool, matchedTokens);
     let best = -1;
-    for (const [index, member] of pool.members.entries()) {
-      if (!isEligible(pool, index)) continue;
-      const matched = (matchedTokens[index] = this.#cache.match(blocks, member.slot).tokens);
-      const uncached = uncachedTokens(blocks.totalTokens, matched);
-      const score = (scores[index] = this.#seconds(member.slot, uncached, pool.ramp(index)));
+    for (let index = 0; index < members.length; index++) {
+      if (mask[index] !== 0) {
+        scores[index] = NaN;
+        continue;
+      }
+      const uncached = uncachedTokens(totalTokens, matchedTokens[index]!);
+      const score = (scores[index] = this.#seconds(members[index]!.slot, uncached, pool.ramp(index)));
       if (best < 0 || score < scores[best]!) best = index;
     }
     const index = this.#longestNotCold(pool, best, scores, matchedTokens);
@@ -79,10 +84,11 @@ export class LeastWorkPolicy implements Policy {
     const atMost = scores[best]! * (1 + TIE);
     let pick = best;
     let pickTurn = Infinity;
-    for (const [index, member] of pool.members.entries()) {
+    const warmth = matched[best];
+    for (let index = 0; index < scores.length; index++) {
       // NaN, the score of members that are not eligible, fails the comparison.
-      if (!(scores[index]! <= atMost) || matched[index] !== matched[best]) continue;
-      const turn = this.#cold.turnOf(member.slot);
+      if (!(scores[index]! <= atMost) || matched[index] !== warmth) continue;
+      const turn = this.#cold.turnOf(pool.members[index]!.slot);
       if (turn < pickTurn) {
         pick = index;
         pickTurn = turn;
