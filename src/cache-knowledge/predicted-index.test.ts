@@ -5,6 +5,7 @@ import { prompt } from '../../test/support/pool.ts';
 import { randomInt, seededRandom } from '../base/random.ts';
 import { VirtualClock } from '../base/virtual-clock.ts';
 import type { PromptBlocks } from '../routing/blocks.ts';
+import { EXCLUDED, type Pool } from '../routing/policy.ts';
 import { blocksFromHashIds } from '../routing/prompt-hash.ts';
 import { PredictedIndex, noCache, type PredictedIndexOptions } from './predicted-index.ts';
 
@@ -179,6 +180,59 @@ describe('PredictedIndex', () => {
       },
     );
   });
+});
+
+describe('a look at all workers at once', () => {
+  const SLOTS = 70;
+  const members = Array.from({ length: SLOTS }, (_, slot) => ({ slot, id: `http://w${slot}` }));
+  const mask = Uint8Array.from(members, ({ slot }) => (slot % 11 === 5 ? EXCLUDED.draining : EXCLUDED.no));
+  const pool = { members, mask } as unknown as Pool;
+
+  function assertAlike(index: PredictedIndex, blocks: PromptBlocks): void {
+    const tokens = new Float64Array(SLOTS);
+    index.matchEach(blocks, pool, tokens);
+    const expected = members.map(({ slot }) =>
+      mask[slot] === EXCLUDED.no ? index.match(blocks, slot).tokens : NaN,
+    );
+    assert.deepEqual([...tokens], expected);
+  }
+
+  it('shows what one look at each would, NaN for those that may not be chosen', () => {
+    const index = indexOf();
+    for (let slot = 0; slot < SLOTS; slot++) index.record(prompt(16 * (slot % 9), 1), slot);
+    index.record(prompt(16 * 300, 1), 2);
+    for (const blocks of [0, 1, 4, 8, 9, 250, 400]) assertAlike(index, prompt(16 * blocks, 1));
+    assertAlike(index, prompt(16 * 8, 2));
+  });
+
+  for (const maxBytes of [2 ** 12, 2 ** 15, 2 ** 20])
+    it(`does so whatever is recorded, evicted, forgotten and moved, in ${maxBytes} bytes`, () => {
+      const random = seededRandom(maxBytes);
+      const clock = new VirtualClock();
+      const index = indexOf({ maxBytes, clock, idleMs: 600_000, maxBlocksPerWorker: 200 });
+      // A walk in a tree: beginnings are shared by many, ends by few.
+      const walk = (): PromptBlocks => {
+        const ids = [randomInt(random, 2)];
+        const length = 1 + randomInt(random, 30);
+        while (ids.length < length) ids.push(10 * ids.at(-1)! + Math.floor(4 * random() ** 4));
+        return blocksFromHashIds(
+          ids.map((id) => id % 1e12),
+          16,
+          16 * length,
+        );
+      };
+      for (let step = 0; step < 2500; step++) {
+        const slot = randomInt(random, SLOTS);
+        const kind = randomInt(random, 200);
+        if (kind < 2) index.forget(slot);
+        else if (kind < 4) index.sweep();
+        else if (kind === 4) clock.advance(60_000);
+        else if (kind === 5)
+          index.reconfigure({ maxBytes: maxBytes << randomInt(random, 2), maxBlocksPerWorker: 200 });
+        else index.record(walk(), slot);
+        if (step % 5 === 0) assertAlike(index, walk());
+      }
+    });
 });
 
 describe('noCache', () => {

@@ -1,7 +1,8 @@
 /* eslint max-lines: off -- one structure over typed arrays: the parts that could be split off would need all of its fields */
 import type { Clock } from '../base/clock.ts';
 import type { PromptBlocks } from '../routing/blocks.ts';
-import type { CacheMatch, CacheView } from '../routing/policy.ts';
+import type { CacheMatch, CacheView, Pool } from '../routing/policy.ts';
+import { CommonBlocks } from './common-blocks.ts';
 
 /** Knows nothing about any cache. */
 export const noCache: CacheView = { match: () => UNKNOWN };
@@ -28,6 +29,15 @@ const USED_AT = 8;
 const ENTRY_BYTES = 4 * WORDS;
 const MAX_ENTRIES = Math.floor((2 ** 31 - 1) / WORDS) - 1;
 const SWEEP_LIMIT = 20_000;
+/** A block becomes common with so many workers that hold it, and is no longer with so few. */
+const MANY_HOLDERS = 6;
+const FEW_HOLDERS = 2;
+/** One place for a common block in so many bytes of the index. */
+const BYTES_PER_COMMON = 2 ** 15;
+
+function tokensOf({ totalTokens, tokensPerBlock }: PromptBlocks, held: number): number {
+  return Math.min(totalTokens, Math.floor(held * tokensPerBlock));
+}
 
 /** One worker's stay in a slot. When it leaves, the row is unlinked from the slot and its entries wait to be reused. */
 interface Row {
@@ -39,7 +49,10 @@ interface Row {
 }
 
 export interface PredictedIndexOptions {
-  /** Hard limit for table and entries together, bytes; at least 1,024. */
+  /**
+   * Hard limit for table and entries together, bytes; at least 1,024. Who holds common blocks takes less than a hundredth more,
+   * up to 1,000 workers.
+   */
   readonly maxBytes: number;
   readonly maxBlocksPerWorker: number;
   readonly clock: Clock;
@@ -55,7 +68,10 @@ export interface PredictedIndexOptions {
  * eviction takes extensions first. Hence the blocks held for a worker are closed under prefixes, and the length of a
  * match is found with a few probes (O(log blocks)) instead of a walk.
  *
- * Everything lies in two typed arrays whose address space is reserved at once; pages become resident as they are
+ * A bucket holds all entries of a block, so that it shows who holds it, and for how many workers a prompt is new is no matter. Only
+ * the entries of common blocks lie apart, each worker's in a bucket of its own: `CommonBlocks` knows who they are.
+ *
+ * Everything else lies in two typed arrays whose address space is reserved at once; pages become resident as they are
  * first used. There is no growth step, so no request ever pays for a rehash.
  */
 export class PredictedIndex implements CacheView {
@@ -67,6 +83,9 @@ export class PredictedIndex implements CacheView {
   #buckets: Int32Array;
   #bucketMask: number;
   #words: Int32Array;
+  #common: CommonBlocks;
+  /** By row: what is known of it while one prompt is matched. */
+  #heldByRow = new Int32Array(0);
 
   #rows: Row[] = [];
   #freeRows: Row[] = [];
@@ -92,6 +111,7 @@ export class PredictedIndex implements CacheView {
     this.#buckets = new Int32Array(buckets);
     this.#bucketMask = buckets - 1;
     this.#words = new Int32Array(WORDS * (this.#maxEntries + 1));
+    this.#common = new CommonBlocks(2 ** Math.max(2, Math.floor(Math.log2(maxBytes / BYTES_PER_COMMON))));
     this.#clock = clock;
     this.#idleMs = idleMs;
   }
@@ -118,7 +138,7 @@ export class PredictedIndex implements CacheView {
     return this.#entries;
   }
 
-  /** Memory in use, bytes; never above `maxBytes`, except while `sweep` moves entries to a table of another size. */
+  /** Memory of table and entries in use, bytes; never above `maxBytes`, except while `sweep` moves entries to a table of another size. */
   get bytes(): number {
     return this.#buckets.byteLength + ENTRY_BYTES * (this.#used + 1) + (this.#former?.index.bytes ?? 0);
   }
@@ -132,10 +152,20 @@ export class PredictedIndex implements CacheView {
       ? Math.max(this.#heldIn(slot, blocks), this.#former.index.#heldIn(slot, blocks))
       : this.#heldIn(slot, blocks);
     if (held === 0) return NOT_HELD;
-    return {
-      tokens: Math.min(blocks.totalTokens, Math.floor(held * blocks.tokensPerBlock)),
-      source: 'predicted',
-    };
+    return { tokens: tokensOf(blocks, held), source: 'predicted' };
+  }
+
+  matchEach(blocks: PromptBlocks, { members, mask }: Pool, tokens: Float64Array): void {
+    const byRow = this.#former ? undefined : this.#heldByEach(blocks);
+    for (let index = 0; index < members.length; index++) {
+      const { slot } = members[index]!;
+      if (mask[index] !== 0) tokens[index] = NaN;
+      else if (byRow === undefined) tokens[index] = this.match(blocks, slot).tokens;
+      else {
+        const row = this.#rowOfSlot[slot];
+        tokens[index] = row === undefined ? 0 : tokensOf(blocks, byRow[row.number]!);
+      }
+    }
   }
 
   /** Notes that the prompt goes to the worker in `slot`, whose cache will then hold its blocks. */
@@ -233,9 +263,67 @@ export class PredictedIndex implements CacheView {
     return entry !== 0 && words[at] === low && words[at + HIGH] === high && words[at + ROW] === row;
   }
 
+  /** How many blocks of the prompt each row holds, by its number: who holds a block holds all before it, too. */
+  #heldByEach(blocks: PromptBlocks): Int32Array {
+    if (this.#heldByRow.length < this.#rows.length) this.#heldByRow = new Int32Array(2 * this.#rows.length);
+    const byRow = this.#heldByRow.fill(0, 0, this.#rows.length);
+    for (let held = 0; held < blocks.count;) {
+      const holders = this.#holders(blocks, held);
+      if (holders === 0) break;
+      // As far as the same rows go on: gallop to a block that fewer hold, then search between.
+      let fewer = held + 1;
+      for (let step = 1; fewer < blocks.count && this.#holders(blocks, fewer) === holders; step *= 2) {
+        held = fewer;
+        fewer += step;
+      }
+      fewer = Math.min(fewer, blocks.count);
+      while (fewer - held > 1) {
+        const middle = (held + fewer) >> 1;
+        if (this.#holders(blocks, middle) === holders) held = middle;
+        else fewer = middle;
+      }
+      this.#mark(blocks, held, byRow);
+      held = fewer;
+    }
+    return byRow;
+  }
+
+  /** How many rows hold a block. */
+  #holders({ hashes }: PromptBlocks, index: number): number {
+    const low = hashes[2 * index]! | 0;
+    const high = hashes[2 * index + 1]! | 0;
+    const place = this.#common.find(low, high);
+    return place < 0 ? this.#holdersIn(low & this.#bucketMask, low, high) : this.#common.rowsAt(place);
+  }
+
+  #holdersIn(bucket: number, low: number, high: number): number {
+    const words = this.#words;
+    let holders = 0;
+    for (let entry = this.#buckets[bucket]!; entry !== 0; entry = words[entry * WORDS + CHAIN]!)
+      if (words[entry * WORDS] === low && words[entry * WORDS + HIGH] === high) holders++;
+    return holders;
+  }
+
+  /** Writes for each row that holds a block how many it holds with it. */
+  #mark({ hashes }: PromptBlocks, index: number, byRow: Int32Array): void {
+    const words = this.#words;
+    const low = hashes[2 * index]! | 0;
+    const high = hashes[2 * index + 1]! | 0;
+    const place = this.#common.find(low, high);
+    if (place >= 0) {
+      this.#common.mark(place, byRow, index + 1);
+      return;
+    }
+    let entry = this.#buckets[low & this.#bucketMask]!;
+    for (; entry !== 0; entry = words[entry * WORDS + CHAIN]!) {
+      const at = entry * WORDS;
+      if (words[at] === low && words[at + HIGH] === high) byRow[words[at + ROW]!] = index + 1;
+    }
+  }
+
   #find(low: number, high: number, row: number): number {
     const words = this.#words;
-    let entry = this.#buckets[this.#bucketOf(low, row)]!;
+    let entry = this.#buckets[this.#bucketOf(low, high, row)]!;
     while (entry !== 0) {
       const at = entry * WORDS;
       if (words[at] === low && words[at + HIGH] === high && words[at + ROW] === row) return entry;
@@ -259,15 +347,51 @@ export class PredictedIndex implements CacheView {
   #write(low: number, high: number, row: Row): number {
     const entry = this.#allocate();
     const at = entry * WORDS;
-    const bucket = this.#bucketOf(low, row.number);
     this.#words[at + LOW] = low;
     this.#words[at + HIGH] = high;
     this.#words[at + ROW] = row.number;
-    this.#words[at + CHAIN] = this.#buckets[bucket]!;
-    this.#buckets[bucket] = entry;
+    this.#chain(entry, this.#bucketOf(low, high, row.number));
     row.entries++;
     this.#entries++;
+    const place = this.#common.find(low, high);
+    if (place >= 0) this.#common.add(place, row.number);
+    else if (this.#words[at + CHAIN] !== 0) this.#gather(low, high);
     return entry;
+  }
+
+  /** Makes a block common if enough rows hold it: its entries leave the bucket that they share. */
+  #gather(low: number, high: number): void {
+    const bucket = low & this.#bucketMask;
+    if (this.#holdersIn(bucket, low, high) < MANY_HOLDERS) return;
+    const place = this.#common.claim(low, high);
+    if (place < 0) return;
+    let next = this.#buckets[bucket]!;
+    while (next !== 0) {
+      const entry = next;
+      next = this.#word(entry, CHAIN);
+      if (this.#word(entry, LOW) !== low || this.#word(entry, HIGH) !== high) continue;
+      const row = this.#word(entry, ROW);
+      this.#unchain(entry, bucket);
+      this.#common.add(place, row);
+      this.#chain(entry, this.#bucketOf(low, high, row));
+    }
+  }
+
+  /** A row no longer holds a common block. Where few are left, they share a bucket again. */
+  #lose(place: number, low: number, high: number, row: number): void {
+    this.#common.remove(place, row);
+    if (this.#common.rowsAt(place) > FEW_HOLDERS) return;
+    const left = this.#common.rowsOf(place).map((one) => this.#find(low, high, one));
+    for (const entry of left) this.#unchain(entry, this.#bucketOf(low, high, this.#word(entry, ROW)));
+    for (const entry of left) {
+      this.#common.remove(place, this.#word(entry, ROW));
+      this.#chain(entry, low & this.#bucketMask);
+    }
+  }
+
+  #chain(entry: number, bucket: number): void {
+    this.#words[entry * WORDS + CHAIN] = this.#buckets[bucket]!;
+    this.#buckets[bucket] = entry;
   }
 
   /** An entry to write to: freed, left behind, never used, and only then the least recently used one. */
@@ -290,6 +414,7 @@ export class PredictedIndex implements CacheView {
     [this.#buckets, other.#buckets] = [other.#buckets, this.#buckets];
     [this.#bucketMask, other.#bucketMask] = [other.#bucketMask, this.#bucketMask];
     [this.#words, other.#words] = [other.#words, this.#words];
+    [this.#common, other.#common] = [other.#common, this.#common];
     [this.#rows, other.#rows] = [other.#rows, this.#rows];
     [this.#freeRows, other.#freeRows] = [other.#freeRows, this.#freeRows];
     [this.#leftRows, other.#leftRows] = [other.#leftRows, this.#leftRows];
@@ -346,8 +471,12 @@ export class PredictedIndex implements CacheView {
   /** Takes an entry out of its bucket and both lists. */
   #drop(entry: number): number {
     const row = this.#rowAt(this.#word(entry, ROW));
+    const low = this.#word(entry, LOW);
+    const high = this.#word(entry, HIGH);
     this.#unlink(entry, row);
-    this.#unchain(entry);
+    this.#unchain(entry, this.#bucketOf(low, high, row.number));
+    const place = this.#common.find(low, high);
+    if (place >= 0) this.#lose(place, low, high, row.number);
     row.entries--;
     if (row.slot >= 0) {
       this.#entries--;
@@ -359,10 +488,9 @@ export class PredictedIndex implements CacheView {
     return entry;
   }
 
-  #unchain(entry: number): void {
+  #unchain(entry: number, bucket: number): void {
     const words = this.#words;
     const after = this.#word(entry, CHAIN);
-    const bucket = this.#bucketOf(this.#word(entry, LOW), this.#word(entry, ROW));
     let before = this.#buckets[bucket]!;
     if (before === entry) {
       this.#buckets[bucket] = after;
@@ -443,7 +571,8 @@ export class PredictedIndex implements CacheView {
     return this.#words[entry * WORDS + field]!;
   }
 
-  #bucketOf(low: number, row: number): number {
-    return (low ^ Math.imul(row + 1, 0x9e3779b1)) & this.#bucketMask;
+  #bucketOf(low: number, high: number, row: number): number {
+    const apart = this.#common.find(low, high) < 0 ? 0 : Math.imul(row + 1, 0x9e3779b1);
+    return (low ^ apart) & this.#bucketMask;
   }
 }
