@@ -35,12 +35,9 @@ export function replaceMember(body: Buffer, key: string, value: string): Buffer 
 
 /** The same, but a member that is not there is put in front of the others; undefined when this is not a JSON object. */
 export function setMember(body: Buffer, key: string, value: string): Buffer | undefined {
-  const members = membersOf(body, [key]);
-  if (!members) return undefined;
-  return (
-    replaceMember(body, key, value) ??
-    insertMember(body, bomLength(body), `${JSON.stringify(key)}:${JSON.stringify(value)}`)
-  );
+  const replaced = replaceMember(body, key, value);
+  if (replaced || !membersOf(body, [key])) return replaced;
+  return insertMember(body, bomLength(body), `${JSON.stringify(key)}:${JSON.stringify(value)}`);
 }
 
 /**

@@ -1,9 +1,7 @@
 import { RouterError } from '../../base/errors.ts';
 import { isObject, type JsonObject } from '../../api/prompt-sink.ts';
 import { fieldText, readForm, repeatsDecidingFormField } from '../../api/form-field.ts';
-import { hasDuplicateField, isDeciding, repeatsDecidingField } from '../../api/json-edit.ts';
-import { bomLength, MOST_MEMBERS, scanMembers } from '../../api/json-scan.ts';
-import { parseJson, readBoolean, readInteger } from '../../api/python-json.ts';
+import { readBoolean, readInteger } from '../../api/python-json.ts';
 import { queryValues } from '../../api/query-parameter.ts';
 import { headerOf, repeatsHeader } from '../../http/headers.ts';
 import { announcedLength, readBody, refuseTooLong, StreamedBody } from '../../http/body.ts';
@@ -17,6 +15,7 @@ import type { Endpoint } from '../arrive/endpoints.ts';
 import { decodeRequest } from './decode-request.ts';
 import { inspectsBodies, mustUnderstand } from './inspects-bodies.ts';
 import { hooksApply } from './hooks-apply.ts';
+import { isLong, readFields, readFieldsInPieces } from './read-fields.ts';
 import type { Runtime } from '../runtime.ts';
 import { readWorkerFilters } from '../choose/worker-filters.ts';
 
@@ -56,13 +55,8 @@ export interface CallSource extends AskSource, Pick<Arrival, 'match' | 'endpoint
   readonly decision: Pick<Decision, 'stream' | 'requested_model' | 'model' | 'rule' | 'rule_missed'>;
 }
 
-/** Above this a body is scanned for its members instead of being parsed: parsing would hold up every stream. */
-const PARSE_LIMIT_BYTES = 1024 * 1024;
 /** Opaque bodies up to this size are held, so that they can be sent again. */
 const HOLD_LIMIT_BYTES = 1024 * 1024;
-const SMALL_MEMBER_BYTES = 64 * 1024;
-/** Prompt text considered for routing. */
-const ROUTING_TEXT_BYTES = 256 * 1024;
 const DEFAULT_MAX_TOKENS = 256;
 const MAX_TOKENS = ['max_completion_tokens', 'max_tokens', 'max_output_tokens', 'max_new_tokens'];
 
@@ -90,9 +84,23 @@ export async function readCall(rt: Runtime, arrival: Arrival): Promise<Call> {
   arrival.releases.push(held.release);
   arrival.decision.request_bytes = held.bytes.length;
   if (codings.length === 0 || held.bytes.length === 0)
-    return understand(rt, arrival, held.bytes, held.release);
+    return understandInPieces(rt, arrival, held.bytes, held.release);
   const { bytes, release, encoded } = await decodeRequest(rt, arrival, held, codings);
-  return { ...understand(rt, arrival, bytes, release), encoded };
+  return { ...(await understandInPieces(rt, arrival, bytes, release)), encoded };
+}
+
+/** `understand`, but a long body is read in pieces, so that nothing waits for it. */
+function understandInPieces(
+  rt: Runtime,
+  arrival: Arrival,
+  bytes: Buffer,
+  release: () => void,
+): Call | Promise<Call> {
+  if (arrival.endpoint.body !== 'json' || !isLong(bytes)) return understand(rt, arrival, bytes, release);
+  return readFieldsInPieces(bytes).then((fields) => ({
+    ...jsonCall(rt, arrival, bytes, fields),
+    releaseBody: release,
+  }));
 }
 
 /** A form's model may stand behind its file: where the model matters, the form is read whole first. */
@@ -180,8 +188,7 @@ function formCall(rt: Runtime, source: CallSource, bytes: Buffer): Call {
   return { ...opaqueCall(rt, source, bytes), model, stream, policy: rt.policies.policyFor(model), ask };
 }
 
-function jsonCall(rt: Runtime, source: CallSource, bytes: Buffer): Call {
-  const read = readFields(withoutBom(bytes));
+function jsonCall(rt: Runtime, source: CallSource, bytes: Buffer, read = readFields(bytes)): Call {
   const strict = mustUnderstand(rt);
   if (read.problem !== undefined) {
     if (strict) throw new RouterError('invalid_json', read.problem);
@@ -250,85 +257,4 @@ function maxTokensOf(fields: JsonObject): number {
     }
   }
   return DEFAULT_MAX_TOKENS;
-}
-
-function withoutBom(bytes: Buffer): Buffer {
-  const bom = bomLength(bytes);
-  return bom === 0 ? bytes : bytes.subarray(bom);
-}
-
-type Fields =
-  | {
-      readonly problem?: undefined;
-      readonly fields: JsonObject;
-      /** The first bytes of the members too large to parse: together they stand for the prompt. */
-      readonly rawPrompt?: string;
-      /** Whether `model` or `stream` stands there twice. */
-      repeats(): boolean;
-    }
-  | { readonly problem: string };
-
-function readFields(json: Buffer): Fields {
-  return json.length > PARSE_LIMIT_BYTES ? scanFields(json) : parseFields(json);
-}
-
-function parseFields(bytes: Buffer): Fields {
-  let value: unknown;
-  const text = bytes.toString('utf8');
-  try {
-    value = parseJson(text);
-  } catch (error) {
-    if (text.trim() === '') return { problem: 'the body is empty: a JSON object is expected' };
-    return { problem: `the body is not valid JSON: ${jsonProblem(error)}` };
-  }
-  if (!isObject(value)) return { problem: 'the body must be a JSON object' };
-  return { fields: value, repeats: () => hasDuplicateField(bytes) };
-}
-
-/** V8 quotes the offending text; prompts do not belong into errors that may be logged. */
-function jsonProblem(error: unknown): string {
-  const position = error instanceof Error ? /position \d+/.exec(error.message) : null;
-  return position ? `syntax error at ${position[0]}` : 'syntax error';
-}
-
-function scanFields(bytes: Buffer): Fields {
-  const members = scanMembers(bytes);
-  if (!members) return { problem: `the body is not a JSON object of at most ${MOST_MEMBERS} members` };
-  // Without a prototype: a member `__proto__` is one like any other.
-  const fields: Record<string, unknown> = { __proto__: null };
-  let rawPrompt = '';
-  for (const { key, start, end } of members) {
-    if (end - start <= SMALL_MEMBER_BYTES) {
-      const value = parseMember(bytes, start, end);
-      if (value === undefined)
-        return { problem: `the body is not valid JSON between bytes ${start} and ${end}` };
-      fields[key] = value;
-      continue;
-    }
-    // A model of this size is none, and nothing that decides or counts is to be left unread.
-    if (isDeciding(key) || isScalar(bytes[start]))
-      return { problem: `${key} is longer than ${SMALL_MEMBER_BYTES} bytes` };
-    // Of two members with one key the last one counts.
-    fields[key] = undefined;
-    rawPrompt += bytes.toString(
-      'latin1',
-      start,
-      Math.min(end, start + ROUTING_TEXT_BYTES - rawPrompt.length),
-    );
-  }
-  return { fields, rawPrompt, repeats: () => repeatsDecidingField(members) };
-}
-
-/** Whether a value that begins so is neither text nor made of others. */
-function isScalar(first: number | undefined): boolean {
-  return first !== 0x22 && first !== 0x5b && first !== 0x7b;
-}
-
-/** Undefined where it is not JSON. */
-function parseMember(bytes: Buffer, start: number, end: number): unknown {
-  try {
-    return parseJson(bytes.toString('utf8', start, end));
-  } catch {
-    return undefined;
-  }
 }

@@ -1,0 +1,109 @@
+import { hasDuplicateField, isDeciding, repeatsDecidingField } from '../../api/json-edit.ts';
+import { bomLength, MOST_MEMBERS, SCAN_PIECE_BYTES, scanningMembers } from '../../api/json-scan.ts';
+import { isObject, type JsonObject } from '../../api/prompt-sink.ts';
+import { parseJson } from '../../api/python-json.ts';
+import { inOneGo, inPieces, type Pieces } from '../../base/in-pieces.ts';
+
+/** Above this a body is scanned for its members instead of being parsed: parsing would hold up every stream. */
+const PARSE_LIMIT_BYTES = 1024 * 1024;
+const SMALL_MEMBER_BYTES = 64 * 1024;
+/** Prompt text considered for routing. */
+const ROUTING_TEXT_BYTES = 256 * 1024;
+
+export type Fields =
+  | {
+      readonly problem?: undefined;
+      readonly fields: JsonObject;
+      /** The first bytes of the members too large to parse: together they stand for the prompt. */
+      readonly rawPrompt?: string;
+      /** Whether `model` or `stream` stands there twice. */
+      repeats(): boolean;
+    }
+  | { readonly problem: string };
+
+/** What a whole body says, as far as it is looked at. */
+export function readFields(body: Buffer): Fields {
+  return isLong(body) ? inOneGo(scanningFields(withoutBom(body))) : parseFields(withoutBom(body));
+}
+
+/** Whether a body takes so long to read that others should have their turn meanwhile. */
+export function isLong(body: Buffer): boolean {
+  return body.length - bomLength(body) > PARSE_LIMIT_BYTES;
+}
+
+/** `readFields` of a long body, while everything else goes on. */
+export function readFieldsInPieces(body: Buffer): Promise<Fields> {
+  return inPieces(scanningFields(withoutBom(body)));
+}
+
+function parseFields(bytes: Buffer): Fields {
+  let value: unknown;
+  const text = bytes.toString('utf8');
+  try {
+    value = parseJson(text);
+  } catch (error) {
+    if (text.trim() === '') return { problem: 'the body is empty: a JSON object is expected' };
+    return { problem: `the body is not valid JSON: ${jsonProblem(error)}` };
+  }
+  if (!isObject(value)) return { problem: 'the body must be a JSON object' };
+  return { fields: value, repeats: () => hasDuplicateField(bytes) };
+}
+
+/** V8 quotes the offending text; prompts do not belong into errors that may be logged. */
+function jsonProblem(error: unknown): string {
+  const position = error instanceof Error ? /position \d+/.exec(error.message) : null;
+  return position ? `syntax error at ${position[0]}` : 'syntax error';
+}
+
+function* scanningFields(bytes: Buffer): Pieces<Fields> {
+  const members = yield* scanningMembers(bytes);
+  if (!members) return { problem: `the body is not a JSON object of at most ${MOST_MEMBERS} members` };
+  // Without a prototype: a member `__proto__` is one like any other.
+  const fields: Record<string, unknown> = { __proto__: null };
+  let rawPrompt = '';
+  let parsed = 0;
+  for (const { key, start, end } of members) {
+    if (end - start <= SMALL_MEMBER_BYTES) {
+      parsed += end - start;
+      if (parsed > SCAN_PIECE_BYTES) {
+        parsed = 0;
+        yield;
+      }
+      const value = parseMember(bytes, start, end);
+      if (value === undefined)
+        return { problem: `the body is not valid JSON between bytes ${start} and ${end}` };
+      fields[key] = value;
+      continue;
+    }
+    // A model of this size is none, and nothing that decides or counts is to be left unread.
+    if (isDeciding(key) || isScalar(bytes[start]))
+      return { problem: `${key} is longer than ${SMALL_MEMBER_BYTES} bytes` };
+    // Of two members with one key the last one counts.
+    fields[key] = undefined;
+    rawPrompt += bytes.toString(
+      'latin1',
+      start,
+      Math.min(end, start + ROUTING_TEXT_BYTES - rawPrompt.length),
+    );
+  }
+  return { fields, rawPrompt, repeats: () => repeatsDecidingField(members) };
+}
+
+/** Whether a value that begins so is neither text nor made of others. */
+function isScalar(first: number | undefined): boolean {
+  return first !== 0x22 && first !== 0x5b && first !== 0x7b;
+}
+
+/** Undefined where it is not JSON. */
+function parseMember(bytes: Buffer, start: number, end: number): unknown {
+  try {
+    return parseJson(bytes.toString('utf8', start, end));
+  } catch {
+    return undefined;
+  }
+}
+
+function withoutBom(bytes: Buffer): Buffer {
+  const bom = bomLength(bytes);
+  return bom === 0 ? bytes : bytes.subarray(bom);
+}
