@@ -14,6 +14,7 @@ test('is what sorting would put there, with ties too', () => {
       const sorted = Float64Array.from(list).sort();
       // Zeros of both signs are equal here.
       assert.ok(nthLowest(Float64Array.from(list), place) === sorted[place]);
+      assert.ok(nthLowest(Float64Array.from([...list, -1, 9]), place, list.length) === sorted[place]);
     }),
     { seed: 3 },
   );

@@ -1,10 +1,10 @@
 /**
- * What would be at `place` if the values were sorted (Hoare's selection): a tenth of the work of sorting some hundreds. The
+ * What would be at `place` if the first `count` values were sorted (Hoare's selection): a tenth of the work of sorting some hundreds. The
  * values, none of them NaN, are left in another order.
  */
-export function nthLowest(values: Float64Array, place: number): number {
+export function nthLowest(values: Float64Array, place: number, count = values.length): number {
   let from = 0;
-  let to = values.length - 1;
+  let to = count - 1;
   while (from < to) {
     const pivot = values[(from + to) >> 1]!;
     let left = from;

@@ -1,7 +1,7 @@
 /* eslint max-lines: off -- one structure over typed arrays: the parts that could be split off would need all of its fields */
 import type { Clock } from '../base/clock.ts';
 import type { PromptBlocks } from '../routing/blocks.ts';
-import type { CacheMatch, CacheView, Pool } from '../routing/policy.ts';
+import type { CacheMatch, CacheView } from '../routing/policy.ts';
 import { CommonBlocks } from './common-blocks.ts';
 
 /** Knows nothing about any cache. */
@@ -92,6 +92,8 @@ export class PredictedIndex implements CacheView {
   /** Rows whose worker left, with entries still to be reused. */
   #leftRows: Row[] = [];
   #rowOfSlot: (Row | undefined)[] = [];
+  /** The number of that row, -1 for none: to be read for hundreds of slots. */
+  #numberOfSlot = new Int32Array(0);
 
   #newest = 0;
   #oldest = 0;
@@ -155,16 +157,17 @@ export class PredictedIndex implements CacheView {
     return { tokens: tokensOf(blocks, held), source: 'predicted' };
   }
 
-  matchEach(blocks: PromptBlocks, { members, mask }: Pool, tokens: Float64Array): void {
-    const byRow = this.#former ? undefined : this.#heldByEach(blocks);
-    for (let index = 0; index < members.length; index++) {
-      const { slot } = members[index]!;
-      if (mask[index] !== 0) tokens[index] = NaN;
-      else if (byRow === undefined) tokens[index] = this.match(blocks, slot).tokens;
-      else {
-        const row = this.#rowOfSlot[slot];
-        tokens[index] = row === undefined ? 0 : tokensOf(blocks, byRow[row.number]!);
-      }
+  matchEach(blocks: PromptBlocks, slots: Int32Array, tokens: Float64Array): void {
+    if (this.#former) {
+      for (let at = 0; at < slots.length; at++) tokens[at] = this.match(blocks, slots[at]!).tokens;
+      return;
+    }
+    const byRow = this.#heldByEach(blocks);
+    const numbers = this.#numberOfSlot;
+    for (let at = 0; at < slots.length; at++) {
+      const row = numbers[slots[at]!] ?? -1;
+      const held = row < 0 ? 0 : byRow[row]!;
+      tokens[at] = held === 0 ? 0 : tokensOf(blocks, held);
     }
   }
 
@@ -203,6 +206,7 @@ export class PredictedIndex implements CacheView {
     const row = this.#rowOfSlot[slot];
     if (row === undefined) return;
     this.#rowOfSlot[slot] = undefined;
+    this.#numberOfSlot[slot] = -1;
     this.#entries -= row.entries;
     row.slot = -1;
     (row.entries === 0 ? this.#freeRows : this.#leftRows).push(row);
@@ -419,6 +423,7 @@ export class PredictedIndex implements CacheView {
     [this.#freeRows, other.#freeRows] = [other.#freeRows, this.#freeRows];
     [this.#leftRows, other.#leftRows] = [other.#leftRows, this.#leftRows];
     [this.#rowOfSlot, other.#rowOfSlot] = [other.#rowOfSlot, this.#rowOfSlot];
+    [this.#numberOfSlot, other.#numberOfSlot] = [other.#numberOfSlot, this.#numberOfSlot];
     [this.#newest, other.#newest] = [other.#newest, this.#newest];
     [this.#oldest, other.#oldest] = [other.#oldest, this.#oldest];
     [this.#free, other.#free] = [other.#free, this.#free];
@@ -558,6 +563,12 @@ export class PredictedIndex implements CacheView {
     this.#rows[row.number] = row;
     while (this.#rowOfSlot.length <= slot) this.#rowOfSlot.push(undefined);
     this.#rowOfSlot[slot] = row;
+    if (slot >= this.#numberOfSlot.length) {
+      const longer = new Int32Array(2 * slot + 16).fill(-1);
+      longer.set(this.#numberOfSlot);
+      this.#numberOfSlot = longer;
+    }
+    this.#numberOfSlot[slot] = row.number;
     return row;
   }
 

@@ -92,6 +92,15 @@ export interface LoadView {
   kvTokens(slot: number): number;
   /** Prefill speed in tokens per second: learnt, else the pool's median, else 8,000. */
   prefillRate(slot: number): number;
+  /** The same of many slots at once, where that costs less. */
+  readEach?(slots: Int32Array, into: LoadRows): void;
+}
+
+/** What `LoadView` says of many slots, one number for each of them. */
+export interface LoadRows {
+  readonly running: Float64Array;
+  readonly prefillTokens: Float64Array;
+  readonly prefillRate: Float64Array;
 }
 
 export type CacheSource = 'none' | 'predicted';
@@ -105,11 +114,8 @@ export interface CacheMatch {
 /** What is known about the workers' prefix caches. */
 export interface CacheView {
   match(blocks: PromptBlocks, slot: number): CacheMatch;
-  /**
-   * The tokens of `match` for all members at once, where that costs less: written into `tokens`, NaN for members that may not be
-   * chosen.
-   */
-  matchEach?(blocks: PromptBlocks, pool: Pool, tokens: Float64Array): void;
+  /** The tokens of `match` of many slots at once, where that costs less, written into `tokens`. */
+  matchEach?(blocks: PromptBlocks, slots: Int32Array, tokens: Float64Array): void;
 }
 
 export type Choice =

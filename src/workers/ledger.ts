@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts';
-import type { LoadView } from '../routing/policy.ts';
+import type { LoadRows, LoadView } from '../routing/policy.ts';
 import { PrefillQueues } from './prefill-queues.ts';
 import type { QueuedPrompt } from './prefill-queues.ts';
 import { PrefillRates, resized } from './prefill-rates.ts';
@@ -132,10 +132,8 @@ export class LoadLedger implements LoadView {
   }
 
   running(slot: number): number {
-    const external = this.#external[slot] ?? 0;
-    if (external === 0) return this.own(slot);
-    if (this.#clock.now() - (this.#externalAt[slot] ?? 0) > this.#externalTtlMs) this.#external[slot] = 0;
-    return this.own(slot) + (this.#external[slot] ?? 0);
+    if ((this.#external[slot] ?? 0) === 0) return this.own(slot);
+    return this.own(slot) + this.#externalOf(slot, this.#clock.now());
   }
 
   /** Requests of this router alone. */
@@ -166,6 +164,18 @@ export class LoadLedger implements LoadView {
     return this.#rates.rate(slot);
   }
 
+  /** The clock is read once for all of them. */
+  readEach(slots: Int32Array, { running, prefillTokens, prefillRate }: LoadRows): void {
+    const now = this.#clock.now();
+    for (let at = 0; at < slots.length; at++) {
+      const slot = slots[at]!;
+      const own = this.#own[slot]!;
+      running[at] = this.#external[slot] === 0 ? own : own + this.#externalOf(slot, now);
+      prefillTokens[at] = Math.ceil(this.#queues.outstanding(slot, now));
+    }
+    this.#rates.readEach(slots, prefillRate);
+  }
+
   /** Time from now to the first token of a prompt that needs `uncachedTokens` computed, ms. */
   predictedTtftMs(slot: number, uncachedTokens: number): number {
     return ((this.prefillTokens(slot) + uncachedTokens) / this.prefillRate(slot)) * 1000;
@@ -185,6 +195,11 @@ export class LoadLedger implements LoadView {
   /** Reports are forgotten when older than this; three polling periods. */
   setExternalTtl(ms: number): void {
     this.#externalTtlMs = ms;
+  }
+
+  #externalOf(slot: number, now: number): number {
+    if (now - (this.#externalAt[slot] ?? 0) > this.#externalTtlMs) this.#external[slot] = 0;
+    return this.#external[slot] ?? 0;
   }
 
   #firstToken(lease: BookedLease, uncachedTokens: number): void {

@@ -52,6 +52,7 @@ export class PrefillQueues {
 
   /** Tokens whose first token has not come (streams, in full) or that are not yet computed (the others). */
   outstanding(slot: number, now: number): number {
+    if ((this.#queued[slot] ?? 0) === 0) return 0;
     if (this.moves(slot)) this.#settle(slot, now);
     const queued = this.#queued[slot] ?? 0;
     return this.moves(slot) ? queued - (this.#computed[slot] ?? 0) : queued;

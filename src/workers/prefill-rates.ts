@@ -32,6 +32,16 @@ export class PrefillRates {
     return ms > 0 ? ((this.#tokens[slot] ?? 0) / ms) * 1000 : this.#typical();
   }
 
+  /** `rate` of many slots, written into `rates`. */
+  readEach(slots: Int32Array, rates: Float64Array): void {
+    const typical = this.#typical();
+    for (let at = 0; at < slots.length; at++) {
+      const slot = slots[at]!;
+      const ms = this.#ms[slot]!;
+      rates[at] = ms > 0 ? (this.#tokens[slot]! / ms) * 1000 : typical;
+    }
+  }
+
   learn(slot: number, tokens: number, elapsedMs: number): void {
     if (!(tokens >= LEAST_WORK_TOKENS) || !(elapsedMs > 0)) return;
     const expectedMs = (tokens / this.rate(slot)) * 1000;

@@ -102,43 +102,51 @@ function candidate(rt: Runtime, plan: Chosen, index: number): CandidateRecord {
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 function rest(plan: Chosen, listed: readonly number[]): CandidateRest {
-  const { mask, members } = plan.pool;
-  const scores = plan.choice?.scores;
-  if (unlisted.length < members.length) unlisted = new Float64Array(members.length);
-  const apart = listed.toSorted((left, right) => left - right);
+  const { mask, members, eligible } = plan.pool;
+  const count = members.length - listed.length;
   const excluded: Record<string, number> = {};
   let scored = 0;
-  let notScored = 0;
-  for (let index = 0, next = 0; index < members.length; index += 1) {
-    if (index === apart[next]) {
-      next += 1;
-      continue;
-    }
-    const state = mask[index]!;
-    const score = scores?.[index] ?? NaN;
-    if (Number.isFinite(score)) unlisted[scored++] = score;
-    else if (state === EXCLUDED.no) notScored += 1;
-    const name = state === EXCLUDED.no ? undefined : EXCLUSION_NAMES[state];
-    if (name !== undefined) excluded[name] = (excluded[name] ?? 0) + 1;
+  let notScored = count;
+  const scores = plan.choice?.scores;
+  if (scores !== undefined) {
+    scored = gather(scores, listed);
+    notScored -= scored;
   }
-  return {
-    count: members.length - listed.length,
-    not_scored: notScored,
-    ...(scored === 0 ? {} : spreadOf(unlisted.subarray(0, scored))),
-    excluded,
-  };
+  for (let index = 0; eligible < members.length && index < members.length; index += 1) {
+    const state = mask[index]!;
+    const name = state === EXCLUDED.no ? undefined : EXCLUSION_NAMES[state];
+    if (name === undefined || listed.includes(index)) continue;
+    excluded[name] = (excluded[name] ?? 0) + 1;
+    if (scoreOf(plan, index) === undefined) notScored -= 1;
+  }
+  return { count, not_scored: notScored, ...(scored === 0 ? {} : spreadOf(unlisted, scored)), excluded };
 }
 
 /** Scores of those that are not listed, while they are summed up. */
 let unlisted = new Float64Array(0);
 
-function spreadOf(scores: Float64Array): Partial<CandidateRest> {
-  const median = nthLowest(scores, scores.length >> 1);
-  let [min, max] = [Infinity, -Infinity];
-  for (const score of scores) {
+/** Fills `unlisted`, and returns how many they are. */
+function gather(scores: Float64Array, listed: readonly number[]): number {
+  if (unlisted.length < scores.length) unlisted = new Float64Array(scores.length);
+  const apart = listed.toSorted((left, right) => left - right);
+  let count = 0;
+  for (let index = 0, next = 0; index < scores.length; index += 1) {
+    const score = scores[index]!;
+    if (index === apart[next]) next += 1;
+    else if (Number.isFinite(score)) unlisted[count++] = score;
+  }
+  return count;
+}
+
+function spreadOf(scores: Float64Array, count: number): Partial<CandidateRest> {
+  let min = Infinity;
+  let max = -Infinity;
+  for (let at = 0; at < count; at += 1) {
+    const score = scores[at]!;
     if (score < min) min = score;
     if (score > max) max = score;
   }
+  const median = nthLowest(scores, count >> 1, count);
   return { score_min: roundScore(min), score_median: roundScore(median), score_max: roundScore(max) };
 }
 

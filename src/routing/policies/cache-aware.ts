@@ -1,8 +1,8 @@
 import type { PromptBlocks } from '../blocks.ts';
 import { ColdOrder } from '../cold-order.ts';
-import { NOBODY, rampedLoad } from '../eligible.ts';
-import { matchEach } from '../match-each.ts';
-import type { Ask, CacheView, Choice, LoadView, Policy, PolicyDeps, PolicyEvent, Pool } from '../policy.ts';
+import { NOBODY } from '../eligible.ts';
+import { FleetLoads, matchEach, slotsOf } from '../fleet-rows.ts';
+import type { Ask, CacheView, Choice, LoadRows, Policy, PolicyDeps, PolicyEvent, Pool } from '../policy.ts';
 import { uncachedTokens } from '../uncached.ts';
 
 export interface CacheAwareSettings {
@@ -13,13 +13,20 @@ export interface CacheAwareSettings {
   readonly balanceRelThreshold: number;
 }
 
-/** Per-member numbers of one choice; NaN for members that are not eligible. */
-interface View {
+/** What decides between members that are alike. */
+interface Tied {
+  readonly slots: Int32Array;
   readonly loads: Float64Array;
+}
+
+/** Per-member numbers of one choice; NaN for members that are not eligible. */
+interface View extends Tied {
   readonly matched: Float64Array;
   readonly lowestLoad: number;
   readonly highestLoad: number;
   readonly warmest: number;
+  /** As the ledger has them. */
+  readonly rows: LoadRows;
 }
 
 /**
@@ -37,13 +44,13 @@ export class CacheAwarePolicy implements Policy {
   readonly name = 'cache_aware';
   readonly needs = { cache: true };
   readonly #settings: CacheAwareSettings;
-  readonly #loads: LoadView;
+  readonly #loads: FleetLoads;
   readonly #cache: CacheView;
   readonly #cold = new ColdOrder();
 
   constructor(settings: CacheAwareSettings, { loads, cache }: Pick<PolicyDeps, 'loads' | 'cache'>) {
     this.#settings = settings;
-    this.#loads = loads;
+    this.#loads = new FleetLoads(loads);
     this.#cache = cache;
   }
 
@@ -55,13 +62,13 @@ export class CacheAwarePolicy implements Policy {
     const { totalTokens } = ask.blocks();
 
     if (highestLoad - lowestLoad > balanceAbsThreshold && highestLoad > balanceRelThreshold * lowestLoad) {
-      return chosen(this.#lowest(pool, loads, loads), 'rebalanced', loads, matched);
+      return chosen(this.#lowest(pool, loads, view), 'rebalanced', loads, matched);
     }
     if (matched[view.warmest]! <= cacheThreshold * matchableTokens(ask.blocks())) {
-      return chosen(this.#lowest(pool, loads, loads), 'least_loaded_cold', loads, matched);
+      return chosen(this.#lowest(pool, loads, view), 'least_loaded_cold', loads, matched);
     }
-    const costs = this.#firstTokenCosts(pool, matched, totalTokens);
-    const quickest = this.#lowest(pool, costs, loads);
+    const costs = this.#firstTokenCosts(pool, view, totalTokens);
+    const quickest = this.#lowest(pool, costs, view);
     // The wait there costs more than the prefill it saves: (Qw + Uw)/rate > (Q + U)/rate for somebody else.
     if (costs[view.warmest]! > costs[quickest]!) {
       const asWarm = matched[quickest] === matched[view.warmest];
@@ -79,6 +86,8 @@ export class CacheAwarePolicy implements Policy {
     const loads = new Float64Array(members.length);
     const matched = new Float64Array(members.length);
     matchEach(this.#cache, ask.blocks(), pool, matched);
+    const rows = this.#loads.read(pool);
+    const tied = { slots: slotsOf(pool), loads };
     let lowestLoad = Infinity;
     let highestLoad = 0;
     let warmest = -1;
@@ -87,53 +96,46 @@ export class CacheAwarePolicy implements Policy {
         loads[index] = NaN;
         continue;
       }
-      const load = (loads[index] = rampedLoad(pool, this.#loads, index));
+      const load = (loads[index] = rows.running[index]! * pool.ramp(index));
       if (load < lowestLoad) lowestLoad = load;
       if (load > highestLoad) highestLoad = load;
       const lead = warmest < 0 ? Infinity : matched[index]! - matched[warmest]!;
-      if (lead > 0 || (lead === 0 && this.#before(pool, index, warmest, loads))) warmest = index;
+      if (lead > 0 || (lead === 0 && this.#before(tied, index, warmest))) warmest = index;
     }
-    return { loads, matched, lowestLoad, highestLoad, warmest };
+    return { ...tied, matched, lowestLoad, highestLoad, warmest, rows };
   }
 
   /** Seconds until the first token would come: what waits there already, then the uncached part of this prompt. */
-  #firstTokenCosts(pool: Pool, matched: Float64Array, totalTokens: number): Float64Array {
-    const { members, mask } = pool;
-    const costs = new Float64Array(members.length);
-    for (let index = 0; index < members.length; index++) {
+  #firstTokenCosts(pool: Pool, { matched, rows }: View, totalTokens: number): Float64Array {
+    const { mask } = pool;
+    const costs = new Float64Array(matched.length);
+    for (let index = 0; index < matched.length; index++) {
       if (mask[index] !== 0) {
         costs[index] = NaN;
         continue;
       }
-      const { slot } = members[index]!;
-      const ahead = this.#loads.prefillTokens(slot) * pool.ramp(index);
+      const ahead = rows.prefillTokens[index]! * pool.ramp(index);
       const own = uncachedTokens(totalTokens, matched[index]!);
-      costs[index] = (ahead + own) / this.#loads.prefillRate(slot);
+      costs[index] = (ahead + own) / rows.prefillRate[index]!;
     }
     return costs;
   }
 
-  #lowest(pool: Pool, values: Float64Array, loads: Float64Array): number {
-    const { mask } = pool;
+  #lowest({ mask }: Pool, values: Float64Array, tied: Tied): number {
     let best = -1;
     for (let index = 0; index < values.length; index++) {
       if (mask[index] !== 0) continue;
       const lead = best < 0 ? Infinity : values[best]! - values[index]!;
-      if (lead > 0 || (lead === 0 && this.#before(pool, index, best, loads))) best = index;
+      if (lead > 0 || (lead === 0 && this.#before(tied, index, best))) best = index;
     }
     return best;
   }
 
   /** Tie rule: the less loaded, then the one that was given a cold prompt longer ago. */
-  #before(pool: Pool, left: number, right: number, loads: Float64Array): boolean {
+  #before({ slots, loads }: Tied, left: number, right: number): boolean {
     const difference = loads[left]! - loads[right]!;
     if (difference !== 0) return difference < 0;
-    return this.#turn(pool, left) < this.#turn(pool, right);
-  }
-
-  #turn(pool: Pool, index: number): number {
-    const member = pool.members[index];
-    return member === undefined ? Infinity : this.#cold.turnOf(member.slot);
+    return this.#cold.turnOf(slots[left]!) < this.#cold.turnOf(slots[right]!);
   }
 }
 

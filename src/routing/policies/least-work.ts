@@ -1,7 +1,7 @@
 import { ColdOrder } from '../cold-order.ts';
 import { NOBODY } from '../eligible.ts';
-import { matchEach } from '../match-each.ts';
-import type { Ask, CacheView, Choice, LoadView, Policy, PolicyDeps, PolicyEvent, Pool } from '../policy.ts';
+import { FleetLoads, matchEach, slotsOf } from '../fleet-rows.ts';
+import type { Ask, CacheView, Choice, Policy, PolicyDeps, PolicyEvent, Pool } from '../policy.ts';
 import { uncachedTokens } from '../uncached.ts';
 
 export interface LeastWorkSettings {
@@ -32,13 +32,13 @@ export class LeastWorkPolicy implements Policy {
   readonly name = 'least_work';
   readonly needs = { cache: true };
   readonly #theta: number;
-  readonly #loads: LoadView;
+  readonly #loads: FleetLoads;
   readonly #cache: CacheView;
   readonly #cold = new ColdOrder();
 
   constructor({ theta }: LeastWorkSettings, { loads, cache }: Pick<PolicyDeps, 'loads' | 'cache'>) {
     this.#theta = theta;
-    this.#loads = loads;
+    this.#loads = new FleetLoads(loads);
     this.#cache = cache;
   }
 
@@ -49,6 +49,7 @@ export class LeastWorkPolicy implements Policy {
     const scores = new Float64Array(members.length);
     const matchedTokens = new Float64Array(members.length);
     matchEach(this.#cache, ask.blocks(), pool, matchedTokens);
+    const { running, prefillTokens, prefillRate } = this.#loads.read(pool);
     let best = -1;
     for (let index = 0; index < members.length; index++) {
       if (mask[index] !== 0) {
@@ -56,7 +57,10 @@ export class LeastWorkPolicy implements Policy {
         continue;
       }
       const uncached = uncachedTokens(totalTokens, matchedTokens[index]!);
-      const score = (scores[index] = this.#seconds(members[index]!.slot, uncached, pool.ramp(index)));
+      const ramp = pool.ramp(index);
+      const first = prefillTokens[index]! * ramp + uncached;
+      const others = this.#theta * uncached * (running[index]! * ramp);
+      const score = (scores[index] = (first + others) / prefillRate[index]!);
       if (best < 0 || score < scores[best]!) best = index;
     }
     const index = this.#longestNotCold(pool, best, scores, matchedTokens);
@@ -73,22 +77,17 @@ export class LeastWorkPolicy implements Policy {
     this.#cold.observe(event);
   }
 
-  #seconds(slot: number, uncached: number, ramp: number): number {
-    const ahead = this.#loads.prefillTokens(slot) * ramp;
-    const stalled = this.#loads.running(slot) * ramp;
-    return (ahead + uncached + this.#theta * uncached * stalled) / this.#loads.prefillRate(slot);
-  }
-
   /** Among those tied with the best, the one that was given a cold prompt longest ago. */
   #longestNotCold(pool: Pool, best: number, scores: Float64Array, matched: Float64Array): number {
     const atMost = scores[best]! * (1 + TIE);
     let pick = best;
     let pickTurn = Infinity;
     const warmth = matched[best];
+    const slots = slotsOf(pool);
     for (let index = 0; index < scores.length; index++) {
       // NaN, the score of members that are not eligible, fails the comparison.
       if (!(scores[index]! <= atMost) || matched[index] !== warmth) continue;
-      const turn = this.#cold.turnOf(pool.members[index]!.slot);
+      const turn = this.#cold.turnOf(slots[index]!);
       if (turn < pickTurn) {
         pick = index;
         pickTurn = turn;
