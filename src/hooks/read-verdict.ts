@@ -1,4 +1,5 @@
 import { scanMembers, type JsonMember } from '../api/json-scan.ts';
+import { parseJson } from '../api/python-json.ts';
 import type { HookVerdict } from './hook.ts';
 
 /** Above this an answer is scanned for its members instead of being parsed: parsing would hold up every stream. */
@@ -57,7 +58,7 @@ function bytesOf(json: Buffer, member: JsonMember | undefined): Buffer | undefin
 
 function parse(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch {
     return undefined;
   }

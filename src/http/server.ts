@@ -28,6 +28,8 @@ import {
 import { Tunnel } from './tunnel.ts';
 
 const IDLE_SWEEP_MS = 20;
+/** A connection that has brought no request for so long is closed when another one needs its place. */
+const SILENCE_MS = 2_000;
 
 /** What the edge does with a request; it never rejects. */
 export type OnRequest = (req: IncomingMessage, res: ServerResponse, tunnel?: Tunnel) => Promise<void>;
@@ -88,7 +90,7 @@ export class EdgeServer {
     this.#server.maxRequestsPerSocket = 0;
     // The limit on the size of the head is enough; versions of Node drop what exceeds a count without a word.
     this.#server.maxHeadersCount = 0;
-    this.#limitTo(seats.limit + standing);
+    this.#limitTo(seats, standing);
     // With TLS, connections before that are the business of `Handshakes`.
     this.#server.on(this.#tlsServer ? 'secureConnection' : 'connection', (socket: Socket) => {
       seats.arrive(socket, this.#isIdle);
@@ -176,16 +178,20 @@ export class EdgeServer {
     this.#events.onCertificate(tls);
   }
 
-  #limitTo(connections: number): void {
+  #limitTo(seats: ClientSeats, standing: number): void {
+    const connections = seats.limit + standing;
     if (Number.isFinite(connections)) this.#server.maxConnections = connections;
     this.#server.on('drop', () => {
       this.#events.onShortage('dropped');
+      seats.makeRoom(this.#isIdle);
     });
   }
 
-  /** Kept alive, and everything that was asked on it is answered. */
-  readonly #isIdle = (socket: Socket): boolean =>
-    this.#pipelines.get(socket)?.isEmpty === true && !this.#tunnels.has(socket);
+  /** Kept alive, and everything that was asked on it is answered; or slow to ask for anything. */
+  readonly #isIdle = (socket: Socket, ageMs: number): boolean => {
+    if (this.#silent.has(socket)) return ageMs >= SILENCE_MS;
+    return this.#pipelines.get(socket)?.isEmpty === true && !this.#tunnels.has(socket);
+  };
 
   /** Why a request gets no further than here; undefined where it does. */
   #objectionTo(req: IncomingMessage): Objection | undefined {

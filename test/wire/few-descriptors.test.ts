@@ -115,6 +115,25 @@ test('a burst above the limit of open files is shed; workers stay healthy, metri
   assert.ok(!/vllm_router_cb_outcomes_total\{[^}]*outcome="failure"\} [1-9]/.test(metrics));
 });
 
+test('connections that ask for nothing, or are slow to, make room for one that does', async (t) => {
+  const worker = await startScriptedWorker(answerJson);
+  t.after(() => worker[Symbol.asyncDispose]());
+  const flags = ['--worker-urls', worker.url, '--header-timeout-secs', '600'];
+  const { port, program } = await serveWith(t, 200, flags);
+  await program.printed(/"worker is healthy"/);
+  // More than there are places for, so that some are turned away.
+  const silent: RawClient[] = [];
+  for (let count = 0; count < 120; count += 1) {
+    const client = await RawClient.connect(port);
+    t.after(() => client[Symbol.asyncDispose]());
+    if (count % 2 === 0) client.send('GET /v1/models HTTP/1.1\r\nHo');
+    silent.push(client);
+  }
+  await eventually(() => silent.some(({ socket }) => socket.destroyed));
+  const tooLate = AbortSignal.timeout(10_000);
+  while ((await burstRequest(port)).status !== 200) assert.ok(!tooLate.aborted, 'nobody made room');
+});
+
 /** How many files a process has open. */
 function openFilesOf({ child }: Program): number {
   return readdirSync(`/proc/${child.pid ?? 0}/fd`).length;

@@ -241,6 +241,22 @@ describe('a body that a hook transforms', () => {
       assert.equal(worker.last.headers['content-length'], String(body.length));
     });
 
+  test('may have numbers that are none, as Python writes them', async () => {
+    await using worker = await startScriptedWorker();
+    const body = '{"model":"sim-model","messages":[],"bias":[NaN,-Infinity]}';
+    await using hook = await startHook((_, response) => {
+      response.end(`{"action":"transform","body":${body},"score":Infinity}`);
+      return undefined;
+    });
+    await using fleet = await startRouter([worker], {
+      router: { preRoutingHooks: [{ name: 'pii', url: hook.url, transform: true, onError: 'block' }] },
+    });
+    const response = await chat(fleet);
+    assert.equal(response.status, 200);
+    await response.text();
+    assert.equal(worker.last.body.toString(), body);
+  });
+
   test('may ask for a stream, or for none', async () => {
     await using hook = await startHook(transform((body) => ({ ...body, stream: body['stream'] !== true })));
     await using fleet = await startFleet({
