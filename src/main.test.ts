@@ -61,6 +61,22 @@ describe('vllm-router', { concurrency: 2 }, () => {
     });
   });
 
+  it('says what to do about a word that is like no command, and about a URL without its flag', async () => {
+    const unlike = await run('frobnicate');
+    assert.equal(unlike.err, 'vllm-router: unknown command "frobnicate"; vllm-router help shows them all\n');
+    const { err } = await run('http://gpu1:8000');
+    assert.equal(
+      err,
+      'vllm-router: unknown command "http://gpu1:8000"; did you mean --worker-urls http://gpu1:8000?\n',
+    );
+  });
+
+  it('shows everything for `help --help`, too', async () => {
+    const [asked, plain] = await Promise.all([run('help', '--help'), run('help')]);
+    assert.equal(asked.code, 0);
+    assert.equal(asked.out, plain.out);
+  });
+
   it('shows its version', async () => {
     const { code, out } = await run('--version');
     assert.equal(code, 0);
@@ -103,7 +119,7 @@ describe('vllm-router', { concurrency: 2 }, () => {
       '4:15: ssl_certfile: /nosuch/cert.pem cannot be read: there is no such file',
       '5:14: ssl_keyfile: /nosuch/key.pem cannot be read: there is no such file',
       '6:11: plugins: ./nosuch.mjs cannot be found',
-      '8:1: not valid YAML: Map keys must be unique',
+      '8:1: not valid YAML: queue_size stands here for the second time',
       '8:15: queue_size: expected an integer of at least 0, got "many"',
       '9:7: not valid YAML: Unresolved tag: !x',
       '10:10: api_key: the file /nosuch/key cannot be read: there is no such file',

@@ -9,7 +9,7 @@ const COMMANDS: Readonly<Record<SubCommand, (argv: readonly string[]) => Promise
   replay: async (argv) => (await import('./commands/replay.ts')).replay(argv),
   demo: async (argv) => (await import('./commands/demo.ts')).demo([...argv]),
   config: async (argv) => (await import('./commands/config.ts')).config(argv),
-  help: async (argv) => explain(argv[0]),
+  help: async ([topic]) => explain(topic === '--help' || topic === '-h' ? undefined : topic),
   version: async () => (await import('./commands/help.ts')).printVersion(),
 };
 
@@ -25,14 +25,19 @@ function topicBehind([first, second]: readonly string[]): string | undefined {
   return asksFirst && second?.startsWith('-') === false ? second : undefined;
 }
 
+/** What was meant, or where to look. A worker's URL is what other programs take without a flag. */
+function commandHint(word: string): string {
+  const isUrl = /^(https?|unix):\/\//.test(word);
+  const meant = isUrl ? `--worker-urls ${word}` : nearest(word, SUB_COMMAND_NAMES);
+  return meant === undefined ? '; vllm-router help shows them all' : didYouMean(meant);
+}
+
 async function main(argv: readonly string[]): Promise<number> {
   const [first, ...rest] = argv;
   const command = SUB_COMMAND_NAMES.find((name) => name === first);
   if (command) return COMMANDS[command](rest);
   if (first !== undefined && !first.startsWith('-')) {
-    process.stderr.write(
-      `vllm-router: unknown command ${JSON.stringify(first)}${didYouMean(nearest(first, SUB_COMMAND_NAMES))}\n`,
-    );
+    process.stderr.write(`vllm-router: unknown command ${JSON.stringify(first)}${commandHint(first)}\n`);
     return 2;
   }
   const { parseFlags } = await import('./config/load/flags.ts');

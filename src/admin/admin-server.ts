@@ -141,7 +141,8 @@ export class AdminServer {
     for (const { method, path: template } of ADMIN_ROUTES) {
       if (new RegExp(`^${template.replace(/\{\w+\}/g, '[^/]+')}$`).test(path)) methods.add(method);
     }
-    if (methods.size === 0) return sendError(reply, 'NOT_FOUND', 'no such route');
+    if (methods.size === 0)
+      return sendError(reply, 'NOT_FOUND', 'no such route; /admin/openapi.json lists them');
     reply.header('allow', [...methods].join(', '));
     return sendError(reply, 'METHOD_NOT_ALLOWED', `${request.method} is not offered on ${path}`);
   }

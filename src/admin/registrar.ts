@@ -184,7 +184,11 @@ export class Registrar {
     if (clash !== undefined) return { kind: 'conflict', message: clash };
     const known = specs.map(({ id }) => registry.get(id)).filter((worker) => worker !== undefined);
     const different = known.find((worker) => !isSame(this.registrationOf(worker), registration, defaults));
-    if (different) return { kind: 'conflict', message: `${different.id} is registered with other settings` };
+    if (different)
+      return {
+        kind: 'conflict',
+        message: `${different.id} is registered with other settings; remove it first`,
+      };
     if (known.length < specs.length) return this.#submit(registration, specs);
     if (this.#removals.cancel(known).length === 0) return { kind: 'present', workers: known };
     for (const worker of known) registry.reportUndrained(worker);

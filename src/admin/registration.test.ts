@@ -60,6 +60,7 @@ describe('WorkerConfigRequest', () => {
     assert.match(problems({ url: 'http://a', priority: 2 ** 32 })[0] ?? '', /^priority: /);
     const labels = Object.fromEntries(Array.from({ length: 65 }, (_, at) => [`l${at}`, '']));
     assert.match(problems({ url: 'http://a', labels })[0] ?? '', /^labels: expected at most 64/);
+    assert.match(problems({ url: 'http://a', labels: 'gold' })[0] ?? '', /^labels: expected object/);
     for (const body of [null, [], 'http://a', 1]) assert.equal(problems(body).length, 1);
   });
 

@@ -36,7 +36,9 @@ function problemsOf(issue: z.core.$ZodIssue, root: string): FieldProblem[] {
 }
 
 function messageOf(issue: { readonly message: string } | undefined): string {
-  return (issue?.message ?? 'wrong').replace(/^(Invalid input|Invalid option|Too big|Too small): /, '');
+  return (issue?.message ?? 'wrong')
+    .replace(/^(Invalid input|Invalid option|Too big|Too small): /, '')
+    .replace(/^expected record\b/, 'expected object');
 }
 
 function pathText(path: readonly PropertyKey[], root: string): string {

@@ -110,8 +110,12 @@ describe('a committed log', () => {
       at('none/page.html'),
     );
     assert.deepEqual(
-      [unwritable.code, /--html .* cannot be written: there is no such directory/.test(unwritable.err)],
-      [1, true],
+      [
+        unwritable.code,
+        /--html .* cannot be written: there is no such directory/.test(unwritable.err),
+        unwritable.out,
+      ],
+      [1, true, ''],
     );
   });
 

@@ -12,6 +12,7 @@ import { replayPage } from '../replay/html-report.ts';
 import { replayText } from '../replay/text-report.ts';
 import { ProgressBar } from './progress-bar.ts';
 import { unreadableFile } from './unreadable-file.ts';
+import { unwritablePage } from './unwritable-page.ts';
 
 export interface ReplayIo {
   readonly out: (text: string) => void;
@@ -46,6 +47,11 @@ export async function replay(argv: readonly string[], io: ReplayIo = PROCESS_IO(
     if (unreadable === undefined) continue;
     io.err(`vllm-router replay: --decisions ${file} ${unreadable}\n`);
     return 2;
+  }
+  const unwritable = options.html === undefined ? undefined : await unwritablePage(options.html);
+  if (unwritable !== undefined) {
+    io.err(`vllm-router replay: --html ${String(options.html)} ${unwritable}\n`);
+    return 1;
   }
   const records = await loadRecords(options, io);
   if (typeof records === 'string') {

@@ -50,11 +50,22 @@ describe('vllm-router simulate', () => {
     assert.match(readFileSync(html, 'utf8'), /^<!doctype html>/);
   });
 
-  it('says where a page cannot be written, after the table', async () => {
-    const { code, out, err } = await run(...SMALL, '--html', join(scratch, 'no', 'where.html'));
+  it('says where a page cannot be written, before it has run anything', async () => {
+    for (const [path, reason] of [
+      [join(scratch, 'no', 'where.html'), 'there is no such directory'],
+      [scratch, 'it is a directory'],
+    ] as const) {
+      const { code, out, err } = await run(...SMALL, '--html', path);
+      assert.deepEqual([code, out], [1, '']);
+      assert.equal(err, `vllm-router simulate: --html ${path} cannot be written: ${reason}\n`);
+    }
+  });
+
+  it('where a page turns out not to be writable, the table is there', async () => {
+    const { code, out, err } = await run(...SMALL, '--html', join(scratch, `${'x'.repeat(300)}.html`));
     assert.equal(code, 1);
     assert.match(out, /least_work/);
-    assert.match(err, /^vllm-router simulate: --html .* cannot be written: there is no such directory\n$/);
+    assert.match(err, /^vllm-router simulate: --html .* cannot be written: ENAMETOOLONG\n$/);
   });
 
   it('explains every flag', async () => {

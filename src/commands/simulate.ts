@@ -12,6 +12,7 @@ import { guessFormat, readTrace, type ReadTrace } from '../simulate/traces/read-
 import type { Trace } from '../simulate/traces/trace.ts';
 import { ProgressBar } from './progress-bar.ts';
 import { unreadableFile } from './unreadable-file.ts';
+import { unwritablePage } from './unwritable-page.ts';
 
 export interface SimulateIo {
   readonly out: (text: string) => void;
@@ -39,6 +40,8 @@ export async function simulate(argv: readonly string[], io: SimulateIo = PROCESS
   const unreadable = options.trace && (await unreadableFile(options.trace.path));
   if (options.trace && unreadable !== undefined)
     return refuse(io, `--trace ${options.trace.path} ${unreadable}`, 2);
+  const unwritable = options.html === undefined ? undefined : await unwritablePage(options.html);
+  if (unwritable !== undefined) return refuse(io, `--html ${String(options.html)} ${unwritable}`, 1);
   const recorded = await recordedTrace(options, io);
   if (typeof recorded === 'string') return refuse(io, recorded, 1);
   const studies = await runAll(runStudies(options, contenders, recorded), io);

@@ -145,6 +145,7 @@ test('a known path with another method says which it has', async () => {
   for (const path of ['/admin', '/admin/none', '/admin/stats/more']) {
     const answer = await admin('GET', path);
     assert.deepEqual([answer.status, answer.body.code], [404, 'NOT_FOUND']);
+    assert.equal(answer.body.error, 'no such route; /admin/openapi.json lists them');
   }
 });
 

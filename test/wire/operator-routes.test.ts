@@ -88,6 +88,13 @@ test('hidden: 404, and no worker hears of it', async () => {
   assert.deepEqual(worker.received, []);
 });
 
+test('who asks the clients’ port for metrics hears where they are', async () => {
+  await using worker = await startScriptedWorker();
+  await using fleet = await startRouter([worker]);
+  const { body } = await send(fleet, 'GET /metrics');
+  assert.match(body.toString(), /"no such route; metrics are on a port of their own \(--prometheus-port\)"/);
+});
+
 test('a wrong key, or one in the wrong place, opens nothing', async () => {
   await using worker = await startScriptedWorker();
   await using fleet = await startRouter([worker], { router: { adminApiKey: KEY } });

@@ -17,7 +17,16 @@ function resolveYaml(text: string) {
 describe('a file with something wrong says what and where', () => {
   for (const [what, text, expected] of [
     ['syntax', 'host: [a\n', 'r.yaml:2:1: not valid YAML: Flow sequence'],
-    ['a duplicate key', 'host: a\nhost: b\n', 'r.yaml:2:1: not valid YAML: Map keys must be unique'],
+    [
+      'a duplicate key',
+      'host: a\nhost: b\n',
+      'r.yaml:2:1: not valid YAML: host stands here for the second time',
+    ],
+    [
+      'a duplicate URL',
+      'worker_api_keys:\n  http://a:1: x\n  http://a:1: y\n',
+      'r.yaml:3:3: not valid YAML: http://a:1 stands here for the second time',
+    ],
     [
       'two documents',
       'host: a\n---\nhost: b\n',

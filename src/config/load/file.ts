@@ -28,9 +28,13 @@ export function readYaml(text: string, file: string): Reading {
   };
   // A warning is about a tag that means nothing here. Of several on one line, the others follow from the first.
   const errors = new Map<number, Problem>();
-  for (const { pos, message } of [...document.errors, ...document.warnings]) {
+  for (const { code, pos, message } of [...document.errors, ...document.warnings]) {
     const { line, col } = lines.linePos(pos[0]);
-    const reason = (message.split('\n')[0] ?? '').replace(/ at line \d+, column \d+:?$/, '');
+    const [first = ''] = message.split('\n');
+    const [, twice] = (code === 'DUPLICATE_KEY' && /^(.+?)\s*:(?:\s|$)/m.exec(text.slice(pos[0]))) || [];
+    const reason = twice
+      ? `${twice} stands here for the second time`
+      : first.replace(/ at line \d+, column \d+:?$/, '');
     const problem = { at: `${file}:${line}:${col}`, message: `not valid YAML: ${reason}` };
     if (!errors.has(line)) errors.set(line, problem);
   }

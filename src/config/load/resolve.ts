@@ -7,10 +7,11 @@ import { problemAt, problemLine, shown, type Entry, type Layer, type Origin, typ
 import { DEFAULT_POLICY } from '../schema/policy-schema.ts';
 import { innerIssue } from './inner-issue.ts';
 import { mergeLayers } from './merge-layers.ts';
+import { didYouMean, nearest } from '../../base/suggest.ts';
 import { dereferenced, type Surroundings } from './references.ts';
 import type { Group } from '../schema/field.ts';
 import { configSchema, type Config } from '../schema/schema.ts';
-import { mayHoldSecret } from '../schema/schema-node.ts';
+import { mayHoldSecret, namesAt } from '../schema/schema-node.ts';
 import { NO_PLUGINS, type KnownPlugins } from '../schema/plugin-policy-schema.ts';
 import { settingsFromConfig } from '../settings/settings-from-config.ts';
 import type { Settings } from '../settings/settings.ts';
@@ -201,7 +202,7 @@ function problemOfIssue(given: z.core.$ZodIssue, entries: ReadonlyMap<string, En
   const value = valueInside(entries.get(key.name)?.value, inside);
   if (key.structured && inside.length > 0) {
     const got = inner.quotes ? `, got ${shown(value, mayHoldSecret(key.node, inside))}` : '';
-    return problemFor(inner.path, inner.message + got, entries);
+    return problemFor(inner.path, inner.message + got + unknownKeyHint(issue, key, inside), entries);
   }
   if (issue.code === 'invalid_key') {
     return problemFor(
@@ -215,6 +216,14 @@ function problemOfIssue(given: z.core.$ZodIssue, entries: ReadonlyMap<string, En
     `${expectation(issue, key, inside, value)}, got ${shown(value, mayHoldSecret(key.node, inside))}${hintFor(key, value)}`,
     entries,
   );
+}
+
+/** For one unknown key; of a name that another variant has, the nearest would be itself. */
+function unknownKeyHint(issue: z.core.$ZodIssue, key: ConfigKey, inside: readonly PropertyKey[]): string {
+  if (issue.code !== 'unrecognized_keys' || issue.keys.length !== 1) return '';
+  const [name = ''] = issue.keys;
+  const near = nearest(name, namesAt(key.node, inside));
+  return near === name ? '' : didYouMean(near);
 }
 
 function expectation(

@@ -39,6 +39,16 @@ export function mayHoldSecret(node: SchemaNode, path: readonly PropertyKey[] = [
   return next.some((child) => mayHoldSecret(child, rest));
 }
 
+/** The names that may stand in the mapping at `path`, whatever variant it is. */
+export function namesAt(node: SchemaNode, path: readonly PropertyKey[]): readonly string[] {
+  const [segment, ...rest] = path;
+  if (segment !== undefined) return childrenAt(node, segment).flatMap((child) => namesAt(child, rest));
+  return [
+    ...Object.keys(node.properties ?? {}),
+    ...variantsOf(node).flatMap((variant) => namesAt(variant, [])),
+  ];
+}
+
 /** A copy of `value` with `mask` in the place of every secret; the names in a mapping of secrets stay. */
 export function redacted(node: SchemaNode, value: unknown, mask: string): unknown {
   if (value === undefined || value === null) return value;

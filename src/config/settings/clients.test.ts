@@ -100,7 +100,10 @@ describe('api_keys', () => {
       ['[{name: a, key: k, rate_limit_rps: -1}]', /api_keys\[0\]\.rate_limit_rps/],
       ['[{name: a, key: k, tokens_per_minute: 0}]', /api_keys\[0\]\.tokens_per_minute/],
       ['[{name: a, key: k, priority_class: urgent}]', /api_keys\[0\]\.priority_class/],
-      ['[{name: a, key: k, rate_limit: 5}]', /api_keys\[0\]: unknown key rate_limit/],
+      [
+        '[{name: a, key: k, rate_limit: 5}]',
+        /api_keys\[0\]: unknown key rate_limit; did you mean rate_limit_rps\?$/,
+      ],
     ];
     for (const [yaml, problem] of cases) {
       const problems = lines(load(`api_keys: ${yaml}`));

@@ -89,7 +89,7 @@ describe('a hook', () => {
     ['tunnels: true', 'tunnels', /refuse/],
     ['forward_headers: [Host]', 'forward_headers[0]', /a header that the router does not set/],
     ['forward_headers: [X-Admin-Key]', 'forward_headers[0]', /a header that the router does not set/],
-    ['timeout: 5', 'timeout', /unknown key timeout/],
+    ['timeout: 5', 'timeout', /unknown key timeout; did you mean timeout_ms\?$/],
     ['circuit_breaker: {failure_threshold: 0}', 'circuit_breaker.failure_threshold', /1/],
   ] as const)
     it(`is refused with ${keys}`, () => {

@@ -115,7 +115,7 @@ describe('certificate files that stop the start', () => {
     ],
     [
       'worker_tls_overrides: {"https://a:1": {cafile: ca.pem}}',
-      'r.yaml:2:39: worker_tls_overrides.https://a:1: unknown key cafile',
+      'r.yaml:2:39: worker_tls_overrides.https://a:1: unknown key cafile; did you mean ca_file?',
     ],
   ];
   for (const [yaml, ...problems] of cases) {

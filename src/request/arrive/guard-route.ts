@@ -17,7 +17,10 @@ export function guardRoute(rt: Runtime, arrival: Arrival): void {
   if (match.kind === 'reserved') throw new RouterError('route_not_found', 'no such route');
   if (endpoint.class !== 'operator' || rt.settings.proxyOperatorRoutes) return;
   if (presentsAdminKey(rt.settings.adminApiKey, arrival.req.headers)) return;
-  throw new RouterError('route_not_found', 'no such route');
+  // The first place where people look for what the router itself counts.
+  const elsewhere =
+    endpoint.route === '/metrics' ? '; metrics are on a port of their own (--prometheus-port)' : '';
+  throw new RouterError('route_not_found', `no such route${elsewhere}`);
 }
 
 /** Whether `Authorization` holds the admin key: then it is for the router, and no worker may see it. */
