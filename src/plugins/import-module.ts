@@ -80,8 +80,12 @@ function problemOf(error: unknown, { specifier, url }: Wanted): string {
   const first = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
   const text = first.slice(0, 500).replaceAll(/\bvllm-router-plugin:\d+/g, specifier);
   if (error instanceof SyntaxError && !text.includes('does not provide an export')) {
-    // Node keeps the place to itself until it ends over the error.
-    return `is not valid: ${text} (node --check shows the place)`;
+    const asCommonJs = /outside a module|^Unexpected token 'export'/.test(text);
+    const hint = asCommonJs
+      ? 'the ending .mjs or .mts, or "type": "module" in the nearest package.json, makes it an ES module'
+      : // Node keeps the place to itself until it ends over the error.
+        'node --check shows the place';
+    return `is not valid: ${text} (${hint})`;
   }
   return `cannot be loaded: ${text}`;
 }

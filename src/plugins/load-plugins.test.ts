@@ -131,6 +131,15 @@ describe('a module that is no good stops the start with one line', () => {
       /\.\/p\.mjs is not valid: Unexpected identifier 'bar' \(node --check shows the place\)$/,
     ],
     [
+      'an ES module in a package of CommonJS modules',
+      {
+        'router.yaml': 'plugins: [./p.ts]\n',
+        'package.json': '{"type": "commonjs"}',
+        'p.ts': 'import "node:fs";\nexport default {};',
+      },
+      /\.\/p\.ts is not valid: .* \(the ending \.mjs or \.mts, or "type": "module" in the nearest package\.json, makes/,
+    ],
+    [
       'TypeScript that has to be compiled',
       { 'router.yaml': 'plugins: [./p.ts]\n', 'p.ts': 'enum A { B }\nexport default A;' },
       /\.\/p\.ts is not valid|\.\/p\.ts cannot be loaded: TypeScript enum/,

@@ -24,6 +24,8 @@ export function innerIssue(issue: z.core.$ZodIssue, under: readonly PropertyKey[
     const message = `not a good name: ${issue.issues[0]?.message ?? 'wrong'}`;
     return { issue, path, message, quotes: false };
   }
+  if (issue.code === 'invalid_value' && issue.values.length > 1)
+    return { issue, path, message: `expected one of ${issue.values.map(String).join(', ')}`, quotes: true };
   const message = issue.message.replace(/^Invalid (input|option|string): |^Too (big|small): /, '');
   return { issue, path, message: message.replace(/, received \w+$/, ''), quotes: true };
 }

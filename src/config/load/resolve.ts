@@ -202,7 +202,7 @@ function problemOfIssue(given: z.core.$ZodIssue, entries: ReadonlyMap<string, En
   const value = valueInside(entries.get(key.name)?.value, inside);
   if (key.structured && inside.length > 0) {
     const got = inner.quotes ? `, got ${shown(value, mayHoldSecret(key.node, inside))}` : '';
-    return problemFor(inner.path, inner.message + got + unknownKeyHint(issue, key, inside), entries);
+    return problemFor(inner.path, inner.message + got + insideHint(issue, key, inside, value), entries);
   }
   if (issue.code === 'invalid_key') {
     return problemFor(
@@ -218,9 +218,17 @@ function problemOfIssue(given: z.core.$ZodIssue, entries: ReadonlyMap<string, En
   );
 }
 
-/** For one unknown key; of a name that another variant has, the nearest would be itself. */
-function unknownKeyHint(issue: z.core.$ZodIssue, key: ConfigKey, inside: readonly PropertyKey[]): string {
+/** What one unknown key, or a value that is no choice, was probably meant to be. */
+function insideHint(
+  issue: z.core.$ZodIssue,
+  key: ConfigKey,
+  inside: readonly PropertyKey[],
+  value: unknown,
+): string {
+  if (issue.code === 'invalid_value' && typeof value === 'string')
+    return unknownValueHint(value, issue.values.map(String));
   if (issue.code !== 'unrecognized_keys' || issue.keys.length !== 1) return '';
+  // A name that another variant has is its own nearest.
   const [name = ''] = issue.keys;
   const near = nearest(name, namesAt(key.node, inside));
   return near === name ? '' : didYouMean(near);

@@ -101,6 +101,10 @@ describe('api_keys', () => {
       ['[{name: a, key: k, tokens_per_minute: 0}]', /api_keys\[0\]\.tokens_per_minute/],
       ['[{name: a, key: k, priority_class: urgent}]', /api_keys\[0\]\.priority_class/],
       [
+        '[{name: a, key: k, priority_class: hihg}]',
+        /api_keys\[0\]\.priority_class: expected one of high, normal, low, got "hihg"; did you mean high\?$/,
+      ],
+      [
         '[{name: a, key: k, rate_limit: 5}]',
         /api_keys\[0\]: unknown key rate_limit; did you mean rate_limit_rps\?$/,
       ],

@@ -84,7 +84,7 @@ describe('a hook', () => {
 
   for (const [keys, place, expected] of [
     ['timeout_ms: 0', 'timeout_ms', /0/],
-    ['on_error: fail', 'on_error', /"pass"\|"block"/],
+    ['on_error: fail', 'on_error', /expected one of pass, block, got "fail"/],
     ['on_reject: block', 'on_reject', /block403/],
     ['tunnels: true', 'tunnels', /refuse/],
     ['forward_headers: [Host]', 'forward_headers[0]', /a header that the router does not set/],
