@@ -396,6 +396,34 @@ test('a stored response is its tenant’s alone, to read, cancel, delete and go 
   await createResponse(fleet, 'llama', { previous_response_id: id });
 });
 
+test('who chooses the id of another tenant’s response neither replaces it nor owns it', async () => {
+  let taken = '';
+  const script: Script = (response, request) => {
+    if (taken === '') store(response, request);
+    else
+      response
+        .writeHead(200, { 'content-type': 'application/json' })
+        .end(JSON.stringify({ id: taken, output: [] }));
+  };
+  await using models = await startModels(MODELS, {}, script);
+  const { fleet, worker } = models;
+  const id = await createResponse(fleet, 'llama');
+  const before = worker.received.length;
+  for (const fields of [{}, { padding: 'x'.repeat(1_100_000) }]) {
+    const body = { model: 'llama-8b', input: 'hi', request_id: id, ...fields };
+    const response = await post(fleet, '/v1/responses', body, as('all'));
+    assert.deepEqual(await outcome(response), [400, 'invalid_request']);
+  }
+  assert.equal(worker.received.length, before);
+  // However the worker came to give it out a second time.
+  taken = id;
+  await createResponse(fleet, 'all');
+  const read = async (tenant: string): Promise<number> =>
+    (await fetch(`${fleet.url}/v1/responses/${id}`, as(tenant))).status;
+  assert.deepEqual([await read('all'), await read('llama')], [404, 200]);
+  await createResponse(fleet, 'llama', { request_id: id });
+});
+
 test('who reads a response that the router does not know does not own it thereby', async () => {
   await using models = await startModels(MODELS, {}, store);
   const { fleet } = models;

@@ -14,8 +14,10 @@ interface Owner {
 export class ResourceOwners {
   readonly #owners = new LRUCache<string, Owner>({ max: 100_000 });
 
-  /** Made by this worker for this tenant. */
+  /** Made by this worker for this tenant. What another tenant owns stays that one's: clients may choose ids. */
   created(resourceId: string, worker: string, tenant: string | undefined): void {
+    const owner = this.tenantOf(resourceId);
+    if (owner !== undefined && owner !== tenant) return;
     this.#owners.set(resourceId, { worker, tenant });
   }
 

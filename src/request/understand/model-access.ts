@@ -5,19 +5,24 @@ import type { Runtime } from '../runtime.ts';
 
 const LONGEST_SHOWN = 256;
 
-/** Throws `model_not_allowed` and `response_not_found` for what is not the caller's to ask for. */
+/** Throws `model_not_allowed`, `response_not_found` and `invalid_request` for what is not the caller's to ask for. */
 export function checkCall(
   rt: Runtime,
   { endpoint }: Pick<CallSource, 'endpoint'>,
   caller: Caller,
-  { model, resourceId }: Call,
+  { model, resourceId, chosenId }: Call,
 ): void {
-  if (caller.tenant === undefined) return;
+  const { tenant } = caller;
+  if (tenant === undefined) return;
   if (endpoint.resource !== 'by_id') checkAccess(rt, caller, model);
-  if (resourceId === undefined) return;
-  const owner = rt.owners.tenantOf(resourceId);
-  if (owner === undefined || owner === caller.tenant.name) return;
-  throw new RouterError('response_not_found', 'there is no such response');
+  const isAnothers = (id: string | undefined): boolean => {
+    const owner = id === undefined ? undefined : rt.owners.tenantOf(id);
+    return owner !== undefined && owner !== tenant.name;
+  };
+  if (isAnothers(resourceId)) throw new RouterError('response_not_found', 'there is no such response');
+  // It would take the place of the other one on the worker.
+  if (isAnothers(chosenId))
+    throw new RouterError('invalid_request', 'this request_id is taken', { param: 'request_id' });
 }
 
 /**

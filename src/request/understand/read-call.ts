@@ -41,6 +41,8 @@ export interface Call {
   readonly retry: 'full' | 'connect';
   /** A stored resource that the request reads, cancels or continues. */
   readonly resourceId: string | undefined;
+  /** The id that a resource to be stored is to have, where the client chooses it. */
+  readonly chosenId?: string | undefined;
   /** In the place of the client's: a tunnel's, whose query names the model. */
   readonly target?: string;
   /** Which workers the client wants; undefined = any. */
@@ -202,7 +204,7 @@ function jsonCall(rt: Runtime, source: CallSource, bytes: Buffer, read = readFie
   const stream = readBoolean(fields['stream']) === true;
   const { endpoint } = source;
   note(source.decision, model, stream);
-  const previous = fields['previous_response_id'];
+  const { previous_response_id: previous, request_id: chosenId } = fields;
   return {
     body: bytes,
     releaseBody: NOTHING_HELD,
@@ -220,6 +222,7 @@ function jsonCall(rt: Runtime, source: CallSource, bytes: Buffer, read = readFie
     maxTokens: maxTokensOf(fields),
     retry: leavesSomething(fields) ? 'connect' : endpoint.retry,
     resourceId: endpoint.resource === 'create' && typeof previous === 'string' ? previous : undefined,
+    chosenId: endpoint.resource === 'create' && typeof chosenId === 'string' ? chosenId : undefined,
     filters: readWorkerFilters(source.req.rawHeaders),
   };
 }
