@@ -11,6 +11,7 @@ const JOBS = {
   docs: 'scripts/docs.mjs',
   bench: 'bench/run.ts',
   soak: 'test/soak/run.ts',
+  fuzz: 'test/fuzz/run.ts',
 };
 
 runScript(async () => {

@@ -104,7 +104,7 @@ export function openState(
       open: (hook) =>
         openHook(hook, {
           ...{ clock, onPluginTrouble, bytes: bodyBytes },
-          connect: ({ base }) => hookClient(base, inForce(), sockets),
+          connect: ({ base }) => hookClient(base, inForce(), { clock, sockets }),
         }),
     }),
     freshIds: new FreshIdWatch(),
@@ -124,8 +124,12 @@ export function openState(
   return state;
 }
 
-function hookClient(baseUrl: string, settings: Settings, sockets: OutboundSockets): HttpWorkerClient {
-  return new HttpWorkerClient({ baseUrl }, connectionSettings(settings).pool, { peer: 'hook', sockets });
+function hookClient(
+  baseUrl: string,
+  settings: Settings,
+  deps: { readonly clock: Clock; readonly sockets: OutboundSockets },
+): HttpWorkerClient {
+  return new HttpWorkerClient({ baseUrl }, connectionSettings(settings).pool, { ...deps, peer: 'hook' });
 }
 
 function openSockets(

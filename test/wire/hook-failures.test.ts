@@ -67,7 +67,7 @@ test('what is said of a failing hook speaks of the hook, not of a worker', async
   await using hook = await startHook(raw((response) => response.destroy()));
   for (const [url, reason] of [
     [await deadUrl(), 'no connection to the hook could be made (ECONNREFUSED)'],
-    [hook.url, 'the hook closed the connection before its answer was complete (UND_ERR_SOCKET)'],
+    [hook.url, 'the hook closed the connection before its answer was complete (closed)'],
   ] as const) {
     await using fleet = await startFleet({
       log,

@@ -23,7 +23,8 @@ async function startRecovered(policy: PolicyName): Promise<Recovered> {
     router: {
       policy,
       slowStartSecs: 30,
-      // No check is late, however far the clock jumps.
+      // No check is late and no connection, however far the clock jumps.
+      connectTimeoutSecs: 1_000,
       healthCheck: { checkIntervalSecs: 10, timeoutSecs: 1_000, failureThreshold: 1, successThreshold: 1 },
     },
   });

@@ -1,64 +1,9 @@
-import type { Socket } from 'node:net';
-import { buildConnector, Client, Pool, type Dispatcher } from 'undici';
+import type { Clock, Timer } from '../../base/clock.ts';
 import type { WorkerTls } from '../../config/settings/settings.ts';
-import { InterimHeads } from './interim-heads.ts';
-import type { IdleConnection, OutboundSockets } from './outbound-sockets.ts';
+import { Connection, type Purpose } from './connection.ts';
+import type { OutboundSockets } from './outbound-sockets.ts';
+import type { WorkerAddress } from './worker-address.ts';
 import { tlsOptions } from './worker-tls.ts';
-
-/** undici's handler plus the connection it was given to: how a dead kept-alive connection is told from a fresh one. */
-export interface ConnectionAwareHandler extends Dispatcher.DispatchHandler {
-  connection?: TrackedClient;
-}
-
-/** One connection (pipelining is off) that knows how many requests its present socket has carried. */
-export class TrackedClient extends Client implements IdleConnection {
-  carried = 0;
-  readonly interim: InterimHeads;
-  readonly #opening: Opening;
-  readonly #present: { socket: Socket | null };
-
-  constructor(origin: URL, options: Client.Options, opening: Opening) {
-    const { sockets, opener, reserved } = opening;
-    const interim = new InterimHeads(options.maxHeaderSize ?? 0);
-    const present: { socket: Socket | null } = { socket: null };
-    const connect: buildConnector.connector = (to, done) => {
-      sockets.connect(opener, reserved, to, (...result) => {
-        present.socket = result[1];
-        if (result[1]) interim.watch(result[1]);
-        done(...result);
-      });
-    };
-    super(origin, { ...options, connect });
-    this.interim = interim;
-    this.#opening = opening;
-    this.#present = present;
-    this.on('connect', () => {
-      this.carried = 0;
-    });
-    this.on('disconnect', () => {
-      sockets.notIdle(this);
-    });
-  }
-
-  /** A request begins or ends on the connection. */
-  carries(request: boolean): void {
-    const { sockets, reserved } = this.#opening;
-    if (request) sockets.notIdle(this);
-    else if (!reserved && this.#present.socket?.destroyed === false) sockets.idle(this);
-  }
-
-  drop(): boolean {
-    const { running, pending } = this.stats;
-    if (running > 0 || pending > 0) return false;
-    this.#present.socket?.destroy();
-    return true;
-  }
-
-  override dispatch(options: Dispatcher.DispatchOptions, handler: ConnectionAwareHandler): boolean {
-    handler.connection = this;
-    return super.dispatch(options, handler);
-  }
-}
 
 export interface PoolSettings {
   readonly connectMs: number;
@@ -67,55 +12,111 @@ export interface PoolSettings {
   readonly tls?: WorkerTls | undefined;
 }
 
-/** How connections to one address are opened. */
-export interface Opening {
-  readonly sockets: OutboundSockets;
-  readonly opener: buildConnector.connector;
-  /** Beyond the limit. */
-  readonly reserved: boolean;
-}
-
 /** uvicorn closes idle connections after 5 s; a longer idle life here would race with it. */
-const IDLE_SOCKET_MS = 4_000;
+const IDLE_MS = 4_000;
+const LONGEST_IDLE_MS = 600_000;
+/** How much earlier than the worker says it would. */
+const EARLIER_MS = 1_000;
 
-/** One for all connections to an address: they share their TLS sessions. */
-export function openerFor(socketPath: string | undefined, settings: PoolSettings): buildConnector.connector {
-  return buildConnector({
-    allowH2: false,
-    timeout: settings.connectMs,
-    keepAlive: true,
-    keepAliveInitialDelay: 30_000,
-    ...(socketPath === undefined ? {} : { socketPath }),
-    ...(settings.tls && tlsOptions(settings.tls)),
-  });
-}
+/** Connections to one server, opened as needed: as many as it has requests running. */
+export class ConnectionPool {
+  readonly address: WorkerAddress;
+  readonly #settings: PoolSettings;
+  readonly #clock: Clock;
+  readonly #sockets: OutboundSockets;
+  /** The one used last is taken first, so that what is not needed grows old. */
+  readonly #idle: Connection[] = [];
+  #sweep: Timer | undefined;
+  /** Monotonic ms; Infinity while nothing is idle. */
+  #sweepAt = Infinity;
+  #session: Buffer | undefined;
+  #closed = false;
 
-function options(settings: PoolSettings): Client.Options {
-  return {
-    pipelining: 1,
-    allowH2: false,
-    keepAliveTimeout: IDLE_SOCKET_MS,
-    keepAliveMaxTimeout: 600_000,
-    keepAliveTimeoutThreshold: 1_000,
-    // Phase timeouts are the router's own: undici's may fire up to a second late.
-    headersTimeout: 0,
-    bodyTimeout: 0,
-    maxHeaderSize: settings.maxHeaderSize,
+  constructor(
+    address: WorkerAddress,
+    settings: PoolSettings,
+    { clock, sockets }: { readonly clock: Clock; readonly sockets: OutboundSockets },
+  ) {
+    this.address = address;
+    this.#settings = settings;
+    this.#clock = clock;
+    this.#sockets = sockets;
+  }
+
+  /** A kept connection, or a new one where there is none. */
+  take(purpose: Partial<Purpose> = {}): Connection {
+    for (;;) {
+      const connection = this.#idle.pop();
+      if (!connection) return this.open(purpose);
+      if (!connection.usable) continue;
+      this.#sockets.notIdle(connection);
+      return connection;
+    }
+  }
+
+  open({ handedOver = false, reserved = false }: Partial<Purpose> = {}): Connection {
+    const { tls, connectMs } = this.#settings;
+    const options = {
+      ...{ address: this.address, tls: tls && tlsOptions(tls), connectMs, clock: this.#clock },
+      session: this.#session,
+      onSession: this.#onSession,
+    };
+    // Questions of the router's own go beyond the limit only when it is reached.
+    return new Connection(options, { handedOver, reserved: reserved && this.#sockets.full }, this.#sockets);
+  }
+
+  /** A connection whose answer has been read to its end; `keepAliveSecs` is what the worker said of it. */
+  release(connection: Connection, keepAliveSecs: number | undefined): void {
+    const idleMs =
+      keepAliveSecs === undefined ? IDLE_MS : Math.min(LONGEST_IDLE_MS, 1000 * keepAliveSecs - EARLIER_MS);
+    connection.release();
+    if (this.#closed || idleMs <= 0 || connection.reserved || !connection.usable) {
+      connection.destroy();
+      return;
+    }
+    connection.idleUntil = this.#clock.now() + idleMs;
+    this.#idle.push(connection);
+    this.#sockets.idle(connection);
+    if (connection.idleUntil < this.#sweepAt) this.#sweepIn(idleMs);
+  }
+
+  /** One has died unnoticed: the others that are kept were opened to the same process, which may be gone. */
+  forgetIdle(): void {
+    for (const connection of this.#idle.splice(0)) connection.destroy();
+  }
+
+  /** Idle connections end now, the others when their requests do. */
+  close(): void {
+    this.#closed = true;
+    this.#sweep?.cancel();
+    this.forgetIdle();
+  }
+
+  readonly #onSession = (session: Buffer): void => {
+    this.#session = session;
   };
-}
 
-/** Connections to one worker, opened as needed: as many as it has requests running. */
-export function openPool(origin: string, settings: PoolSettings, opening: Opening): Pool {
-  return new Pool(origin, {
-    ...options(settings),
-    connections: null,
-    // Each client goes through the same one; without it the pool would make another.
-    connect: opening.opener,
-    factory: (url: URL, clientOptions: Client.Options) => new TrackedClient(url, clientOptions, opening),
-  });
-}
+  readonly #onSweep = (): void => {
+    const now = this.#clock.now();
+    let next = Infinity;
+    let kept = 0;
+    for (const connection of this.#idle) {
+      if (connection.idleUntil <= now || !connection.usable) {
+        connection.destroy();
+        continue;
+      }
+      next = Math.min(next, connection.idleUntil);
+      this.#idle[kept] = connection;
+      kept += 1;
+    }
+    this.#idle.length = kept;
+    this.#sweepAt = Infinity;
+    if (kept > 0) this.#sweepIn(next - now);
+  };
 
-/** A single connection of its own, for a request that must not meet a kept-alive one. */
-export function openFresh(origin: string, settings: PoolSettings, opening: Opening): TrackedClient {
-  return new TrackedClient(new URL(origin), options(settings), opening);
+  #sweepIn(delayMs: number): void {
+    this.#sweep?.cancel();
+    this.#sweepAt = this.#clock.now() + delayMs;
+    this.#sweep = this.#clock.after(delayMs, this.#onSweep);
+  }
 }

@@ -73,7 +73,7 @@ export class KeyServices {
         apiKey: undefined,
         traits: DEFAULT_TRAITS,
       };
-      client = new HttpWorkerClient(spec, this.#pool, { sockets: this.#sockets });
+      client = new HttpWorkerClient(spec, this.#pool, { clock: this.#clock, sockets: this.#sockets });
       this.#clients.set(origin, client);
     }
     return client;

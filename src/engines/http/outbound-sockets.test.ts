@@ -2,11 +2,8 @@ import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
 import { describe, it } from 'node:test';
-import type { buildConnector } from 'undici';
-import { OutboundSockets } from './outbound-sockets.ts';
+import { OutboundSockets, type Opener } from './outbound-sockets.ts';
 import { toFailure } from './transport-failure.ts';
-
-const TO: buildConnector.Options = { hostname: 'worker', protocol: 'http:', port: '80' };
 
 function errorWith(code: string, more: object = {}): Error {
   return Object.assign(new Error(code), { code, ...more });
@@ -18,7 +15,7 @@ function start(limit?: number) {
   const sockets = new OutboundSockets(limit, () => (shortages += 1));
   const opened: (EventEmitter & { closed: boolean })[] = [];
   const failures: Error[] = [];
-  const opener: buildConnector.connector = (_to, done) => {
+  const opener: Opener = (done) => {
     const failure = failures.shift();
     if (failure) {
       done(failure, null);
@@ -30,7 +27,7 @@ function start(limit?: number) {
   };
   const connect = (reserved = false): string => {
     let result = '';
-    sockets.connect(opener, reserved, TO, (...[error]) => {
+    sockets.connect(opener, reserved, (error) => {
       result = error ? toFailure(error, false).code : 'open';
     });
     return result;

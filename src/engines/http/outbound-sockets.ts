@@ -1,6 +1,12 @@
 import { closeSync, openSync } from 'node:fs';
-import type { buildConnector } from 'undici';
+import type { Socket } from 'node:net';
 import { isShortage } from '../../base/shortage.ts';
+
+/** Hears once of a socket: that it is connected, or why not. */
+export type Opened = (error: Error | null, socket: Socket | null) => void;
+
+/** Begins to open one socket. */
+export type Opener = (done: Opened) => void;
 
 /** A kept-alive connection that can be given up for another one. */
 export interface IdleConnection {
@@ -36,21 +42,17 @@ export class OutboundSockets {
     return this.#open >= this.#limit;
   }
 
-  /** undici's `connect`; `reserved` ones are not bound by the limit. */
-  connect(
-    opener: buildConnector.connector,
-    reserved: boolean,
-    ...[to, done]: Parameters<buildConnector.connector>
-  ): void {
+  /** `reserved` ones are not bound by the limit. */
+  connect(opener: Opener, reserved: boolean, done: Opened): void {
     if (!reserved && this.full && !this.#dropOne()) {
       this.#onShortage('worker');
       done(new NoSocketLeft(), null);
       return;
     }
-    this.#tryConnect(opener, reserved, to, (error, socket) => {
+    this.#tryConnect(opener, reserved, (error, socket) => {
       if (socket) done(null, socket);
       else if (!isShortage(error) && !isFailedLookup(error)) done(error, null);
-      else if (this.#dropOne()) this.#tryConnect(opener, reserved, to, done);
+      else if (this.#dropOne()) this.#tryConnect(opener, reserved, done);
       else {
         this.#onShortage('worker');
         done(isShortage(error) ? error : new NoSocketLeft(), null);
@@ -68,22 +70,16 @@ export class OutboundSockets {
     this.#idle.delete(connection);
   }
 
-  #tryConnect(
-    opener: buildConnector.connector,
-    reserved: boolean,
-    to: buildConnector.Options,
-    done: buildConnector.Callback,
-  ): void {
+  #tryConnect(opener: Opener, reserved: boolean, done: Opened): void {
     const count = reserved ? 0 : 1;
     this.#open += count;
     const closed = (): void => {
       this.#open -= count;
     };
-    opener(to, (...result) => {
-      const [error, socket] = result;
-      if (error) closed();
-      else socket.once('close', closed);
-      done(...result);
+    opener((error, socket) => {
+      if (socket) socket.once('close', closed);
+      else closed();
+      done(error, socket);
     });
   }
 

@@ -67,7 +67,10 @@ export class WorkerConnections {
     let server = this.#servers.get(spec.baseUrl);
     if (!server) {
       const pool = this.#poolOf(spec.baseUrl);
-      server = { client: new HttpWorkerClient(spec, pool, { sockets: this.#sockets }), pool };
+      server = {
+        client: new HttpWorkerClient(spec, pool, { clock: this.#clock, sockets: this.#sockets }),
+        pool,
+      };
       this.#servers.set(spec.baseUrl, server);
     }
     return server.client;
@@ -97,7 +100,10 @@ export class WorkerConnections {
 
   /** The same, and what it offers, for a server that may never be registered: on connections of its own. */
   async inspect(spec: WorkerSpec): Promise<Inspection> {
-    const client = new HttpWorkerClient(spec, this.#poolOf(spec.baseUrl), { sockets: this.#sockets });
+    const client = new HttpWorkerClient(spec, this.#poolOf(spec.baseUrl), {
+      clock: this.#clock,
+      sockets: this.#sockets,
+    });
     try {
       const result = await this.#probe(client, spec);
       if (!result.ok) return result;

@@ -88,14 +88,6 @@ export class Attempt implements ResponseSink {
     this.first = new Promise((resolve) => {
       this.#settleFirst = resolve;
     });
-    const { connectMs } = rt.settings.timeouts;
-    this.#timer = rt.clock.after(connectMs, () => {
-      this.#cut({
-        code: 'connect_timeout',
-        message: `no connection within ${connectMs / 1000} s`,
-        sent: false,
-      });
-    });
     this.#exchange = client.send(request, this);
   }
 
@@ -153,7 +145,6 @@ export class Attempt implements ResponseSink {
     this.#connected = true;
     const { firstTokenMs } = this.#rt.settings.timeouts;
     this.#timer?.cancel();
-    this.#timer = undefined;
     if (firstTokenMs === 0) return;
     this.#timer = this.#rt.clock.after(firstTokenMs, () => {
       this.#cut({

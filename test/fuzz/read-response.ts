@@ -1,0 +1,53 @@
+import { BadResponse } from '../../src/engines/http/response-head.ts';
+import { ResponseParser } from '../../src/engines/http/response-parser.ts';
+
+/** What a parser made of some bytes. */
+export interface ReadResponse {
+  error: string | undefined;
+  /** Of the interim heads and the final one. */
+  statuses: number[];
+  headers: string[];
+  body: string;
+  trailers: string[];
+  done: boolean;
+}
+
+/** Reads with the router's parser; `used` = how many bytes it took for its own. */
+export function readWithOurs(
+  cut: readonly Buffer[],
+  method: string,
+  ended: boolean,
+): ReadResponse & { readonly used: number } {
+  const read: ReadResponse = {
+    error: undefined,
+    statuses: [],
+    headers: [],
+    body: '',
+    trailers: [],
+    done: false,
+  };
+  const parser = new ResponseParser(method, 16 * 1024, {
+    onHead({ status, headers }) {
+      read.statuses.push(status);
+      if (status >= 200 || status === 101) read.headers = headers;
+    },
+    onBody(piece) {
+      read.body += piece.toString('latin1');
+    },
+    onEnd(trailers) {
+      read.trailers = [...trailers];
+    },
+  });
+  let used = 0;
+  try {
+    for (const piece of cut) {
+      if (parser.done) break;
+      used += parser.push(piece);
+    }
+    read.done = parser.done || (ended && parser.finish());
+  } catch (error) {
+    if (!(error instanceof BadResponse)) throw error;
+    read.error = error.message;
+  }
+  return { ...read, used };
+}
