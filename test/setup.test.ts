@@ -200,7 +200,10 @@ function describeOn(title: string, findNode: () => Promise<string | undefined>, 
       await t.test('an unknown job is refused with the list of jobs', async () => {
         const { status, stderr } = await onOld('scripts/run.mjs', 'deploy');
         assert.equal(status, 2);
-        assert.match(stderr, /Unknown job "deploy"\. There are: check, test, build, docs, bench\./);
+        assert.match(
+          stderr,
+          /Unknown job "deploy"\. There are: check, test, build, docs, bench, soak, fuzz\./,
+        );
       });
     });
   });
