@@ -4,6 +4,7 @@ const WORDS = 3;
 const LOW = 0;
 const HIGH = 1;
 const ROWS = 2;
+const ALL = 0xffff_ffff;
 
 /**
  * The blocks that many workers hold, such as those of a system prompt, and for each of them the set of its rows, a bit per row:
@@ -84,8 +85,9 @@ export class CommonBlocks {
   /** Writes `value` for each of the block's rows. */
   mark(place: number, byRow: Int32Array, value: number): void {
     for (let word = 0; word < this.#width; word++) {
-      for (let bits = this.#bits[place * this.#width + word]!; bits !== 0; bits &= bits - 1)
-        byRow[32 * word + 31 - Math.clz32(bits & -bits)] = value;
+      let bits = this.#bits[place * this.#width + word]!;
+      if (bits === ALL) byRow.fill(value, 32 * word, 32 * word + 32);
+      else for (; bits !== 0; bits &= bits - 1) byRow[32 * word + 31 - Math.clz32(bits & -bits)] = value;
     }
   }
 

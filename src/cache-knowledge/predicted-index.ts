@@ -164,10 +164,16 @@ export class PredictedIndex implements CacheView {
     }
     const byRow = this.#heldByEach(blocks);
     const numbers = this.#numberOfSlot;
+    let held = 0;
+    let heldTokens = 0;
     for (let at = 0; at < slots.length; at++) {
       const row = numbers[slots[at]!] ?? -1;
-      const held = row < 0 ? 0 : byRow[row]!;
-      tokens[at] = held === 0 ? 0 : tokensOf(blocks, held);
+      const now = row < 0 ? 0 : byRow[row]!;
+      if (now !== held) {
+        held = now;
+        heldTokens = tokensOf(blocks, held);
+      }
+      tokens[at] = heldTokens;
     }
   }
 

@@ -41,23 +41,24 @@ export interface WorkerFilters {
  * When untried workers run out, nothing is eligible; the caller may look again with an empty `tried`.
  */
 export function viewPool(pool: PoolMembers, options: ViewOptions): PoolView {
-  const { tried, isRetry = tried.size > 0, filters, version, slowStartMs } = options;
+  const { tried, isRetry = tried.size > 0, filters, version, slowStartMs, now } = options;
   if (version === undefined || isRetry || filters !== undefined) return look(pool, options).view;
-  const known = steadyViews.get(pool);
-  if (known?.version === version && known.slowStartMs === slowStartMs) return known.view;
-  const { view, isSteady } = look(pool, options);
-  if (isSteady) steadyViews.set(pool, { view, version, slowStartMs });
+  const known = lasting.get(pool);
+  if (known?.version === version && known.slowStartMs === slowStartMs && now < known.until)
+    return known.view.at(now);
+  const { view, until } = look(pool, options);
+  if (until > now) lasting.set(pool, { view, until, version, slowStartMs });
   return view;
 }
 
-/** The last view of a pool that any request may have, as long as nothing but an event of the registry can change it. */
-const steadyViews = new WeakMap<
+/** The last view of a pool that any request may have, as long as nothing happens to its workers. */
+const lasting = new WeakMap<
   PoolMembers,
-  { readonly view: View; readonly version: number; readonly slowStartMs: number }
+  { readonly view: View; readonly until: number; readonly version: number; readonly slowStartMs: number }
 >();
 
-/** `isSteady`: it does not depend on the time, nor on what requests come to. */
-function look(pool: PoolMembers, options: ViewOptions): { readonly view: View; readonly isSteady: boolean } {
+/** `until`: when time alone makes it another one; always, where requests do by themselves. */
+function look(pool: PoolMembers, options: ViewOptions): { readonly view: View; readonly until: number } {
   const { members } = pool;
   const { tried, now, slowStartMs, filters } = options;
   const mask = new Uint8Array(members.length);
@@ -66,7 +67,7 @@ function look(pool: PoolMembers, options: ViewOptions): { readonly view: View; r
   let alreadyTried = 0;
   let suspect = 0;
   let stalled = 0;
-  let isSteady = true;
+  let until = Infinity;
   let fallback = -1;
   let fallbackFailedAt = Number.POSITIVE_INFINITY;
   for (let index = 0; index < members.length; index++) {
@@ -75,10 +76,15 @@ function look(pool: PoolMembers, options: ViewOptions): { readonly view: View; r
     const unwanted = filters === undefined ? EXCLUDED.no : unwantedBy(filters, worker);
     const exclusion = unwanted === EXCLUDED.no ? exclusionOf(worker, tried, now) : unwanted;
     mask[index] = exclusion;
-    if (!worker.breaker.isClosed) isSteady = false;
+    // Time gives it a trial, and requests take it.
+    if (!worker.breaker.isClosed) until = -Infinity;
     if (exclusion === EXCLUDED.no) {
       eligible += 1;
-      if (isRamping(worker, now, slowStartMs)) ramping += 1;
+      const rampsFor = rampLeftMs(worker, now, slowStartMs);
+      if (rampsFor > 0) {
+        ramping += 1;
+        until = Math.min(until, now + rampsFor);
+      }
     } else if (exclusion === EXCLUDED.tried) {
       alreadyTried += 1;
     } else if (exclusion === EXCLUDED.suspect) {
@@ -112,7 +118,7 @@ function look(pool: PoolMembers, options: ViewOptions): { readonly view: View; r
     isRetry: options.isRetry ?? tried.size > 0,
     slowStartMs: ramped ? slowStartMs : 0,
   });
-  return { view, isSteady: isSteady && ramping === 0 };
+  return { view, until };
 }
 
 /** Those that are excluded for this alone may be chosen all the same. */
@@ -144,8 +150,8 @@ function exclusionOf(worker: Worker, tried: ReadonlySet<number>, now: number): E
   return state === 'moving' ? EXCLUDED.no : EXCLUDED[state];
 }
 
-function isRamping(worker: Worker, now: number, slowStartMs: number): boolean {
-  return worker.rampStartedAt !== undefined && now - worker.rampStartedAt < slowStartMs;
+function rampLeftMs({ rampStartedAt }: Worker, now: number, slowStartMs: number): number {
+  return rampStartedAt === undefined ? 0 : slowStartMs - (now - rampStartedAt);
 }
 
 interface ViewParts {
@@ -166,10 +172,9 @@ class View implements PoolView {
   readonly eligible: number;
   readonly failedOpen: boolean;
   readonly isRetry: boolean;
-  readonly #now: number;
-  readonly #slowStartMs: number;
+  readonly #parts: ViewParts;
 
-  constructor(pool: PoolMembers, parts: ViewParts) {
+  constructor(pool: Pick<PoolMembers, 'key' | 'generation' | 'members'>, parts: ViewParts) {
     this.key = pool.key;
     this.generation = pool.generation;
     this.members = pool.members;
@@ -177,15 +182,20 @@ class View implements PoolView {
     this.eligible = parts.eligible;
     this.failedOpen = parts.failedOpen;
     this.isRetry = parts.isRetry;
-    this.#now = parts.now;
-    this.#slowStartMs = parts.slowStartMs;
+    this.#parts = parts;
+  }
+
+  /** The same later on, where nothing but the ramps has changed. */
+  at(now: number): View {
+    return this.#parts.slowStartMs === 0 ? this : new View(this, { ...this.#parts, now });
   }
 
   ramp(index: number): number {
-    if (this.#slowStartMs === 0) return 1;
+    const { slowStartMs, now } = this.#parts;
+    if (slowStartMs === 0) return 1;
     const worker = this.members[index];
     if (worker?.rampStartedAt === undefined) return 1;
-    const done = (this.#now - worker.rampStartedAt) / this.#slowStartMs;
+    const done = (now - worker.rampStartedAt) / slowStartMs;
     return done < 1 ? FIRST_RAMP - (FIRST_RAMP - 1) * Math.max(0, done) : 1;
   }
 }

@@ -11,6 +11,8 @@ export class PrefillRates {
   /** Tokens and ms seen per slot, both fading with further work; their quotient is the mean weighted by work. */
   #tokens = new Float64Array(0);
   #ms = new Float64Array(0);
+  /** That quotient, tokens per second; 0 where nothing was learnt. */
+  #rates = new Float64Array(0);
   readonly #learnt = new Set<number>();
   #median: number;
   #samplesSinceMedian = 0;
@@ -24,21 +26,21 @@ export class PrefillRates {
   reserve(slots: number): void {
     this.#tokens = resized(this.#tokens, slots);
     this.#ms = resized(this.#ms, slots);
+    this.#rates = resized(this.#rates, slots);
   }
 
   /** Learnt, else the median of what was learnt of the other workers, else the default. */
   rate(slot: number): number {
-    const ms = this.#ms[slot] ?? 0;
-    return ms > 0 ? ((this.#tokens[slot] ?? 0) / ms) * 1000 : this.#typical();
+    const rate = this.#rates[slot] ?? 0;
+    return rate > 0 ? rate : this.#typical();
   }
 
   /** `rate` of many slots, written into `rates`. */
   readEach(slots: Int32Array, rates: Float64Array): void {
     const typical = this.#typical();
     for (let at = 0; at < slots.length; at++) {
-      const slot = slots[at]!;
-      const ms = this.#ms[slot]!;
-      rates[at] = ms > 0 ? (this.#tokens[slot]! / ms) * 1000 : typical;
+      const rate = this.#rates[slots[at]!]!;
+      rates[at] = rate > 0 ? rate : typical;
     }
   }
 
@@ -47,8 +49,9 @@ export class PrefillRates {
     const expectedMs = (tokens / this.rate(slot)) * 1000;
     const ms = Math.min(Math.max(elapsedMs, expectedMs / WIDEST_FACTOR), expectedMs * WIDEST_FACTOR);
     const kept = Math.exp(-tokens / MEMORY_TOKENS);
-    this.#tokens[slot] = (this.#tokens[slot] ?? 0) * kept + tokens;
-    this.#ms[slot] = (this.#ms[slot] ?? 0) * kept + ms;
+    const allTokens = (this.#tokens[slot] = (this.#tokens[slot] ?? 0) * kept + tokens);
+    const allMs = (this.#ms[slot] = (this.#ms[slot] ?? 0) * kept + ms);
+    this.#rates[slot] = (allTokens / allMs) * 1000;
     this.#samplesSinceMedian += 1;
     if (!this.#learnt.has(slot)) {
       this.#learnt.add(slot);
@@ -60,6 +63,7 @@ export class PrefillRates {
     if (!this.#learnt.delete(slot)) return;
     this.#tokens[slot] = 0;
     this.#ms[slot] = 0;
+    this.#rates[slot] = 0;
     this.#medianStale = true;
   }
 
