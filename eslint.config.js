@@ -66,7 +66,7 @@ export default defineConfig(
     rules: { 'max-lines-per-function': 'off' },
   },
   {
-    // The global fetch costs four times what undici's dispatch does, and follows redirects.
+    // The global fetch costs four times what the own client does, and follows redirects.
     files: ['src/**/*.ts'],
     ignores: TESTS,
     rules: {

@@ -197,9 +197,7 @@ describe('imports of src/', () => {
   it('bring no sockets, files or timers into the pure parts', () => {
     const wrong = edges.filter(
       ({ from, specifier, typeOnly }) =>
-        !typeOnly &&
-        PURE.some((part) => from.startsWith(`${part}/`)) &&
-        (IMPURE_BUILTINS.test(specifier) || specifier === 'undici'),
+        !typeOnly && PURE.some((part) => from.startsWith(`${part}/`)) && IMPURE_BUILTINS.test(specifier),
     );
     assert.deepEqual(wrong.map(show), []);
   });
