@@ -212,7 +212,8 @@ export const ERRORS = {
     source: 'client',
     retryable: false,
     type: 'invalid_request_error',
-    meaning: 'The body is larger than max_payload_size.',
+    meaning:
+      'The body is larger than max_payload_size, or, decoded, than 16 MiB and a hundred times what was sent.',
   },
   headers_too_large: {
     status: 431,

@@ -9,7 +9,7 @@ import {
 } from 'node:zlib';
 import { ByteCollector } from '../base/byte-collector.ts';
 import { RouterError } from '../base/errors.ts';
-import { noRoom, tooLarge, type BodyBytes, type HeldBody } from './body.ts';
+import { noRoom, type BodyBytes, type HeldBody } from './body.ts';
 import type { FlatHeaders } from './headers.ts';
 
 /** A zlib stream; how much of its input it has used tells where the compressed data ended. */
@@ -42,6 +42,9 @@ const MOST_CODINGS = 2;
 /** Formats of which several pieces may stand one behind the other. Each costs a decoder, and may hold nothing. */
 const IN_PIECES: ReadonlySet<Coding> = new Set(['gzip', 'zstd']);
 const MOST_PIECES = 256;
+/** Beyond so many bytes a body may be at most so many times as large as it came: a kilobyte can hold half a gigabyte. */
+const FREE_BYTES = 16 * 1024 * 1024;
+const MOST_TIMES = 100;
 
 /** What `Content-Encoding` says was done to a body, in that order. Throws `unsupported_encoding`. */
 export function codingsOf(headers: FlatHeaders): readonly Coding[] {
@@ -97,10 +100,12 @@ export async function decodeBody(
   held: BodyBytes,
 ): Promise<HeldBody> {
   let body: HeldBody = { bytes: encoded, release: () => undefined };
+  const credible = Math.max(FREE_BYTES, MOST_TIMES * encoded.length);
+  const maxBytes = Math.min(limits.maxBytes, credible);
   for (const coding of codings.toReversed()) {
     const before = body;
     try {
-      body = await decodeOnce(before.bytes, coding, limits, held);
+      body = await decodeOnce(before.bytes, coding, { ...limits, maxBytes }, held);
     } finally {
       before.release();
     }
@@ -150,7 +155,7 @@ function decodePiece(
       fail(new RouterError('client_closed', 'the client left while its body was being decoded'));
     };
     decoder.on('data', (chunk: Buffer) => {
-      if (plain.size + chunk.length > maxBytes) fail(tooLarge(maxBytes));
+      if (plain.size + chunk.length > maxBytes) fail(tooLargeDecoded(maxBytes));
       else if (!held.take(chunk.length)) fail(noRoom());
       else plain.push(chunk);
     });
@@ -165,6 +170,13 @@ function decodePiece(
     if (signal?.aborted) leave();
     else decoder.end(bytes);
   });
+}
+
+function tooLargeDecoded(maxBytes: number): RouterError {
+  return new RouterError(
+    'payload_too_large',
+    `the body, decoded, is larger than ${maxBytes} bytes (max_payload_size, or ${MOST_TIMES} times what was sent)`,
+  );
 }
 
 /** zlib's own words say nothing of what was in the body. */

@@ -1,5 +1,6 @@
 /** Compressed request bodies: read as what they say wherever they must be read, untouched elsewhere. */
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import {
   brotliCompressSync,
@@ -251,6 +252,28 @@ for (const name of Object.keys(PACK) as (keyof typeof PACK)[]) {
     assert.equal(worker.received.length, 0);
   });
 }
+
+test('a few bytes that hold very many are no body, whatever a body may have; honest ones are', async () => {
+  await using worker = await startScriptedWorker();
+  await using fleet = await startRouter([worker]);
+  const { bodyBytes } = fleet.app.runtime;
+  const zeros = Buffer.alloc(64 * MIB);
+  const bombs = [
+    ...Object.entries(PACK).map(([name, pack]) => [name, pack(zeros)] as const),
+    ['gzip, gzip', gzipSync(gzipSync(zeros))] as const,
+  ];
+  for (const [encoding, bomb] of bombs) {
+    const response = await post(fleet, CHAT_PATH, bomb, encoding);
+    assert.equal(response.status, 413, encoding);
+    assert.equal((await errorOf(response)).code, 'payload_too_large');
+  }
+  await eventually(() => bodyBytes.held === 0);
+  assert.equal(worker.received.length, 0);
+  const image = randomBytes(13_000_000).toString('base64');
+  const large = JSON.stringify({ model: 'sim-model', messages: [], image });
+  assert.equal((await post(fleet, CHAT_PATH, gzipSync(large), 'gzip')).status, 200);
+  assert.equal(worker.last.body.length, large.length);
+});
 
 test('decoded bytes count among those that are held', async () => {
   await using worker = await startScriptedWorker();
