@@ -53,6 +53,29 @@ describe('byte collector', () => {
     }
   });
 
+  it('joins many bytes in pieces, and is empty from the beginning', () => {
+    const random = seededRandom(8);
+    for (const size of [0, 5, 70_000, MB, MB + 1, 5 * MB + 3]) {
+      const whole = bytes(size);
+      const collector = new ByteCollector();
+      for (let at = 0; at < size;) {
+        const end = Math.min(size, at + Math.ceil(random() * 60_000));
+        collector.push(whole.subarray(at, end));
+        at = end;
+      }
+      let pieces = 1;
+      const taking = collector.taking();
+      let step = taking.next();
+      for (; step.done !== true; step = taking.next()) {
+        assert.equal(collector.size, 0);
+        pieces += 1;
+      }
+      assert.ok(step.value.equals(whole), `${size} bytes`);
+      assert.ok(pieces >= Math.min(5, Math.floor(size / MB)), `${size} bytes in ${pieces} pieces`);
+      assert.equal(collector.size, 0);
+    }
+  });
+
   it('does not copy what comes in one chunk', () => {
     const whole = Buffer.allocUnsafeSlow(100);
     const collector = new ByteCollector();

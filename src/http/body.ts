@@ -3,6 +3,7 @@ import { Readable } from 'node:stream';
 import { ByteCollector } from '../base/byte-collector.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import { RouterError } from '../base/errors.ts';
+import { inPieces } from '../base/in-pieces.ts';
 
 export interface BodyLimits {
   readonly maxBytes: number;
@@ -93,7 +94,8 @@ export function readBody(
     };
     const onEnd = (): void => {
       stop();
-      resolve(hold(body.take(), held));
+      const whole = inPieces(body.taking());
+      resolve(whole instanceof Promise ? whole.then((bytes) => hold(bytes, held)) : hold(whole, held));
     };
     const onClose = (): void => {
       fail(new RouterError('client_closed', 'the client left while it was sending the body'));

@@ -8,6 +8,7 @@ import {
   createZstdDecompress,
 } from 'node:zlib';
 import { ByteCollector } from '../base/byte-collector.ts';
+import { inPieces } from '../base/in-pieces.ts';
 import { RouterError } from '../base/errors.ts';
 import { noRoom, type BodyBytes, type HeldBody } from './body.ts';
 import type { FlatHeaders } from './headers.ts';
@@ -127,11 +128,19 @@ async function decodeOnce(
       if (used === 0) throw invalid(coding, 'something stands behind its end');
       at += used;
     }
-  } finally {
+  } catch (error) {
     held.give(plain.size);
+    throw error;
+  }
+  const { size } = plain;
+  let bytes: Buffer;
+  try {
+    bytes = await inPieces(plain.taking());
+  } finally {
+    held.give(size);
   }
   // Nobody else can have taken the place meanwhile.
-  const body = held.hold(plain.take());
+  const body = held.hold(bytes);
   if (!body) throw noRoom();
   return body;
 }

@@ -32,7 +32,7 @@ export function isLong(body: Buffer): boolean {
 }
 
 /** `readFields` of a long body, while everything else goes on. */
-export function readFieldsInPieces(body: Buffer): Promise<Fields> {
+export async function readFieldsInPieces(body: Buffer): Promise<Fields> {
   return inPieces(scanningFields(withoutBom(body)));
 }
 
