@@ -48,6 +48,82 @@ function setUp() {
   return { ledger, slot: worker.slot, answer };
 }
 
+/** A fleet whose `/metrics` are answered at once; `asked` are those that were asked, with the time. */
+function fleetOf(size: number) {
+  const clock = new VirtualClock();
+  const ledger = new LoadLedger(clock);
+  const registry = new WorkerRegistry({ clock, ledger, breaker: BREAKER, health: HEALTH, slowStartMs: 0 });
+  for (let at = 0; at < size; at++) {
+    const id = `http://w${at}:8000`;
+    const spec = { baseUrl: id, id, rank: undefined, apiKey: undefined, traits: DEFAULT_TRAITS };
+    registry.reportCheck(registry.add(spec), true);
+  }
+  const asked: { readonly at: number; readonly id: string }[] = [];
+  const poller = new LoadPoller({
+    ...{ registry, ledger, clock, intervalMs: INTERVAL_MS, timeoutMs: 1000 },
+    clientOf: ({ id }) => ({
+      send: (_request, sink) => {
+        asked.push({ at: clock.now(), id });
+        sink.onHead(200, 'OK', []);
+        sink.onData(Buffer.from('vllm:num_requests_running{engine="0"} 7.0\n'));
+        sink.onEnd([]);
+        const ignore = (): void => undefined;
+        return { pause: ignore, resume: ignore, abort: ignore };
+      },
+      close: () => undefined,
+    }),
+  });
+  poller.start();
+  /** Lets time pass, and whoever waits for it go on. */
+  const pass = async (ms: number): Promise<void> => {
+    for (let left = ms; left > 0; left -= 100) {
+      clock.advance(100);
+      await turn();
+    }
+  };
+  return { clock, ledger, registry, asked, pass, poller };
+}
+
+describe('a fleet', () => {
+  it('of a few is asked in one go, every time, whether there are requests or not', async () => {
+    const { asked, pass } = fleetOf(16);
+    await pass(4 * INTERVAL_MS);
+    assert.deepEqual([asked.length, new Set(asked.map(({ at }) => at)).size], [64, 4]);
+  });
+
+  it('of hundreds is asked little by little, everybody once in a period', async () => {
+    const { asked, pass, registry } = fleetOf(400);
+    const [first] = registry.workers;
+    for (let period = 0; period < 4; period++) {
+      first!.processed += 1;
+      await pass(INTERVAL_MS);
+      first!.processed += 1;
+    }
+    await pass(INTERVAL_MS / 2);
+    assert.deepEqual([asked.length, new Set(asked.map(({ id }) => id)).size], [1600, 400]);
+    for (const { at } of asked) assert.ok(asked.filter((other) => other.at === at).length <= 16 * 4);
+    const rounds = asked.filter(({ id }) => id === first!.id).map(({ at }) => at);
+    for (let round = 1; round < rounds.length; round++)
+      assert.ok(Math.abs(rounds[round]! - rounds[round - 1]! - INTERVAL_MS) <= 200, String(rounds));
+  });
+
+  it('of hundreds is left in peace while there are no requests, and what it said stays true for so long', async () => {
+    const { asked, pass, ledger, registry, poller } = fleetOf(400);
+    const { slot } = registry.workers[0]!;
+    await pass(4 * INTERVAL_MS);
+    assert.equal(asked.length, 400);
+    assert.equal(ledger.running(slot), 7);
+    const lease = ledger.acquire(slot, ASK);
+    await pass(2 * INTERVAL_MS);
+    assert.ok(asked.length >= 800, String(asked.length));
+    lease.release();
+    poller.stop();
+    const before = asked.length;
+    await pass(INTERVAL_MS);
+    assert.equal(asked.length, before);
+  });
+});
+
 const ASK = { prefillTokens: 10, kvTokens: 10, stream: true };
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 

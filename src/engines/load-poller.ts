@@ -7,6 +7,13 @@ import { collect } from './collect.ts';
 
 const MAX_METRICS_BYTES = 4 * 1024 * 1024;
 
+/** Servers that are asked in one go; what there are more is spread, so that no stream waits for hundreds of connections. */
+const AT_ONCE = 16;
+/** The largest part of a period that they are spread over. */
+const SPREAD = 0.5;
+/** While nothing is sent to anybody, a server is asked only once in this time for each server that there is. */
+const REST_MS_PER_SERVER = 40;
+
 export interface PollTimes {
   /** 0 = never. */
   readonly intervalMs: number;
@@ -29,6 +36,9 @@ export class LoadPoller {
   #times: PollTimes;
   #timer: Timer | undefined;
   #running = false;
+  /** When the last round began, and what had been sent to workers by the one before it. */
+  #askedAt = Number.NEGATIVE_INFINITY;
+  #sent = 0;
 
   constructor(deps: LoadPollerDeps) {
     this.#deps = deps;
@@ -55,23 +65,52 @@ export class LoadPoller {
     this.#schedule();
   }
 
-  #schedule(): void {
+  #schedule(spreadMs = 0): void {
     this.#timer?.cancel();
     const { intervalMs } = this.#times;
     if (!this.#running || intervalMs === 0) return;
-    this.#timer = this.#deps.clock.after(intervalMs, () => {
-      void this.#poll().finally(() => {
-        this.#schedule();
+    this.#timer = this.#deps.clock.after(Math.max(0, intervalMs - spreadMs), () => {
+      void this.#poll().then((spread) => {
+        this.#schedule(spread);
       });
     });
   }
 
-  async #poll(): Promise<void> {
-    const servers = Map.groupBy(
-      this.#deps.registry.workers.filter((worker) => worker.health.healthy),
-      (worker) => worker.spec.baseUrl,
-    );
-    await Promise.all([...servers.values()].map((ranks) => this.#ask(ranks)));
+  /** Returns over how many ms it was spread. */
+  async #poll(): Promise<number> {
+    const { registry, ledger, clock } = this.#deps;
+    const { intervalMs } = this.#times;
+    const healthy = registry.workers.filter((worker) => worker.health.healthy);
+    const servers = [...Map.groupBy(healthy, (worker) => worker.spec.baseUrl).values()];
+    const restMs = REST_MS_PER_SERVER * servers.length;
+    ledger.setExternalTtl(3 * Math.max(intervalMs, restMs));
+    const now = clock.now();
+    if (this.#isIdle() && now - this.#askedAt < restMs) return 0;
+    this.#askedAt = now;
+    const spreadMs = servers.length > AT_ONCE ? SPREAD * intervalMs : 0;
+    const goes: Promise<void>[] = [];
+    for (let first = 0; first < servers.length; first += AT_ONCE) {
+      const together = servers.slice(first, first + AT_ONCE);
+      goes.push(this.#askLater((spreadMs * first) / servers.length, together));
+    }
+    await Promise.all(goes);
+    return spreadMs;
+  }
+
+  /** Whether nothing is under way, and nothing was sent to any worker since the last time. */
+  #isIdle(): boolean {
+    const { registry, ledger } = this.#deps;
+    const before = this.#sent;
+    this.#sent = registry.workers.reduce((sum, { processed }) => sum + processed, 0);
+    return ledger.openLeases === 0 && this.#sent === before;
+  }
+
+  async #askLater(delayMs: number, servers: readonly (readonly Worker[])[]): Promise<void> {
+    if (delayMs > 0)
+      await new Promise<void>((resolve) => {
+        this.#deps.clock.after(delayMs, resolve);
+      });
+    if (this.#running) await Promise.all(servers.map((ranks) => this.#ask(ranks)));
   }
 
   /** The ranks of one server share one answer. */
