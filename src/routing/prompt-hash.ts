@@ -12,6 +12,8 @@ const UNITS_PER_TOKEN_ID = UNITS_PER_BLOCK / TOKENS_PER_BLOCK;
 /** Chat templates spend about five tokens on a message's frame; the two marks and the role's name come to that. */
 const UNITS_PER_MARK = 8;
 
+/** Room for hashes at first: those of a prompt of 2,560 characters. */
+const FIRST_WORDS = 2 * 40;
 /** Shorter pieces are read a character at a time: to copy one costs as much as some fifty steps. */
 const SMALLEST_COPY = 256;
 /** Text is copied here, to be read a word at a time: much less of it than the nearest cache holds. */
@@ -49,7 +51,9 @@ export class PromptHasher {
   #hashed = 0;
   #units = 0;
   #tokenIds = 0;
-  readonly #hashes: number[] = [];
+  /** Two words for each of the `#count` full blocks, and room for more. */
+  #hashes = new Uint32Array(FIRST_WORDS);
+  #count = 0;
 
   /**
    * @param salt Whatever else the engines key their prefix caches on: the model (adapters of one worker do not share
@@ -62,7 +66,7 @@ export class PromptHasher {
     this.#fill = 0;
     this.#hashed = 0;
     this.#units = 0;
-    this.#hashes.length = 0;
+    this.#count = 0;
   }
 
   /** Length so far in text units, message frames included, token ids not: what `TokenRatio.learn` wants. */
@@ -140,8 +144,8 @@ export class PromptHasher {
   finish({ charsPerToken }: { readonly charsPerToken: number }): PromptBlocks {
     const estimated = this.#units > 0;
     return {
-      count: this.#hashes.length / 2,
-      hashes: new Uint32Array(this.#hashes),
+      count: this.#count,
+      hashes: new Uint32Array(this.#hashes.buffer, 0, 2 * this.#count),
       tokensPerBlock: estimated ? UNITS_PER_BLOCK / charsPerToken : TOKENS_PER_BLOCK,
       totalTokens: this.#tokenIds + Math.ceil(this.#units / charsPerToken),
       estimated,
@@ -186,7 +190,14 @@ export class PromptHasher {
     // The lanes cross here, so that a chance collision of one of them does not live on.
     this.#b = (this.#b + Math.imul(this.#a, 0x9e3779b1)) | 0;
     this.#a = (this.#a ^ ((this.#b << 7) | (this.#b >>> 25))) | 0;
-    this.#hashes.push(fmix32(this.#a), fmix32(this.#b));
+    const at = 2 * this.#count++;
+    if (at === this.#hashes.length) {
+      const grown = new Uint32Array(2 * at);
+      grown.set(this.#hashes);
+      this.#hashes = grown;
+    }
+    this.#hashes[at] = fmix32(this.#a);
+    this.#hashes[at + 1] = fmix32(this.#b);
   }
 
   #absorb(word: number): void {
