@@ -34,9 +34,9 @@ export class BenchRun {
     return running;
   }
 
-  /** A process of its own, for memory measurements; the caller stops it. */
-  async fresh(name: string): Promise<Target | undefined> {
-    return this.options.targets?.includes(name) === false ? undefined : this.#start(name);
+  /** A process of its own, for memory measurements or for other workers; the caller stops it. */
+  async fresh(name: string, workerPorts = this.load.workerPorts): Promise<Target | undefined> {
+    return this.options.targets?.includes(name) === false ? undefined : this.#start(name, workerPorts);
   }
 
   /** Milliseconds, scaled for a quick run. */
@@ -53,10 +53,10 @@ export class BenchRun {
     return this.#missing;
   }
 
-  async #start(name: string): Promise<Target | undefined> {
+  async #start(name: string, workerPorts = this.load.workerPorts): Promise<Target | undefined> {
     if (this.#missing.has(name)) return undefined;
     progress(`starting ${name}`);
-    const target = await startTarget(name, this.#place);
+    const target = await startTarget(name, { ...this.#place, workerPorts });
     if (!('missing' in target)) return target;
     this.#missing.set(name, target.missing);
     progress(`skipped: ${name}: ${target.missing}`);

@@ -13,8 +13,9 @@ export interface LoadProcess {
   stop(): Promise<void>;
 }
 
-export async function startLoad(): Promise<LoadProcess> {
-  const child = spawnOn(LOAD_CORE, process.execPath, [join(import.meta.dirname, 'load/main.ts')], {
+export async function startLoad(workers = 4): Promise<LoadProcess> {
+  const args = [join(import.meta.dirname, 'load/main.ts'), String(workers)];
+  const child = spawnOn(LOAD_CORE, process.execPath, args, {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
   const nextMessage = (): Promise<Message> =>

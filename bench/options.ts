@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import type { Arrivals } from './load/protocol.ts';
 
-export const PARTS = ['request', 'latency', 'large', 'sse', 'streams', 'idle'] as const;
+export const PARTS = ['request', 'latency', 'large', 'sse', 'streams', 'fleet', 'idle'] as const;
 export type Part = (typeof PARTS)[number];
 
 export interface Options {

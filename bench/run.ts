@@ -7,6 +7,7 @@ import { BenchRun } from './bench-run.ts';
 import { pinningProblem } from './cores.ts';
 import { startLoad } from './load-process.ts';
 import { readOptions, USAGE, type Options, type Part } from './options.ts';
+import { fleetPart } from './parts/fleet.ts';
 import { idlePart } from './parts/idle.ts';
 import { largePart } from './parts/large.ts';
 import { latencyPart } from './parts/latency.ts';
@@ -22,6 +23,7 @@ const RUNNERS: Readonly<Record<Part, (run: BenchRun) => Promise<PartReport>>> = 
   large: largePart,
   sse: ssePart,
   streams: streamsPart,
+  fleet: fleetPart,
   idle: idlePart,
 };
 

@@ -6,9 +6,7 @@ import { CannedWorker } from './canned-worker.ts';
 import { runClosed, runHold, runOpen, runStreams } from './loads.ts';
 import type { Message, Order } from './protocol.ts';
 
-const WORKERS = 4;
-
-const workers = Array.from({ length: WORKERS }, () => new CannedWorker());
+const workers = Array.from({ length: Number(process.argv[2]) }, () => new CannedWorker());
 const urls = await Promise.all(workers.map((worker) => worker.listen()));
 
 process.on('message', (order: Order) => {
