@@ -53,6 +53,28 @@ test('the model is found wherever it stands, and decides', async () => {
   }
 });
 
+test('thousands of small members are not made into values, and what decides is found behind them', async () => {
+  await using first = await startScriptedWorker(undefined, { models: ['a'] });
+  await using second = await startScriptedWorker(undefined, { models: ['b'] });
+  await using fleet = await startRouter([first, second], { router: { policy: 'round_robin' } });
+  const small = `${'['.repeat(30_000)}${']'.repeat(30_000)}`;
+  const filler = Array.from({ length: 1_000 }, (_, index) => `"k${index}":${small}`).join();
+  const parse = JSON.parse;
+  let parsed = 0;
+  JSON.parse = (text: string, ...rest: []): unknown => {
+    parsed += text.length;
+    return parse(text, ...rest);
+  };
+  try {
+    assert.equal(workerOf(await post(fleet, `{${filler},"model":"b"}`)), second.url);
+  } finally {
+    JSON.parse = parse;
+  }
+  assert.ok(parsed < 2 * MIB, `${parsed} bytes were parsed`);
+  const long = `{${filler},"model":[${'1,'.repeat(3_000)}1]}`;
+  assert.equal((await post(fleet, long)).status, 200, 'not understood, and passed on');
+});
+
 test('stream is found too', async () => {
   await using worker = await startScriptedWorker((response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' }).end('data: {}\n\ndata: [DONE]\n\n');

@@ -7,6 +7,8 @@ import { inOneGo, inPieces, type Pieces } from '../../base/in-pieces.ts';
 /** Above this a body is scanned for its members instead of being parsed: parsing would hold up every stream. */
 const PARSE_LIMIT_BYTES = 1024 * 1024;
 const SMALL_MEMBER_BYTES = 64 * 1024;
+/** No id, name or number is longer: such are read however much came before. */
+const TINY_MEMBER_BYTES = 4 * 1024;
 /** Prompt text considered for routing. */
 const ROUTING_TEXT_BYTES = 256 * 1024;
 
@@ -62,9 +64,14 @@ function* scanningFields(bytes: Buffer): Pieces<Fields> {
   const fields: Record<string, unknown> = { __proto__: null };
   let rawPrompt = '';
   let parsed = 0;
+  // Thousands of small members take as much memory as a large one: some ten times what they are as text.
+  let room = PARSE_LIMIT_BYTES;
   for (const { key, start, end } of members) {
-    if (end - start <= SMALL_MEMBER_BYTES) {
-      parsed += end - start;
+    const size = end - start;
+    const isTiny = size <= TINY_MEMBER_BYTES && !isNested(bytes[start]);
+    if (isTiny || size <= Math.min(room, SMALL_MEMBER_BYTES)) {
+      room -= size;
+      parsed += size;
       if (parsed > SCAN_PIECE_BYTES) {
         parsed = 0;
         yield;
@@ -76,8 +83,8 @@ function* scanningFields(bytes: Buffer): Pieces<Fields> {
       continue;
     }
     // A model of this size is none, and nothing that decides or counts is to be left unread.
-    if (isDeciding(key) || isScalar(bytes[start]))
-      return { problem: `${key} is longer than ${SMALL_MEMBER_BYTES} bytes` };
+    if (isDeciding(key) || !(isNested(bytes[start]) || bytes[start] === QUOTE))
+      return { problem: `${key} is too long (${size} bytes)` };
     // Of two members with one key the last one counts.
     fields[key] = undefined;
     rawPrompt += bytes.toString(
@@ -89,9 +96,13 @@ function* scanningFields(bytes: Buffer): Pieces<Fields> {
   return { fields, rawPrompt, repeats: () => repeatsDecidingField(members) };
 }
 
-/** Whether a value that begins so is neither text nor made of others. */
-function isScalar(first: number | undefined): boolean {
-  return first !== 0x22 && first !== 0x5b && first !== 0x7b;
+const QUOTE = 0x22;
+const OPEN_BRACKET = 0x5b;
+const OPEN_BRACE = 0x7b;
+
+/** Whether a value that begins so is made of others. */
+function isNested(first: number | undefined): boolean {
+  return first === OPEN_BRACKET || first === OPEN_BRACE;
 }
 
 /** Undefined where it is not JSON. */
