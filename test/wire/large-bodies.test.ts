@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { workerOf } from '../support/chat.ts';
-import { startFleet, type Fleet } from '../support/fleet.ts';
+import { eventually, startFleet, type Fleet } from '../support/fleet.ts';
+import { RawClient } from '../support/raw-client.ts';
 import { startRouter, startScriptedWorker } from '../support/scripted-worker.ts';
 
 const MIB = 1024 * 1024;
@@ -108,3 +109,18 @@ for (const policy of ['cache_aware', 'least_work', 'consistent_hash', 'rendezvou
     }
   });
 }
+
+test('a client that leaves while its long body is joined and scanned: the bytes are given back', async () => {
+  await using worker = await startScriptedWorker(() => undefined);
+  await using fleet = await startRouter([worker]);
+  const { bodyBytes } = fleet.app.runtime;
+  const body = `{"model":"sim-model","messages":[{"role":"user","content":"${'\\\\n'.repeat(6 * MIB)}"}]}`;
+  const client = await RawClient.connect(fleet.port);
+  client.send(
+    `POST /v1/chat/completions HTTP/1.1\r\nHost: r\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+  );
+  await eventually(() => bodyBytes.held === body.length);
+  await client[Symbol.asyncDispose]();
+  await eventually(() => bodyBytes.held === 0);
+  assert.equal((await fleet.decision()).outcome, 'client_abort');
+});
