@@ -113,11 +113,19 @@ function changes({ candidates }: ReplayStudy): string[] {
     redecided.changes.length === 0
       ? []
       : [
-          `Some requests that ${candidate.name} would send elsewhere (its scores: lower is better):`,
+          `Some requests that ${candidate.name} would send elsewhere${scoreHint(redecided.changes)}:`,
           ...redecided.changes.slice(0, CHANGES_SHOWN).flatMap(changeLines),
           '',
         ],
   );
+}
+
+/** Policies that go by turn, chance or hash compute no scores. */
+function scoreHint(changes: readonly Change[]): string {
+  const scored = changes.some(
+    ({ recordedScore, chosenScore }) => recordedScore !== undefined || chosenScore !== undefined,
+  );
+  return scored ? ' (its scores: lower is better)' : '';
 }
 
 function changeLines({ timestamp, requestId = '', ...change }: Change): string[] {
