@@ -39,12 +39,11 @@ describe('environment', () => {
   });
 
   it('refuses a variable of its own that it does not know', () => {
-    const [problem] = read({ VLLM_ROUTER_WORKER_URL: 'http://a' }).problems;
-    assert.ok(problem);
-    assert.equal(
-      problemLine(problem),
+    const { problems } = read({ VLLM_ROUTER_WORKER_URL: 'http://a', VLLM_ROUTER_CONFIG: 'r.yaml' });
+    assert.deepEqual(problems.map(problemLine), [
       'VLLM_ROUTER_WORKER_URL: unknown setting; did you mean VLLM_ROUTER_WORKER_URLS?',
-    );
+      'VLLM_ROUTER_CONFIG: unknown setting; did you mean VLLM_ROUTER_CONFIG_FILE?',
+    ]);
   });
 
   it('has nothing to do with the variables of others', () => {

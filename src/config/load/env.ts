@@ -53,7 +53,9 @@ export function readEnv(
     else
       problems.push({
         at: name,
-        message: unknownName('setting', name, () => nearest(name, [...BY_VARIABLE.keys()])),
+        message: unknownName('setting', name, () =>
+          nearest(name, [CONFIG_FILE_VARIABLE, ...BY_VARIABLE.keys()]),
+        ),
       });
   }
   return { layer, problems, configFile, ignored };
