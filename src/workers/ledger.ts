@@ -167,12 +167,13 @@ export class LoadLedger implements LoadView {
   /** The clock is read once for all of them. */
   readEach(slots: Int32Array, { running, prefillTokens, prefillRate }: LoadRows): void {
     const now = this.#clock.now();
+    const own = this.#own;
+    const external = this.#external;
     for (let at = 0; at < slots.length; at++) {
       const slot = slots[at]!;
-      const own = this.#own[slot]!;
-      running[at] = this.#external[slot] === 0 ? own : own + this.#externalOf(slot, now);
-      prefillTokens[at] = Math.ceil(this.#queues.outstanding(slot, now));
+      running[at] = external[slot] === 0 ? own[slot]! : own[slot]! + this.#externalOf(slot, now);
     }
+    this.#queues.readEach(slots, now, prefillTokens);
     this.#rates.readEach(slots, prefillRate);
   }
 

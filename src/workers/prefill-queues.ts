@@ -52,10 +52,18 @@ export class PrefillQueues {
 
   /** Tokens whose first token has not come (streams, in full) or that are not yet computed (the others). */
   outstanding(slot: number, now: number): number {
-    if ((this.#queued[slot] ?? 0) === 0) return 0;
     if (this.moves(slot)) this.#settle(slot, now);
     const queued = this.#queued[slot] ?? 0;
     return this.moves(slot) ? queued - (this.#computed[slot] ?? 0) : queued;
+  }
+
+  /** `outstanding` of many slots in whole tokens, written into `tokens`. */
+  readEach(slots: Int32Array, now: number, tokens: Float64Array): void {
+    const queued = this.#queued;
+    for (let at = 0; at < slots.length; at++) {
+      const slot = slots[at]!;
+      tokens[at] = queued[slot] === 0 ? 0 : Math.ceil(this.outstanding(slot, now));
+    }
   }
 
   /** Tokens still to be computed, the progress of a stream at the front deducted. */

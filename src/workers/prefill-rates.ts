@@ -38,8 +38,9 @@ export class PrefillRates {
   /** `rate` of many slots, written into `rates`. */
   readEach(slots: Int32Array, rates: Float64Array): void {
     const typical = this.#typical();
+    const known = this.#rates;
     for (let at = 0; at < slots.length; at++) {
-      const rate = this.#rates[slots[at]!]!;
+      const rate = known[slots[at]!]!;
       rates[at] = rate > 0 ? rate : typical;
     }
   }

@@ -50,7 +50,9 @@ export class LeastWorkPolicy implements Policy {
     const matchedTokens = new Float64Array(members.length);
     matchEach(this.#cache, ask.blocks(), pool, matchedTokens);
     const { running, prefillTokens, prefillRate } = this.#loads.read(pool);
+    const theta = this.#theta;
     let best = -1;
+    let lowest = Infinity;
     for (let index = 0; index < members.length; index++) {
       if (mask[index] !== 0) {
         scores[index] = NaN;
@@ -59,9 +61,12 @@ export class LeastWorkPolicy implements Policy {
       const uncached = uncachedTokens(totalTokens, matchedTokens[index]!);
       const ramp = pool.ramp(index);
       const first = prefillTokens[index]! * ramp + uncached;
-      const others = this.#theta * uncached * (running[index]! * ramp);
+      const others = theta * uncached * (running[index]! * ramp);
       const score = (scores[index] = (first + others) / prefillRate[index]!);
-      if (best < 0 || score < scores[best]!) best = index;
+      if (best < 0 || score < lowest) {
+        best = index;
+        lowest = score;
+      }
     }
     const index = this.#longestNotCold(pool, best, scores, matchedTokens);
     return {
