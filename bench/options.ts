@@ -20,7 +20,7 @@ export interface Options {
 
 export const USAGE = `Usage: npm run bench -- [flags]
 
-  --quick              Two short rounds, under a minute, no open-streams part unless asked for with --only.
+  --quick              Two short rounds, a minute and a half, no open-streams part unless asked for with --only.
   --only PART...       Some parts only: ${PARTS.join(', ')} (comma separated).
   --targets NAME...    Some targets only (comma separated): direct, nginx, bare, router, router-no-log, router-least_work, ...
   --rounds N           Interleaved rounds; medians are reported. [5]
@@ -28,7 +28,7 @@ export const USAGE = `Usage: npm run bench -- [flags]
   --arrivals KIND      Of the latency part: even or poisson. [even]
   --no-install         Does not install nginx where it is missing.
 
-The load and the canned workers run on one core, the target on another. A whole run takes about seven minutes.
+The load and the canned workers run on one core, the target on another. A whole run takes about nine minutes.
 `;
 
 /** Throws with a message for the user. */
