@@ -35,7 +35,7 @@ const READ_AHEAD = 256;
 const MANY_HOLDERS = 6;
 const FEW_HOLDERS = 2;
 /** One place for a common block in so many bytes of the index. */
-const BYTES_PER_COMMON = 2 ** 15;
+const BYTES_PER_COMMON = 2 ** 12;
 
 function tokensOf({ totalTokens, tokensPerBlock }: PromptBlocks, held: number): number {
   return Math.min(totalTokens, Math.floor(held * tokensPerBlock));
@@ -52,8 +52,8 @@ interface Row {
 
 export interface PredictedIndexOptions {
   /**
-   * Hard limit for table and entries together, bytes; at least 1,024. Who holds common blocks takes less than a hundredth more,
-   * up to 1,000 workers.
+   * Hard limit for table and entries together, bytes; at least 1,024. Who holds common blocks takes up to a fiftieth more,
+   * with 500 workers.
    */
   readonly maxBytes: number;
   readonly maxBlocksPerWorker: number;
