@@ -72,6 +72,7 @@ export class EdgeServer {
   readonly #serve: (res: EdgeResponse) => void;
   /** Connections that have brought no request yet: Node does not count them as idle. */
   readonly #silent = new Set<Duplex>();
+  readonly #sockets = new Set<Socket>();
   #stopping = false;
 
   constructor(settings: ListenSettings, onRequest: OnRequest, events: EdgeEvents, { seats, standing }: Room) {
@@ -92,10 +93,19 @@ export class EdgeServer {
     this.#server.maxHeadersCount = 0;
     this.#limitTo(seats, standing);
     // With TLS, connections before that are the business of `Handshakes`.
+    // Node calls it as well, when it stops listening.
+    const closeIdle = this.#server.closeIdleConnections.bind(this.#server);
+    this.#server.closeIdleConnections = () => {
+      this.#sparing(closeIdle);
+    };
     this.#server.on(this.#tlsServer ? 'secureConnection' : 'connection', (socket: Socket) => {
       seats.arrive(socket, this.#isIdle);
       this.#silent.add(socket);
-      socket.once('close', () => this.#silent.delete(socket));
+      this.#sockets.add(socket);
+      socket.once('close', () => {
+        this.#silent.delete(socket);
+        this.#sockets.delete(socket);
+      });
     });
     this.#server.on('request', (_, res) => {
       this.#accept(res);
@@ -255,6 +265,16 @@ export class EdgeServer {
         resolve();
       });
     });
+  }
+
+  /** To Node a connection is idle when its answer has been handed over, though the client has yet to read the rest of it. */
+  #sparing(closeIdle: () => void): void {
+    const leaving = [...this.#sockets].filter(
+      (socket) => this.#pipelines.get(socket)?.latest?.writableEnded === true,
+    );
+    for (const socket of leaving) socket.destroy = () => socket;
+    closeIdle();
+    for (const socket of leaving) Reflect.deleteProperty(socket, 'destroy');
   }
 
   #closeSilent(which: (socket: Socket) => boolean): void {
