@@ -9,9 +9,17 @@ const SMALL_BYTES = 4 * 1024;
  * the Buffers that they are in, and a client that sends single bytes could fill some hundred times what it is meant to.
  */
 export class Incoming extends IncomingMessage {
+  /** Told when so much of the body waits that Node stops reading from the connection. */
+  onFull: (() => void) | undefined;
   #waiting: ByteCollector | undefined;
 
   override push(chunk: Buffer | null): boolean {
+    const goesOn = this.#push(chunk);
+    if (!goesOn && chunk !== null) this.onFull?.();
+    return goesOn;
+  }
+
+  #push(chunk: Buffer | null): boolean {
     const waiting = this.#waiting?.size ?? 0;
     // Empty, or flowing: somebody takes it at once.
     if (waiting === 0 && (chunk === null || chunk.length >= SMALL_BYTES || this.readableLength === 0))

@@ -3,12 +3,12 @@ import type { EdgeResponse } from './edge-response.ts';
 
 /** Requests of one connection that are served at once; nothing common sends more before it has an answer. */
 const MOST_AT_ONCE = 16;
-/** When so many more wait, the connection is not read. Before that it is: nothing else tells that the client has left. */
-const MOST_AHEAD = 256;
 /**
- * Requests that wait on all connections together: what one read brings has been parsed before reading can stop, and each
- * costs a hundred times its bytes.
+ * When so many more wait, the connection ends behind them. It is never just left unread: nothing else tells that the
+ * client has left, and what it has asked for would keep its places.
  */
+const MOST_AHEAD = 2_048;
+/** Requests that wait on all connections together: each costs a hundred times its bytes. */
 const MOST_WAITING = 4_096;
 /** With those that follow the last one that counts: they are parsed all the same, and Node keeps them. */
 const MOST_PARSED = 2 * MOST_WAITING;
@@ -32,7 +32,6 @@ export class Pipeline {
   readonly #open: EdgeResponse[] = [];
   #waiting: EdgeResponse[] = [];
   #isOver = false;
-  #isHeld = false;
   #isBreaking = false;
   #ignored = 0;
 
@@ -62,7 +61,7 @@ export class Pipeline {
   take(res: EdgeResponse): void {
     this.add(res);
     if (this.#open.length <= MOST_AT_ONCE) this.#serve(res);
-    else if (this.#room.taken < MOST_WAITING) this.#wait(res);
+    else if (this.#waiting.length < MOST_AHEAD && this.#room.taken < MOST_WAITING) this.#wait(res);
     else this.#endBefore(res);
   }
 
@@ -86,7 +85,7 @@ export class Pipeline {
   }
 
   /** A request that does not count. */
-  ignore(): void {
+  ignore({ req }: EdgeResponse): void {
     if (this.#room.taken >= MOST_PARSED) {
       this.#room.onFull();
       this.#socket.destroy();
@@ -95,6 +94,8 @@ export class Pipeline {
     if (this.#ignored === 0) this.#socket.once('close', this.#forgetIgnored);
     this.#ignored += 1;
     this.#room.taken += 1;
+    // A body that is left where it is would hide the end of the connection.
+    req.resume();
   }
 
   #forgetAnswered(): void {
@@ -106,12 +107,18 @@ export class Pipeline {
     else res.once('close', this.#onClosed);
     this.#waiting.push(res);
     this.#room.taken += 1;
-    if (this.#isHeld || this.#waiting.length < MOST_AHEAD) return;
-    this.#isHeld = true;
-    // Whatever reads a body, or ends one, makes Node read on.
-    this.#socket.on('resume', this.#onResume);
-    this.#socket.pause();
+    res.req.onFull = this.#onBodyFull;
   }
+
+  /** More of a body has come than fits, and it is not its turn: the same as too many requests. */
+  readonly #onBodyFull = (): void => {
+    // Only that of the last one can still be coming.
+    const last = this.#waiting.pop();
+    if (last === undefined) return;
+    this.#room.taken -= 1;
+    last.req.onFull = undefined;
+    this.#endBefore(last);
+  };
 
   /** There is no room: this one will not be answered, and the one before it says so. */
   #endBefore(res: EdgeResponse): void {
@@ -119,12 +126,8 @@ export class Pipeline {
     res.onBroken = undefined;
     this.#room.onFull();
     this.closeBehindAnswers();
-    this.ignore();
+    this.ignore(res);
   }
-
-  readonly #onResume = (): void => {
-    this.#socket.pause();
-  };
 
   readonly #onClosed = (): void => {
     this.#forgetAnswered();
@@ -132,12 +135,10 @@ export class Pipeline {
     while (this.#waiting.length > 0 && this.#open.length - this.#waiting.length < MOST_AT_ONCE) {
       const next = this.#waiting.shift();
       this.#room.taken -= 1;
-      if (next?.destroyed === false) this.#serve(next);
+      if (next?.destroyed !== false) continue;
+      next.req.onFull = undefined;
+      this.#serve(next);
     }
-    if (this.#waiting.length >= MOST_AHEAD || !this.#isHeld) return;
-    this.#isHeld = false;
-    this.#socket.off('resume', this.#onResume);
-    this.#socket.resume();
   };
 
   #forgetWaiting(): void {

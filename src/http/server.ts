@@ -135,7 +135,7 @@ export class EdgeServer {
     this.#silent.delete(req.socket);
     const pipeline = this.#pipelineOf(req.socket);
     if (pipeline.isOver) {
-      pipeline.ignore();
+      pipeline.ignore(res);
       return;
     }
     const objection = this.#objectionTo(req);
@@ -151,7 +151,11 @@ export class EdgeServer {
 
   #onClientError(error: NodeJS.ErrnoException, socket: Socket): void {
     const pipeline = this.#pipelineOf(socket);
-    if (pipeline.isOver) return;
+    if (pipeline.isOver) {
+      // What it says is ignored, but not that it leaves in the middle of it.
+      if (error.code === 'HPE_INVALID_EOF_STATE' && !pipeline.isEmpty) socket.destroy();
+      return;
+    }
     const code = refusalCodeOf(error);
     if (code === 'body_timeout' && !pipeline.isEmpty) {
       // A head that comes too late is no reason to break what was asked for before; it may be we who do not read it.

@@ -10,6 +10,8 @@ import { certificateFiles } from '../support/tls.ts';
 
 /** As many as are served at once on one connection. */
 const MOST_AT_ONCE = 16;
+/** As many as may wait behind them. */
+const MOST_AHEAD = 2_048;
 
 function gets(count: number, from = 0, version = '1.1\r\nHost: r'): string {
   return Array.from({ length: count }, (_, i) => `GET /${from + i} HTTP/${version}\r\n\r\n`).join('');
@@ -118,17 +120,36 @@ test('when the first one breaks, all others end at once', async () => {
   assert.equal(answers.size, MOST_AT_ONCE);
 });
 
-test('when the client leaves, all end at once', async () => {
-  await using setup = await start();
-  const { fleet, answers } = setup;
-  await using client = await RawClient.connect(fleet.port);
-  client.send(gets(MOST_AT_ONCE + 100));
-  await eventually(() => answers.size === MOST_AT_ONCE);
-  const ended = [...answers.values()].map((response) => once(response, 'close'));
-  await client[Symbol.asyncDispose]();
-  await Promise.all(ended);
-  await eventually(() => String(places(fleet)) === '0,0');
-});
+/** What a client may have sent before it leaves; none of it hides that it does. */
+const AHEAD: readonly (readonly [string, string])[] = [
+  ['some that wait', gets(MOST_AT_ONCE + 100)],
+  ['as many as may wait', gets(MOST_AT_ONCE + 2_000)],
+  ['more than may wait', gets(5_000)],
+  ['more than may wait, and half a head', `${gets(5_000)}GET /late HTTP/1.1\r\nHo`],
+  ['a long body that waits', `${gets(MOST_AT_ONCE)}${post(300_000, 300_000)}`],
+  ['half of a long body that waits', `${gets(MOST_AT_ONCE)}${post(3_000_000, 300_000)}`],
+  ['a long body behind too many', `${gets(5_000)}${post(300_000, 300_000)}`],
+];
+
+function post(length: number, sent: number): string {
+  return `POST /post HTTP/1.1\r\nHost: r\r\nContent-Length: ${length}\r\n\r\n${'x'.repeat(sent)}`;
+}
+
+for (const [what, bytes] of AHEAD) {
+  for (const leave of ['end', 'resetAndDestroy'] as const) {
+    test(`when the client leaves (${leave}), all end at once: ${what}`, async () => {
+      await using setup = await start();
+      const { fleet, answers } = setup;
+      await using client = await RawClient.connect(fleet.port);
+      client.send(bytes);
+      await eventually(() => answers.size === MOST_AT_ONCE && client.socket.writableLength === 0);
+      const ended = [...answers.values()].map((response) => once(response, 'close'));
+      client.socket[leave]();
+      await Promise.all(ended);
+      await eventually(() => String(places(fleet)) === '0,0');
+    });
+  }
+}
 
 test('1,200 at once: some at a time, and every answer in its place', async () => {
   let most = 0;
@@ -149,14 +170,14 @@ test('1,200 at once: some at a time, and every answer in its place', async () =>
   assert.equal((await client.response()).body.toString(), '/7');
 });
 
-test('the same over TLS, where reading stops and goes on, too', async () => {
+test('the same over TLS, where the first ones take their time', async () => {
   using files = certificateFiles();
   await using setup = await start({ router: { ...files.listener } });
   const { fleet, answers, worker } = setup;
   await using client = await RawClient.connectTls(fleet.port, { ca: files.ca.cert });
-  client.send(gets(50_000));
+  client.send(gets(2_000));
   await eventually(() => answers.size === MOST_AT_ONCE);
-  for (let i = 0; i < 3_000; i += 1) {
+  for (let i = 0; i < 2_000; i += 1) {
     if (i === 10) {
       worker.answer = (response, { url }) => response.end(url);
       for (const [url, response] of answers) response.end(url);
@@ -166,25 +187,39 @@ test('the same over TLS, where reading stops and goes on, too', async () => {
     }
     assert.equal((await client.response()).body.toString(), `/${i}`);
   }
-  await client[Symbol.asyncDispose]();
 });
 
-test('what cannot be served yet is not read', async () => {
+for (const [what, bytes, served] of [
+  ['more requests than may wait', gets(5_000), MOST_AT_ONCE + MOST_AHEAD],
+  ['a body that is longer than what may wait', gets(40) + post(300_000, 300_000) + gets(9), 40],
+] as const) {
+  test(`${what}: those before are answered, the last one says that it is, the rest is not served`, async () => {
+    await using setup = await start();
+    const { fleet, answers, worker } = setup;
+    await using client = await RawClient.connect(fleet.port);
+    client.send(bytes);
+    await eventually(() => answers.size === MOST_AT_ONCE && client.socket.writableLength === 0);
+    while (!/"queue_full"[^}]*\} [1-9]/.test(await fleet.metrics()));
+    worker.answer = (response, { url }) => response.end(url);
+    for (const [url, response] of answers) response.end(url);
+    for (let i = 0; i < served; i += 1) {
+      const { body, headers } = await client.response();
+      assert.equal(body.toString(), `/${i}`);
+      assert.equal(headerValue(headers, 'connection'), i === served - 1 ? 'close' : 'keep-alive');
+    }
+    const { how, rest } = await client.ended();
+    assert.deepEqual([how, rest.length, worker.received.length], ['closed', 0, served]);
+  });
+}
+
+test('a flood is neither served nor kept', async () => {
   await using setup = await start();
   const { fleet, answers, worker } = setup;
   await using client = await RawClient.connect(fleet.port);
-  const many = 400_000;
-  client.send(gets(many));
-  await eventually(() => answers.size === MOST_AT_ONCE);
-  // Bodies that end and answers that leave make Node read on, unless it is told not to each time.
-  for (let i = 0; i < 40; i += 1) {
-    await eventually(() => answers.has(`/${i}`));
-    answerOf(setup, `/${i}`).end('x');
-    await client.response();
-  }
-  assert.ok(client.socket.writableLength > 0, 'everything has been read');
-  assert.ok(worker.received.length <= 40 + MOST_AT_ONCE);
-  await client[Symbol.asyncDispose]();
+  client.send(gets(400_000));
+  await client.ended();
+  await eventually(() => String(places(fleet)) === '0,0');
+  assert.ok(worker.received.length <= MOST_AT_ONCE && answers.size <= MOST_AT_ONCE);
 });
 
 test('bodies behind one another arrive whole, however many wait', async () => {
