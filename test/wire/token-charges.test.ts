@@ -322,3 +322,21 @@ for (const [what, usage] of Object.entries({
     assert.equal(metrics.sum('vllm_router_cached_token_ratio_count'), 0);
   });
 }
+
+test('of an answer whose choices nobody counts, what all of them may take is set aside', async () => {
+  const said = json('{"choices":[]}');
+  const chat = '/v1/chat/completions';
+  const one = (await costOf(said, chat)).spent;
+  // The prompt is estimated from the body, which says a little more.
+  const isAbout = (spent: number, tokens: number): boolean => Math.abs(spent - tokens) <= 3;
+  for (const [n, times] of [
+    ...([3, '3'] as const).map((given) => [given, 3] as const),
+    ...([1, 0, -2, 'x', null] as const).map((given) => [given, 1] as const),
+  ]) {
+    const { spent } = await costOf(said, chat, { n });
+    assert.ok(isAbout(spent, one + (times - 1) * MAX_TOKENS), `${JSON.stringify(n)}: ${spent}`);
+  }
+  const ids = await costOf(said, '/v1/completions', { prompt: [1, 2, 3] });
+  const texts = await costOf(said, '/v1/completions', { prompt: ['a', 'b'], n: 2 });
+  assert.ok(ids.spent < 2 * MAX_TOKENS && texts.spent >= 4 * MAX_TOKENS, `${ids.spent}, ${texts.spent}`);
+});

@@ -219,7 +219,7 @@ function jsonCall(rt: Runtime, source: CallSource, bytes: Buffer, read = readFie
       rawPrompt,
       bytes: bytes.length,
     }),
-    maxTokens: maxTokensOf(fields),
+    maxTokens: maxTokensOf(fields) * answersOf(fields),
     retry: leavesSomething(fields) ? 'connect' : endpoint.retry,
     resourceId: endpoint.resource === 'create' && typeof previous === 'string' ? previous : undefined,
     chosenId: endpoint.resource === 'create' && typeof chosenId === 'string' ? chosenId : undefined,
@@ -249,6 +249,15 @@ function ambiguousForm(): RouterError {
 /** A stored response, or one that is made in the background, would be made twice. */
 function leavesSomething(fields: JsonObject): boolean {
   return readBoolean(fields['background']) === true || readBoolean(fields['store']) === true;
+}
+
+/** How many answers are asked for: `n` of them to each prompt of a list. */
+function answersOf(fields: JsonObject): number {
+  const { n, prompt, sampling_params: sampling } = fields;
+  const each = readInteger(n) ?? (isObject(sampling) ? readInteger(sampling['n']) : undefined) ?? 1;
+  // A list of numbers is one prompt, as token ids.
+  const prompts = Array.isArray(prompt) && typeof prompt[0] !== 'number' ? prompt.length : 1;
+  return Math.max(1, each) * Math.max(1, prompts);
 }
 
 function maxTokensOf(fields: JsonObject): number {
