@@ -4,6 +4,7 @@ import { ERRORS } from '../../base/errors.ts';
 import { errorEvent } from '../../api/error-body.ts';
 import { acceptsCoding } from '../../http/accept-encoding.ts';
 import { readCodings, type Coding } from '../../http/content-coding.ts';
+import { BodyWriter } from '../../http/body-writer.ts';
 import { headerOf } from '../../http/headers.ts';
 import type { Arrival } from '../arrive/arrival.ts';
 import type { Attempt, BodyReceiver, Failure, Head } from '../send/attempt.ts';
@@ -67,13 +68,13 @@ class Relay implements BodyReceiver {
   readonly #framed: boolean;
   readonly #isStream: boolean;
   readonly #modelLabel: string;
+  readonly #writer: BodyWriter;
   readonly #done: Promise<Relayed>;
   #resolve!: (result: Relayed) => void;
   #firstSeen = false;
   #lastEventAt = 0;
   #seenEvents = 0;
   #tokenGaps: Histogram | undefined;
-  #awaitsDrain = false;
   #awaitsDecoder = false;
   /** For the client, until the decoder has taken it. */
   #heldBack: Buffer | undefined;
@@ -86,6 +87,7 @@ class Relay implements BodyReceiver {
     this.#head = head;
     this.#events = events;
     this.#framed = isFramed(arrival.method, head);
+    this.#writer = new BodyWriter(arrival.res, this.#onDrain);
     this.#modelLabel = boundedModel(rt, arrival.decision.model);
     const type = headerOf(head.headers, 'content-type')?.toLowerCase() ?? '';
     this.#isStream = type.startsWith('text/event-stream');
@@ -144,14 +146,7 @@ class Relay implements BodyReceiver {
 
   #write(bytes: Buffer): boolean {
     this.#arrival.decision.response_bytes += bytes.length;
-    if (bytes.length === 0) return !this.#awaitsDrain;
-    const { res } = this.#arrival;
-    const ready = res.write(bytes);
-    if (!ready && !this.#awaitsDrain) {
-      this.#awaitsDrain = true;
-      res.once('drain', this.#onDrain);
-    }
-    return ready;
+    return bytes.length === 0 ? !this.#writer.awaitsDrain : this.#writer.write(bytes);
   }
 
   readonly #onDecoded = (chunk: Buffer): boolean => {
@@ -232,7 +227,7 @@ class Relay implements BodyReceiver {
     const rest = this.#editor?.end();
     if (!rest?.length) return;
     this.#arrival.decision.response_bytes += rest.length;
-    this.#arrival.res.write(rest);
+    this.#writer.write(rest);
   }
 
   #errorEvent({ code, message }: Failure): string {
@@ -257,7 +252,6 @@ class Relay implements BodyReceiver {
   }
 
   readonly #onDrain = (): void => {
-    this.#awaitsDrain = false;
     if (this.#decodes === 'for client') this.#decoder?.resume();
     else if (!this.#awaitsDecoder) this.#attempt.resume();
   };
@@ -265,7 +259,7 @@ class Relay implements BodyReceiver {
   readonly #onDecoderDrain = (): void => {
     this.#awaitsDecoder = false;
     this.#writeHeldBack();
-    if (this.#decodes === 'for client' || !this.#awaitsDrain) this.#attempt.resume();
+    if (this.#decodes === 'for client' || !this.#writer.awaitsDrain) this.#attempt.resume();
   };
 
   readonly #onFlushed = (): void => {

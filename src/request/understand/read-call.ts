@@ -12,7 +12,6 @@ import type { Arrival } from '../arrive/arrival.ts';
 import { RequestAsk, type AskSource } from '../choose/ask.ts';
 import type { Decision } from '../record/decision.ts';
 import type { Endpoint } from '../arrive/endpoints.ts';
-import { BodyFields } from './body-fields.ts';
 import { decodeRequest } from './decode-request.ts';
 import { inspectsBodies, mustUnderstand } from './inspects-bodies.ts';
 import { hooksApply } from './hooks-apply.ts';
@@ -146,8 +145,9 @@ function opaqueCall(rt: Runtime, source: CallSource, body: Buffer | StreamedBody
     ask: new RequestAsk(rt, source, {
       model: '',
       stream: false,
-      fields: new BodyFields(),
+      fields: {},
       prompt: undefined,
+      rawPrompt: undefined,
       bytes: size,
     }),
     maxTokens: 0,
@@ -182,8 +182,9 @@ function formCall(rt: Runtime, source: CallSource, bytes: Buffer): Call {
   const ask = new RequestAsk(rt, source, {
     model,
     stream,
-    fields: new BodyFields(),
+    fields: {},
     prompt: undefined,
+    rawPrompt: undefined,
     bytes: bytes.length,
   });
   return { ...opaqueCall(rt, source, bytes), model, stream, policy: rt.policies.policyFor(model), ask };
@@ -213,8 +214,9 @@ function jsonCall(rt: Runtime, source: CallSource, bytes: Buffer, read = readFie
     ask: new RequestAsk(rt, source, {
       model,
       stream,
-      fields: new BodyFields(bytes, fields, rawPrompt),
+      fields,
       prompt: endpoint.prompt,
+      rawPrompt,
       bytes: bytes.length,
     }),
     maxTokens: maxTokensOf(fields) * answersOf(fields),
