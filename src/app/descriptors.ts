@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { DEFAULT_MAX_CONCURRENT } from '../config/schema/schema.ts';
 import type { AdmissionSettings } from '../config/settings/settings.ts';
 import type { Log } from '../observe/log.ts';
 
@@ -66,8 +67,13 @@ export function withinDescriptors(
   log: Log,
 ): AdmissionSettings {
   if (settings.maxConcurrent <= perSide) return settings;
-  log.warn(
-    { max_concurrent_requests: perSide, configured: settings.maxConcurrent, open_files: openFiles },
+  // Nobody asked for the default.
+  const asked = settings.maxConcurrent !== DEFAULT_MAX_CONCURRENT;
+  log[asked ? 'warn' : 'info'](
+    {
+      ...{ max_concurrent_requests: perSide, open_files: openFiles },
+      ...(asked ? { configured: settings.maxConcurrent } : {}),
+    },
     'max_concurrent_requests is lowered to what the limit of open files (ulimit -n) has room for: two for each request',
   );
   return { ...settings, maxConcurrent: perSide };

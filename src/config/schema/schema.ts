@@ -14,6 +14,9 @@ import { listenerTlsKeys, workerTlsKeys } from './tls-schema.ts';
 import { parseUrlPrefix } from './url-prefixes.ts';
 import { parseWorkerUrl, WORKER_URL_FORMS } from './worker-url.ts';
 
+/** More than one process of this router carries: in effect no bound. */
+export const DEFAULT_MAX_CONCURRENT = 32_768;
+
 const workerUrl = z.string().superRefine((value, context) => {
   const parsed = parseWorkerUrl(value);
   if (parsed.kind === 'bad') context.addIssue({ code: 'custom', message: `expected ${parsed.expected}` });
@@ -230,7 +233,7 @@ export const configSchema = z.strictObject({
     group: 'Timeouts',
     about: 'Silence of a client while its request body arrives.',
   }),
-  max_concurrent_requests: key(count(1).default(32_768), {
+  max_concurrent_requests: key(count(1).default(DEFAULT_MAX_CONCURRENT), {
     group: 'Admission',
     about: 'Requests in flight at once, each until its response has ended; the rest queues.',
   }),
