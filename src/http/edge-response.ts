@@ -5,16 +5,30 @@ import { linger } from './linger.ts';
 
 type Headers = OutgoingHttpHeaders | OutgoingHttpHeader[];
 
+/** The answers of one connection. */
+export interface Neighbours {
+  /** Told when one is given up while others are before it. */
+  broken(res: EdgeResponse): void;
+  /** Whether the connection may end behind this one: no request came after it. From then on none counts. */
+  mayEndBehind(res: EdgeResponse): boolean;
+}
+
 /** An answer on a client's connection, whoever gives it. */
 export class EdgeResponse extends ServerResponse<Incoming> {
-  /** Told when it is given up while others are before it. */
-  onBroken: ((res: EdgeResponse) => void) | undefined;
+  neighbours: Neighbours | undefined;
   #endsConnection = false;
+
+  /** Whether the connection may end behind it, which it then has to say: what came after it is answered, too. */
+  static mayEnd(res: ServerResponse): boolean {
+    // That of a tunnel is alone.
+    return !(res instanceof EdgeResponse) || res.neighbours?.mayEndBehind(res) !== false;
+  }
 
   /** The connection ends behind this answer, which says so unless its head is out. */
   endConnection(): void {
     if (this.#endsConnection) return;
     this.#endsConnection = true;
+    this.neighbours?.mayEndBehind(this);
     const { req } = this;
     const { socket } = req;
     this.shouldKeepAlive = false;
@@ -43,7 +57,7 @@ export class EdgeResponse extends ServerResponse<Incoming> {
     super.destroy(error);
     if (!isBehind) return this;
     this.once('socket', linger);
-    this.onBroken?.(this);
+    this.neighbours?.broken(this);
     return this;
   }
 }

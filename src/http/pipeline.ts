@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import type { EdgeResponse } from './edge-response.ts';
+import type { EdgeResponse, Neighbours } from './edge-response.ts';
 
 /** Requests of one connection that are served at once; nothing common sends more before it has an answer. */
 const MOST_AT_ONCE = 16;
@@ -24,7 +24,7 @@ export interface PipelineRoom {
  * The requests of one connection, which may come faster than they are answered. Their answers leave in order, so when
  * one breaks, those behind it will never be read.
  */
-export class Pipeline {
+export class Pipeline implements Neighbours {
   readonly #socket: Socket;
   readonly #room: PipelineRoom;
   readonly #serve: (res: EdgeResponse) => void;
@@ -69,7 +69,7 @@ export class Pipeline {
   add(res: EdgeResponse): void {
     this.#forgetAnswered();
     this.#open.push(res);
-    res.onBroken = this.#onBroken;
+    res.neighbours = this;
   }
 
   /** Nothing that comes from now on is a request. */
@@ -82,6 +82,22 @@ export class Pipeline {
     if (this.#isOver) return;
     this.#isOver = true;
     this.latest?.endConnection();
+  }
+
+  /** Those before it are whole; those behind it give back at once what they hold. */
+  broken(res: EdgeResponse): void {
+    if (this.#isBreaking) return;
+    this.#isBreaking = true;
+    this.#isOver = true;
+    const place = this.#open.indexOf(res);
+    for (const behind of place < 0 ? [] : this.#open.slice(place + 1)) behind.destroy();
+    this.#isBreaking = false;
+  }
+
+  mayEndBehind(res: EdgeResponse): boolean {
+    if (this.#open.at(-1) !== res) return false;
+    this.#isOver = true;
+    return true;
   }
 
   /** A request that does not count. */
@@ -123,7 +139,7 @@ export class Pipeline {
   /** There is no room: this one will not be answered, and the one before it says so. */
   #endBefore(res: EdgeResponse): void {
     this.#open.pop();
-    res.onBroken = undefined;
+    res.neighbours = undefined;
     this.#room.onFull();
     this.closeBehindAnswers();
     this.ignore(res);
@@ -149,15 +165,5 @@ export class Pipeline {
   readonly #forgetIgnored = (): void => {
     this.#room.taken -= this.#ignored;
     this.#ignored = 0;
-  };
-
-  /** Those before it are whole; those behind it give back at once what they hold. */
-  readonly #onBroken = (res: EdgeResponse): void => {
-    if (this.#isBreaking) return;
-    this.#isBreaking = true;
-    this.#isOver = true;
-    const place = this.#open.indexOf(res);
-    for (const behind of place < 0 ? [] : this.#open.slice(place + 1)) behind.destroy();
-    this.#isBreaking = false;
   };
 }

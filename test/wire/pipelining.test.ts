@@ -299,3 +299,61 @@ test('a flood behind a request that was refused ends the connection', async () =
   await closed;
   assert.equal(setup.worker.received.length, 0);
 });
+
+for (const order of [
+  [0, 1, 2],
+  [2, 1, 0],
+  [1, 2, 0],
+]) {
+  test(`when the router stops, only the last answer of a connection says that it ends (${String(order)})`, async () => {
+    await using setup = await start();
+    const { fleet, answers } = setup;
+    await using client = await RawClient.connect(fleet.port);
+    client.send(gets(3));
+    await eventually(() => answers.size === 3);
+    const stopped = fleet.app.stop();
+    for (const i of order) answerOf(setup, `/${i}`).end(`answer ${i}`);
+    for (let i = 0; i < 3; i += 1) {
+      const { body, headers } = await client.response();
+      const says = headerValue(headers, 'connection');
+      assert.deepEqual([body.toString(), says], [`answer ${i}`, i === 2 ? 'close' : 'keep-alive']);
+    }
+    assert.equal((await client.ended()).how, 'closed');
+    await stopped;
+  });
+}
+
+test('behind an answer that says that the connection ends, nothing is served', async () => {
+  const answers = new Map<string, ServerResponse>();
+  await using worker = await startScriptedWorker(undefined, {
+    onHead: ({ url = '' }, response) => {
+      answers.set(url, response);
+      response.writeHead(200).write(`begins ${url}`);
+    },
+  });
+  await using fleet = await startRouter([worker], { router: { shutdownDelaySecs: 600 } });
+  const begin = async (url: string, request: string): Promise<RawClient> => {
+    const client = await RawClient.connect(fleet.port);
+    client.send(request);
+    await client.seen(new RegExp(`begins ${url}`));
+    return client;
+  };
+  // Answered before it has been read, so that the connection ends whatever the router is at.
+  const post = 'POST /early HTTP/1.1\r\nHost: r\r\nTransfer-Encoding: chunked\r\n\r\n';
+  await using early = await begin('/early', post);
+  const stopped = fleet.app.stop();
+  await using late = await begin('/0', gets(1));
+  for (const [client, more] of [
+    [early, `0\r\n\r\n${gets(3, 1)}`],
+    [late, gets(3, 1)],
+  ] as const) {
+    await new Promise((resolve) => client.socket.write(more, resolve));
+  }
+  await using other = await begin('/9', gets(1, 9));
+  for (const response of answers.values()) response.end();
+  for (const client of [early, late, other])
+    assert.equal(headerValue((await client.response()).headers, 'connection'), 'close');
+  assert.deepEqual([...answers.keys()].toSorted(), ['/0', '/9', '/early']);
+  fleet.app.cut();
+  await stopped;
+});

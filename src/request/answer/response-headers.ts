@@ -1,5 +1,6 @@
 import { endToEnd, headerOf } from '../../http/headers.ts';
 import { corsHeaders } from '../../http/cors.ts';
+import { EdgeResponse } from '../../http/edge-response.ts';
 import type { Arrival } from '../arrive/arrival.ts';
 import { roundMs } from '../record/decision.ts';
 import { addExplainHeaders, EXPLAIN_HEADERS } from './explain.ts';
@@ -49,7 +50,7 @@ export function addRouterHeaders(rt: Runtime, arrival: Arrival, headers: string[
   if (rt.settings.exposeRoutingHeaders) addExplainHeaders(headers, arrival.decision);
   if (arrival.tenant) addLimitHeaders(headers, arrival.tenant);
   headers.push('server-timing', serverTiming(arrival, now));
-  if (rt.stopping()) headers.push('connection', 'close');
+  if (rt.stopping() && EdgeResponse.mayEnd(arrival.res)) headers.push('connection', 'close');
 }
 
 /** Routes that change or reveal a worker are not for web pages, whatever origins are allowed. */
