@@ -9,6 +9,7 @@ import { readHashKey, readSessionKey } from '../../routing/hash-key.ts';
 import type { Ask, HashKey } from '../../routing/policy.ts';
 import { PromptHasher } from '../../routing/prompt-hash.ts';
 import type { Runtime } from '../runtime.ts';
+import type { BodyFields } from '../understand/body-fields.ts';
 import { mustUnderstand } from '../understand/inspects-bodies.ts';
 
 /** What is read of a request beside its body. An `Arrival` is one. */
@@ -21,10 +22,8 @@ export interface AskSource {
 interface AskInput {
   readonly model: string;
   readonly stream: boolean;
-  readonly fields: JsonObject;
+  readonly fields: BodyFields;
   readonly prompt: PromptReader | undefined;
-  /** Instead of readable fields: the beginning of a prompt too large to parse. */
-  readonly rawPrompt: string | undefined;
   /** Size of the body. */
   readonly bytes: number;
 }
@@ -35,7 +34,7 @@ export class RequestAsk implements Ask {
   readonly stream: boolean;
   readonly #rt: Runtime;
   readonly #source: AskSource;
-  #input: AskInput;
+  readonly #input: AskInput;
   #blocks: PromptBlocks | undefined;
   #chars = 0;
   #hasher: PromptHasher | undefined;
@@ -58,7 +57,7 @@ export class RequestAsk implements Ask {
     this.#hashKey ??= readHashKey(
       this.#rt.hashKeySources,
       (name) => headerOf(this.#source.req.rawHeaders, name),
-      (path) => memberAt(this.#input.fields, path),
+      (path) => memberAt(this.#input.fields.values(), path),
       () => this.#fingerprint(),
     );
     return this.#hashKey;
@@ -69,7 +68,7 @@ export class RequestAsk implements Ask {
     return readSessionKey(
       this.#rt.hashKeySources,
       (name) => headerOf(this.#source.req.rawHeaders, name),
-      (path) => memberAt(this.#input.fields, path),
+      (path) => memberAt(this.#input.fields.values(), path),
     );
   }
 
@@ -95,21 +94,26 @@ export class RequestAsk implements Ask {
    * stream would otherwise keep to its end.
    */
   letGo(): void {
-    this.#input = { ...this.#input, fields: {}, rawPrompt: undefined };
+    this.#input.fields.letGo();
     this.#hasher = undefined;
     if (this.#blocks) this.#blocks = { ...NO_BLOCKS, totalTokens: this.#blocks.totalTokens };
   }
 
   /** The prompt as text with its roles, as far as it can be read and not beyond `most` characters. */
   promptText(most: number): string {
-    const { prompt, rawPrompt, fields } = this.#input;
+    const { prompt, fields } = this.#input;
     if (!prompt) return '';
-    if (rawPrompt !== undefined) return rawPrompt.slice(0, most);
+    if (fields.rawPrompt !== undefined) return fields.rawPrompt.slice(0, most);
     const sink = new PromptText(most);
     this.#readDeep(() => {
-      prompt(fields, sink);
+      prompt(fields.values(), sink);
     });
     return sink.value;
+  }
+
+  /** The body is another one now, which says the same. */
+  nowIn(body: Buffer): void {
+    this.#input.fields.nowIn(body);
   }
 
   /** Characters of the prompt, for learning the ratio; 0 when the prompt was not read as text. */
@@ -118,9 +122,11 @@ export class RequestAsk implements Ask {
   }
 
   #readPrompt(): PromptBlocks {
-    const { prompt, rawPrompt, fields, bytes } = this.#input;
+    const { prompt, fields, bytes } = this.#input;
     if (!prompt) return NO_BLOCKS;
-    const hasher = (this.#hasher = new PromptHasher(saltOf(this.model, fields)));
+    const { rawPrompt } = fields;
+    const values = fields.values();
+    const hasher = (this.#hasher = new PromptHasher(saltOf(this.model, values)));
     if (rawPrompt) {
       const charsPerToken = this.#rt.tokenRatio.charsPerToken(this.model);
       hasher.role('raw');
@@ -128,7 +134,7 @@ export class RequestAsk implements Ask {
       return { ...hasher.finish({ charsPerToken }), totalTokens: Math.ceil(bytes / charsPerToken) };
     }
     this.#readDeep(() => {
-      prompt(fields, hasher satisfies PromptSink);
+      prompt(values, hasher satisfies PromptSink);
     });
     const blocks = hasher.finish({ charsPerToken: this.#rt.tokenRatio.charsPerToken(this.model) });
     if (blocks.estimated) this.#chars = hasher.units;

@@ -12,6 +12,7 @@ import type { Arrival } from '../arrive/arrival.ts';
 import { RequestAsk, type AskSource } from '../choose/ask.ts';
 import type { Decision } from '../record/decision.ts';
 import type { Endpoint } from '../arrive/endpoints.ts';
+import { BodyFields } from './body-fields.ts';
 import { decodeRequest } from './decode-request.ts';
 import { inspectsBodies, mustUnderstand } from './inspects-bodies.ts';
 import { hooksApply } from './hooks-apply.ts';
@@ -145,9 +146,8 @@ function opaqueCall(rt: Runtime, source: CallSource, body: Buffer | StreamedBody
     ask: new RequestAsk(rt, source, {
       model: '',
       stream: false,
-      fields: {},
+      fields: new BodyFields(),
       prompt: undefined,
-      rawPrompt: undefined,
       bytes: size,
     }),
     maxTokens: 0,
@@ -182,9 +182,8 @@ function formCall(rt: Runtime, source: CallSource, bytes: Buffer): Call {
   const ask = new RequestAsk(rt, source, {
     model,
     stream,
-    fields: {},
+    fields: new BodyFields(),
     prompt: undefined,
-    rawPrompt: undefined,
     bytes: bytes.length,
   });
   return { ...opaqueCall(rt, source, bytes), model, stream, policy: rt.policies.policyFor(model), ask };
@@ -214,9 +213,8 @@ function jsonCall(rt: Runtime, source: CallSource, bytes: Buffer, read = readFie
     ask: new RequestAsk(rt, source, {
       model,
       stream,
-      fields,
+      fields: new BodyFields(bytes, fields, rawPrompt),
       prompt: endpoint.prompt,
-      rawPrompt,
       bytes: bytes.length,
     }),
     maxTokens: maxTokensOf(fields) * answersOf(fields),

@@ -7,6 +7,8 @@ import { inOneGo, inPieces, type Pieces } from '../../base/in-pieces.ts';
 /** Above this a body is scanned for its members instead of being parsed: parsing would hold up every stream. */
 const PARSE_LIMIT_BYTES = 1024 * 1024;
 const SMALL_MEMBER_BYTES = 64 * 1024;
+/** What is parsed of a long body, all members together. */
+const MEMBERS_BYTES = 128 * 1024;
 /** No id, name or number is longer: such are read however much came before. */
 const TINY_MEMBER_BYTES = 4 * 1024;
 /** Prompt text considered for routing. */
@@ -65,7 +67,7 @@ function* scanningFields(bytes: Buffer): Pieces<Fields> {
   let rawPrompt = '';
   let parsed = 0;
   // Thousands of small members take as much memory as a large one: some ten times what they are as text.
-  let room = PARSE_LIMIT_BYTES;
+  let room = MEMBERS_BYTES;
   for (const { key, start, end } of members) {
     const size = end - start;
     const isTiny = size <= TINY_MEMBER_BYTES && !isNested(bytes[start]);

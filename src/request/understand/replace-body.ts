@@ -13,5 +13,6 @@ export function replaceBody(
   const held = rt.bodyBytes.hold(bytes);
   if (!held) throw noRoom();
   source.releases.push(held.release);
+  call.ask.nowIn(held.bytes);
   return { body: held.bytes, encoded: undefined, releaseBody: held.release };
 }

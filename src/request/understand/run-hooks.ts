@@ -150,6 +150,7 @@ class CheckedRequest implements HookSubject {
     const requested = decision.requested_model;
     delete decision.model;
     const held = replaceBody(this.#rt, this.#arrival, this.call, body);
+    this.call.ask.letGo();
     try {
       const call = understand(this.#rt, this.#arrival, body, held.releaseBody);
       if (requested === undefined) delete decision.requested_model;
