@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { scanMembers } from './json-scan.ts';
+import { isDense, scanMembers } from './json-scan.ts';
 
 fc.configureGlobal({ seed: 7 });
 
@@ -122,3 +122,26 @@ test('text that is not JSON never throws', () => {
     { numRuns: 500 },
   );
 });
+
+const MIB = 1024 * 1024;
+
+function filled(before: string, part: string, after: string): Buffer {
+  return Buffer.from(before + part.repeat((MIB - 100) / part.length) + after);
+}
+
+for (const [what, dense, body] of [
+  ['lists', true, filled('{"x":[', '[],', '1]}')],
+  ['lists in lists', true, filled('{"x":', '[', '')],
+  ['objects', true, filled('{"x":[', '{"a":1},', '1]}')],
+  ['strings', true, filled('{"x":[', '"",', '1]}')],
+  ['members', true, filled('{', '"a":1,', '"b":1}')],
+  ['members of a member', true, filled('{"x":{', '"a":1,', '"b":1}}')],
+  ['short messages', false, filled('{"x":[', `{"role":"user","content":"${'x'.repeat(80)}"},`, '1]}')],
+  ['token ids', false, filled('{"x":[', '1,', '1]}')],
+  ['one long text', false, filled('{"x":"', 'x', '"}')],
+  ['quotes in one text', false, filled('{"x":["', '\\"', '"]}')],
+  ['brackets in one text', false, filled('{"x":["', '[{', '"]}')],
+] as const)
+  test(`a mebibyte is ${dense ? '' : 'not '}dense when it is made of ${what}`, () => {
+    assert.equal(isDense(body), dense);
+  });

@@ -44,6 +44,21 @@ export function* scanningMembers(json: Buffer): Pieces<JsonMember[] | undefined>
   }
 }
 
+/** A mebibyte of short messages, some 80 characters each, is made of fewer; half a million would fit in. */
+const MOST_PARTS = 48 * 1024;
+const LOOK_BYTES = 64 * 1024;
+
+/** Whether the bytes, taken for an object, are made of so many parts that to parse them takes far longer than others. */
+export function isDense(json: Buffer): boolean {
+  let members = 0;
+  const scan = new MemberScan(json, () => ++members <= MOST_MEMBERS);
+  for (let to = LOOK_BYTES; ; to += LOOK_BYTES) {
+    const whole = scan.look(to);
+    if (members > MOST_MEMBERS || scan.parts > MOST_PARTS) return true;
+    if (whole !== undefined) return false;
+  }
+}
+
 function keepAll(json: Buffer, members: JsonMember[]): VisitMember {
   return (keyStart, keyEnd, start, end) => {
     const key = decodeString(json.subarray(keyStart, keyEnd));

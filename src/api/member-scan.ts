@@ -30,10 +30,16 @@ export class MemberScan {
   #depth = 0;
   /** Within a string of a value in brackets. */
   #inString = false;
+  #parts = 0;
 
   constructor(json: Buffer, visit: VisitMember) {
     this.#json = json;
     this.#visit = visit;
+  }
+
+  /** Strings, lists and objects so far that stand within values: what takes time and memory when it is parsed. */
+  get parts(): number {
+    return this.#parts;
   }
 
   /**
@@ -120,26 +126,32 @@ export class MemberScan {
     this.#inString = false;
     let depth = this.#depth;
     let at = this.#at;
+    let parts = 0;
     while (at < seen.length) {
-      const byte = seen[at];
+      const byte = seen[at]!;
       at += 1;
       if (byte === QUOTE) {
+        parts += 1;
         this.#at = at;
         if (!this.#passString(seen)) {
           this.#inString = true;
-          this.#depth = depth;
-          return false;
+          break;
         }
         at = this.#at;
+      } else if (byte < OPEN_BRACKET) {
+        // Numbers, mostly, and what stands between values.
+        continue;
       } else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) {
+        parts += 1;
         depth += 1;
       } else if (byte === CLOSE_BRACE || byte === CLOSE_BRACKET) {
         depth -= 1;
         if (depth === 0) break;
       }
     }
-    this.#at = at;
+    if (!this.#inString) this.#at = at;
     this.#depth = depth;
+    this.#parts += parts;
     return depth === 0;
   }
 

@@ -42,12 +42,15 @@ const DIGITS = /^[+-]?\d+(?:\.0*)?$/;
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
-const NON_FINITE = ['NaN', 'Infinity', '-Infinity'] as const;
+const CAPITAL_N = 0x4e;
+const CAPITAL_I = 0x49;
+const MINUS = 0x2d;
 
 /** With null in their place, outside of strings; undefined where there is none. Whether the rest is JSON is not asked. */
 function withoutNonFinite(text: string): string | undefined {
   if (!text.includes('NaN') && !text.includes('Infinity')) return undefined;
-  let plain = '';
+  // Joined at the end: a text that grows by hundreds of thousands of pieces takes far longer to read.
+  const plain: string[] = [];
   let from = 0;
   for (let at = 0; at < text.length;) {
     const unit = text.charCodeAt(at);
@@ -55,16 +58,24 @@ function withoutNonFinite(text: string): string | undefined {
       at = endOfString(text, at);
       continue;
     }
-    const word = NON_FINITE.find((name) => unit === name.charCodeAt(0) && text.startsWith(name, at));
-    if (word === undefined) {
+    const word = nonFinite(unit);
+    if (word === undefined || !text.startsWith(word, at)) {
       at += 1;
       continue;
     }
-    plain += `${text.slice(from, at)}null`;
+    plain.push(text.slice(from, at));
     at += word.length;
     from = at;
   }
-  return plain + text.slice(from);
+  plain.push(text.slice(from));
+  return plain.join('null');
+}
+
+/** The word that begins with this letter. */
+function nonFinite(first: number): string | undefined {
+  if (first === CAPITAL_N) return 'NaN';
+  if (first === CAPITAL_I) return 'Infinity';
+  return first === MINUS ? '-Infinity' : undefined;
 }
 
 /** Index behind the string that opens at `from`; the end of the text where it is not closed. */

@@ -45,7 +45,7 @@ for (const [what, body] of Object.entries({
   'more than 1 MiB cut off in a list': `{"prompt":["${FILLER}"`,
   'more than 1 MiB with a bad member': `{"prompt":"${FILLER}","model":sim-model}`,
   'more than 1 MiB with a bad member inside a small one': `{"prompt":"${FILLER}","tools":[1,]}`,
-  'tools nested too deeply to be written again': `{"tools":${'['.repeat(200_000)}${']'.repeat(200_000)}}`,
+  'tools nested too deeply to be written again': `{"tools":${'['.repeat(100_000)}${']'.repeat(100_000)}}`,
   'more than 1 MiB of more members than any API has': `{"a":1${',"b":2'.repeat(200_000)}}`,
   'more than 1 MiB with something behind it': `{"prompt":"${FILLER}"}}`,
   'more than 1 MiB without quotes': `{prompt:"${FILLER}"}`,

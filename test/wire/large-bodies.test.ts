@@ -25,6 +25,28 @@ function conversation(name: string, turns: number): string {
   return JSON.stringify({ model: 'sim-model', messages, max_tokens: 4, user: name });
 }
 
+test('a body below that of many small parts is scanned, too, and arrives as it is', async () => {
+  await using worker = await startScriptedWorker();
+  await using fleet = await startRouter([worker], {
+    router: { modelRules: [{ match: 'alias', rewrite: 'sim-model' }] },
+  });
+  for (const messages of [
+    `[${'[],'.repeat(200_000)}[]]`,
+    `[${'{"a":1},'.repeat(80_000)}{}]`,
+    `${'['.repeat(200_000)}${']'.repeat(200_000)}`,
+  ]) {
+    const response = await post(
+      fleet,
+      `{"messages":${messages},"model":"alias","seed":12345678901234567890}`,
+    );
+    assert.equal(response.status, 200);
+    assert.equal(
+      worker.last.body.toString(),
+      `{"messages":${messages},"model":"sim-model","seed":12345678901234567890}`,
+    );
+  }
+});
+
 test('bytes arrive as they are, however large and oddly written', async () => {
   await using worker = await startScriptedWorker();
   await using fleet = await startRouter([worker]);

@@ -16,7 +16,7 @@ import { BodyFields } from './body-fields.ts';
 import { decodeRequest } from './decode-request.ts';
 import { inspectsBodies, mustUnderstand } from './inspects-bodies.ts';
 import { hooksApply } from './hooks-apply.ts';
-import { isLong, readFields, readFieldsInPieces } from './read-fields.ts';
+import { readFields, readFieldsInPieces } from './read-fields.ts';
 import type { Runtime } from '../runtime.ts';
 import { readWorkerFilters } from '../choose/worker-filters.ts';
 
@@ -92,18 +92,17 @@ export async function readCall(rt: Runtime, arrival: Arrival): Promise<Call> {
   return { ...(await understandInPieces(rt, arrival, bytes, release)), encoded };
 }
 
-/** `understand`, but a long body is read in pieces, so that nothing waits for it. */
+/** `understand`, but a body that takes long is read in pieces, so that nothing waits for it. */
 function understandInPieces(
   rt: Runtime,
   arrival: Arrival,
   bytes: Buffer,
-  release: () => void,
+  releaseBody: () => void,
 ): Call | Promise<Call> {
-  if (arrival.endpoint.body !== 'json' || !isLong(bytes)) return understand(rt, arrival, bytes, release);
-  return readFieldsInPieces(bytes).then((fields) => ({
-    ...jsonCall(rt, arrival, bytes, fields),
-    releaseBody: release,
-  }));
+  if (arrival.endpoint.body !== 'json') return understand(rt, arrival, bytes, releaseBody);
+  const read = readFieldsInPieces(bytes);
+  if (!(read instanceof Promise)) return { ...jsonCall(rt, arrival, bytes, read), releaseBody };
+  return read.then((fields) => ({ ...jsonCall(rt, arrival, bytes, fields), releaseBody }));
 }
 
 /** A form's model may stand behind its file: where the model matters, the form is read whole first. */

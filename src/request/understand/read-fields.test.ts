@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { readFields, readFieldsInPieces } from './read-fields.ts';
+import { readFields, readFieldsInPieces, type Fields } from './read-fields.ts';
 
 const MIB = 1024 * 1024;
 /** Half a mebibyte is looked at in one go. */
@@ -43,4 +43,35 @@ test('what is no object at its end only is found out in pieces, too', async () =
   const { fields, turns } = await read(bytes);
   assert.match(JSON.stringify(fields), /not a JSON object/);
   assert.ok(turns >= 8, `${turns} turns`);
+});
+
+for (const [what, dense] of Object.entries({
+  lists: `[${'[],'.repeat(200_000)}[]]`,
+  'lists in lists': `${'['.repeat(200_000)}${']'.repeat(200_000)}`,
+  objects: `[${'{"a":1},'.repeat(80_000)}{}]`,
+}))
+  test(`a body below a mebibyte that is dense is read as a long one: ${what}`, async () => {
+    const text = `{"user":"u","messages":${dense},"stream":"1","sampling_params":{"max_tokens":7},"model":"m"}`;
+    const bytes = Buffer.from(text);
+    assert.ok(bytes.length < MIB);
+    const { fields: inPieces } = await read(bytes);
+    for (const read of [readFields(bytes), inPieces as Fields]) {
+      if (read.problem !== undefined) throw new Error(read.problem);
+      const { messages, ...others } = read.fields;
+      assert.deepEqual(others, {
+        ...{ __proto__: null, user: 'u', stream: '1' },
+        ...{ sampling_params: { max_tokens: 7 }, model: 'm' },
+      });
+      assert.equal(messages, undefined);
+      assert.equal(read.rawPrompt, dense.slice(0, 256 * 1024));
+      assert.equal(read.repeats(), false);
+    }
+  });
+
+test('a dense body that names its model twice is seen to do so', () => {
+  const read = readFields(
+    Buffer.from(`{"model":"a","m\\u006fdel":"b","messages":[${'[],'.repeat(200_000)}[]]}`),
+  );
+  assert.ok(read.problem === undefined && read.repeats());
+  assert.equal(read.fields['model'], 'b');
 });

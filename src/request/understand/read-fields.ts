@@ -1,11 +1,13 @@
 import { hasDuplicateField, isDeciding, repeatsDecidingField } from '../../api/json-edit.ts';
-import { bomLength, MOST_MEMBERS, SCAN_PIECE_BYTES, scanningMembers } from '../../api/json-scan.ts';
+import { bomLength, isDense, MOST_MEMBERS, scanningMembers } from '../../api/json-scan.ts';
 import { isObject, type JsonObject } from '../../api/prompt-sink.ts';
 import { parseJson } from '../../api/python-json.ts';
 import { inOneGo, inPieces, type Pieces } from '../../base/in-pieces.ts';
 
 /** Above this a body is scanned for its members instead of being parsed: parsing would hold up every stream. */
 const PARSE_LIMIT_BYTES = 1024 * 1024;
+/** Above this a body is scanned, too, if it is made of so many parts that to parse it takes as long as for a far longer one. */
+const WEIGH_BYTES = 256 * 1024;
 const SMALL_MEMBER_BYTES = 64 * 1024;
 /** What is parsed of a long body, all members together. */
 const MEMBERS_BYTES = 128 * 1024;
@@ -27,17 +29,23 @@ export type Fields =
 
 /** What a whole body says, as far as it is looked at. */
 export function readFields(body: Buffer): Fields {
-  return isLong(body) ? inOneGo(scanningFields(withoutBom(body))) : parseFields(withoutBom(body));
+  const bytes = withoutBom(body);
+  return takesLong(bytes) ? inOneGo(scanningFields(bytes)) : parseFields(bytes);
 }
 
-/** Whether a body takes so long to read that others should have their turn meanwhile. */
+/** The same, but while a body is read that takes long, everything else goes on. */
+export function readFieldsInPieces(body: Buffer): Fields | Promise<Fields> {
+  const bytes = withoutBom(body);
+  return takesLong(bytes) ? inPieces(scanningFields(bytes)) : parseFields(bytes);
+}
+
+/** Whether a body is so long that it is never parsed as a whole. */
 export function isLong(body: Buffer): boolean {
   return body.length - bomLength(body) > PARSE_LIMIT_BYTES;
 }
 
-/** `readFields` of a long body, while everything else goes on. */
-export async function readFieldsInPieces(body: Buffer): Promise<Fields> {
-  return inPieces(scanningFields(withoutBom(body)));
+function takesLong(bytes: Buffer): boolean {
+  return isLong(bytes) || (bytes.length > WEIGH_BYTES && isDense(bytes));
 }
 
 function parseFields(bytes: Buffer): Fields {
@@ -74,7 +82,7 @@ function* scanningFields(bytes: Buffer): Pieces<Fields> {
     if (isTiny || size <= Math.min(room, SMALL_MEMBER_BYTES)) {
       room -= size;
       parsed += size;
-      if (parsed > SCAN_PIECE_BYTES) {
+      if (parsed > SMALL_MEMBER_BYTES) {
         parsed = 0;
         yield;
       }
