@@ -36,16 +36,17 @@ export async function routeRequest(
     const caller = await authenticate(rt, arrival);
     if (await answerLocally(rt, arrival, caller)) return;
 
-    const asked = await readCall(rt, arrival);
+    // One variable: a call that another one replaces must not keep its body to the end of the answer.
+    let call = await readCall(rt, arrival);
     arrival.times.bodyRead = rt.clock.now();
-    const resolved = resolveModel(rt, arrival, caller, asked);
-    const checked = await runHooks(rt, arrival, caller, resolved, deadline);
-    const call = askForUsage(rt, arrival, checked);
+    call = resolveModel(rt, arrival, caller, call);
+    call = await runHooks(rt, arrival, caller, call, deadline);
+    call = askForUsage(rt, arrival, call);
     reserveTokens(rt, arrival, call);
     await waitForTurn(rt, arrival, caller, call, deadline);
     rt.retryBudget.onRequest();
-    const ready = call.policy.prepare ? await preparePolicy(rt, arrival, call, deadline) : call;
-    await forward(rt, arrival, ready, deadline);
+    if (call.policy.prepare) call = await preparePolicy(rt, arrival, call, deadline);
+    await forward(rt, arrival, call, deadline);
   } catch (error) {
     await replyError(rt, arrival, error);
   } finally {

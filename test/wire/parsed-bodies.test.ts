@@ -92,6 +92,35 @@ test('while the requests wait for their turn, and for a hook', async () => {
   }
 });
 
+test('nothing is held of a body while its answer streams, nor of one that another has replaced', async () => {
+  await using worker = await startScriptedWorker(undefined, {
+    onHead: (request, response) => {
+      request.resume().on('end', () => {
+        response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: {}\n\n');
+      });
+    },
+  });
+  await using fleet = await startRouter([worker], {
+    router: { modelRules: [{ match: 'alias', rewrite: 'sim-model' }] },
+  });
+  await using clients = new AsyncDisposableStack();
+  const text = 'x'.repeat(900_000);
+  for (const model of ['sim-model', 'alias']) {
+    const request = post(
+      '/v1/chat/completions',
+      `{"model":"${model}","stream":true,"messages":[{"role":"user","content":"${text}"}]}`,
+    );
+    const cost = await costOf(async () => {
+      for (let i = 0; i < BESIDE; i += 1) {
+        const client = clients.use(await RawClient.connect(fleet.port));
+        client.send(request);
+        await client.seen(/data/);
+      }
+    });
+    assert.ok(cost < text.length / 4, `${model}: ${cost} bytes of memory for ${text.length}`);
+  }
+});
+
 test('what was let go of is read again: a request that has waited goes where it would have gone', async () => {
   const held: ServerResponse[] = [];
   await using ending = new AsyncDisposableStack();
