@@ -142,15 +142,81 @@ for (const [what, coding] of [
   });
 }
 
-test('what is not encoded as it says: the bytes for who takes them, visibly broken for who does not', async () => {
-  const body = Buffer.from('{"this":"is not gzip"}');
-  await using worker = await startScriptedWorker(answers('application/json', 'gzip', body));
-  await using fleet = await startRouter([worker], { router: ROUTER });
-  assert.deepEqual((await send(fleet, 'gzip')).body, body);
+const LIE = Buffer.from('{"this":"is not gzip"}');
+const RENAMED = {
+  modelRules: [{ match: 'gpt-4o', rewrite: 'llama' }],
+  responseModel: 'requested',
+} as const;
+
+test('what is not encoded as it says: the bytes for who takes them, a 502 for who does not', async () => {
+  await using worker = await startScriptedWorker(answers('application/json', 'gzip', LIE));
+  await using fleet = await startRouter([worker], { router: { ...ROUTER, disableRetries: true } });
+  assert.deepEqual((await send(fleet, 'gzip')).body, LIE);
   assert.equal((await fleet.decision()).outcome, 'ok');
-  await assert.rejects(send(fleet, 'identity'));
+  const { status, body } = await send(fleet, 'identity');
+  assert.deepEqual([status, errorOf(body)], [502, 'worker_bad_response']);
   const record = await fleet.decision(({ outcome }) => outcome !== 'ok');
   assert.deepEqual([record.outcome, record.error], ['worker_broken', 'worker_bad_response']);
+  assert.match(await fleet.metrics(), /vllm_router_cb_outcomes_total\{[^}]*outcome="failure"[^}]*\} 1\n/);
+});
+
+function errorOf(body: Buffer): unknown {
+  return (JSON.parse(body.toString()) as { error: { code?: string } }).error.code;
+}
+
+for (const [what, type, coding, half] of [
+  ['a document that is not encoded as it says', 'application/json', 'gzip', LIE],
+  ['a stream that is not encoded as it says', 'text/event-stream', 'br', Buffer.from(STREAM)],
+  [
+    'a document of which the first bytes decode to nothing',
+    'application/json',
+    'gzip',
+    gzipSync(JSON_BODY).subarray(0, 20),
+  ],
+  [
+    'a stream that breaks within its first event',
+    'text/event-stream',
+    'identity',
+    Buffer.from('data: {"mod'),
+  ],
+] as const) {
+  // The worker's connection stays open, or breaks off.
+  for (const ending of coding === 'identity' || half.length === 20 ? ['breaks'] : ['stays', 'breaks']) {
+    test(`${what}, which nobody has seen anything of, is another worker's (${ending})`, async () => {
+      let asked = 0;
+      const script: Script = (response) => {
+        asked += 1;
+        const headers = [
+          'content-type',
+          type,
+          ...(coding === 'identity' ? [] : ['content-encoding', coding]),
+        ];
+        if (asked > 1) response.writeHead(200, ['content-type', 'application/json']).end(JSON_BODY);
+        else response.writeHead(200, headers).write(half, () => ending === 'breaks' && response.destroy());
+      };
+      await using one = await startScriptedWorker(script, { models: ['llama'] });
+      await using two = await startScriptedWorker(script, { models: ['llama'] });
+      await using fleet = await startRouter([one, two], { router: { ...ROUTER, ...RENAMED } });
+      const { status, body } = await send(fleet, 'identity', undefined, { model: 'gpt-4o' });
+      assert.deepEqual([status, body.toString()], [200, JSON_BODY.replace('llama', 'gpt-4o')]);
+      assert.deepEqual([one.received.length, two.received.length], [1, 1]);
+      const { attempts, outcome } = await fleet.decision();
+      assert.deepEqual([outcome, attempts.length], ['ok', 2]);
+      await assertCharged(fleet, 2500);
+    });
+  }
+}
+
+test('where nobody else answers, the error is in the dialect of the caller', async () => {
+  await using worker = await startScriptedWorker(answers('application/json', 'gzip', LIE), {
+    models: ['llama'],
+  });
+  await using fleet = await startRouter([worker], {
+    router: { ...ROUTER, ...RENAMED, disableRetries: true },
+  });
+  const { status, body } = await send(fleet, 'gzip', '/v1/messages', { model: 'gpt-4o' });
+  const { type, error } = JSON.parse(body.toString()) as { type: string; error: { type: string } };
+  assert.deepEqual([status, type, error.type], [502, 'error', 'api_error']);
 });
 
 test('a changed answer is decoded for everybody', async () => {
@@ -162,7 +228,7 @@ test('a changed answer is decoded for everybody', async () => {
       models: ['llama'],
     });
     await using fleet = await startRouter([worker], {
-      router: { ...ROUTER, modelRules: [{ match: 'gpt-4o', rewrite: 'llama' }], responseModel: 'requested' },
+      router: { ...ROUTER, ...RENAMED },
     });
     const response = await send(fleet, 'gzip', undefined, { model: 'gpt-4o' });
     assert.equal(headerValue(response.headers, 'content-encoding'), undefined);

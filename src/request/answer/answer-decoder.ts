@@ -10,6 +10,8 @@ export interface DecoderEvents {
   onChunk(chunk: Buffer): boolean;
   /** More can be written. */
   onDrain(): void;
+  /** Told at once; nothing more will come out. */
+  onFailed(): void;
 }
 
 /** Decodes an answer as it comes. What it holds is bounded: it takes no more than it can hand on. */
@@ -100,6 +102,7 @@ export class AnswerDecoder {
     if (this.#failed) return;
     this.destroy();
     this.#onEnd?.(false);
+    this.#events.onFailed();
     this.#events.onDrain();
   };
 }

@@ -1,14 +1,12 @@
 import type { ServerResponse } from 'node:http';
-import type { ErrorCode } from '../../base/errors.ts';
 import { ERRORS } from '../../base/errors.ts';
 import { errorEvent } from '../../api/error-body.ts';
-import { acceptsCoding } from '../../http/accept-encoding.ts';
-import { readCodings, type Coding } from '../../http/content-coding.ts';
 import { BodyWriter } from '../../http/body-writer.ts';
 import { headerOf } from '../../http/headers.ts';
 import type { Arrival } from '../arrive/arrival.ts';
 import type { Attempt, BodyReceiver, Failure, Head } from '../send/attempt.ts';
 import { boundedModel } from '../record/finish.ts';
+import { codingsFor, howToDecode, type Decodes } from './answer-coding.ts';
 import { AnswerDecoder } from './answer-decoder.ts';
 import { editedHeaders, editorFor, type AnswerEdit } from './response-edit.ts';
 import type { ResponseEditor } from './response-editor.ts';
@@ -17,11 +15,11 @@ import { responseHeaders } from './response-headers.ts';
 import type { Histogram } from '../../observe/registry.ts';
 import type { Runtime } from '../runtime.ts';
 
-/** How the relay of a response ended. */
+/** How the relay of a response ended; `isUnseen` = before anything of it left for the client. */
 export type RelayEnd =
   | { readonly kind: 'complete' }
   | { readonly kind: 'client_left' }
-  | { readonly kind: 'broken'; readonly code: ErrorCode; readonly message: string };
+  | { readonly kind: 'broken'; readonly failure: Failure; readonly isUnseen: boolean };
 
 export interface Relayed {
   readonly end: RelayEnd;
@@ -29,6 +27,8 @@ export interface Relayed {
 }
 
 export interface RelayEvents {
+  /** The client is about to get the head: from here on there is no other answer. */
+  onHead(): void;
   /** First data event of a stream, or first byte of another body. */
   onFirstToken(now: number): void;
   /** What is to be changed on the way, if anything. */
@@ -37,7 +37,8 @@ export interface RelayEvents {
 
 /**
  * Hands a response on: head, then every byte as it comes, with back-pressure to the worker. Resolves when the last byte
- * has left for the client, or when either side is gone; after a break the client always sees that something is missing.
+ * has left for the client, or when either side is gone. After a break the client always sees that something is missing,
+ * unless nothing was there to send before it: then it has not been answered yet.
  */
 export function relay(
   rt: Runtime,
@@ -63,7 +64,7 @@ class Relay implements BodyReceiver {
   readonly #editor: ResponseEditor | undefined;
   /** Where the answer is encoded: for the client too, or only for the tap, while the client gets the bytes as they are. */
   readonly #decoder: AnswerDecoder | undefined;
-  readonly #decodes: 'no' | 'beside' | 'for client';
+  readonly #decodes: Decodes;
   #decodedBytes = 0;
   readonly #framed: boolean;
   readonly #isStream: boolean;
@@ -71,6 +72,7 @@ class Relay implements BodyReceiver {
   readonly #writer: BodyWriter;
   readonly #done: Promise<Relayed>;
   #resolve!: (result: Relayed) => void;
+  #headSent = false;
   #firstSeen = false;
   #lastEventAt = 0;
   #seenEvents = 0;
@@ -96,16 +98,29 @@ class Relay implements BodyReceiver {
     this.#tap = codings ? tapFor(type, arrival, this.#framed) : opaqueTap;
     this.#decodes = howToDecode(arrival, codings ?? [], this.#editor !== undefined);
     if (codings && this.#decodes !== 'no')
-      this.#decoder = new AnswerDecoder(codings, { onChunk: this.#onDecoded, onDrain: this.#onDecoderDrain });
+      this.#decoder = new AnswerDecoder(codings, {
+        onChunk: this.#onDecoded,
+        onDrain: this.#onDecoderDrain,
+        onFailed: this.#onUndecodable,
+      });
     this.#done = new Promise((resolve) => {
       this.#resolve = resolve;
     });
   }
 
   run(): Promise<Relayed> {
-    const { res, client } = this.#arrival;
+    const { client } = this.#arrival;
     client.onGone(this.#onGone);
-    if (client.gone) return this.#done;
+    if (!client.gone) this.#attempt.relayTo(this);
+    return this.#done;
+  }
+
+  /** With the first bytes that there are for the client: what is decoded or edited may turn out to be nothing. */
+  #sendHead(): void {
+    if (this.#headSent) return;
+    this.#headSent = true;
+    this.#events.onHead();
+    const { res } = this.#arrival;
     const now = this.#rt.clock.now();
     this.#arrival.times.head = now;
     this.#arrival.decision.status = this.#head.status;
@@ -115,8 +130,6 @@ class Relay implements BodyReceiver {
     });
     if (headerOf(headers, 'date') !== undefined) res.sendDate = false;
     res.writeHead(this.#head.status, this.#head.statusText, headers);
-    this.#attempt.relayTo(this);
-    return this.#done;
   }
 
   #givenHeaders(): readonly string[] {
@@ -146,7 +159,9 @@ class Relay implements BodyReceiver {
 
   #write(bytes: Buffer): boolean {
     this.#arrival.decision.response_bytes += bytes.length;
-    return bytes.length === 0 ? !this.#writer.awaitsDrain : this.#writer.write(bytes);
+    if (bytes.length === 0) return !this.#writer.awaitsDrain;
+    this.#sendHead();
+    return this.#writer.write(bytes);
   }
 
   readonly #onDecoded = (chunk: Buffer): boolean => {
@@ -169,11 +184,17 @@ class Relay implements BodyReceiver {
     else if (this.#decodes === 'beside') this.#complete(true);
     else
       this.#decoder?.end((whole) => {
-        const message = 'what the worker sent is not encoded as it says';
         if (whole) this.#complete(true);
-        else this.#break({ code: 'worker_bad_response', message, sent: true });
+        else this.#onUndecodable();
       });
   }
+
+  readonly #onUndecodable = (): void => {
+    // The client that gets the bytes as they are may know more.
+    if (this.#decodes === 'beside') return;
+    const message = 'what the worker sent is not encoded as it says';
+    this.#break({ code: 'worker_bad_response', message, sent: true });
+  };
 
   #complete(whole: boolean): void {
     if (!whole) {
@@ -183,6 +204,7 @@ class Relay implements BodyReceiver {
     }
     this.#writeHeldBack();
     this.#ended ??= { kind: 'complete' };
+    this.#sendHead();
     this.#writeRest();
     this.#arrival.res.end(this.#onFlushed);
   }
@@ -198,7 +220,11 @@ class Relay implements BodyReceiver {
   #break(failure: Failure): void {
     if (this.#ended) return;
     this.#writeHeldBack();
-    this.#ended = { kind: 'broken', code: failure.code, message: failure.message };
+    this.#ended = { kind: 'broken', failure, isUnseen: !this.#headSent };
+    if (!this.#headSent) {
+      this.#settle();
+      return;
+    }
     const { res } = this.#arrival;
     // After the protocol's end the client has everything, and expects nothing more.
     const complete = this.#tap.complete();
@@ -312,25 +338,4 @@ function tapFor(contentType: string, { endpoint }: Arrival, framed: boolean): Re
   if (contentType.startsWith('application/json'))
     return new JsonTap({ framed, countsIds: endpoint.tokenIds === true, hasId });
   return opaqueTap;
-}
-
-/** How the answer is encoded; undefined where that is not known, or not to be touched. */
-function codingsFor({ method, endpoint }: Arrival, { status, headers }: Head): readonly Coding[] | undefined {
-  const codings = readCodings(headers);
-  if (typeof codings === 'string') return undefined;
-  if (codings.length === 0) return codings;
-  // Part of something encoded cannot be decoded.
-  const isWhole = method !== 'HEAD' && status !== 204 && status !== 206 && status !== 304;
-  return endpoint.class === 'inference' && isWhole ? codings : undefined;
-}
-
-/** A worker that encodes although it was asked not to: its client gets the bytes if it can read them. */
-function howToDecode(
-  { req }: Arrival,
-  codings: readonly Coding[],
-  isEdited: boolean,
-): 'no' | 'beside' | 'for client' {
-  if (codings.length === 0) return 'no';
-  const isTaken = codings.every((coding) => acceptsCoding(req.rawHeaders, coding));
-  return isTaken && !isEdited ? 'beside' : 'for client';
 }

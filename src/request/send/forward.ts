@@ -68,22 +68,17 @@ async function settleFirst(rt: Runtime, arrival: Arrival, call: Call, step: Step
       attempt.abort();
       throw new RouterError('client_closed', 'the client left before the answer began');
     case 'failed':
-      outcome.failed(first.failure);
-      if (first.failure.code === 'deadline_exceeded') throw asError(first.failure);
-      if (retry.afterFailure(first.failure)) return true;
-      throw bodyFailure(call) ?? asError(first.failure);
+      return settleFailure(call, step, first.failure);
     case 'refused':
       outcome.answered(first.head.status);
       if (retry.afterStatus(first.head.status, first.retryAfterMs)) {
         attempt.abort();
         return true;
       }
-      await hand(rt, arrival, call, step, first.head);
-      return false;
+      return await hand(rt, arrival, call, step, first.head);
     case 'begun':
       outcome.answered(first.head.status);
-      await hand(rt, arrival, call, step, first.head);
-      return false;
+      return await hand(rt, arrival, call, step, first.head);
     case 'upgraded':
       outcome.upgraded(first.head.status);
       await relayTunnel(rt, arrival, first.head, first.socket);
@@ -91,21 +86,34 @@ async function settleFirst(rt: Runtime, arrival: Arrival, call: Call, step: Step
   }
 }
 
-async function hand(rt: Runtime, arrival: Arrival, call: Call, step: Step, head: Head): Promise<void> {
-  letGoOfBody(call);
+/** Nothing of it has reached the client, who gets another answer or hears of it. True = try again. */
+function settleFailure(call: Call, { outcome, retry }: Step, failure: Failure): boolean {
+  outcome.failed(failure);
+  if (failure.code === 'deadline_exceeded') throw asError(failure);
+  if (retry.afterFailure(failure)) return true;
+  throw bodyFailure(call) ?? asError(failure);
+}
+
+/** True = there was nothing to hand on, and it is to be tried again. */
+async function hand(rt: Runtime, arrival: Arrival, call: Call, step: Step, head: Head): Promise<boolean> {
   const { end, tap } = await relay(rt, arrival, step.attempt, ownLocations(rt.registry, head, step.worker), {
+    onHead: () => {
+      letGoOfBody(call);
+    },
     onFirstToken: (now) => {
       step.outcome.firstToken(now);
     },
     edit: answerEdit(rt, arrival, call),
   });
+  if (end.kind === 'broken' && end.isUnseen) return settleFailure(call, step, end.failure);
   step.outcome.relayed(end, tap);
-  if (head.status > 299) return;
+  if (head.status > 299) return false;
   const workerId = step.worker.id;
   if (arrival.endpoint.resource === 'by_id' && call.resourceId !== undefined)
     rt.owners.found(call.resourceId, workerId);
   const created = arrival.endpoint.resource === 'create' ? tap.resourceId() : undefined;
   if (created !== undefined) rt.owners.created(created, workerId, arrival.tenant?.access.name);
+  return false;
 }
 
 /** The attempt's first result, or word that the client is gone: then the worker's connection is cut within the same tick. */

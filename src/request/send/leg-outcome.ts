@@ -117,7 +117,7 @@ export class LegOutcome implements InFlight, Awaited {
     if (tap.failed) {
       this.#broken('worker_error_event');
     } else if (end.kind === 'broken') {
-      this.#broken(end.code);
+      this.#broken(end.failure.code);
     } else if (end.kind === 'client_left') {
       decision.outcome = 'client_abort';
       this.gaveUp();
