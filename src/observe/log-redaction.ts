@@ -36,7 +36,7 @@ const CONTENT_NAMES = new Set([
   'instructions',
 ]);
 
-type Verdict = 'plain' | 'secret' | 'content';
+export type Verdict = 'plain' | 'secret' | 'content';
 
 /** Field names are mostly literals of this program; foreign ones (a dumped header map) must not pile up. */
 const MAX_VERDICTS = 1024;
@@ -73,7 +73,7 @@ export function cleanText(text: string): string {
 const URL_USER = /:\/\/[^\s/?#@]*@(?!\d+(?![\w.:-]))/g;
 const BEARER = /\b(bearer) +[^\s"',;]+/gi;
 
-function cleanField(key: string, value: unknown, depth: number): unknown {
+export function cleanField(key: string, value: unknown, depth: number): unknown {
   if (typeof value === 'number' || typeof value === 'boolean' || value === undefined || value === null)
     return value;
   const verdict = verdictOf(key);
@@ -115,7 +115,7 @@ function errorFields(error: Error, depth: number): LogFields {
   return fields;
 }
 
-function verdictOf(key: string): Verdict {
+export function verdictOf(key: string): Verdict {
   const known = verdicts.get(key);
   if (known !== undefined) return known;
   const name = key.toLowerCase().replaceAll(/[-_]/g, '');

@@ -1,6 +1,6 @@
 import { fstatSync, openSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { destination, type DestinationStream } from 'pino';
+import { destination } from 'pino';
 import type { Clock } from '../base/clock.ts';
 import { ensureDir } from '../base/ensure-dir.ts';
 
@@ -14,58 +14,113 @@ export interface LogSink {
   readonly dropped: number;
 }
 
-/** Characters that may wait for a slow disk or pipe before lines are dropped. */
+/** Bytes that may wait for a slow disk or pipe before lines are dropped. */
 const MAX_WAITING = 16 * 1024 * 1024;
-/** Lines are written in batches of about this size: each write wakes a thread... */
-const BATCH = 16 * 1024;
+/** Lines are written in batches of this size, since each write wakes a thread... */
+const BATCH = 64 * 1024;
 /** ...or after this long. */
 const FLUSH_MS = 100;
+/** UTF-8 takes at most so many bytes for a character of a string. */
+const MOST_BYTES_PER_CHAR = 3;
 
 /** Writes to an open file descriptor in the background. Descriptors 1 and 2 are left open at the end. */
 export function fdSink(fd: number, options: { readonly batch: boolean }): LogSink {
-  const stream = destination({
-    dest: fd,
-    sync: false,
-    // Given strings, it would measure all that waits again with every line.
-    contentMode: 'buffer',
-    minLength: options.batch ? BATCH : 0,
-    maxWrite: 4 * BATCH,
-    periodicFlush: options.batch ? FLUSH_MS : 0,
-    maxLength: MAX_WAITING,
-  });
-  // Its type does not follow the content mode.
-  const lines = stream as unknown as { write(line: Buffer): boolean };
-  let dropped = 0;
-  let state: 'open' | 'broken' | 'closed' = 'open';
-  stream.on('drop', () => {
-    dropped++;
-  });
-  stream.on('error', (error: NodeJS.ErrnoException) => {
-    dropped++;
-    // The reader of the pipe is gone: pino's stream is deaf from here on and would never say that it closed.
-    if (error.code === 'EPIPE') state = 'broken';
-  });
-  return {
-    get dropped() {
-      return dropped;
-    },
-    write(line) {
-      if (state === 'open') lines.write(Buffer.from(line));
-      else if (state === 'broken') dropped++;
-    },
-    close() {
-      if (state !== 'open') return Promise.resolve();
-      state = 'closed';
-      return new Promise((resolve) => {
-        const done = (): void => {
-          resolve();
-        };
-        stream.once('close', done);
-        stream.once('error', done);
-        stream.end();
-      });
-    },
+  return new FdSink(fd, options.batch);
+}
+
+class FdSink implements LogSink {
+  dropped = 0;
+  readonly #stream: ReturnType<typeof destination>;
+  #state: 'open' | 'broken' | 'closed' = 'open';
+  /** Lines are turned into bytes as they come: kept as strings, what they were put together from would stay too. */
+  #batch: Buffer | undefined;
+  readonly #batchBytes: number;
+  #gathered = 0;
+  #lines = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(fd: number, batch: boolean) {
+    this.#batchBytes = batch ? BATCH : 0;
+    this.#stream = destination({
+      ...{ dest: fd, sync: false, maxLength: MAX_WAITING, maxWrite: 4 * BATCH },
+      // Given strings, it would measure all that waits again with every line.
+      contentMode: 'buffer',
+    });
+    this.#stream.on('drop', () => {
+      this.dropped += this.#lines;
+    });
+    this.#stream.on('error', (error: NodeJS.ErrnoException) => {
+      this.dropped += 1;
+      // The reader of the pipe is gone: pino's stream is deaf from here on and would never say that it closed.
+      if (error.code === 'EPIPE') this.#state = 'broken';
+    });
+    gathering.add(this);
+    atExit();
+  }
+
+  write(line: string): void {
+    if (this.#state === 'broken') this.dropped += 1;
+    if (this.#state !== 'open') return;
+    const most = MOST_BYTES_PER_CHAR * line.length;
+    if (this.#gathered + most > this.#batchBytes) this.flush();
+    if (most > this.#batchBytes) {
+      this.#hand(Buffer.from(line), 1);
+      return;
+    }
+    this.#batch ??= Buffer.allocUnsafeSlow(this.#batchBytes);
+    this.#gathered += this.#batch.write(line, this.#gathered);
+    this.#lines += 1;
+    this.#timer ??= setTimeout(this.#onTimer, FLUSH_MS).unref();
+  }
+
+  close(): Promise<void> {
+    if (this.#state !== 'open') return Promise.resolve();
+    this.flush();
+    this.#state = 'closed';
+    gathering.delete(this);
+    return new Promise((resolve) => {
+      const done = (): void => {
+        resolve();
+      };
+      this.#stream.once('close', done);
+      this.#stream.once('error', done);
+      this.#stream.end();
+    });
+  }
+
+  /** Hands on what has been gathered. */
+  flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (!this.#batch || this.#gathered === 0) return;
+    const bytes = Buffer.from(this.#batch.subarray(0, this.#gathered));
+    this.#gathered = 0;
+    this.#hand(bytes, this.#lines);
+  }
+
+  readonly #onTimer = (): void => {
+    this.flush();
   };
+
+  #hand(bytes: Buffer, lines: number): void {
+    this.#lines = lines;
+    // Its type does not follow the content mode.
+    (this.#stream as unknown as { write(bytes: Buffer): boolean }).write(bytes);
+    this.#lines = 0;
+  }
+}
+
+const gathering = new Set<FdSink>();
+let watchesExit = false;
+
+/** Pino's streams write at exit what is in them; what is still here must be there before. */
+function atExit(): void {
+  if (watchesExit) return;
+  watchesExit = true;
+  const flush = (): void => {
+    for (const sink of gathering) sink.flush();
+  };
+  process.prependListener('beforeExit', flush).prependListener('exit', flush);
 }
 
 const DAY_MS = 86_400_000;
@@ -165,13 +220,4 @@ function placeOf({ path, fd }: DayFile): 'there' | 'moved' | 'removed' {
 
 function nextMidnight(wall: number): number {
   return (Math.floor(wall / DAY_MS) + 1) * DAY_MS;
-}
-
-/** Hands every line to all of the sinks. */
-export function fanOut(sinks: readonly LogSink[]): DestinationStream {
-  return {
-    write(line) {
-      for (const sink of sinks) sink.write(line);
-    },
-  };
 }

@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { openSync } from 'node:fs';
+import { mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { promisify } from 'node:util';
+import fc from 'fast-check';
+import { pino } from 'pino';
 import { VirtualClock } from '../base/virtual-clock.ts';
 import { createLog, silentLog, type LogOptions } from './log.ts';
 import { cleanFields } from './log-redaction.ts';
-import type { LogSink } from './log-sink.ts';
+import { fdSink, type LogSink } from './log-sink.ts';
 import { prettyLine } from './pretty-line.ts';
 
 const NOON = Date.UTC(2026, 10, 3, 12, 0, 0);
@@ -37,6 +40,61 @@ describe('createLog', () => {
     assert.deepEqual(lines, [
       '{"level":"info","time":"2026-11-03T12:00:00.000Z","worker":"http://w:1","n":1,"msg":"worker is healthy"}\n',
     ]);
+  });
+
+  it('writes what pino writes of fields that hold nothing secret, byte for byte', () => {
+    const expected: string[] = [];
+    const theirs = pino(
+      {
+        ...{ base: null, serializers: {}, formatters: { level: (label: string) => ({ level: label }) } },
+        timestamp: () => ',"time":"2026-11-03T12:00:00.000Z"',
+      },
+      { write: (line: string) => void expected.push(line) },
+    );
+    const text = fc.oneof(
+      fc.string({ unit: 'grapheme', maxLength: 300 }),
+      fc.string({ unit: 'binary-ascii', maxLength: 140 }),
+      fc.stringMatching(/^[\w./:-]{1,40}$/),
+    );
+    const value = fc.oneof(
+      ...[text, text, fc.double(), fc.integer(), fc.boolean(), fc.constant(undefined), fc.constant(null)],
+      fc.array(fc.oneof(text, fc.double()), { maxLength: 3 }),
+      fc.record({ a: text, b: fc.integer() }),
+      fc.constantFrom(() => 1, Symbol('s'), new Date(0), new Date(NaN)),
+    );
+    const fields = fc.dictionary(fc.string({ unit: 'grapheme-ascii', maxLength: 12 }), value);
+    fc.assert(
+      fc.property(fields, text, (given, message) => {
+        const { log, lines } = capture();
+        if (cleanFields(given) !== given) return;
+        log.warn(given, message);
+        log.child({ part: 'a"b' }).info(given, message);
+        theirs.warn(given, message);
+        theirs.child({ part: 'a"b' }).info(given, message);
+        assert.deepEqual(lines.splice(0), expected.splice(0));
+      }),
+      { seed: 7, numRuns: 500 },
+    );
+  });
+
+  it('keeps lines together until they make a batch, and no longer than a moment', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'observe-batch-'));
+    const path = join(dir, 'log');
+    const sink = fdSink(openSync(path, 'w'), { batch: true });
+    try {
+      // Lines of two bytes a character: none may be cut at the end of a batch.
+      const line = `${'ä'.repeat(1_500)}\n`;
+      const sizes = new Set<number>();
+      for (let i = 0; i < 100; i += 1) sink.write(line);
+      sink.write(`${'x'.repeat(200_000)}\n`);
+      sink.write('last\n');
+      while (!(await readFile(path, 'utf8')).endsWith('last\n')) sizes.add((await stat(path)).size);
+      assert.equal(await readFile(path, 'utf8'), `${line.repeat(100)}${'x'.repeat(200_000)}\nlast\n`);
+      assert.ok(sizes.size < 20, `${sizes.size} writes`);
+    } finally {
+      await sink.close();
+      await rm(dir, { recursive: true });
+    }
   });
 
   it('writes only what its level asks for, and says so beforehand', () => {

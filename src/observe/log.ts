@@ -1,9 +1,9 @@
-import { pino, type Logger } from 'pino';
 import type { Clock } from '../base/clock.ts';
 import { wantsColours } from '../base/colours.ts';
 import { systemClock } from '../base/system-clock.ts';
-import { cleanFields, cleanText, type LogFields } from './log-redaction.ts';
-import { dailyFileSink, fanOut, fdSink, type LogSink } from './log-sink.ts';
+import { fieldsText, stringText } from './json-line.ts';
+import type { LogFields } from './log-redaction.ts';
+import { dailyFileSink, fdSink, type LogSink } from './log-sink.ts';
 import { prettyLine } from './pretty-line.ts';
 
 export type { LogFields } from './log-redaction.ts';
@@ -70,21 +70,9 @@ export function createLog(options: LogOptions, deps: LogDeps = {}): OpenLog {
   const file = options.dir === undefined ? undefined : dailyFileSink(options.dir, clock);
   if (file) sinks.push(file);
 
-  const gate: Gate = { least: RANKS[options.level] };
-  const logger = pino(
-    {
-      // The gate decides: pino's children would keep the level they were made with.
-      level: 'trace',
-      base: null,
-      timestamp: isoTime(clock),
-      formatters: { level: (label) => ({ level: label }) },
-      // Fields arrive cleaned and errors as plain objects.
-      serializers: {},
-    },
-    fanOut(sinks),
-  );
+  const gate: Gate = { least: RANKS[options.level], time: isoTime(clock), sinks };
   return {
-    log: new PinoLog(logger, gate),
+    log: new LineLog(gate, ''),
     setLevel: (level) => {
       gate.least = RANKS[level];
     },
@@ -98,18 +86,23 @@ export function createLog(options: LogOptions, deps: LogDeps = {}): OpenLog {
 
 const RANKS: Readonly<Record<LogLevel, number>> = { trace: 10, debug: 20, info: 30, warn: 40, error: 50 };
 
-/** The least level that is written, shared by a log and its children. */
+/** What a log and its children share. */
 interface Gate {
+  /** The least level that is written. */
   least: number;
+  readonly time: () => string;
+  readonly sinks: readonly LogSink[];
 }
 
-class PinoLog implements Log {
-  readonly #logger: Logger;
+/** Writes lines of the shape that pino's have: level, time, the fields in their order, message. */
+class LineLog implements Log {
   readonly #gate: Gate;
+  /** Fields of every line, as they are written. */
+  readonly #own: string;
 
-  constructor(logger: Logger, gate: Gate) {
-    this.#logger = logger;
+  constructor(gate: Gate, own: string) {
     this.#gate = gate;
+    this.#own = own;
   }
 
   trace(fields: LogFields, message: string): void {
@@ -133,7 +126,7 @@ class PinoLog implements Log {
   }
 
   child(fields: LogFields): Log {
-    return new PinoLog(this.#logger.child(cleanFields(fields)), this.#gate);
+    return new LineLog(this.#gate, this.#own + fieldsText(fields));
   }
 
   isLevelEnabled(level: LogLevel): boolean {
@@ -141,13 +134,16 @@ class PinoLog implements Log {
   }
 
   #write(level: LogLevel, fields: LogFields, message: string): void {
-    if (RANKS[level] < this.#gate.least) return;
+    const { least, time, sinks } = this.#gate;
+    if (RANKS[level] < least) return;
+    let text = '';
     try {
-      this.#logger[level](cleanFields(fields), cleanText(message));
+      text = fieldsText(fields);
     } catch {
-      // A field whose getter or toJSON throws: the message alone is better than a failed request.
-      this.#logger[level](cleanText(message));
+      // A field whose getter throws: the message alone is better than a failed request.
     }
+    const line = `{"level":"${level}"${time()}${this.#own}${text},"msg":${stringText(message)}}\n`;
+    for (const sink of sinks) sink.write(line);
   }
 }
 
