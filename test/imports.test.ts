@@ -23,6 +23,7 @@ const ROWS: readonly (readonly string[])[] = [
   ['routing', 'engines', 'response-cache', 'hooks', 'limits', 'discovery', 'cache-knowledge'],
   ['workers', 'api', 'tokenize'],
   ['config', 'observe', 'http', 'report'],
+  ['http1'],
   ['base'],
 ];
 

@@ -1,5 +1,4 @@
-import { BadResponse } from '../../src/engines/http/response-head.ts';
-import { ResponseParser } from '../../src/engines/http/response-parser.ts';
+import { BadResponse, ResponseParser } from '../../src/http1/response-parser.ts';
 
 /** What a parser made of some bytes. */
 export interface ReadResponse {

@@ -1,11 +1,11 @@
 import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
+import type { ResponseHead } from '../../http1/response-head.ts';
+import { BadResponse, ResponseParser, type ResponseEvents } from '../../http1/response-parser.ts';
 import type { Exchange, ResponseSink, WorkerRequest } from '../client.ts';
 import type { Connection, ConnectionUser } from './connection.ts';
 import type { ConnectionPool } from './connection-pool.ts';
 import { requestHead } from './request-head.ts';
-import { BadResponse, type ResponseHead } from './response-head.ts';
-import { ResponseParser, type ResponseEvents } from './response-parser.ts';
 import { toFailure, type Peer } from './transport-failure.ts';
 import { Upload } from './upload.ts';
 

@@ -3,7 +3,7 @@ import { isShortage } from '../../base/shortage.ts';
 import type { TransportFailure } from '../client.ts';
 import { ConnectTimeout } from './connect-timeout.ts';
 import { BadRequest } from './request-head.ts';
-import { BadResponse } from './response-head.ts';
+import { BadResponse } from '../../http1/response-parser.ts';
 import { tlsReason } from './worker-tls.ts';
 
 const CONNECT_CODES = new Set([

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { BadResponse, type ResponseHead } from './response-head.ts';
-import { ResponseParser } from './response-parser.ts';
+import type { ResponseHead } from './response-head.ts';
+import { BadResponse, ResponseParser } from './response-parser.ts';
 
 const MOST_HEAD_BYTES = 1024;
 
