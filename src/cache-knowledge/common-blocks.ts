@@ -83,7 +83,7 @@ export class CommonBlocks {
   }
 
   /** Writes `value` for each of the block's rows. */
-  mark(place: number, byRow: Int32Array, value: number): void {
+  mark(place: number, byRow: Float64Array, value: number): void {
     for (let word = 0; word < this.#width; word++) {
       let bits = this.#bits[place * this.#width + word]!;
       if (bits === ALL) byRow.fill(value, 32 * word, 32 * word + 32);

@@ -1,7 +1,7 @@
 /* eslint max-lines: off -- one structure over typed arrays: the parts that could be split off would need all of its fields */
 import type { Clock } from '../base/clock.ts';
 import type { PromptBlocks } from '../routing/blocks.ts';
-import type { CacheMatch, CacheView } from '../routing/policy.ts';
+import type { CacheMatch, CacheView, MatchColumns } from '../routing/policy.ts';
 import { CommonBlocks } from './common-blocks.ts';
 
 /** Knows nothing about any cache. */
@@ -86,15 +86,16 @@ export class PredictedIndex implements CacheView {
   #bucketMask: number;
   #words: Int32Array;
   #common: CommonBlocks;
-  /** By row: what is known of it while one prompt is matched. */
-  #heldByRow = new Int32Array(0);
+  /** By row: the tokens of one prompt that are held. */
+  #tokensByRow = new Float64Array(0);
 
-  #rows: Row[] = [];
+  /** Numbered from 1; 0 is the row of those that have none. */
+  #rows: (Row | undefined)[] = [undefined];
   #freeRows: Row[] = [];
   /** Rows whose worker left, with entries still to be reused. */
   #leftRows: Row[] = [];
   #rowOfSlot: (Row | undefined)[] = [];
-  /** The number of that row, -1 for none: to be read for hundreds of slots. */
+  /** The number of that row: to be read for hundreds of slots. */
   #numberOfSlot = new Int32Array(0);
 
   #newest = 0;
@@ -159,24 +160,19 @@ export class PredictedIndex implements CacheView {
     return { tokens: tokensOf(blocks, held), source: 'predicted' };
   }
 
-  matchEach(blocks: PromptBlocks, slots: Int32Array, tokens: Float64Array): void {
-    if (this.#former) {
-      for (let at = 0; at < slots.length; at++) tokens[at] = this.match(blocks, slots[at]!).tokens;
-      return;
+  matchAll(blocks: PromptBlocks): MatchColumns {
+    const former = this.#former?.index;
+    if (former === undefined) return { rows: this.#numberOfSlot, tokens: this.#matchRows(blocks) };
+    for (const row of former.#rowOfSlot) if (row && !this.#rowOfSlot[row.slot]) this.#newRow(row.slot);
+    const rows = this.#numberOfSlot;
+    const tokens = this.#matchRows(blocks);
+    const before = former.#matchRows(blocks);
+    for (const row of former.#rowOfSlot) {
+      if (!row) continue;
+      const at = rows[row.slot]!;
+      tokens[at] = Math.max(tokens[at]!, before[row.number]!);
     }
-    const byRow = this.#heldByEach(blocks);
-    const numbers = this.#numberOfSlot;
-    let held = 0;
-    let heldTokens = 0;
-    for (let at = 0; at < slots.length; at++) {
-      const row = numbers[slots[at]!] ?? -1;
-      const now = row < 0 ? 0 : byRow[row]!;
-      if (now !== held) {
-        held = now;
-        heldTokens = tokensOf(blocks, held);
-      }
-      tokens[at] = heldTokens;
-    }
+    return { rows, tokens };
   }
 
   /** Notes that the prompt goes to the worker in `slot`, whose cache will then hold its blocks. */
@@ -217,7 +213,7 @@ export class PredictedIndex implements CacheView {
     const row = this.#rowOfSlot[slot];
     if (row === undefined) return;
     this.#rowOfSlot[slot] = undefined;
-    this.#numberOfSlot[slot] = -1;
+    this.#numberOfSlot[slot] = 0;
     this.#entries -= row.entries;
     row.slot = -1;
     (row.entries === 0 ? this.#freeRows : this.#leftRows).push(row);
@@ -278,10 +274,11 @@ export class PredictedIndex implements CacheView {
     return entry !== 0 && words[at] === low && words[at + HIGH] === high && words[at + ROW] === row;
   }
 
-  /** How many blocks of the prompt each row holds, by its number: who holds a block holds all before it, too. */
-  #heldByEach(blocks: PromptBlocks): Int32Array {
-    if (this.#heldByRow.length < this.#rows.length) this.#heldByRow = new Int32Array(2 * this.#rows.length);
-    const byRow = this.#heldByRow.fill(0, 0, this.#rows.length);
+  /** How many tokens of the prompt each row holds, by its number: who holds a block holds all before it, too. */
+  #matchRows(blocks: PromptBlocks): Float64Array {
+    if (this.#tokensByRow.length < this.#rows.length)
+      this.#tokensByRow = new Float64Array(2 * this.#rows.length);
+    const byRow = this.#tokensByRow.fill(0, 0, this.#rows.length);
     for (let held = 0; held < blocks.count;) {
       const holders = this.#holders(blocks, held);
       if (holders === 0) break;
@@ -319,20 +316,22 @@ export class PredictedIndex implements CacheView {
     return holders;
   }
 
-  /** Writes for each row that holds a block how many it holds with it. */
-  #mark({ hashes }: PromptBlocks, index: number, byRow: Int32Array): void {
+  /** Writes for each row that holds a block how many tokens it holds with it. */
+  #mark(blocks: PromptBlocks, index: number, byRow: Float64Array): void {
+    const { hashes } = blocks;
     const words = this.#words;
     const low = hashes[2 * index]! | 0;
     const high = hashes[2 * index + 1]! | 0;
+    const tokens = tokensOf(blocks, index + 1);
     const place = this.#common.find(low, high);
     if (place >= 0) {
-      this.#common.mark(place, byRow, index + 1);
+      this.#common.mark(place, byRow, tokens);
       return;
     }
     let entry = this.#buckets[low & this.#bucketMask]!;
     for (; entry !== 0; entry = words[entry * WORDS + CHAIN]!) {
       const at = entry * WORDS;
-      if (words[at] === low && words[at + HIGH] === high) byRow[words[at + ROW]!] = index + 1;
+      if (words[at] === low && words[at + HIGH] === high) byRow[words[at + ROW]!] = tokens;
     }
   }
 
@@ -597,7 +596,7 @@ export class PredictedIndex implements CacheView {
     while (this.#rowOfSlot.length <= slot) this.#rowOfSlot.push(undefined);
     this.#rowOfSlot[slot] = row;
     if (slot >= this.#numberOfSlot.length) {
-      const longer = new Int32Array(2 * slot + 16).fill(-1);
+      const longer = new Int32Array(2 * slot + 16);
       longer.set(this.#numberOfSlot);
       this.#numberOfSlot = longer;
     }

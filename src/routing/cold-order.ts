@@ -8,7 +8,7 @@ import type { PolicyEvent } from './policy.ts';
 export class ColdOrder {
   #turn = 0;
   /** By slot: the turn of its last cold prompt, 0 for never. */
-  readonly #turns: number[] = [];
+  #turns = new Float64Array(16);
 
   observe(event: PolicyEvent): void {
     if (event.type === 'left') {
@@ -18,12 +18,16 @@ export class ColdOrder {
     // A shared system prompt makes nearly every prompt a little warm: what counts is that most of it was not cached.
     const warm = event.matchedTokens > 0 && 2 * event.matchedTokens > event.ask.blocks().totalTokens;
     if (warm) return;
-    while (this.#turns.length <= event.slot) this.#turns.push(0);
+    if (event.slot >= this.#turns.length) {
+      const longer = new Float64Array(2 * event.slot);
+      longer.set(this.#turns);
+      this.#turns = longer;
+    }
     this.#turns[event.slot] = ++this.#turn;
   }
 
   /** The lower, the longer ago; 0 for never. */
   turnOf(slot: number): number {
-    return this.#turns[slot] ?? 0;
+    return slot < this.#turns.length ? this.#turns[slot]! : 0;
   }
 }

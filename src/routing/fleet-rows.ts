@@ -1,5 +1,5 @@
 import type { PromptBlocks } from './blocks.ts';
-import type { CacheView, LoadRows, LoadView, Member, Pool } from './policy.ts';
+import type { CacheView, LoadColumns, LoadView, Member, Pool } from './policy.ts';
 
 const slotsByMembers = new WeakMap<readonly Member[], Int32Array>();
 
@@ -13,46 +13,60 @@ export function slotsOf({ members }: Pool): Int32Array {
   return slots;
 }
 
+/** One number for each member of a pool, in memory that is used again while pools are of the same size. */
+export class MemberRow {
+  #row = new Float64Array(0);
+
+  of({ members }: Pool): Float64Array {
+    if (this.#row.length !== members.length) this.#row = new Float64Array(members.length);
+    return this.#row;
+  }
+}
+
 /** Cached tokens of the prompt for each member that may be chosen, NaN for the others, written into `tokens`. */
 export function matchEach(cache: CacheView, blocks: PromptBlocks, pool: Pool, tokens: Float64Array): void {
   const slots = slotsOf(pool);
-  if (cache.matchEach) cache.matchEach(blocks, slots, tokens);
-  else
+  if (cache.matchAll) {
+    const { rows, tokens: byRow } = cache.matchAll(blocks);
+    const known = rows.length;
+    for (let index = 0; index < slots.length; index++) {
+      const slot = slots[index]!;
+      tokens[index] = slot < known ? byRow[rows[slot]!]! : 0;
+    }
+  } else {
     for (let index = 0; index < slots.length; index++)
       tokens[index] = cache.match(blocks, slots[index]!).tokens;
+  }
   if (pool.eligible === slots.length) return;
   for (let index = 0; index < slots.length; index++) if (pool.mask[index] !== 0) tokens[index] = NaN;
 }
 
-/** The loads of all members, in rows that are filled anew for each choice. */
+/** The loads of all members, by slot. */
 export class FleetLoads {
   readonly #loads: LoadView;
-  #rows: LoadRows = rowsOf(0);
+  #columns: LoadColumns = columnsOf(0);
 
   constructor(loads: LoadView) {
     this.#loads = loads;
   }
 
   /** Good until the next call. */
-  read(pool: Pool): LoadRows {
+  read(pool: Pool): LoadColumns {
+    if (this.#loads.columns) return this.#loads.columns();
     const slots = slotsOf(pool);
-    if (this.#rows.running.length !== slots.length) this.#rows = rowsOf(slots.length);
-    const rows = this.#rows;
-    if (this.#loads.readEach) {
-      this.#loads.readEach(slots, rows);
-      return rows;
+    const most = slots.reduce((highest, slot) => Math.max(highest, slot), -1) + 1;
+    if (this.#columns.running.length < most) this.#columns = columnsOf(most);
+    const columns = this.#columns;
+    for (const slot of slots) {
+      columns.running[slot] = this.#loads.running(slot);
+      columns.prefillTokens[slot] = this.#loads.prefillTokens(slot);
+      columns.prefillRate[slot] = this.#loads.prefillRate(slot);
     }
-    for (let index = 0; index < slots.length; index++) {
-      const slot = slots[index]!;
-      rows.running[index] = this.#loads.running(slot);
-      rows.prefillTokens[index] = this.#loads.prefillTokens(slot);
-      rows.prefillRate[index] = this.#loads.prefillRate(slot);
-    }
-    return rows;
+    return columns;
   }
 }
 
-function rowsOf(length: number): LoadRows {
+function columnsOf(length: number): LoadColumns {
   return {
     running: new Float64Array(length),
     prefillTokens: new Float64Array(length),

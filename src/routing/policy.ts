@@ -80,6 +80,8 @@ export interface Pool {
   readonly isRetry: boolean;
   /** Load multiplier of member i while it is ramped up: 10 falling to 1 (slow start); 1 otherwise. */
   ramp(index: number): number;
+  /** False: `ramp` is 1 for all of them. */
+  readonly ramps?: boolean;
 }
 
 /** The exact load ledger, read-only. Slots are `Member.slot`. */
@@ -92,12 +94,12 @@ export interface LoadView {
   kvTokens(slot: number): number;
   /** Prefill speed in tokens per second: learnt, else the pool's median, else 8,000. */
   prefillRate(slot: number): number;
-  /** The same of many slots at once, where that costs less. */
-  readEach?(slots: Int32Array, into: LoadRows): void;
+  /** The same of all slots at once. Good until anything else happens. */
+  columns?(): LoadColumns;
 }
 
-/** What `LoadView` says of many slots, one number for each of them. */
-export interface LoadRows {
+/** What `LoadView` says of all workers, by slot. */
+export interface LoadColumns {
   readonly running: Float64Array;
   readonly prefillTokens: Float64Array;
   readonly prefillRate: Float64Array;
@@ -114,8 +116,14 @@ export interface CacheMatch {
 /** What is known about the workers' prefix caches. */
 export interface CacheView {
   match(blocks: PromptBlocks, slot: number): CacheMatch;
-  /** The tokens of `match` of many slots at once, where that costs less, written into `tokens`. */
-  matchEach?(blocks: PromptBlocks, slots: Int32Array, tokens: Float64Array): void;
+  /** The tokens of `match` of all slots at once. Good until the next call. */
+  matchAll?(blocks: PromptBlocks): MatchColumns;
+}
+
+/** Leading prompt tokens by worker: `tokens[rows[slot]]`, and none for slots beyond `rows`. */
+export interface MatchColumns {
+  readonly rows: Int32Array;
+  readonly tokens: Float64Array;
 }
 
 export type Choice =
@@ -125,7 +133,7 @@ export type Choice =
       readonly index: number;
       /** A short stable word: why this one (`warmest`, `least_loaded`, `ring_owner`, ...). */
       readonly reason: string;
-      /** One score per member, lower is better, NaN where none was computed. */
+      /** One score per member, lower is better, NaN where none was computed. This and the next: good until the policy is asked again. */
       readonly scores?: Float64Array;
       /** Cached tokens per member as the policy saw them, NaN where it did not look. */
       readonly matchedTokens?: Float64Array;

@@ -235,10 +235,10 @@ describe('external load', () => {
     lease.release();
     assert.equal(ledger.running(slot), 4);
     clock.advance(3000);
-    checkEach(ledger, [slot]);
+    checkColumns(ledger, [slot]);
     assert.equal(ledger.running(slot), 4);
     clock.advance(1);
-    checkEach(ledger, [slot]);
+    checkColumns(ledger, [slot]);
     assert.equal(ledger.running(slot), 0);
   });
 
@@ -370,17 +370,14 @@ function checkSlot(ledger: LoadLedger, slot: number, open: readonly Expected[]):
   assert.ok(ledger.prefillRate(slot) > 0 && Number.isFinite(ledger.prefillRate(slot)));
 }
 
-/** A look at many at once shows the same. */
-function checkEach(ledger: LoadLedger, slots: readonly number[]): void {
-  const row = (of: (slot: number) => number): Float64Array => Float64Array.from(slots, of);
-  const empty = (): Float64Array => new Float64Array(slots.length);
-  const rows = { running: empty(), prefillTokens: empty(), prefillRate: empty() };
-  ledger.readEach(Int32Array.from(slots), rows);
-  assert.deepEqual(rows, {
-    running: row((slot) => ledger.running(slot)),
-    prefillTokens: row((slot) => ledger.prefillTokens(slot)),
-    prefillRate: row((slot) => ledger.prefillRate(slot)),
-  });
+/** A look at all at once shows the same. */
+function checkColumns(ledger: LoadLedger, slots: readonly number[]): void {
+  const { running, prefillTokens, prefillRate } = ledger.columns();
+  for (const slot of slots) {
+    // Asked for one by one first, they would have been brought up to date by that.
+    const seen = [running[slot], prefillTokens[slot], prefillRate[slot]];
+    assert.deepEqual(seen, [ledger.running(slot), ledger.prefillTokens(slot), ledger.prefillRate(slot)]);
+  }
 }
 
 describe('properties', () => {
@@ -426,7 +423,7 @@ describe('properties', () => {
         for (const one of steps) {
           run(one);
           assert.equal(ledger.openLeases, open.length);
-          checkEach(ledger, workers);
+          checkColumns(ledger, workers);
           for (const slot of workers) checkSlot(ledger, slot, open);
         }
         const slots = new Set([...workers, ...open.map(({ lease }) => lease.slot)]);

@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts';
-import type { LoadRows, LoadView } from '../routing/policy.ts';
+import type { LoadColumns, LoadView } from '../routing/policy.ts';
 import { PrefillQueues } from './prefill-queues.ts';
 import type { QueuedPrompt } from './prefill-queues.ts';
 import { PrefillRates, resized } from './prefill-rates.ts';
@@ -61,6 +61,10 @@ export class LoadLedger implements LoadView {
   #kv = new Float64Array(0);
   #external = new Float64Array(0);
   #externalAt = new Float64Array(0);
+  /** Reports of others' load may be too old from then on. */
+  #externalGoodUntil = Infinity;
+  /** Own and external together. */
+  #running = new Float64Array(0);
   readonly #book: Book = {
     firstToken: (lease, uncachedTokens) => {
       this.#firstToken(lease, uncachedTokens);
@@ -100,6 +104,7 @@ export class LoadLedger implements LoadView {
     this.#allocated[slot] = false;
     this.#rates.forget(slot);
     this.#external[slot] = 0;
+    this.#running[slot] = this.own(slot);
     if (this.own(slot) === 0) this.#reusable.push(slot);
   }
 
@@ -112,6 +117,7 @@ export class LoadLedger implements LoadView {
     this.#queues.push(lease, now);
     const own = this.own(slot) + 1;
     this.#own[slot] = own;
+    this.#running[slot]! += 1;
     if (own > this.mostOwn(slot)) this.#mostOwn[slot] = own;
     this.#kv[slot] = this.kvTokens(slot) + lease.kv;
     this.#openLeases += 1;
@@ -132,8 +138,8 @@ export class LoadLedger implements LoadView {
   }
 
   running(slot: number): number {
-    if ((this.#external[slot] ?? 0) === 0) return this.own(slot);
-    return this.own(slot) + this.#externalOf(slot, this.#clock.now());
+    if ((this.#external[slot] ?? 0) > 0) this.#forgetOld(this.#clock.now());
+    return this.#running[slot] ?? 0;
   }
 
   /** Requests of this router alone. */
@@ -164,17 +170,15 @@ export class LoadLedger implements LoadView {
     return this.#rates.rate(slot);
   }
 
-  /** The clock is read once for all of them. */
-  readEach(slots: Int32Array, { running, prefillTokens, prefillRate }: LoadRows): void {
+  /** Nothing is copied: they are kept up to date, but for what time alone changes. */
+  columns(): LoadColumns {
     const now = this.#clock.now();
-    const own = this.#own;
-    const external = this.#external;
-    for (let at = 0; at < slots.length; at++) {
-      const slot = slots[at]!;
-      running[at] = external[slot] === 0 ? own[slot]! : own[slot]! + this.#externalOf(slot, now);
-    }
-    this.#queues.readEach(slots, now, prefillTokens);
-    this.#rates.readEach(slots, prefillRate);
+    this.#forgetOld(now);
+    return {
+      running: this.#running,
+      prefillTokens: this.#queues.column(now),
+      prefillRate: this.#rates.column(),
+    };
   }
 
   /** Time from now to the first token of a prompt that needs `uncachedTokens` computed, ms. */
@@ -189,18 +193,31 @@ export class LoadLedger implements LoadView {
    */
   setExternal(slot: number, reported: number, ours: number, at: number): void {
     if (this.#allocated[slot] !== true) return;
-    this.#external[slot] = Math.max(0, whole(reported) - ours);
+    const external = Math.max(0, whole(reported) - ours);
+    this.#external[slot] = external;
     this.#externalAt[slot] = at;
+    this.#running[slot] = this.own(slot) + external;
+    if (external > 0) this.#externalGoodUntil = Math.min(this.#externalGoodUntil, at + this.#externalTtlMs);
   }
 
   /** Reports are forgotten when older than this; three polling periods. */
   setExternalTtl(ms: number): void {
+    if (ms !== this.#externalTtlMs) this.#externalGoodUntil = -Infinity;
     this.#externalTtlMs = ms;
   }
 
-  #externalOf(slot: number, now: number): number {
-    if (now - (this.#externalAt[slot] ?? 0) > this.#externalTtlMs) this.#external[slot] = 0;
-    return this.#external[slot] ?? 0;
+  #forgetOld(now: number): void {
+    if (now <= this.#externalGoodUntil) return;
+    let goodUntil = Infinity;
+    for (let slot = 0; slot < this.#slots; slot++) {
+      if (this.#external[slot] === 0) continue;
+      const until = this.#externalAt[slot]! + this.#externalTtlMs;
+      if (now > until) {
+        this.#external[slot] = 0;
+        this.#running[slot] = this.own(slot);
+      } else goodUntil = Math.min(goodUntil, until);
+    }
+    this.#externalGoodUntil = goodUntil;
   }
 
   #firstToken(lease: BookedLease, uncachedTokens: number): void {
@@ -215,6 +232,7 @@ export class LoadLedger implements LoadView {
     if (lease.queued) this.#queues.remove(lease, this.#clock.now());
     const own = this.own(slot) - 1;
     this.#own[slot] = own;
+    this.#running[slot]! -= 1;
     this.#kv[slot] = this.kvTokens(slot) - lease.kv;
     this.#openLeases -= 1;
     if (own !== 0) return;
@@ -239,6 +257,7 @@ export class LoadLedger implements LoadView {
     this.#kv = resized(this.#kv, slots);
     this.#external = resized(this.#external, slots);
     this.#externalAt = resized(this.#externalAt, slots);
+    this.#running = resized(this.#running, slots);
     this.#rates.reserve(slots);
     this.#queues.reserve(slots);
   }

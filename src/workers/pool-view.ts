@@ -172,6 +172,7 @@ class View implements PoolView {
   readonly eligible: number;
   readonly failedOpen: boolean;
   readonly isRetry: boolean;
+  readonly ramps: boolean;
   readonly #parts: ViewParts;
 
   constructor(pool: Pick<PoolMembers, 'key' | 'generation' | 'members'>, parts: ViewParts) {
@@ -182,6 +183,7 @@ class View implements PoolView {
     this.eligible = parts.eligible;
     this.failedOpen = parts.failedOpen;
     this.isRetry = parts.isRetry;
+    this.ramps = parts.slowStartMs > 0;
     this.#parts = parts;
   }
 

@@ -29,6 +29,11 @@ export class PrefillQueues {
   #settledAt = new Float64Array(0);
   readonly #first: (QueuedPrompt | undefined)[] = [];
   readonly #last: (QueuedPrompt | undefined)[] = [];
+  /** Whole tokens outstanding, of slots that do not move. */
+  #outstanding = new Float64Array(0);
+  /** The slots that move, and the place of each among them, from 1. */
+  readonly #moving: number[] = [];
+  #placeOf = new Int32Array(0);
 
   constructor(rates: PrefillRates) {
     this.#rates = rates;
@@ -38,6 +43,10 @@ export class PrefillQueues {
     this.#queued = resized(this.#queued, slots);
     this.#computed = resized(this.#computed, slots);
     this.#settledAt = resized(this.#settledAt, slots);
+    this.#outstanding = resized(this.#outstanding, slots);
+    const places = new Int32Array(slots);
+    places.set(this.#placeOf);
+    this.#placeOf = places;
     while (this.#first.length < slots) {
       this.#first.push(undefined);
       this.#last.push(undefined);
@@ -57,13 +66,14 @@ export class PrefillQueues {
     return this.moves(slot) ? queued - (this.#computed[slot] ?? 0) : queued;
   }
 
-  /** `outstanding` of many slots in whole tokens, written into `tokens`. */
-  readEach(slots: Int32Array, now: number, tokens: Float64Array): void {
-    const queued = this.#queued;
-    for (let at = 0; at < slots.length; at++) {
-      const slot = slots[at]!;
-      tokens[at] = queued[slot] === 0 ? 0 : Math.ceil(this.outstanding(slot, now));
+  /** `outstanding` of all slots in whole tokens. Only those that move need to be looked at. */
+  column(now: number): Float64Array {
+    // Whoever is found to stand still gives its place to the last, which has been looked at already.
+    for (let at = this.#moving.length - 1; at >= 0; at--) {
+      const slot = this.#moving[at]!;
+      this.#outstanding[slot] = Math.ceil(this.outstanding(slot, now));
     }
+    return this.#outstanding;
   }
 
   /** Tokens still to be computed, the progress of a stream at the front deducted. */
@@ -86,6 +96,7 @@ export class PrefillQueues {
     this.#last[slot] = prompt;
     this.#queued[slot] = (this.#queued[slot] ?? 0) + prompt.prefill;
     prompt.queued = true;
+    this.#note(slot);
   }
 
   /** Does nothing for a prompt that is not, or no longer, queued. */
@@ -129,5 +140,22 @@ export class PrefillQueues {
     prompt.next = undefined;
     prompt.queued = false;
     this.#queued[slot] = (this.#queued[slot] ?? 0) - prompt.prefill;
+    this.#note(slot);
+  }
+
+  /** Its queue is another one. */
+  #note(slot: number): void {
+    const place = this.#placeOf[slot]!;
+    if (this.moves(slot)) {
+      if (place === 0) this.#placeOf[slot] = this.#moving.push(slot);
+      return;
+    }
+    this.#outstanding[slot] = this.#queued[slot]!;
+    if (place === 0) return;
+    const last = this.#moving.pop()!;
+    this.#placeOf[slot] = 0;
+    if (last === slot) return;
+    this.#moving[place - 1] = last;
+    this.#placeOf[last] = place;
   }
 }

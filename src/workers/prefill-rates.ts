@@ -11,7 +11,7 @@ export class PrefillRates {
   /** Tokens and ms seen per slot, both fading with further work; their quotient is the mean weighted by work. */
   #tokens = new Float64Array(0);
   #ms = new Float64Array(0);
-  /** That quotient, tokens per second; 0 where nothing was learnt. */
+  /** That quotient, tokens per second; the typical one where nothing was learnt. */
   #rates = new Float64Array(0);
   readonly #learnt = new Set<number>();
   #median: number;
@@ -26,23 +26,21 @@ export class PrefillRates {
   reserve(slots: number): void {
     this.#tokens = resized(this.#tokens, slots);
     this.#ms = resized(this.#ms, slots);
-    this.#rates = resized(this.#rates, slots);
+    const rates = new Float64Array(slots).fill(this.#median);
+    rates.set(this.#rates);
+    this.#rates = rates;
   }
 
   /** Learnt, else the median of what was learnt of the other workers, else the default. */
   rate(slot: number): number {
-    const rate = this.#rates[slot] ?? 0;
-    return rate > 0 ? rate : this.#typical();
+    this.#refresh();
+    return this.#rates[slot] ?? this.#median;
   }
 
-  /** `rate` of many slots, written into `rates`. */
-  readEach(slots: Int32Array, rates: Float64Array): void {
-    const typical = this.#typical();
-    const known = this.#rates;
-    for (let at = 0; at < slots.length; at++) {
-      const rate = known[slots[at]!]!;
-      rates[at] = rate > 0 ? rate : typical;
-    }
+  /** `rate` of all slots. */
+  column(): Float64Array {
+    this.#refresh();
+    return this.#rates;
   }
 
   learn(slot: number, tokens: number, elapsedMs: number): void {
@@ -64,20 +62,21 @@ export class PrefillRates {
     if (!this.#learnt.delete(slot)) return;
     this.#tokens[slot] = 0;
     this.#ms[slot] = 0;
-    this.#rates[slot] = 0;
+    this.#rates[slot] = this.#median;
     this.#medianStale = true;
   }
 
   /** Sorted anew only after as many samples as there are workers, so that a sample costs little in a large fleet. */
-  #typical(): number {
-    if (!this.#medianStale && this.#samplesSinceMedian < Math.max(1, this.#learnt.size)) return this.#median;
-    const rates = Float64Array.from(this.#learnt, (slot) => this.rate(slot)).sort();
+  #refresh(): void {
+    if (!this.#medianStale && this.#samplesSinceMedian < Math.max(1, this.#learnt.size)) return;
+    const rates = Float64Array.from(this.#learnt, (slot) => this.#rates[slot]!).sort();
     const upper = rates[rates.length >> 1] ?? this.#defaultRate;
     const lower = rates[(rates.length - 1) >> 1] ?? this.#defaultRate;
     this.#median = (lower + upper) / 2;
     this.#medianStale = false;
     this.#samplesSinceMedian = 0;
-    return this.#median;
+    for (let slot = 0; slot < this.#rates.length; slot++)
+      if (this.#tokens[slot] === 0) this.#rates[slot] = this.#median;
   }
 }
 

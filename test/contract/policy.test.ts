@@ -135,13 +135,15 @@ function suite(name: string, settings: PolicySettings): void {
     );
   });
 
-  it('hands out arrays that a later choice leaves alone', () => {
-    const bench = new Bench(settings);
-    const first = bench.policy.choose(distinct(1), bench.fleet.pool(4));
+  it('hands out arrays that nothing changes until it is asked again', () => {
+    const { policy, fleet } = new Bench(settings);
+    const ask = distinct(1);
+    const first = policy.choose(ask, fleet.pool(4));
     const copy = structuredClone(first);
-    bench.fleet.at(0).running = 9;
-    bench.fleet.at(1).prefillTokens = 999;
-    for (let i = 0; i < 20; i++) bench.send(distinct(i), bench.fleet.pool(4));
+    fleet.at(0).running = 9;
+    fleet.at(1).prefillTokens = 999;
+    for (let slot = 0; slot < 4; slot++)
+      policy.observe?.({ type: 'dispatched', ask, slot, matchedTokens: 0 });
     assert.deepEqual(first, copy);
   });
 

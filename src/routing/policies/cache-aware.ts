@@ -1,8 +1,17 @@
 import type { PromptBlocks } from '../blocks.ts';
 import { ColdOrder } from '../cold-order.ts';
 import { NOBODY } from '../eligible.ts';
-import { FleetLoads, matchEach, slotsOf } from '../fleet-rows.ts';
-import type { Ask, CacheView, Choice, LoadRows, Policy, PolicyDeps, PolicyEvent, Pool } from '../policy.ts';
+import { FleetLoads, matchEach, MemberRow, slotsOf } from '../fleet-rows.ts';
+import type {
+  Ask,
+  CacheView,
+  Choice,
+  LoadColumns,
+  Policy,
+  PolicyDeps,
+  PolicyEvent,
+  Pool,
+} from '../policy.ts';
 import { uncachedTokens } from '../uncached.ts';
 
 export interface CacheAwareSettings {
@@ -13,20 +22,12 @@ export interface CacheAwareSettings {
   readonly balanceRelThreshold: number;
 }
 
-/** What decides between members that are alike. */
-interface Tied {
-  readonly slots: Int32Array;
-  readonly loads: Float64Array;
-}
-
-/** Per-member numbers of one choice; NaN for members that are not eligible. */
-interface View extends Tied {
-  readonly matched: Float64Array;
-  readonly lowestLoad: number;
-  readonly highestLoad: number;
+/** What one look over the members found. */
+interface Sight {
+  /** The least loaded member, and the one with most of the prompt; of those that are alike, see `CacheAwarePolicy`. */
+  readonly lightest: number;
   readonly warmest: number;
-  /** As the ledger has them. */
-  readonly rows: LoadRows;
+  readonly highestLoad: number;
 }
 
 /**
@@ -36,6 +37,8 @@ interface View extends Tied {
  * Affinity is bounded: when the wait at the warmest worker is expected to cost more than the prefill it saves, the
  * worker with the earliest expected first token is taken. That is the least loaded one in prompt tokens waiting, not in
  * requests, since one request may hold a whole book.
+ *
+ * Of members that are alike the less loaded is taken, then the one that was given a cold prompt longer ago.
  *
  * `scores` are what the deciding rule compared: running requests (ramped) for `rebalanced` and `least_loaded_cold`,
  * else seconds to the first token.
@@ -47,6 +50,9 @@ export class CacheAwarePolicy implements Policy {
   readonly #loads: FleetLoads;
   readonly #cache: CacheView;
   readonly #cold = new ColdOrder();
+  readonly #matched = new MemberRow();
+  readonly #running = new MemberRow();
+  readonly #costs = new MemberRow();
 
   constructor(settings: CacheAwareSettings, { loads, cache }: Pick<PolicyDeps, 'loads' | 'cache'>) {
     this.#settings = settings;
@@ -56,87 +62,115 @@ export class CacheAwarePolicy implements Policy {
 
   choose(ask: Ask, pool: Pool): Choice {
     if (pool.eligible === 0) return NOBODY;
-    const view = this.#look(ask, pool);
-    const { lowestLoad, highestLoad, matched, loads } = view;
+    const blocks = ask.blocks();
+    const matched = this.#matched.of(pool);
+    const running = this.#running.of(pool);
+    matchEach(this.#cache, blocks, pool, matched);
+    const columns = this.#loads.read(pool);
+    const { lightest, warmest, highestLoad } = this.#look(pool, columns, matched, running);
     const { balanceAbsThreshold, balanceRelThreshold, cacheThreshold } = this.#settings;
-    const { totalTokens } = ask.blocks();
+    const lowestLoad = running[lightest]!;
 
     if (highestLoad - lowestLoad > balanceAbsThreshold && highestLoad > balanceRelThreshold * lowestLoad) {
-      return chosen(this.#lowest(pool, loads, view), 'rebalanced', loads, matched);
+      return chosen(lightest, 'rebalanced', running, matched);
     }
-    if (matched[view.warmest]! <= cacheThreshold * matchableTokens(ask.blocks())) {
-      return chosen(this.#lowest(pool, loads, view), 'least_loaded_cold', loads, matched);
+    if (matched[warmest]! <= cacheThreshold * matchableTokens(blocks)) {
+      return chosen(lightest, 'least_loaded_cold', running, matched);
     }
-    const costs = this.#firstTokenCosts(pool, view, totalTokens);
-    const quickest = this.#lowest(pool, costs, view);
+    const costs = this.#costs.of(pool);
+    const quickest = this.#quickest(pool, columns, { matched, running, costs }, blocks.totalTokens);
     // The wait there costs more than the prefill it saves: (Qw + Uw)/rate > (Q + U)/rate for somebody else.
-    if (costs[view.warmest]! > costs[quickest]!) {
-      const asWarm = matched[quickest] === matched[view.warmest];
+    if (costs[warmest]! > costs[quickest]!) {
+      const asWarm = matched[quickest] === matched[warmest];
       return chosen(quickest, asWarm ? 'warmest' : 'affinity_bounded', costs, matched);
     }
-    return chosen(view.warmest, 'warmest', costs, matched);
+    return chosen(warmest, 'warmest', costs, matched);
   }
 
   observe(event: PolicyEvent): void {
     this.#cold.observe(event);
   }
 
-  #look(ask: Ask, pool: Pool): View {
-    const { members, mask } = pool;
-    const loads = new Float64Array(members.length);
-    const matched = new Float64Array(members.length);
-    matchEach(this.#cache, ask.blocks(), pool, matched);
-    const rows = this.#loads.read(pool);
-    const tied = { slots: slotsOf(pool), loads };
-    let lowestLoad = Infinity;
+  /** Writes the running requests (ramped) of each member; NaN for those that are not eligible. */
+  #look(pool: Pool, columns: LoadColumns, matched: Float64Array, running: Float64Array): Sight {
+    const { mask, ramps } = pool;
+    const slots = slotsOf(pool);
     let highestLoad = 0;
+    let lightest = -1;
+    let lowestLoad = Infinity;
+    let lightestTurn = Infinity;
     let warmest = -1;
-    for (let index = 0; index < members.length; index++) {
+    let most = -1;
+    let warmestLoad = Infinity;
+    let warmestTurn = Infinity;
+    for (let index = 0; index < slots.length; index++) {
       if (mask[index] !== 0) {
-        loads[index] = NaN;
+        running[index] = NaN;
         continue;
       }
-      const load = (loads[index] = rows.running[index]! * pool.ramp(index));
-      if (load < lowestLoad) lowestLoad = load;
+      const slot = slots[index]!;
+      const load = columns.running[slot]! * (ramps === false ? 1 : pool.ramp(index));
+      running[index] = load;
       if (load > highestLoad) highestLoad = load;
-      const lead = warmest < 0 ? Infinity : matched[index]! - matched[warmest]!;
-      if (lead > 0 || (lead === 0 && this.#before(tied, index, warmest))) warmest = index;
+      const tokens = matched[index]!;
+      const isLight = load <= lowestLoad;
+      const isWarm = tokens > most || (tokens === most && load <= warmestLoad);
+      if (!isLight && !isWarm) continue;
+      const turn = this.#cold.turnOf(slot);
+      if (isLight && (load < lowestLoad || turn < lightestTurn)) {
+        lightest = index;
+        lowestLoad = load;
+        lightestTurn = turn;
+      }
+      if (isWarm && (tokens > most || load < warmestLoad || turn < warmestTurn)) {
+        warmest = index;
+        most = tokens;
+        warmestLoad = load;
+        warmestTurn = turn;
+      }
     }
-    return { ...tied, matched, lowestLoad, highestLoad, warmest, rows };
+    return { lightest, warmest, highestLoad };
   }
 
-  /** Seconds until the first token would come: what waits there already, then the uncached part of this prompt. */
-  #firstTokenCosts(pool: Pool, { matched, rows }: View, totalTokens: number): Float64Array {
-    const { mask } = pool;
-    const costs = new Float64Array(matched.length);
-    for (let index = 0; index < matched.length; index++) {
+  /**
+   * Writes for each member the seconds until the first token would come: what waits there already, then the uncached part of
+   * this prompt. Returns who has the fewest.
+   */
+  #quickest(pool: Pool, columns: LoadColumns, rows: Rows, totalTokens: number): number {
+    const { mask, ramps } = pool;
+    const { prefillTokens, prefillRate } = columns;
+    const { matched, running, costs } = rows;
+    const slots = slotsOf(pool);
+    let quickest = -1;
+    let lowest = Infinity;
+    for (let index = 0; index < slots.length; index++) {
       if (mask[index] !== 0) {
         costs[index] = NaN;
         continue;
       }
-      const ahead = rows.prefillTokens[index]! * pool.ramp(index);
-      const own = uncachedTokens(totalTokens, matched[index]!);
-      costs[index] = (ahead + own) / rows.prefillRate[index]!;
+      const slot = slots[index]!;
+      const ahead = prefillTokens[slot]! * (ramps === false ? 1 : pool.ramp(index));
+      const cost = (ahead + uncachedTokens(totalTokens, matched[index]!)) / prefillRate[slot]!;
+      costs[index] = cost;
+      if (cost > lowest) continue;
+      if (cost === lowest && !this.#before(slots, running, index, quickest)) continue;
+      quickest = index;
+      lowest = cost;
     }
-    return costs;
+    return quickest;
   }
 
-  #lowest({ mask }: Pool, values: Float64Array, tied: Tied): number {
-    let best = -1;
-    for (let index = 0; index < values.length; index++) {
-      if (mask[index] !== 0) continue;
-      const lead = best < 0 ? Infinity : values[best]! - values[index]!;
-      if (lead > 0 || (lead === 0 && this.#before(tied, index, best))) best = index;
-    }
-    return best;
-  }
-
-  /** Tie rule: the less loaded, then the one that was given a cold prompt longer ago. */
-  #before({ slots, loads }: Tied, left: number, right: number): boolean {
-    const difference = loads[left]! - loads[right]!;
+  #before(slots: Int32Array, running: Float64Array, left: number, right: number): boolean {
+    const difference = running[left]! - running[right]!;
     if (difference !== 0) return difference < 0;
     return this.#cold.turnOf(slots[left]!) < this.#cold.turnOf(slots[right]!);
   }
+}
+
+interface Rows {
+  readonly matched: Float64Array;
+  readonly running: Float64Array;
+  readonly costs: Float64Array;
 }
 
 /** Tokens that can match at all: of a prompt beyond the hashing limit, those of the part that is hashed. */

@@ -1,6 +1,6 @@
 import { ColdOrder } from '../cold-order.ts';
 import { NOBODY } from '../eligible.ts';
-import { FleetLoads, matchEach, slotsOf } from '../fleet-rows.ts';
+import { FleetLoads, matchEach, MemberRow, slotsOf } from '../fleet-rows.ts';
 import type { Ask, CacheView, Choice, Policy, PolicyDeps, PolicyEvent, Pool } from '../policy.ts';
 import { uncachedTokens } from '../uncached.ts';
 
@@ -35,6 +35,8 @@ export class LeastWorkPolicy implements Policy {
   readonly #loads: FleetLoads;
   readonly #cache: CacheView;
   readonly #cold = new ColdOrder();
+  readonly #scores = new MemberRow();
+  readonly #matched = new MemberRow();
 
   constructor({ theta }: LeastWorkSettings, { loads, cache }: Pick<PolicyDeps, 'loads' | 'cache'>) {
     this.#theta = theta;
@@ -45,24 +47,26 @@ export class LeastWorkPolicy implements Policy {
   choose(ask: Ask, pool: Pool): Choice {
     if (pool.eligible === 0) return NOBODY;
     const { totalTokens } = ask.blocks();
-    const { members, mask } = pool;
-    const scores = new Float64Array(members.length);
-    const matchedTokens = new Float64Array(members.length);
+    const { mask, ramps } = pool;
+    const slots = slotsOf(pool);
+    const scores = this.#scores.of(pool);
+    const matchedTokens = this.#matched.of(pool);
     matchEach(this.#cache, ask.blocks(), pool, matchedTokens);
     const { running, prefillTokens, prefillRate } = this.#loads.read(pool);
     const theta = this.#theta;
     let best = -1;
     let lowest = Infinity;
-    for (let index = 0; index < members.length; index++) {
+    for (let index = 0; index < slots.length; index++) {
       if (mask[index] !== 0) {
         scores[index] = NaN;
         continue;
       }
+      const slot = slots[index]!;
       const uncached = uncachedTokens(totalTokens, matchedTokens[index]!);
-      const ramp = pool.ramp(index);
-      const first = prefillTokens[index]! * ramp + uncached;
-      const others = theta * uncached * (running[index]! * ramp);
-      const score = (scores[index] = (first + others) / prefillRate[index]!);
+      const ramp = ramps === false ? 1 : pool.ramp(index);
+      const first = prefillTokens[slot]! * ramp + uncached;
+      const others = theta * uncached * (running[slot]! * ramp);
+      const score = (scores[index] = (first + others) / prefillRate[slot]!);
       if (best < 0 || score < lowest) {
         best = index;
         lowest = score;
