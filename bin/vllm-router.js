@@ -2,6 +2,7 @@
 // The executable. It is read by whatever Node the machine has, so it is plain JavaScript that an old one understands:
 // it looks for a Node that is new enough, says so in one line if there is none, and hands over.
 import { existsSync } from 'node:fs';
+import * as nodeModule from 'node:module';
 import { fileURLToPath } from 'node:url';
 
 const LEAST_MAJOR = 24;
@@ -10,7 +11,11 @@ const here = (path) => new URL(`../${path}`, import.meta.url);
 async function launch() {
   if (Number.parseInt(process.versions.node, 10) >= LEAST_MAJOR) {
     // A clone runs its sources; the installed package has none and runs what was built from them.
-    await import(existsSync(here('src/main.ts')) ? here('src/main.ts').href : here('dist/main.js').href);
+    const sources = here('src/main.ts');
+    const inClone = existsSync(sources);
+    // To take the types out of the sources costs 0.4 s and, for as long as the process runs, 20 MiB. It is done once.
+    if (inClone) nodeModule.enableCompileCache(fileURLToPath(here('node_modules/.cache/vllm-router')));
+    await import(inClone ? sources.href : here('dist/main.js').href);
     return;
   }
   const node = await fetchedNode();
