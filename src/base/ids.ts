@@ -21,7 +21,9 @@ function refill(): void {
   randomFillSync(RANDOM);
   ready = 0;
   used = 0;
-  for (const byte of RANDOM) {
-    if (byte < FAIR) letters[ready++] = ALPHABET[byte % ALPHABET.length] ?? 0;
+  // An iterator would make an object for each of them.
+  for (let at = 0; at < RANDOM.length; at += 1) {
+    const byte = RANDOM[at]!;
+    if (byte < FAIR) letters[ready++] = ALPHABET[byte % ALPHABET.length]!;
   }
 }

@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts';
+import { isoTime } from '../base/iso-time.ts';
 import { wantsColours } from '../base/colours.ts';
 import { systemClock } from '../base/system-clock.ts';
 import { fieldsText, stringText } from './json-line.ts';
@@ -70,7 +71,7 @@ export function createLog(options: LogOptions, deps: LogDeps = {}): OpenLog {
   const file = options.dir === undefined ? undefined : dailyFileSink(options.dir, clock);
   if (file) sinks.push(file);
 
-  const gate: Gate = { least: RANKS[options.level], time: isoTime(clock), sinks };
+  const gate: Gate = { least: RANKS[options.level], clock, sinks };
   return {
     log: new LineLog(gate, ''),
     setLevel: (level) => {
@@ -90,7 +91,7 @@ const RANKS: Readonly<Record<LogLevel, number>> = { trace: 10, debug: 20, info: 
 interface Gate {
   /** The least level that is written. */
   least: number;
-  readonly time: () => string;
+  readonly clock: Clock;
   readonly sinks: readonly LogSink[];
 }
 
@@ -134,7 +135,7 @@ class LineLog implements Log {
   }
 
   #write(level: LogLevel, fields: LogFields, message: string): void {
-    const { least, time, sinks } = this.#gate;
+    const { least, clock, sinks } = this.#gate;
     if (RANKS[level] < least) return;
     let text = '';
     try {
@@ -142,23 +143,9 @@ class LineLog implements Log {
     } catch {
       // A field whose getter throws: the message alone is better than a failed request.
     }
-    const line = `{"level":"${level}"${time()}${this.#own}${text},"msg":${stringText(message)}}\n`;
+    const line = `{"level":"${level}","time":"${isoTime(clock.wall())}"${this.#own}${text},"msg":${stringText(message)}}\n`;
     for (const sink of sinks) sink.write(line);
   }
-}
-
-/** `,"time":"2026-11-03T09:21:07.123Z"`; a busy router writes many lines in the same millisecond. */
-function isoTime(clock: Clock): () => string {
-  let at = NaN;
-  let text = '';
-  return () => {
-    const now = Math.floor(clock.wall());
-    if (now !== at) {
-      at = now;
-      text = `,"time":"${new Date(now).toISOString()}"`;
-    }
-    return text;
-  };
 }
 
 function prettySink(sink: LogSink, colours: boolean): LogSink {

@@ -30,7 +30,7 @@ export class HttpWorkerClient implements WorkerClient {
 
   send(request: WorkerRequest, sink: ResponseSink): Exchange {
     const exchange = new HttpExchange(request, this.#pool, this.#settings, sink);
-    exchange.start();
+    exchange.start(request);
     return exchange;
   }
 

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import type { ResponseHead } from '../../http1/response-head.ts';
 import { BadResponse, ResponseParser, type ResponseEvents } from '../../http1/response-parser.ts';
+import { headerOf } from '../../http/headers.ts';
 import type { Exchange, ResponseSink, WorkerRequest } from '../client.ts';
 import type { Connection, ConnectionUser } from './connection.ts';
 import type { ConnectionPool } from './connection-pool.ts';
@@ -9,8 +10,6 @@ import { requestHead } from './request-head.ts';
 import { toFailure, type Peer } from './transport-failure.ts';
 import { Upload } from './upload.ts';
 
-/** Head and body up to this size go out as one piece of memory: cheaper than two for the kernel. */
-const COPIED_BYTES = 16 * 1024;
 const NOTHING = Buffer.alloc(0);
 
 export interface ExchangeSettings {
@@ -20,7 +19,9 @@ export interface ExchangeSettings {
 
 /** One request to a worker and its response, on one connection; on a second one where the first had died unnoticed. */
 export class HttpExchange implements Exchange, ConnectionUser, ResponseEvents {
-  readonly #request: Omit<WorkerRequest, 'body'>;
+  readonly #method: string;
+  readonly #upgrade: WorkerRequest['upgrade'];
+  readonly #reserved: boolean;
   readonly #pool: ConnectionPool;
   readonly #settings: ExchangeSettings;
   readonly #sink: ResponseSink;
@@ -46,22 +47,29 @@ export class HttpExchange implements Exchange, ConnectionUser, ResponseEvents {
   #done = false;
 
   constructor(request: WorkerRequest, pool: ConnectionPool, settings: ExchangeSettings, sink: ResponseSink) {
-    const { body, ...rest } = request;
-    this.#request = rest;
-    this.#body = body;
+    this.#method = request.method;
+    this.#upgrade = request.upgrade;
+    this.#reserved = request.reserved ?? false;
+    this.#body = request.body;
     this.#pool = pool;
     this.#settings = settings;
     this.#sink = sink;
   }
 
-  start(): void {
-    const { method, path, headers, upgrade, once, reserved = false } = this.#request;
+  /** `request` is the one it was made for, which is not kept with its body. */
+  start({ method, path, headers, upgrade, once, body }: WorkerRequest): void {
     const { authority, prefix } = this.#pool.address;
-    const { headers: fields, length } = withoutLength(headers, this.#body);
-    this.#length = length;
+    const reserved = this.#reserved;
+    this.#length = lengthOf(headers, body);
     try {
-      const whole = { method: upgrade ? 'GET' : method, path: prefix + path, headers: fields };
-      this.#head = requestHead({ ...whole, host: authority, length, upgrade });
+      this.#head = requestHead({
+        method: upgrade ? 'GET' : method,
+        path: prefix + path,
+        headers: body === undefined || Buffer.isBuffer(body) ? headers : withoutLength(headers),
+        host: authority,
+        length: this.#length,
+        upgrade,
+      });
     } catch (error) {
       // The sink hears nothing before `send` has returned.
       process.nextTick(() => {
@@ -105,7 +113,7 @@ export class HttpExchange implements Exchange, ConnectionUser, ResponseEvents {
   #runOn(connection: Connection): void {
     this.#connection = connection;
     this.#onReused = connection.carried > 0;
-    this.#parser = new ResponseParser(this.#request.method, this.#settings.maxHeadBytes, this);
+    this.#parser = new ResponseParser(this.#method, this.#settings.maxHeadBytes, this);
     connection.use(this);
   }
 
@@ -121,17 +129,8 @@ export class HttpExchange implements Exchange, ConnectionUser, ResponseEvents {
       this.#upload = new Upload(body, socket, this.#length, (error) => {
         this.#fail(error);
       });
-    } else if (body.length <= COPIED_BYTES) {
-      const headBytes = this.#head.length;
-      const all = Buffer.allocUnsafe(headBytes + body.length);
-      all.write(this.#head, 0, 'latin1');
-      body.copy(all, headBytes);
-      socket.write(all);
     } else {
-      socket.cork();
-      socket.write(this.#head, 'latin1');
-      socket.write(body);
-      socket.uncork();
+      writeTogether(socket, this.#head, body);
     }
   }
 
@@ -186,7 +185,7 @@ export class HttpExchange implements Exchange, ConnectionUser, ResponseEvents {
   onHead(head: ResponseHead): void {
     if (this.#done) return;
     if (head.status === 101) {
-      if (this.#request.upgrade === undefined) throw new BadResponse('it switches protocols unasked');
+      if (this.#upgrade === undefined) throw new BadResponse('it switches protocols unasked');
       this.#answer = head;
     } else if (head.status >= 200) {
       this.#answer = head;
@@ -242,7 +241,7 @@ export class HttpExchange implements Exchange, ConnectionUser, ResponseEvents {
     this.#sent = false;
     this.#sink.onResent();
     this.#pool.forgetIdle();
-    if (!this.#done) this.#runOn(this.#pool.open({ reserved: this.#request.reserved === true }));
+    if (!this.#done) this.#runOn(this.#pool.open({ reserved: this.#reserved }));
   }
 
   /** From now on the sink hears of nothing but what its caller says. Gives the connection, for that to decide about. */
@@ -267,14 +266,36 @@ class ClosedByWorker extends Error {
   }
 }
 
-/** The length goes out once: that of the bytes that are held, else what the sender of the stream announced. */
-function withoutLength(
-  headers: readonly string[],
-  body: WorkerRequest['body'],
-): { readonly headers: readonly string[]; readonly length: number | undefined } {
-  if (body === undefined) return { headers, length: 0 };
-  if (Buffer.isBuffer(body)) return { headers, length: body.length };
+/** Head and body that fit into this go out as one piece of memory: cheaper than two for the kernel. */
+let together = Buffer.allocUnsafeSlow(16 * 1024);
+
+/** `head` is Latin-1. */
+function writeTogether(socket: Socket, head: string, body: Buffer): void {
+  const size = head.length + body.length;
+  if (size > together.length) {
+    socket.cork();
+    socket.write(head, 'latin1');
+    socket.write(body);
+    socket.uncork();
+    return;
+  }
+  together.write(head, 0, 'latin1');
+  together.set(body, head.length);
+  socket.write(together.subarray(0, size));
+  // What the kernel did not take at once stays where it is until it does.
+  if (socket.writableLength > 0) together = Buffer.allocUnsafeSlow(together.length);
+}
+
+/** Of the bytes that are held, else what the sender of the stream announced; undefined where nobody knows. */
+function lengthOf(headers: readonly string[], body: WorkerRequest['body']): number | undefined {
+  if (body === undefined) return 0;
+  if (Buffer.isBuffer(body)) return body.length;
+  const announced = headerOf(headers, 'content-length');
+  return announced === undefined ? undefined : Number(announced);
+}
+
+/** The length goes out once. */
+function withoutLength(headers: readonly string[]): readonly string[] {
   const at = headers.findIndex((name, index) => index % 2 === 0 && name.toLowerCase() === 'content-length');
-  if (at < 0) return { headers, length: undefined };
-  return { headers: headers.toSpliced(at, 2), length: Number(headers[at + 1]) };
+  return at < 0 ? headers : headers.toSpliced(at, 2);
 }

@@ -34,20 +34,14 @@ export function addExplainHeaders(headers: string[], decision: Decision): void {
 /** Writes one plan into the record: the last plan of a request is the one that counts. */
 export function recordPlan(rt: Runtime, decision: Decision, plan: Plan): void {
   const { worker } = plan.legs[0];
+  if (decision.attempts.length > 1) forgetPlan(decision);
   decision.worker = worker.id;
   decision.method = plan.method;
   decision.reason = plan.reason;
   if (plan.method === 'policy') decision.policy = plan.policy;
-  else delete decision.policy;
   const fallback = fallbackOf(plan);
   if (fallback) decision.policy_fallback = fallback;
-  else delete decision.policy_fallback;
   decision.cache_source = plan.cacheSource;
-  // What only an earlier attempt's plan had must not stay.
-  delete decision.predicted_cached_tokens;
-  delete decision.predicted_ttft_ms;
-  delete decision.candidates_rest;
-  delete decision.margin;
   if (plan.predictedCachedTokens !== undefined) decision.predicted_cached_tokens = plan.predictedCachedTokens;
   if (plan.predictedTtftMs !== undefined) decision.predicted_ttft_ms = roundScore(plan.predictedTtftMs);
   recordHashKey(rt, decision, plan);
@@ -55,6 +49,16 @@ export function recordPlan(rt: Runtime, decision: Decision, plan: Plan): void {
   decision.candidates = listed;
   if (rest) decision.candidates_rest = rest;
   if (margin !== undefined) decision.margin = margin;
+}
+
+/** What only an earlier attempt's plan had must not stay. */
+function forgetPlan(decision: Decision): void {
+  delete decision.policy;
+  delete decision.policy_fallback;
+  delete decision.predicted_cached_tokens;
+  delete decision.predicted_ttft_ms;
+  delete decision.candidates_rest;
+  delete decision.margin;
 }
 
 /** Whose place the policy took that decided, and why. */

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { randomAlphanumeric } from '../../base/ids.ts';
+import { isoTime } from '../../base/iso-time.ts';
 import { headerOf } from '../../http/headers.ts';
 import { normalisePath, originForm, pathOf } from '../../http/normalise-path.ts';
 import type { Tunnel } from '../../http/tunnel.ts';
@@ -121,7 +122,7 @@ export class ClientWatch {
 function newDecision(rt: Runtime, requestId: string, method: string, route: string): Decision {
   return {
     schema_version: 5,
-    timestamp: new Date(rt.clock.wall()).toISOString(),
+    timestamp: isoTime(rt.clock.wall()),
     request_id: requestId,
     http_method: method,
     route,

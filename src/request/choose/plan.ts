@@ -212,9 +212,13 @@ function seal(rt: Runtime, call: Call, pool: PoolView, pick: Pick): Plan {
     matchedTokens: predictedCachedTokens ?? 0,
   });
   const leg: Leg = { role: 'regular', worker, lease, permit, uncachedTokens };
+  const { method, reason, index, choice } = pick;
   return {
     kind: 'plan',
-    ...pick,
+    method,
+    reason,
+    index,
+    choice,
     policy: decider(call, pick),
     asked: call.policy.name,
     cacheSource: cacheSourceOf(rt, call),
