@@ -96,7 +96,7 @@ export class FramingFields implements FieldReader {
 }
 
 /** Of the lines behind the last chunk. */
-export const TRAILERS: FieldReader = {
+export const TRAILER_LINES: FieldReader = {
   note(name) {
     if (FRAMING_NAMES.test(name)) throw new BadMessage('a length behind the body');
   },

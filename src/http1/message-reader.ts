@@ -1,8 +1,8 @@
 import { BadMessage } from './bad-message.ts';
 import { CR, LF } from './characters.ts';
 import { readChunkSize } from './chunk-size.ts';
-import { blockOf, readFieldLines, type Block } from './field-lines.ts';
-import { TRAILERS, type Framing } from './framing-fields.ts';
+import { blockOf, readFieldLines, type Block, type FieldReader } from './field-lines.ts';
+import { TRAILER_LINES, type Framing } from './framing-fields.ts';
 import { Partial } from './partial.ts';
 
 const LINE_BREAK = Buffer.from('\r\n');
@@ -57,6 +57,10 @@ export abstract class MessageReader {
   protected abstract checkBeginning(bytes: Buffer): void;
   /** What to wait for behind a message. */
   protected abstract readonly stateBehind: State;
+
+  protected get trailerLines(): FieldReader {
+    return TRAILER_LINES;
+  }
 
   /** Skips what may stand before a head. */
   protected skip(_bytes: Buffer, at: number): number {
@@ -171,7 +175,7 @@ export abstract class MessageReader {
     if (end - start > this.#maxHeadBytes) throw tooLarge();
     const block = blockOf(bytes, start, end + LINE_BREAK.length);
     if (this.state === 'head') this.onHeadBlock(block);
-    else this.#end(readFieldLines(block, LINE_BREAK.length, TRAILERS));
+    else this.#end(readFieldLines(block, LINE_BREAK.length, this.trailerLines));
   }
 
   /** Collects the line before a chunk, or what is left of the one behind it. */

@@ -1,8 +1,8 @@
 import { METHODS } from 'node:http';
 import { BadMessage } from './bad-message.ts';
 import { behind, BLANK, IN_TARGET, IN_TOKEN } from './characters.ts';
-import { readFieldLines, type Block } from './field-lines.ts';
-import { FramingFields, NO_BODY, type Framing } from './framing-fields.ts';
+import { readFieldLines, type Block, type FieldReader } from './field-lines.ts';
+import { FramingFields, NO_BODY, TRAILER_LINES, type Framing } from './framing-fields.ts';
 
 export interface RequestHead {
   readonly method: string;
@@ -109,6 +109,14 @@ function unknownMethod(method: string): BadMessage {
   );
 }
 
+/** Of a request, where readers do not agree on whether they end the connection. */
+export const REQUEST_TRAILER_LINES: FieldReader = {
+  note(name, value, text, from, to) {
+    TRAILER_LINES.note(name, value, text, from, to);
+    if (name.toLowerCase() === 'connection') throw new BadMessage('a Connection header behind the body');
+  },
+};
+
 /** Several fields of one name are one list. */
 function joined(before: string | undefined, value: string): string {
   return before === undefined ? value : `${before}, ${value}`;
@@ -128,7 +136,7 @@ class RequestFields extends FramingFields {
         if (name.toLowerCase() === 'expect') this.expect = joined(this.expect, value);
         return;
       case 7:
-        if (name.toLowerCase() === 'upgrade') this.upgrade = joined(this.upgrade, value);
+        if (value !== '' && name.toLowerCase() === 'upgrade') this.upgrade = joined(this.upgrade, value);
         return;
       default:
         super.note(name, value, text, from, to);

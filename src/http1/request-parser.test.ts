@@ -146,6 +146,8 @@ describe('what is refused, because another reader could take it for something el
     [`${CHUNKED}1\r\nab\r\n`, 'a chunk longer than its size'],
     [`${CHUNKED}1\r\na\n`, 'a line that does not end in CR LF'],
     [`${CHUNKED}0\r\nContent-Length: 1\r\n\r\n`, 'a length behind the body'],
+    [`${CHUNKED}0\r\ntransfer-encoding: chunked\r\n\r\n`, 'a length behind the body'],
+    [`${CHUNKED}0\r\nConnection: close\r\n\r\n`, 'a Connection header behind the body'],
     [`${CHUNKED}0\r\nA : b\r\n\r\n`, 'a header line without a proper name'],
     [`${CHUNKED}0\r\nA: b\n\r\n\r\n`, 'a control character in a header'],
     [`${GET}\r\n${GET}Content-Length: x\r\n\r\n`, FRAMING],
@@ -288,6 +290,7 @@ describe('a request', () => {
     assert.equal(headOf(`${GET}Connection: upgrade\r\nUpgrade: a\r\nUpgrade: b\r\n\r\n`).upgrade, 'a, b');
     assert.equal(headOf(`${GET}Upgrade: websocket\r\n\r\n`).upgrade, undefined);
     assert.equal(headOf(`${GET}Connection: upgrade\r\n\r\n`).upgrade, undefined);
+    assert.equal(headOf(`${GET}Connection: upgrade\r\nUpgrade: \r\n\r\n`).upgrade, undefined);
   });
 
   it('may have a head of exactly so many bytes', () => {

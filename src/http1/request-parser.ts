@@ -1,8 +1,13 @@
 import { BadMessage } from './bad-message.ts';
 import { CR, LF } from './characters.ts';
-import type { Block } from './field-lines.ts';
+import type { Block, FieldReader } from './field-lines.ts';
 import { MessageReader, type BodyEvents } from './message-reader.ts';
-import { checkRequestBeginning, readRequestHead, type RequestHead } from './request-head.ts';
+import {
+  checkRequestBeginning,
+  readRequestHead,
+  REQUEST_TRAILER_LINES,
+  type RequestHead,
+} from './request-head.ts';
 
 /** What a client sent is not HTTP/1.1 as this router reads it. The message says what is wrong with it. */
 export class BadRequest extends Error {
@@ -66,6 +71,10 @@ export class RequestParser extends MessageReader {
 
   protected override get stateBehind(): 'head' {
     return 'head';
+  }
+
+  protected override get trailerLines(): FieldReader {
+    return REQUEST_TRAILER_LINES;
   }
 
   protected override skip(bytes: Buffer, at: number): number {

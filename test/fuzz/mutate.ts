@@ -11,7 +11,7 @@ export function oneOf<One>(random: Random, list: readonly One[]): One {
 }
 
 /** What makes readers of HTTP disagree. */
-const SPICES = [
+export const SPICES = [
   ...['\r', '\n', '\r\n', '\r\n\r\n', '\n\n', ' ', '\t', '\0', ':', ',', ';', '\x0b', '\x7f', '\x80', '\xff'],
   ...['chunked', 'Transfer-Encoding: chunked\r\n', 'Content-Length: 5\r\n', 'Content-Length: +5\r\n'],
   ...[
@@ -43,30 +43,38 @@ const SPICES = [
 ];
 
 /** The text with a few accidents; Latin-1, one character a byte. */
-export function mutated(text: string, random: Random): string {
+export function mutated(text: string, random: Random, spices: readonly string[] = SPICES): string {
   let now = text;
-  for (let turns = below(random, 4); turns > 0; turns -= 1) now = mutatedOnce(now, random);
+  for (let turns = below(random, 4); turns > 0; turns -= 1) now = mutatedOnce(now, random, spices);
   return now;
 }
 
-function mutatedOnce(text: string, random: Random): string {
+function mutatedOnce(text: string, random: Random, spices: readonly string[]): string {
   const at = below(random, text.length + 1);
   const span = 1 + below(random, 4);
   switch (below(random, 6)) {
     case 0:
-      return text.slice(0, at) + oneOf(random, SPICES) + text.slice(at);
+      return text.slice(0, at) + oneOf(random, spices) + text.slice(at);
     case 1:
       return text.slice(0, at) + text.slice(at + span);
     case 2:
       return text.slice(0, at) + String.fromCharCode(below(random, 256)) + text.slice(at + 1);
     case 3:
-      return text.slice(0, at) + oneOf(random, SPICES) + text.slice(at + span);
+      return text.slice(0, at) + oneOf(random, spices) + text.slice(at + span);
     case 4:
       return withLine(text, random, (line) => `${line}\r\n${line}`);
     default:
-      return withLine(text, random, (line) =>
-        oneOf(random, [line.toUpperCase(), ` ${line}`, `${line} `, line.replace(':', ' :')]),
-      );
+      return withLine(text, random, (line) => {
+        const blank = oneOf(random, [' ', '\t', '\xa0', '\x0b', oneOf(random, spices)]);
+        return oneOf(random, [
+          line.toUpperCase(),
+          `${blank}${line}`,
+          `${line}${blank}`,
+          line.replace(':', `${blank}:`),
+          line.replace(':', `:${blank}`),
+          line.replace(';', `${blank};`),
+        ]);
+      });
   }
 }
 

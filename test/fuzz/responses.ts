@@ -1,17 +1,11 @@
 /** Responses with accidents in them, read by the router's parser and by llhttp. */
 import { isDeepStrictEqual } from 'node:util';
 import type { Random } from '../../src/base/random.ts';
-import { readWithLlhttp } from './llhttp.ts';
+import { readWithLlhttp } from './llhttp-response.ts';
 import { mutated, oneOf, pieces } from './mutate.ts';
 import { readWithOurs } from './read-response.ts';
 import { responseText } from './response-texts.ts';
-
-/** How the two compare on one message. */
-export type Verdict =
-  | { readonly kind: 'same' }
-  /** We refuse what llhttp takes; `why` is our reason. */
-  | { readonly kind: 'stricter'; readonly why: string }
-  | { readonly kind: 'looser'; readonly why: string; readonly text: string };
+import type { Verdict } from './verdict.ts';
 
 export function compareResponse(random: Random): Verdict {
   const text = mutated(responseText(random), random);

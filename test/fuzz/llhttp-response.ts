@@ -1,28 +1,5 @@
-/** Node's own parser, alone: what the router's must never be looser than. */
-import { createRequire } from 'node:module';
+import { HTTPParser } from './native-parser.ts';
 import type { ReadResponse } from './read-response.ts';
-
-/** What is used of Node's internal binding; it has no types. */
-interface NativeParser {
-  initialize(type: number, resource: object): void;
-  execute(bytes: Buffer): number | Error;
-  finish(): Error | undefined;
-  [callback: number]: (...args: never[]) => unknown;
-}
-
-interface Binding {
-  readonly HTTPParser: {
-    new (): NativeParser;
-    readonly RESPONSE: number;
-    readonly kOnHeaders: number;
-    readonly kOnHeadersComplete: number;
-    readonly kOnBody: number;
-    readonly kOnMessageComplete: number;
-  };
-}
-
-// It is in no types, being internal; nothing else gives the parser without a socket.
-const { HTTPParser } = createRequire(import.meta.url)('node:_http_common') as Binding;
 
 /** Reads one final response and the interim ones before it. */
 export function readWithLlhttp(bytes: Buffer, method: string, ended: boolean): ReadResponse {
