@@ -14,6 +14,8 @@ import { nearest } from '../src/base/suggest.ts';
 import { parseWorkerUrl } from '../src/config/schema/worker-url.ts';
 import { endToEnd, headerValue } from '../src/http/headers.ts';
 import { normalisePath, originForm, pathOf } from '../src/http/normalise-path.ts';
+import { BadRequest, RequestParser } from '../src/http1/request-parser.ts';
+import { BadResponse, ResponseParser } from '../src/http1/response-parser.ts';
 import { cleanFields, cleanText } from '../src/observe/log-redaction.ts';
 import { prettyLine } from '../src/observe/pretty-line.ts';
 import { canonicalTarget, matchEndpoint } from '../src/request/arrive/endpoints.ts';
@@ -101,6 +103,17 @@ const REPEATED = [
   .concat(['\r\n', '; a=', '; a="', ';boundary=', '\r\n--x', 'data:', '../', 'é', '\u0000']);
 const ENDS = ['', 'x', '@', '@1', '"', '\n', '\\', '}', '!'];
 
+/** Reads a head; nearly none is one. */
+function readHead(parser: RequestParser | ResponseParser, text: string): void {
+  try {
+    parser.push(Buffer.from(`${text}\r\n\r\n`, 'latin1'));
+  } catch (error) {
+    assert.ok(error instanceof BadRequest || error instanceof BadResponse);
+  }
+}
+
+const UNHEARD = { onHead: () => undefined, onBody: () => undefined, onEnd: () => undefined };
+
 const READERS: Readonly<Record<string, (text: string) => void>> = {
   cleanText,
   cleanFields: (text) => void cleanFields({ model: text, [text]: 1, error: new Error(text) }),
@@ -114,6 +127,13 @@ const READERS: Readonly<Record<string, (text: string) => void>> = {
     headerValue(text);
     endToEnd(['connection', text, 'a', text], () => false);
     retryAfterMs(['retry-after', text], 0);
+  },
+  heads: (text) => {
+    const request = `HTTP/1.1\r\nHost: r\r\nConnection:${text}\r\nExpect:${text}`;
+    readHead(new RequestParser(1e6, UNHEARD), `GET / ${request}`);
+    readHead(new RequestParser(1e6, UNHEARD), `GET / HTTP/1.0\r\nHost:${text}`);
+    readHead(new RequestParser(1e6, UNHEARD), `GET http://${text} HTTP/1.0`);
+    readHead(new ResponseParser('GET', 1e6, UNHEARD), `HTTP/1.1 200 ${text}\r\nKeep-Alive:${text}`);
   },
   form: (text) => {
     formType(`multipart/form-data${text}`);

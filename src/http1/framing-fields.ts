@@ -1,4 +1,5 @@
 import { BadMessage } from './bad-message.ts';
+import { isBlank } from './characters.ts';
 import type { FieldReader } from './field-lines.ts';
 
 /** How the end of a body is told, unless the end of the connection tells it (RFC 9112 6.3). */
@@ -11,8 +12,6 @@ export const NO_BODY: Framing = { kind: 'none' };
 export const CHUNKED: Framing = { kind: 'chunked' };
 
 const DIGITS = /^\d{1,15}$/;
-/** Around a word of a list; `trim` takes more than HTTP knows. */
-const AROUND = /^[\t ]+|[\t ]+$/g;
 const FRAMING_NAMES = /^(?:content-length|transfer-encoding)$/i;
 
 /** What the fields of a head say that tell where the body ends and whether the connection goes on. */
@@ -68,7 +67,7 @@ export class FramingFields implements FieldReader {
       return;
     }
     for (const option of value.toLowerCase().split(',')) {
-      const word = option.replace(AROUND, '');
+      const word = withoutBlanks(option);
       if (word === 'close') this.closes = true;
       else if (word === 'keep-alive') this.keepsAlive = true;
       else if (word === 'upgrade') this.upgrades = true;
@@ -93,6 +92,15 @@ export class FramingFields implements FieldReader {
   #refuseTab(line: string): void {
     if (line.includes('\t')) this.refuse('a tab in a header that tells the length');
   }
+}
+
+/** `trim` takes more than HTTP knows, and an expression for the end of a text goes over long blanks in it again and again. */
+function withoutBlanks(text: string): string {
+  let start = 0;
+  let end = text.length;
+  while (start < end && isBlank(text.charCodeAt(start))) start += 1;
+  while (end > start && isBlank(text.charCodeAt(end - 1))) end -= 1;
+  return text.slice(start, end);
 }
 
 /** Of the lines behind the last chunk. */
