@@ -186,9 +186,9 @@ describe('a look at all workers at once', () => {
   const slots = Int32Array.from({ length: SLOTS }, (_, slot) => slot);
 
   function assertAlike(index: PredictedIndex, blocks: PromptBlocks): void {
-    const { rows, tokens } = index.matchAll(blocks);
+    const { rows, tokens } = index.matchAll(blocks, SLOTS);
     assert.deepEqual(
-      Float64Array.from(slots, (slot) => tokens[rows[slot] ?? 0]!),
+      Float64Array.from(slots, (slot) => tokens[rows[slot]!]!),
       Float64Array.from(slots, (slot) => index.match(blocks, slot).tokens),
     );
   }

@@ -160,7 +160,8 @@ export class PredictedIndex implements CacheView {
     return { tokens: tokensOf(blocks, held), source: 'predicted' };
   }
 
-  matchAll(blocks: PromptBlocks): MatchColumns {
+  matchAll(blocks: PromptBlocks, end: number): MatchColumns {
+    this.#reserve(end);
     const former = this.#former?.index;
     if (former === undefined) return { rows: this.#numberOfSlot, tokens: this.#matchRows(blocks) };
     for (const row of former.#rowOfSlot) if (row && !this.#rowOfSlot[row.slot]) this.#newRow(row.slot);
@@ -595,13 +596,16 @@ export class PredictedIndex implements CacheView {
     this.#rows[row.number] = row;
     while (this.#rowOfSlot.length <= slot) this.#rowOfSlot.push(undefined);
     this.#rowOfSlot[slot] = row;
-    if (slot >= this.#numberOfSlot.length) {
-      const longer = new Int32Array(2 * slot + 16);
-      longer.set(this.#numberOfSlot);
-      this.#numberOfSlot = longer;
-    }
+    this.#reserve(slot + 1);
     this.#numberOfSlot[slot] = row.number;
     return row;
+  }
+
+  #reserve(slots: number): void {
+    if (slots <= this.#numberOfSlot.length) return;
+    const longer = new Int32Array(2 * slots);
+    longer.set(this.#numberOfSlot);
+    this.#numberOfSlot = longer;
   }
 
   #rowAt(number: number): Row {

@@ -18,16 +18,21 @@ export class ColdOrder {
     // A shared system prompt makes nearly every prompt a little warm: what counts is that most of it was not cached.
     const warm = event.matchedTokens > 0 && 2 * event.matchedTokens > event.ask.blocks().totalTokens;
     if (warm) return;
-    if (event.slot >= this.#turns.length) {
-      const longer = new Float64Array(2 * event.slot);
+    this.column(event.slot + 1)[event.slot] = ++this.#turn;
+  }
+
+  /** The turns by slot, of at least so many slots. */
+  column(slots: number): Float64Array {
+    if (slots > this.#turns.length) {
+      const longer = new Float64Array(2 * slots);
       longer.set(this.#turns);
       this.#turns = longer;
     }
-    this.#turns[event.slot] = ++this.#turn;
+    return this.#turns;
   }
 
   /** The lower, the longer ago; 0 for never. */
   turnOf(slot: number): number {
-    return slot < this.#turns.length ? this.#turns[slot]! : 0;
+    return this.#turns[slot] ?? 0;
   }
 }

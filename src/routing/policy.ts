@@ -116,11 +116,11 @@ export interface CacheMatch {
 /** What is known about the workers' prefix caches. */
 export interface CacheView {
   match(blocks: PromptBlocks, slot: number): CacheMatch;
-  /** The tokens of `match` of all slots at once. Good until the next call. */
-  matchAll?(blocks: PromptBlocks): MatchColumns;
+  /** The tokens of `match` of all slots below `end` at once. Good until the next call. */
+  matchAll?(blocks: PromptBlocks, end: number): MatchColumns;
 }
 
-/** Leading prompt tokens by worker: `tokens[rows[slot]]`, and none for slots beyond `rows`. */
+/** Leading prompt tokens by worker: `tokens[rows[slot]]`. */
 export interface MatchColumns {
   readonly rows: Int32Array;
   readonly tokens: Float64Array;

@@ -1,5 +1,5 @@
-import { nthLowest } from '../../base/nth-lowest.ts';
 import { EXCLUDED, EXCLUSION_NAMES } from '../../routing/policy.ts';
+import { lowestOf, spreadOf, type Spread } from '../../routing/score-summary.ts';
 import type { CandidateRecord, CandidateRest } from '../record/decision.ts';
 import type { Leg, Plan } from './plan.ts';
 import type { Runtime } from '../runtime.ts';
@@ -42,25 +42,7 @@ export function describeCandidates(rt: Runtime, plan: Chosen, inFull = LISTED_IN
 function best(plan: Chosen, count: number): number[] {
   const scores = plan.choice?.scores;
   if (scores === undefined) return Array.from({ length: count }, (_, index) => index);
-  if (count > MANY) return sorted(plan).slice(0, count);
-  const order: number[] = [];
-  const keys: number[] = [];
-  let highest = Infinity;
-  for (let index = 0; index < scores.length; index += 1) {
-    const score = scores[index]!;
-    const key = Number.isFinite(score) ? score : Infinity;
-    const isFull = order.length === count;
-    if (isFull && key >= highest) continue;
-    let at = isFull ? count - 1 : order.length;
-    for (; at > 0 && key < keys[at - 1]!; at -= 1) {
-      keys[at] = keys[at - 1]!;
-      order[at] = order[at - 1]!;
-    }
-    keys[at] = key;
-    order[at] = index;
-    highest = keys.at(-1)!;
-  }
-  return order;
+  return count > MANY ? sorted(plan).slice(0, count) : lowestOf(scores, count);
 }
 
 /** The same for so many that inserting one by one would be slow. */
@@ -105,13 +87,8 @@ function rest(plan: Chosen, listed: readonly number[]): CandidateRest {
   const { mask, members, eligible } = plan.pool;
   const count = members.length - listed.length;
   const excluded: Record<string, number> = {};
-  let scored = 0;
-  let notScored = count;
-  const scores = plan.choice?.scores;
-  if (scores !== undefined) {
-    scored = gather(scores, listed);
-    notScored -= scored;
-  }
+  const spread = plan.choice?.scores && spreadOf(plan.choice.scores, listed);
+  let notScored = count - (spread?.count ?? 0);
   for (let index = 0; eligible < members.length && index < members.length; index += 1) {
     const state = mask[index]!;
     const name = state === EXCLUDED.no ? undefined : EXCLUSION_NAMES[state];
@@ -119,34 +96,10 @@ function rest(plan: Chosen, listed: readonly number[]): CandidateRest {
     excluded[name] = (excluded[name] ?? 0) + 1;
     if (scoreOf(plan, index) === undefined) notScored -= 1;
   }
-  return { count, not_scored: notScored, ...(scored === 0 ? {} : spreadOf(unlisted, scored)), excluded };
+  return { count, not_scored: notScored, ...(spread && rounded(spread)), excluded };
 }
 
-/** Scores of those that are not listed, while they are summed up. */
-let unlisted = new Float64Array(0);
-
-/** Fills `unlisted`, and returns how many they are. */
-function gather(scores: Float64Array, listed: readonly number[]): number {
-  if (unlisted.length < scores.length) unlisted = new Float64Array(scores.length);
-  const apart = listed.toSorted((left, right) => left - right);
-  let count = 0;
-  for (let index = 0, next = 0; index < scores.length; index += 1) {
-    const score = scores[index]!;
-    if (index === apart[next]) next += 1;
-    else if (Number.isFinite(score)) unlisted[count++] = score;
-  }
-  return count;
-}
-
-function spreadOf(scores: Float64Array, count: number): Partial<CandidateRest> {
-  let min = Infinity;
-  let max = -Infinity;
-  for (let at = 0; at < count; at += 1) {
-    const score = scores[at]!;
-    if (score < min) min = score;
-    if (score > max) max = score;
-  }
-  const median = nthLowest(scores, count >> 1, count);
+function rounded({ min, median, max }: Spread): Partial<CandidateRest> {
   return { score_min: roundScore(min), score_median: roundScore(median), score_max: roundScore(max) };
 }
 

@@ -67,7 +67,14 @@ export class CacheAwarePolicy implements Policy {
     const running = this.#running.of(pool);
     matchEach(this.#cache, blocks, pool, matched);
     const columns = this.#loads.read(pool);
-    const { lightest, warmest, highestLoad } = this.#look(pool, columns, matched, running);
+    const { slots } = slotsOf(pool);
+    const rows = {
+      matched,
+      running,
+      costs: this.#costs.of(pool),
+      turns: this.#cold.column(columns.running.length),
+    };
+    const { lightest, warmest, highestLoad } = look(slots, columns, rows);
     const { balanceAbsThreshold, balanceRelThreshold, cacheThreshold } = this.#settings;
     const lowestLoad = running[lightest]!;
 
@@ -77,8 +84,8 @@ export class CacheAwarePolicy implements Policy {
     if (matched[warmest]! <= cacheThreshold * matchableTokens(blocks)) {
       return chosen(lightest, 'least_loaded_cold', running, matched);
     }
-    const costs = this.#costs.of(pool);
-    const quickest = this.#quickest(pool, columns, { matched, running, costs }, blocks.totalTokens);
+    const { costs } = rows;
+    const quickest = reckon(slots, columns, rows, blocks.totalTokens);
     // The wait there costs more than the prefill it saves: (Qw + Uw)/rate > (Q + U)/rate for somebody else.
     if (costs[warmest]! > costs[quickest]!) {
       const asWarm = matched[quickest] === matched[warmest];
@@ -90,87 +97,79 @@ export class CacheAwarePolicy implements Policy {
   observe(event: PolicyEvent): void {
     this.#cold.observe(event);
   }
-
-  /** Writes the running requests (ramped) of each member; NaN for those that are not eligible. */
-  #look(pool: Pool, columns: LoadColumns, matched: Float64Array, running: Float64Array): Sight {
-    const { mask, ramps } = pool;
-    const slots = slotsOf(pool);
-    let highestLoad = 0;
-    let lightest = -1;
-    let lowestLoad = Infinity;
-    let lightestTurn = Infinity;
-    let warmest = -1;
-    let most = -1;
-    let warmestLoad = Infinity;
-    let warmestTurn = Infinity;
-    for (let index = 0; index < slots.length; index++) {
-      if (mask[index] !== 0) {
-        running[index] = NaN;
-        continue;
-      }
-      const slot = slots[index]!;
-      const load = columns.running[slot]! * (ramps === false ? 1 : pool.ramp(index));
-      running[index] = load;
-      if (load > highestLoad) highestLoad = load;
-      const tokens = matched[index]!;
-      const isLight = load <= lowestLoad;
-      const isWarm = tokens > most || (tokens === most && load <= warmestLoad);
-      if (!isLight && !isWarm) continue;
-      const turn = this.#cold.turnOf(slot);
-      if (isLight && (load < lowestLoad || turn < lightestTurn)) {
-        lightest = index;
-        lowestLoad = load;
-        lightestTurn = turn;
-      }
-      if (isWarm && (tokens > most || load < warmestLoad || turn < warmestTurn)) {
-        warmest = index;
-        most = tokens;
-        warmestLoad = load;
-        warmestTurn = turn;
-      }
-    }
-    return { lightest, warmest, highestLoad };
-  }
-
-  /**
-   * Writes for each member the seconds until the first token would come: what waits there already, then the uncached part of
-   * this prompt. Returns who has the fewest.
-   */
-  #quickest(pool: Pool, columns: LoadColumns, rows: Rows, totalTokens: number): number {
-    const { mask, ramps } = pool;
-    const { prefillTokens, prefillRate } = columns;
-    const { matched, running, costs } = rows;
-    const slots = slotsOf(pool);
-    let quickest = -1;
-    let lowest = Infinity;
-    for (let index = 0; index < slots.length; index++) {
-      if (mask[index] !== 0) {
-        costs[index] = NaN;
-        continue;
-      }
-      const slot = slots[index]!;
-      const ahead = prefillTokens[slot]! * (ramps === false ? 1 : pool.ramp(index));
-      const cost = (ahead + uncachedTokens(totalTokens, matched[index]!)) / prefillRate[slot]!;
-      costs[index] = cost;
-      if (cost > lowest) continue;
-      if (cost === lowest && !this.#before(slots, running, index, quickest)) continue;
-      quickest = index;
-      lowest = cost;
-    }
-    return quickest;
-  }
-
-  #before(slots: Int32Array, running: Float64Array, left: number, right: number): boolean {
-    const difference = running[left]! - running[right]!;
-    if (difference !== 0) return difference < 0;
-    return this.#cold.turnOf(slots[left]!) < this.#cold.turnOf(slots[right]!);
-  }
 }
 
+/** Numbers of the members of one pool, and by slot who was given a cold prompt when. */
 interface Rows {
+  /** NaN of those that may not be chosen; so is what is reckoned of them. */
   readonly matched: Float64Array;
   readonly running: Float64Array;
   readonly costs: Float64Array;
+  readonly turns: Float64Array;
+}
+
+/** Writes the running requests (ramped) of each member. */
+function look(slots: Int32Array, columns: LoadColumns, { matched, running, turns }: Rows): Sight {
+  const loads = columns.running;
+  let highestLoad = 0;
+  let lightest = -1;
+  let lowestLoad = Infinity;
+  let lightestTurn = Infinity;
+  let warmest = -1;
+  let most = -1;
+  let warmestLoad = Infinity;
+  let warmestTurn = Infinity;
+  for (let index = 0; index < slots.length; index++) {
+    const slot = slots[index]!;
+    const turn = turns[slot]!;
+    const tokens = matched[index]!;
+    // NaN stays NaN.
+    const load = loads[slot]! + 0 * tokens;
+    running[index] = load;
+    if (load > highestLoad) highestLoad = load;
+    if (load < lowestLoad || (load === lowestLoad && turn < lightestTurn)) {
+      lightest = index;
+      lowestLoad = load;
+      lightestTurn = turn;
+    }
+    const isAsWarm = tokens === most && (load < warmestLoad || (load === warmestLoad && turn < warmestTurn));
+    if (tokens > most || isAsWarm) {
+      warmest = index;
+      most = tokens;
+      warmestLoad = load;
+      warmestTurn = turn;
+    }
+  }
+  return { lightest, warmest, highestLoad };
+}
+
+/**
+ * Writes for each member the seconds until the first token would come: what waits there already, then the uncached part of
+ * this prompt. Returns who has the fewest.
+ */
+function reckon(slots: Int32Array, columns: LoadColumns, rows: Rows, totalTokens: number): number {
+  const { prefillTokens, prefillRate } = columns;
+  const { matched, running, costs, turns } = rows;
+  let quickest = -1;
+  let lowest = Infinity;
+  let quickestLoad = Infinity;
+  let quickestTurn = Infinity;
+  for (let index = 0; index < slots.length; index++) {
+    const slot = slots[index]!;
+    const load = running[index]!;
+    const turn = turns[slot]!;
+    const uncached = uncachedTokens(totalTokens, matched[index]!);
+    const cost = (costs[index] = (prefillTokens[slot]! + uncached) / prefillRate[slot]!);
+    const isAsQuick =
+      cost === lowest && (load < quickestLoad || (load === quickestLoad && turn < quickestTurn));
+    if (cost < lowest || isAsQuick) {
+      quickest = index;
+      lowest = cost;
+      quickestLoad = load;
+      quickestTurn = turn;
+    }
+  }
+  return quickest;
 }
 
 /** Tokens that can match at all: of a prompt beyond the hashing limit, those of the part that is hashed. */

@@ -1,7 +1,16 @@
 import { ColdOrder } from '../cold-order.ts';
 import { NOBODY } from '../eligible.ts';
 import { FleetLoads, matchEach, MemberRow, slotsOf } from '../fleet-rows.ts';
-import type { Ask, CacheView, Choice, Policy, PolicyDeps, PolicyEvent, Pool } from '../policy.ts';
+import type {
+  Ask,
+  CacheView,
+  Choice,
+  LoadColumns,
+  Policy,
+  PolicyDeps,
+  PolicyEvent,
+  Pool,
+} from '../policy.ts';
 import { uncachedTokens } from '../uncached.ts';
 
 export interface LeastWorkSettings {
@@ -46,33 +55,15 @@ export class LeastWorkPolicy implements Policy {
 
   choose(ask: Ask, pool: Pool): Choice {
     if (pool.eligible === 0) return NOBODY;
-    const { totalTokens } = ask.blocks();
-    const { mask, ramps } = pool;
-    const slots = slotsOf(pool);
+    const blocks = ask.blocks();
     const scores = this.#scores.of(pool);
     const matchedTokens = this.#matched.of(pool);
-    matchEach(this.#cache, ask.blocks(), pool, matchedTokens);
-    const { running, prefillTokens, prefillRate } = this.#loads.read(pool);
-    const theta = this.#theta;
-    let best = -1;
-    let lowest = Infinity;
-    for (let index = 0; index < slots.length; index++) {
-      if (mask[index] !== 0) {
-        scores[index] = NaN;
-        continue;
-      }
-      const slot = slots[index]!;
-      const uncached = uncachedTokens(totalTokens, matchedTokens[index]!);
-      const ramp = ramps === false ? 1 : pool.ramp(index);
-      const first = prefillTokens[slot]! * ramp + uncached;
-      const others = theta * uncached * (running[slot]! * ramp);
-      const score = (scores[index] = (first + others) / prefillRate[slot]!);
-      if (best < 0 || score < lowest) {
-        best = index;
-        lowest = score;
-      }
-    }
-    const index = this.#longestNotCold(pool, best, scores, matchedTokens);
+    matchEach(this.#cache, blocks, pool, matchedTokens);
+    const columns = this.#loads.read(pool);
+    const { slots } = slotsOf(pool);
+    const best = score(slots, columns, { matched: matchedTokens, scores }, blocks.totalTokens, this.#theta);
+    const turns = this.#cold.column(columns.running.length);
+    const index = longestNotCold(slots, turns, scores, matchedTokens, best);
     return {
       kind: 'chosen',
       index,
@@ -85,23 +76,56 @@ export class LeastWorkPolicy implements Policy {
   observe(event: PolicyEvent): void {
     this.#cold.observe(event);
   }
+}
 
-  /** Among those tied with the best, the one that was given a cold prompt longest ago. */
-  #longestNotCold(pool: Pool, best: number, scores: Float64Array, matched: Float64Array): number {
-    const atMost = scores[best]! * (1 + TIE);
-    let pick = best;
-    let pickTurn = Infinity;
-    const warmth = matched[best];
-    const slots = slotsOf(pool);
-    for (let index = 0; index < scores.length; index++) {
-      // NaN, the score of members that are not eligible, fails the comparison.
-      if (!(scores[index]! <= atMost) || matched[index] !== warmth) continue;
-      const turn = this.#cold.turnOf(slots[index]!);
-      if (turn < pickTurn) {
-        pick = index;
-        pickTurn = turn;
-      }
+interface Rows {
+  /** NaN of those that may not be chosen; so are their scores. */
+  readonly matched: Float64Array;
+  readonly scores: Float64Array;
+}
+
+/** Writes the scores of all members; returns who has the lowest. */
+function score(
+  slots: Int32Array,
+  { running, prefillTokens, prefillRate }: LoadColumns,
+  { matched, scores }: Rows,
+  totalTokens: number,
+  theta: number,
+): number {
+  let best = -1;
+  let lowest = Infinity;
+  for (let index = 0; index < slots.length; index++) {
+    const slot = slots[index]!;
+    const uncached = uncachedTokens(totalTokens, matched[index]!);
+    const first = prefillTokens[slot]! + uncached;
+    const others = theta * uncached * running[slot]!;
+    const seconds = (scores[index] = (first + others) / prefillRate[slot]!);
+    if (seconds < lowest) {
+      best = index;
+      lowest = seconds;
     }
-    return pick;
   }
+  return best;
+}
+
+/** Among those tied with the best, the one that was given a cold prompt longest ago. */
+function longestNotCold(
+  slots: Int32Array,
+  turns: Float64Array,
+  scores: Float64Array,
+  matched: Float64Array,
+  best: number,
+): number {
+  const atMost = scores[best]! * (1 + TIE);
+  const warmth = matched[best]!;
+  let pick = best;
+  let pickTurn = Infinity;
+  for (let index = 0; index < slots.length; index++) {
+    const turn = turns[slots[index]!]!;
+    if (scores[index]! <= atMost && matched[index] === warmth && turn < pickTurn) {
+      pick = index;
+      pickTurn = turn;
+    }
+  }
+  return pick;
 }
