@@ -1,7 +1,7 @@
 import type { LoadProcess } from './load-process.ts';
 import type { Options } from './options.ts';
 import { progress, type Rounds } from './rounds.ts';
-import { startTarget, type Target, type TargetPlace } from './targets.ts';
+import { BESIDE_PEERS, startTarget, type Target, type TargetPlace } from './targets.ts';
 
 /** One run: the load process, the targets started so far, and what was measured. */
 export class BenchRun {
@@ -10,28 +10,35 @@ export class BenchRun {
   readonly #place: TargetPlace;
   readonly #targets = new Map<string, Target>();
   readonly #missing = new Map<string, string>();
+  readonly #versions = new Map<string, string>();
   /** Requests per second of this router alone, once measured. */
   routerMaximum: number | undefined;
 
   constructor(load: LoadProcess, options: Options, dir: string) {
     this.load = load;
     this.options = options;
-    this.#place = { workerPorts: load.workerPorts, dir, installNginx: options.installNginx };
+    const { mayInstall, venvs } = options;
+    this.#place = { workerPorts: load.workerPorts, dir, mayInstall, venvs };
   }
 
   /**
-   * Starts those that are not running yet. `names` are the part's own choice; what the user asks for goes before it, and
-   * what cannot be had here is left out.
+   * Starts those that are not running yet. `names` are the part's own choice, unless it is the peers that are compared;
+   * what the user asks for goes before both, and what cannot be had here is left out.
    */
   async targets(names: readonly string[]): Promise<Target[]> {
     const running: Target[] = [];
-    for (const name of this.options.targets ?? names) {
+    for (const name of this.names(names)) {
       const target = this.#targets.get(name) ?? (await this.#start(name));
       if (!target) continue;
       this.#targets.set(name, target);
       running.push(target);
     }
     return running;
+  }
+
+  /** What is to be measured where a part would choose `names`. */
+  names(names: readonly string[]): readonly string[] {
+    return this.options.targets ?? (this.options.peers ? BESIDE_PEERS : names);
   }
 
   /** A process of its own, for memory measurements or for other workers; the caller stops it. */
@@ -49,6 +56,11 @@ export class BenchRun {
     this.#targets.clear();
   }
 
+  /** Of what is not this project's, as far as it was started. */
+  get versions(): ReadonlyMap<string, string> {
+    return this.#versions;
+  }
+
   get missing(): ReadonlyMap<string, string> {
     return this.#missing;
   }
@@ -57,7 +69,10 @@ export class BenchRun {
     if (this.#missing.has(name)) return undefined;
     progress(`starting ${name}`);
     const target = await startTarget(name, { ...this.#place, workerPorts });
-    if (!('missing' in target)) return target;
+    if (!('missing' in target)) {
+      if (target.version !== undefined) this.#versions.set(name, target.version);
+      return target;
+    }
     this.#missing.set(name, target.missing);
     progress(`skipped: ${name}: ${target.missing}`);
     return undefined;

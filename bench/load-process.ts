@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { LOAD_CORE, spawnOn } from './cores.ts';
-import type { Held, Measured, Message, Order } from './load/protocol.ts';
-import { stopChild } from './targets.ts';
+import type { Counted, Held, Measured, Message, Order } from './load/protocol.ts';
+import { stopChild } from './processes.ts';
 
 type OrderOf<K extends Order['kind']> = Extract<Order, { kind: K }>;
 
@@ -10,6 +10,7 @@ export interface LoadProcess {
   readonly workerPorts: readonly number[];
   measure(order: OrderOf<'closed' | 'open' | 'streams'>): Promise<Measured>;
   hold(order: OrderOf<'hold'>): Promise<Held>;
+  count(order: OrderOf<'counted'>): Promise<Counted>;
   stop(): Promise<void>;
 }
 
@@ -49,6 +50,11 @@ export async function startLoad(workers = 4): Promise<LoadProcess> {
     async hold(order) {
       const answer = await ask(order);
       if (answer.kind !== 'held') throw new Error(`unexpected answer ${answer.kind}`);
+      return answer.result;
+    },
+    async count(order) {
+      const answer = await ask(order);
+      if (answer.kind !== 'counted') throw new Error(`unexpected answer ${answer.kind}`);
       return answer.result;
     },
     stop: () => stopChild(child),

@@ -1,13 +1,20 @@
+import { resolve, sep } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Arrivals } from './load/protocol.ts';
+import { defaultVenvs } from './peers/venv.ts';
 
-export const PARTS = ['request', 'latency', 'large', 'sse', 'streams', 'fleet', 'idle'] as const;
+export const PARTS = ['request', 'latency', 'large', 'sse', 'streams', 'fleet', 'first', 'idle'] as const;
 export type Part = (typeof PARTS)[number];
+/** What other routers are compared in, and what of it only where it is asked for. */
+const PARTS_WITH_PEERS: readonly Part[] = ['request', 'large', 'sse', 'streams'];
+const PARTS_ON_REQUEST: readonly Part[] = ['streams'];
 
 export interface Options {
   readonly parts: readonly Part[];
   /** Names of targets; undefined = each part's own choice. */
   readonly targets: readonly string[] | undefined;
+  /** `npm run bench:peers`: beside other routers, in the parts that concern them. */
+  readonly peers: boolean;
   readonly rounds: number;
   /** Leaves out the targets that only tell policies apart. */
   readonly quick: boolean;
@@ -15,24 +22,42 @@ export interface Options {
   readonly pace: number;
   readonly streams: number;
   readonly arrivals: Arrivals;
-  readonly installNginx: boolean;
+  readonly mayInstall: boolean;
+  readonly venvs: string;
+  /** The result is kept under this name, beside those that are in the repository. */
+  readonly keep: string | undefined;
 }
+
+const FLAGS = `  --rounds N           Interleaved rounds; medians are reported. [5]
+  --targets NAME...    Some targets only (comma separated): direct, nginx, bare, router, router-no-log, router-cache_aware, ...
+  --streams N          Streams to hold open together. [9600]
+  --arrivals KIND      Of requests at a fixed rate: even or poisson. [even]
+  --venv DIR           Where other routers from PyPI are, or are installed. [vllm-router-bench in the user's cache]
+  --no-install         Installs nothing; what is missing is left out.
+  --keep NAME          Writes bench/results/<date>-NAME.json, which is not ignored by git, instead of a file named after the time.
+`;
 
 export const USAGE = `Usage: npm run bench -- [flags]
 
-  --quick              Two short rounds, a minute and a half, no open-streams part unless asked for with --only.
+  --quick              Two short rounds, two minutes, no open-streams part unless asked for with --only.
   --only PART...       Some parts only: ${PARTS.join(', ')} (comma separated).
-  --targets NAME...    Some targets only (comma separated): direct, nginx, bare, router, router-no-log, router-least_work, ...
-  --rounds N           Interleaved rounds; medians are reported. [5]
-  --streams N          Streams to hold open together. [10000]
-  --arrivals KIND      Of the latency part: even or poisson. [even]
-  --no-install         Does not install nginx where it is missing.
+${FLAGS}
+The load and the canned workers run on one core, the target on another. A whole run takes about twelve minutes.
+`;
 
-The load and the canned workers run on one core, the target on another. A whole run takes about nine minutes.
+export const PEERS_USAGE = `Usage: npm run bench:peers -- [flags]
+
+This router beside nginx, HAProxy, a bare Node proxy and routers from PyPI, each installed where it is missing (a Python
+environment per package, outside the tree) and left out with the reason where it cannot be.
+
+  --quick              Two short rounds.
+  --only PART...       Some parts only: ${PARTS_WITH_PEERS.join(', ')} (comma separated). [all but ${PARTS_ON_REQUEST.join(', ')}]
+${FLAGS}
+A whole run takes about ten minutes.
 `;
 
 /** Throws with a message for the user. */
-export function readOptions(argv: readonly string[]): Options | 'help' {
+export function readOptions(argv: readonly string[], peers = false): Options | 'help' {
   const { values } = parseArgs({
     args: [...argv],
     options: {
@@ -40,31 +65,47 @@ export function readOptions(argv: readonly string[]): Options | 'help' {
       only: { type: 'string', multiple: true },
       targets: { type: 'string', multiple: true },
       rounds: { type: 'string' },
-      streams: { type: 'string', default: '10000' },
+      streams: { type: 'string', default: '9600' },
       arrivals: { type: 'string', default: 'even' },
       'no-install': { type: 'boolean', default: false },
+      venv: { type: 'string' },
+      keep: { type: 'string' },
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
   if (values.help) return 'help';
+  const parts = peers ? PARTS_WITH_PEERS : PARTS;
   const only = list(values.only);
   for (const name of only ?? []) {
-    if (!PARTS.some((part) => part === name))
-      throw new Error(`unknown part "${name}"; there are: ${PARTS.join(', ')}`);
+    if (!parts.some((part) => part === name))
+      throw new Error(`unknown part "${name}"; there are: ${parts.join(', ')}`);
   }
   if (values.arrivals !== 'even' && values.arrivals !== 'poisson')
     throw new Error('--arrivals is even or poisson');
-  const wanted = only ?? (values.quick ? PARTS.filter((part) => part !== 'streams') : PARTS);
+  if (values.keep !== undefined && !/^[\w-]+$/.test(values.keep))
+    throw new Error(`--keep wants a name of letters, digits and dashes, not "${values.keep}"`);
+  const wanted =
+    only ?? (peers || values.quick ? parts.filter((part) => !PARTS_ON_REQUEST.includes(part)) : parts);
   return {
-    parts: PARTS.filter((part) => wanted.includes(part)),
+    parts: parts.filter((part) => wanted.includes(part)),
+    peers,
     targets: list(values.targets),
     rounds: values.rounds === undefined ? (values.quick ? 2 : 5) : count('--rounds', values.rounds),
     quick: values.quick,
     pace: values.quick ? 0.3 : 1,
     streams: count('--streams', values.streams),
     arrivals: values.arrivals,
-    installNginx: !values['no-install'],
+    mayInstall: !values['no-install'],
+    venvs: outside(values.venv === undefined ? defaultVenvs() : resolve(values.venv)),
+    keep: values.keep,
   };
+}
+
+/** Python packages have no place in the tree, where checks and packing would find them. */
+function outside(folder: string): string {
+  const root = resolve(import.meta.dirname, '..');
+  if (folder === root || folder.startsWith(root + sep)) throw new Error(`--venv must lead out of ${root}`);
+  return folder;
 }
 
 function list(values: readonly string[] | undefined): string[] | undefined {

@@ -1,3 +1,5 @@
+import type { Rounds } from './rounds.ts';
+
 /** One of the project's performance targets, and how it came out. */
 export interface Bar {
   readonly name: string;
@@ -18,6 +20,8 @@ export interface Table {
 export interface PartReport {
   readonly table: Table;
   readonly bars: readonly Bar[];
+  /** What each target measured, for the table of all parts. */
+  readonly rounds?: readonly Rounds[];
   /** What the table was made from, for the JSON file. */
   readonly data: unknown;
 }

@@ -41,8 +41,9 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? NaN)) / 2;
 }
 
+/** Of the rounds that measured something: on a busy machine a short one may see no request end. */
 export function medianOf(rounds: Rounds, read: (result: Measured) => number): number {
-  return median(rounds.results.map(read));
+  return median(rounds.results.map(read).filter((value) => Number.isFinite(value)));
 }
 
 export function errorsOf(rounds: Rounds): number {
@@ -65,4 +66,18 @@ export function differenceOf(from: Rounds, base: Rounds, read: (result: Measured
     return other === undefined ? NaN : read(result) - read(other);
   });
   return median(differences.filter((difference) => Number.isFinite(difference)));
+}
+
+/** Of those named, the one with the lowest value; one that was left out, measured nothing or had errors does not count. */
+export function lowestOf(
+  all: readonly Rounds[],
+  names: readonly string[],
+  read: (rounds: Rounds) => number,
+): Rounds | undefined {
+  let lowest: Rounds | undefined;
+  for (const rounds of all) {
+    if (!names.includes(rounds.target) || !Number.isFinite(read(rounds)) || errorsOf(rounds) > 0) continue;
+    if (!lowest || read(rounds) < read(lowest)) lowest = rounds;
+  }
+  return lowest;
 }

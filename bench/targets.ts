@@ -1,13 +1,20 @@
-import type { ChildProcess } from 'node:child_process';
 import { mkdirSync, openSync, readFileSync } from 'node:fs';
-import { get } from 'node:http';
 import { join, resolve } from 'node:path';
 import { spawnOn, TARGET_CORE } from './cores.ts';
+import { haproxy } from './haproxy.ts';
+import { cpuTimes, type CpuTimes } from './load/process-usage.ts';
 import type { TargetAddress } from './load/protocol.ts';
-import { startNginx } from './nginx.ts';
+import { nginx } from './nginx.ts';
+import { PEERS, startPeer } from './peers/peers.ts';
+import { environment, logName, statusOf, stopChild, until } from './processes.ts';
+import { startUsualProxy } from './usual-proxy.ts';
 
 export interface Target extends TargetAddress {
   readonly name: string;
+  /** Of what is not this project's. */
+  readonly version?: string | undefined;
+  /** What it had used when it began to listen, where that was seen. */
+  readonly whenListening?: CpuTimes;
   stop(): Promise<void>;
 }
 
@@ -15,7 +22,10 @@ export interface TargetPlace {
   readonly workerPorts: readonly number[];
   /** A folder for logs and generated configuration. */
   readonly dir: string;
-  readonly installNginx: boolean;
+  /** Whether what is missing may be installed. */
+  readonly mayInstall: boolean;
+  /** Where the environments of the peers are, or will be. */
+  readonly venvs: string;
 }
 
 const POLICIES = [
@@ -24,6 +34,7 @@ const POLICIES = [
   'power_of_two',
   'consistent_hash',
   'rendezvous_hash',
+  'cache_aware',
   'least_work',
 ] as const;
 
@@ -31,14 +42,27 @@ export const ROUTER = 'router';
 /** `router@../before` is the router of another checkout: before and after, in one run. */
 const OTHER_CHECKOUT = 'router@';
 export const ROUTER_NO_LOG = 'router-no-log';
+export const ROUTER_CACHE_AWARE = 'router-cache_aware';
 export const BARE = 'bare';
-export const NGINX = 'nginx';
+export const NGINX = nginx.name;
 export const DIRECT = 'direct';
 /** What the bars are about. */
 export const MAIN_TARGETS: readonly string[] = [DIRECT, NGINX, BARE, ROUTER, ROUTER_NO_LOG];
 export const ALL_TARGETS: readonly string[] = [
   ...MAIN_TARGETS,
-  ...POLICIES.map((policy) => `router-${policy}`),
+  // That of `router` itself is among the defaults.
+  ...POLICIES.filter((policy) => policy !== 'least_work').map((policy) => `router-${policy}`),
+];
+/** What `npm run bench:peers` sets beside each other. */
+export const BESIDE_PEERS: readonly string[] = [
+  DIRECT,
+  NGINX,
+  haproxy.name,
+  BARE,
+  ROUTER,
+  ROUTER_CACHE_AWARE,
+  ROUTER_NO_LOG,
+  ...PEERS.map(({ name }) => name),
 ];
 
 /** Starts a target by its name, or says why it cannot be had here. */
@@ -48,7 +72,8 @@ export async function startTarget(
 ): Promise<Target | { readonly missing: string }> {
   if (name === DIRECT)
     return { name, ports: place.workerPorts, pid: undefined, stop: () => Promise.resolve() };
-  if (name === NGINX) return startNginx(place);
+  if (name === nginx.name) return startUsualProxy(nginx, place);
+  if (name === haproxy.name) return startUsualProxy(haproxy, place);
   if (name === BARE) return startBare(place);
   if (name === ROUTER) return startRouter(name, [], place);
   if (name === ROUTER_NO_LOG) return startRouter(name, ['--no-access-log'], place);
@@ -56,7 +81,14 @@ export async function startTarget(
   if (policy) return startRouter(name, ['--policy', policy], place);
   if (name.startsWith(OTHER_CHECKOUT))
     return startRouter(name, [], place, resolve(name.slice(OTHER_CHECKOUT.length)));
-  throw new Error(`unknown target "${name}"; there are: ${ALL_TARGETS.join(', ')}`);
+  const peer = PEERS.find((one) => one.name === name);
+  if (peer) return startPeer(peer, place);
+  throw new Error(`unknown target "${name}"; there are: ${knownTargets().join(', ')}`);
+}
+
+/** All that can be named, but for other checkouts. */
+export function knownTargets(): string[] {
+  return [...new Set([...ALL_TARGETS, ...BESIDE_PEERS])];
 }
 
 const root = join(import.meta.dirname, '..');
@@ -115,7 +147,7 @@ async function startNode(
   portIn: (output: string) => string | undefined,
 ): Promise<Target> {
   mkdirSync(place.dir, { recursive: true });
-  const log = join(place.dir, `${name.replaceAll('/', '_')}.log`);
+  const log = join(place.dir, logName(name));
   const file = openSync(log, 'w');
   const child = spawnOn(TARGET_CORE, process.execPath, args, {
     stdio: ['ignore', file, file],
@@ -131,50 +163,5 @@ async function startNode(
     port = portIn(readFileSync(log, 'utf8'));
     return Promise.resolve(port !== undefined);
   });
-  return { name, ports: [Number(port)], pid, stop };
-}
-
-/** The user's own settings must not take part. */
-function environment(): NodeJS.ProcessEnv {
-  return Object.fromEntries(
-    Object.entries(process.env).filter(([name]) => !/^(?:VLLM_ROUTER_|NODE_OPTIONS)/.test(name)),
-  );
-}
-
-export function stopChild(child: ChildProcess): Promise<void> {
-  return new Promise((resolve) => {
-    if (child.exitCode !== null || child.signalCode !== null) {
-      resolve();
-      return;
-    }
-    const kill = setTimeout(() => child.kill('SIGKILL'), 5_000);
-    child.once('exit', () => {
-      clearTimeout(kill);
-      resolve();
-    });
-    child.kill('SIGTERM');
-  });
-}
-
-const START_MS = 20_000;
-const POLL_MS = 50;
-
-export async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + START_MS;
-  while (!(await holds())) {
-    if (Date.now() > deadline) throw new Error(`waited ${START_MS / 1000} s for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  }
-}
-
-/** 0 when nothing answers. */
-export function statusOf(port: number, path: string): Promise<number> {
-  return new Promise((resolve) => {
-    get({ host: '127.0.0.1', port, path, agent: false }, (response) => {
-      response.resume();
-      resolve(response.statusCode ?? 0);
-    }).on('error', () => {
-      resolve(0);
-    });
-  });
+  return { name, ports: [Number(port)], pid, whenListening: cpuTimes(pid), stop };
 }

@@ -10,6 +10,7 @@ const JOBS = {
   build: 'scripts/build.mjs',
   docs: 'scripts/docs.mjs',
   bench: 'bench/run.ts',
+  'bench:peers': 'bench/peers/run.ts',
   soak: 'test/soak/run.ts',
   fuzz: 'test/fuzz/run.ts',
 };

@@ -1,15 +1,23 @@
 /**
- * A worker whose answers are bytes prepared beforehand, so cheap that it is never what is measured. It speaks as much of
- * vLLM as a router asks for: health, models, version, a chat answer and a chat stream. One server-sent event per open
- * stream and step, as an engine that decodes its running requests together emits them.
+ * A worker whose answers are bytes prepared beforehand, so cheap that it is never what is measured. One server-sent event
+ * per open stream and step, as an engine that decodes its running requests together emits them.
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import type { AddressInfo } from 'node:net';
+import {
+  CHAT,
+  DONE_BYTES,
+  EVENT_BYTES,
+  GET_ANSWERS,
+  NOT_FOUND,
+  renderAnswer,
+  STREAM_END,
+  STREAM_EVENT,
+  STREAM_HEAD,
+  tokenizeAnswer,
+} from './canned-answers.ts';
 import { MessageReader } from './message-reader.ts';
-
-export const MODEL = 'bench-model';
-/** A request with this header gets a stream; asking the body would mean to keep it. */
-export const STREAM_HEADER = 'x-bench: stream';
+import { StreamMark } from './stream-mark.ts';
 
 export interface Pace {
   /** Events of one stream, the final `[DONE]` not counted. */
@@ -17,69 +25,17 @@ export interface Pace {
   readonly stepMs: number;
 }
 
-const HEADERS = 'date: Tue, 03 Nov 2026 09:00:00 GMT\r\nserver: uvicorn\r\n';
-const EVENT = eventOf({
-  id: 'chatcmpl-6f9f4a1be0d24c3f9a1c4be3a84e3d11',
-  object: 'chat.completion.chunk',
-  created: 1793696400,
-  model: MODEL,
-  choices: [{ index: 0, delta: { content: ' token' }, logprobs: null, finish_reason: null, token_ids: null }],
-});
-const DONE = 'data: [DONE]\n\n';
-const STREAM_HEAD = Buffer.from(
-  `HTTP/1.1 200 OK\r\n${HEADERS}content-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n`,
-);
-const STREAM_EVENT = Buffer.from(framed(EVENT));
-const STREAM_END = Buffer.from(`${framed(DONE)}0\r\n\r\n`);
-const CHAT = answer(200, {
-  id: 'chatcmpl-6f9f4a1be0d24c3f9a1c4be3a84e3d11',
-  object: 'chat.completion',
-  created: 1793696400,
-  model: MODEL,
-  choices: [
-    {
-      index: 0,
-      message: { role: 'assistant', content: ' token'.repeat(40) },
-      logprobs: null,
-      finish_reason: 'stop',
-    },
-  ],
-  usage: {
-    prompt_tokens: 480,
-    total_tokens: 520,
-    completion_tokens: 40,
-    prompt_tokens_details: { cached_tokens: 0 },
-  },
-});
-const FIXED: Readonly<Record<string, Buffer>> = {
-  '/health': answer(200, {}),
-  '/version': answer(200, { version: '0.11.0' }),
-  '/v1/models': answer(200, {
-    object: 'list',
-    data: [
-      {
-        id: MODEL,
-        object: 'model',
-        created: 1793696400,
-        owned_by: 'vllm',
-        root: MODEL,
-        max_model_len: 131072,
-      },
-    ],
-  }),
-};
-const NOT_FOUND = answer(404, { detail: 'Not Found' });
-
-export const EVENT_BYTES = EVENT.length;
-export const CHAT_BYTES = CHAT.length - (CHAT.indexOf('\r\n\r\n') + 4);
+const CHAT_PATH = '/v1/chat/completions';
 
 /** Body bytes of a whole stream. */
 export function streamBytes(pace: Pace): number {
-  return EVENT_BYTES * pace.events + DONE.length;
+  return EVENT_BYTES * pace.events + DONE_BYTES;
 }
 
 export class CannedWorker {
   pace: Pace = { events: 100, stepMs: 10 };
+  /** What was asked besides chats, health checks included. */
+  questions = 0;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   /** Events still to be sent, by open stream. */
@@ -115,18 +71,25 @@ export class CannedWorker {
 
   #serve(socket: Socket): void {
     this.#sockets.add(socket);
-    let reply = NOT_FOUND;
-    let stream = false;
+    let path = '';
+    let get = false;
+    const stream = new StreamMark();
+    let bodyBytes = 0;
     const reader = new MessageReader({
       onHead: (head) => {
-        const path = head.slice(head.indexOf(' ') + 1, head.indexOf(' ', head.indexOf(' ') + 1));
-        stream = head.includes(STREAM_HEADER);
-        reply = head.startsWith('POST') ? CHAT : (FIXED[path] ?? NOT_FOUND);
+        get = head.startsWith('GET');
+        path = pathOf(head);
+        stream.reset();
+        bodyBytes = 0;
       },
-      onBody: () => undefined,
+      onBody: (bytes, buffer, at) => {
+        bodyBytes += bytes;
+        stream.push(buffer, at, at + bytes);
+      },
       onEnd: () => {
-        if (stream) this.#startStream(socket);
-        else socket.write(reply);
+        if (path === CHAT_PATH && stream.found) this.#startStream(socket);
+        else if (path === CHAT_PATH) socket.write(CHAT);
+        else socket.write(this.#answerTo(path, get, bodyBytes));
       },
       onError: () => socket.destroy(),
     });
@@ -138,6 +101,13 @@ export class CannedWorker {
       this.#sockets.delete(socket);
       this.#streams.delete(socket);
     });
+  }
+
+  #answerTo(path: string, get: boolean, bodyBytes: number): Buffer {
+    this.questions += 1;
+    if (get) return GET_ANSWERS[path] ?? NOT_FOUND;
+    if (path === `${CHAT_PATH}/render`) return renderAnswer(bodyBytes, this.questions);
+    return path === '/tokenize' ? tokenizeAnswer(bodyBytes) : NOT_FOUND;
   }
 
   #startStream(socket: Socket): void {
@@ -165,18 +135,9 @@ export class CannedWorker {
   }
 }
 
-function answer(status: number, value: unknown): Buffer {
-  const body = JSON.stringify(value);
-  const reason = status === 200 ? 'OK' : 'Not Found';
-  return Buffer.from(
-    `HTTP/1.1 ${status} ${reason}\r\n${HEADERS}content-length: ${body.length}\r\ncontent-type: application/json\r\n\r\n${body}`,
-  );
-}
-
-function eventOf(value: unknown): string {
-  return `data: ${JSON.stringify(value)}\n\n`;
-}
-
-function framed(data: string): string {
-  return `${data.length.toString(16)}\r\n${data}\r\n`;
+function pathOf(head: string): string {
+  const from = head.indexOf(' ') + 1;
+  const path = head.slice(from, head.indexOf(' ', from));
+  const query = path.indexOf('?');
+  return query < 0 ? path : path.slice(0, query);
 }

@@ -1,8 +1,9 @@
 import { seededRandom } from '../../src/base/random.ts';
-import { CHAT_BYTES, streamBytes, type CannedWorker } from './canned-worker.ts';
+import { CHAT_BYTES } from './canned-answers.ts';
+import { streamBytes, type CannedWorker } from './canned-worker.ts';
 import { ClientConnection } from './client-connection.ts';
-import { memory } from './process-usage.ts';
-import type { Held, Measured, Order, TargetAddress } from './protocol.ts';
+import { cpuMsBetween, cpuTimes, memory } from './process-usage.ts';
+import type { Counted, Held, Measured, Order, TargetAddress } from './protocol.ts';
 import { requestMix, type BodyKind, type RequestMix } from './requests.ts';
 import { Window } from './window.ts';
 
@@ -17,8 +18,11 @@ function mixOf(kind: BodyKind): RequestMix {
 }
 
 /** Every connection sends its next request when it has the answer: as fast as the target can. */
-export async function runClosed(order: OrderOf<'closed'>): Promise<Measured> {
-  const window = new Window(order.target);
+export async function runClosed(
+  order: OrderOf<'closed'>,
+  workers: readonly CannedWorker[],
+): Promise<Measured> {
+  const window = new Window(order.target, workers);
   const mix = mixOf(order.body);
   const connections = await openConnections(order.target, order.connections);
   let running = true;
@@ -45,8 +49,8 @@ export async function runClosed(order: OrderOf<'closed'>): Promise<Measured> {
  * Requests leave on a schedule, whatever the target does, and latency counts from the scheduled moment: a target that
  * stalls pays for every request it kept waiting, not only for the one it held (no coordinated omission).
  */
-export async function runOpen(order: OrderOf<'open'>): Promise<Measured> {
-  const window = new Window(order.target);
+export async function runOpen(order: OrderOf<'open'>, workers: readonly CannedWorker[]): Promise<Measured> {
+  const window = new Window(order.target, workers);
   const mix = mixOf(order.body);
   const idle = await openConnections(order.target, 64);
   const all = new Set(idle);
@@ -107,7 +111,7 @@ export async function runStreams(
   workers: readonly CannedWorker[],
 ): Promise<Measured> {
   for (const worker of workers) worker.pace = order.pace;
-  const window = new Window(order.target);
+  const window = new Window(order.target, workers);
   const mix = mixOf('stream');
   const expected = streamBytes(order.pace);
   const connections = await openConnections(order.target, order.streams);
@@ -144,7 +148,7 @@ export async function runStreams(
 /** Opens streams until all are open together, lets them run to their end, and counts what became of each. */
 export async function runHold(order: OrderOf<'hold'>, workers: readonly CannedWorker[]): Promise<Held> {
   for (const worker of workers) worker.pace = order.pace;
-  const window = new Window(order.target);
+  const window = new Window(order.target, workers);
   const mix = mixOf('stream');
   const expected = streamBytes(order.pace);
   const connections: ClientConnection[] = [];
@@ -190,6 +194,43 @@ export async function runHold(order: OrderOf<'hold'>, workers: readonly CannedWo
   const result = window.close(connections.reduce((sum, connection) => sum + connection.received, 0));
   for (const connection of connections) connection.close();
   return { ...result, opened, openAtOnce, completed, rss };
+}
+
+/** So many requests as fast as the target can, and what each block of them cost it, from its very first request on. */
+export async function runCounted(order: OrderOf<'counted'>): Promise<Counted> {
+  const { pid } = order.target;
+  const now = (): ReturnType<typeof cpuTimes> => (pid === undefined ? new Map() : cpuTimes(pid));
+  const mix = mixOf(order.body);
+  const connections = await openConnections(order.target, order.connections);
+  const total = order.blocks * order.perBlock;
+  const blocks: number[] = [];
+  let [sent, answered, errors, usable] = [0, 0, 0, connections.length];
+  let firstProblem: string | undefined;
+  let mark = now();
+  await new Promise<void>((resolve) => {
+    const drive = (connection: ClientConnection): void => {
+      if (sent === total) return;
+      sent += 1;
+      connection.send(mix.next(), CHAT_BYTES, ({ ok, problem }) => {
+        answered += 1;
+        if (!ok) {
+          errors += 1;
+          firstProblem ??= problem;
+        }
+        if (answered % order.perBlock === 0) {
+          const reached = now();
+          blocks.push(cpuMsBetween(mark, reached));
+          mark = reached;
+        }
+        if (!connection.usable) usable -= 1;
+        if (answered === total || usable === 0) resolve();
+        else if (connection.usable) drive(connection);
+      });
+    };
+    connections.forEach(drive);
+  });
+  for (const connection of connections) connection.close();
+  return { cpuMs: blocks, errors, problem: firstProblem };
 }
 
 function openConnections(target: TargetAddress, count: number): Promise<ClientConnection[]> {

@@ -3,7 +3,7 @@
  * second core. Takes orders over IPC, one at a time.
  */
 import { CannedWorker } from './canned-worker.ts';
-import { runClosed, runHold, runOpen, runStreams } from './loads.ts';
+import { runClosed, runCounted, runHold, runOpen, runStreams } from './loads.ts';
 import type { Message, Order } from './protocol.ts';
 
 const workers = Array.from({ length: Number(process.argv[2]) }, () => new CannedWorker());
@@ -24,13 +24,15 @@ say({ kind: 'ready', workerPorts: urls.map((url) => Number(new URL(url).port)) }
 async function carryOut(order: Order): Promise<Message> {
   switch (order.kind) {
     case 'closed':
-      return { kind: 'measured', result: await runClosed(order) };
+      return { kind: 'measured', result: await runClosed(order, workers) };
     case 'open':
-      return { kind: 'measured', result: await runOpen(order) };
+      return { kind: 'measured', result: await runOpen(order, workers) };
     case 'streams':
       return { kind: 'measured', result: await runStreams(order, workers) };
     case 'hold':
       return { kind: 'held', result: await runHold(order, workers) };
+    case 'counted':
+      return { kind: 'counted', result: await runCounted(order) };
   }
 }
 

@@ -2,8 +2,8 @@
 export interface MessageEvents {
   /** `head`: start line and headers as they came, without the empty line behind them. */
   onHead(head: string): void;
-  /** Bytes of the body, its framing taken off. */
-  onBody(bytes: number): void;
+  /** Bytes of the body, its framing taken off: so many from `at` in a buffer that is used again afterwards. */
+  onBody(bytes: number, buffer: Buffer, at: number): void;
   /** The message is complete. */
   onEnd(): void;
   /** What came is not a message this reader can follow. */
@@ -48,7 +48,7 @@ export class MessageReader {
         case 'body':
         case 'chunk':
         case 'chunk_end':
-          at += this.#skip(Math.min(this.#left, length - at));
+          at += this.#skip(buffer, at, Math.min(this.#left, length - at));
       }
     }
   }
@@ -105,9 +105,9 @@ export class MessageReader {
     return lf + 1;
   }
 
-  #skip(bytes: number): number {
+  #skip(buffer: Buffer, at: number, bytes: number): number {
     this.#left -= bytes;
-    if (this.#state !== 'chunk_end') this.#events.onBody(bytes);
+    if (this.#state !== 'chunk_end') this.#events.onBody(bytes, buffer, at);
     if (this.#left > 0) return bytes;
     if (this.#state === 'body') {
       this.#end();

@@ -27,6 +27,15 @@ export type Order =
       readonly streams: number;
       readonly pace: Pace;
       readonly openPerSecond: number;
+    }
+  | {
+      /** So many requests, however long they take. */
+      readonly kind: 'counted';
+      readonly target: TargetAddress;
+      readonly body: BodyKind;
+      readonly connections: number;
+      readonly blocks: number;
+      readonly perBlock: number;
     };
 
 export type Arrivals = 'even' | 'poisson';
@@ -60,6 +69,8 @@ export interface Measured {
   readonly problem: string | undefined;
   /** CPU time of the target over the window; 0 without one. */
   readonly cpuMs: number;
+  /** What the workers were asked in the window besides the requests. */
+  readonly questions: number;
   readonly latency: Latency | undefined;
 }
 
@@ -78,8 +89,17 @@ export interface Held extends Measured {
   readonly rss: number;
 }
 
+/** What was asked for by count. */
+export interface Counted {
+  /** CPU time of the target in each block of requests; fewer blocks than asked for where all connections broke. */
+  readonly cpuMs: readonly number[];
+  readonly errors: number;
+  readonly problem: string | undefined;
+}
+
 export type Message =
   | { readonly kind: 'ready'; readonly workerPorts: readonly number[] }
   | { readonly kind: 'measured'; readonly result: Measured }
   | { readonly kind: 'held'; readonly result: Held }
+  | { readonly kind: 'counted'; readonly result: Counted }
   | { readonly kind: 'failed'; readonly reason: string };

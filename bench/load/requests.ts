@@ -1,5 +1,5 @@
 import { seededRandom } from '../../src/base/random.ts';
-import { MODEL, STREAM_HEADER } from './canned-worker.ts';
+import { MODEL } from './canned-answers.ts';
 
 /** Complete requests, written to the socket as they are; taken in turn. */
 export interface RequestMix {
@@ -49,7 +49,7 @@ function request(system: string, bytes: number, stream: boolean, random: () => n
   return Buffer.from(
     `POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\naccept: application/json\r\ncontent-type: application/json\r\n` +
       `user-agent: AsyncOpenAI/Python 2.8.0\r\nauthorization: Bearer sk-bench-0123456789abcdef\r\nx-stainless-lang: python\r\n` +
-      `${stream ? `${STREAM_HEADER}\r\n` : ''}content-length: ${body.length}\r\n\r\n${body}`,
+      `content-length: ${body.length}\r\n\r\n${body}`,
   );
 }
 

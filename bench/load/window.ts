@@ -1,16 +1,20 @@
-import { EVENT_BYTES } from './canned-worker.ts';
+import { EVENT_BYTES } from './canned-answers.ts';
 import { percentiles } from './percentiles.ts';
-import { cpuMs } from './process-usage.ts';
+import { cpuMsBetween, cpuTimes, type CpuTimes } from './process-usage.ts';
 import type { Measured, TargetAddress } from './protocol.ts';
 
 interface Marks {
   readonly at: number;
-  readonly cpu: number;
+  readonly cpu: CpuTimes;
+  readonly questions: number;
 }
+
+const NOTHING: CpuTimes = new Map();
 
 /** Counts what ends between `open` and `close`, and reads the target's CPU time at both moments. */
 export class Window {
   readonly #pid: number | undefined;
+  readonly #workers: readonly { readonly questions: number }[];
   readonly #latencies: number[] = [];
   #start: Marks | undefined;
   #requests = 0;
@@ -18,8 +22,9 @@ export class Window {
   #errors = 0;
   #problem: string | undefined;
 
-  constructor(target: TargetAddress) {
+  constructor(target: TargetAddress, workers: readonly { readonly questions: number }[]) {
     this.#pid = target.pid;
+    this.#workers = workers;
   }
 
   /** `bytes`: body bytes received so far, for counting events. */
@@ -50,12 +55,17 @@ export class Window {
       events: Math.round((bytes - this.#bytesBefore) / EVENT_BYTES),
       errors: this.#errors,
       problem: this.#problem,
-      cpuMs: end.cpu - start.cpu,
+      cpuMs: cpuMsBetween(start.cpu, end.cpu),
+      questions: end.questions - start.questions,
       latency: percentiles(this.#latencies),
     };
   }
 
   #mark(): Marks {
-    return { at: performance.now(), cpu: this.#pid === undefined ? 0 : cpuMs(this.#pid) };
+    return {
+      at: performance.now(),
+      cpu: this.#pid === undefined ? NOTHING : cpuTimes(this.#pid),
+      questions: this.#workers.reduce((sum, { questions }) => sum + questions, 0),
+    };
   }
 }

@@ -1,18 +1,16 @@
 import { find, type BenchRun } from '../bench-run.ts';
 import { startLoad } from '../load-process.ts';
-import { cpuMs } from '../load/process-usage.ts';
+import { cpuMsBetween, cpuTimes, type CpuTimes } from '../load/process-usage.ts';
 import type { Measured } from '../load/protocol.ts';
 import { number, times, type PartReport } from '../report.ts';
 import { errorsOf, inRounds, medianOf, progress, ratioOf, type Rounds } from '../rounds.ts';
-import { ROUTER, type Target } from '../targets.ts';
-import { addressOf, cpuPerRequest } from './request.ts';
+import { ROUTER, ROUTER_CACHE_AWARE, type Target } from '../targets.ts';
+import { addressOf, cpuPerRequest, warmUp } from './request.ts';
 
 const MANY = 512;
 const CONNECTIONS = 32;
-/** Every worker has to be connected to, and all of the path to be compiled. */
-const WARM_UP_MS = 5_000;
 const IDLE_MS = 40_000;
-const POLICIES = [ROUTER, 'router-least_work'];
+const POLICIES = [ROUTER, ROUTER_CACHE_AWARE];
 
 /** What hundreds of workers add to a request, and to doing nothing, beside the same router with the four of the other parts. */
 export async function fleetPart(run: BenchRun): Promise<PartReport> {
@@ -31,10 +29,7 @@ export async function fleetPart(run: BenchRun): Promise<PartReport> {
         ...{ warmupMs, windowMs },
       });
     const targets = [...small, ...started];
-    for (const target of targets) {
-      progress(`fleet: warming up ${target.name}`);
-      await measure(target, 0, WARM_UP_MS);
-    }
+    for (const target of targets) await warmUp(run, [target], loadOf(target));
     const all = await inRounds('fleet', targets, run.options.rounds, (target) =>
       measure(target, run.ms(250), run.ms(1_250)),
     );
@@ -51,14 +46,17 @@ function nameOf(router: string): string {
 
 /** Share of a core that each takes while nobody asks for anything. */
 async function idleShares(run: BenchRun, targets: readonly Target[]): Promise<ReadonlyMap<string, number>> {
-  const spentBy = ({ pid }: Target): number => (pid === undefined ? NaN : cpuMs(pid));
+  const timesOf = ({ pid }: Target): CpuTimes => (pid === undefined ? new Map() : cpuTimes(pid));
   progress('fleet: idle');
-  const before = targets.map(spentBy);
+  const before = targets.map(timesOf);
   const from = performance.now();
   await new Promise((resolve) => setTimeout(resolve, run.ms(IDLE_MS)));
   const elapsed = performance.now() - from;
   return new Map(
-    targets.map((target, at) => [target.name, (spentBy(target) - (before[at] ?? NaN)) / elapsed]),
+    targets.map((target, at) => [
+      target.name,
+      cpuMsBetween(before[at] ?? new Map(), timesOf(target)) / elapsed,
+    ]),
   );
 }
 

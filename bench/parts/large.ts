@@ -1,15 +1,17 @@
 import { find, type BenchRun } from '../bench-run.ts';
 import type { Measured } from '../load/protocol.ts';
+import { barBesidePeers } from '../peers/bar.ts';
 import { number, times, type PartReport } from '../report.ts';
 import { differenceOf, errorsOf, inRounds, medianOf, ratioOf, type Rounds } from '../rounds.ts';
-import { BARE, DIRECT, NGINX, ROUTER } from '../targets.ts';
-import { addressOf, cpuPerRequest } from './request.ts';
+import { BARE, DIRECT, NGINX, ROUTER, ROUTER_CACHE_AWARE } from '../targets.ts';
+import { addressOf, cpuPerRequest, warmUp } from './request.ts';
 
 const PER_SECOND = 60;
 
 /** Prompts of 220 kB: long conversations, whole documents. */
 export async function largePart(run: BenchRun): Promise<PartReport> {
-  const targets = await run.targets([DIRECT, NGINX, BARE, ROUTER, 'router-round_robin']);
+  const targets = await run.targets([DIRECT, NGINX, BARE, ROUTER, ROUTER_CACHE_AWARE]);
+  await warmUp(run, targets);
   const all = await inRounds('large bodies', targets, run.options.rounds, (target) =>
     run.load.measure({
       kind: 'open',
@@ -25,7 +27,9 @@ export async function largePart(run: BenchRun): Promise<PartReport> {
   const bare = find(all, BARE);
   const added = (rounds: Rounds | undefined, read: (result: Measured) => number): number =>
     rounds && direct && rounds !== direct ? differenceOf(rounds, direct, read) : NaN;
-  const measured = added(find(all, ROUTER), p50);
+  const router = find(all, ROUTER);
+  const cost = (rounds: Rounds): number => medianOf(rounds, cpuPerRequest);
+  const addedP50 = (rounds: Rounds): number => added(rounds, p50);
   return {
     table: {
       title: `Chat completions, 220 kB body, not streamed, ${PER_SECOND} requests/s`,
@@ -42,13 +46,15 @@ export async function largePart(run: BenchRun): Promise<PartReport> {
       ]),
     },
     bars: [
-      {
-        name: 'added p50, 220 kB body',
-        measured: Number.isFinite(measured) ? measured : undefined,
-        limit: 15,
-        unit: 'ms',
-      },
+      barBesidePeers('CPU per request, 220 kB', 1, all, router, cost, (one, other) =>
+        ratioOf(one, other, cpuPerRequest),
+      ),
+      barBesidePeers(
+        ...(['added p50, 220 kB', 1, all, router, addedP50] as const),
+        (one, other) => addedP50(one) / addedP50(other),
+      ),
     ],
+    rounds: all,
     data: { rounds: all },
   };
 }

@@ -1,35 +1,28 @@
 import { find, type BenchRun } from '../bench-run.ts';
 import { memory } from '../load/process-usage.ts';
 import type { Measured } from '../load/protocol.ts';
+import { barBesidePeers } from '../peers/bar.ts';
 import { mebibytes, number, times, type Bar, type PartReport } from '../report.ts';
 import { errorsOf, inRounds, medianOf, progress, ratioOf, type Rounds } from '../rounds.ts';
-import {
-  ALL_TARGETS,
-  BARE,
-  DIRECT,
-  MAIN_TARGETS,
-  NGINX,
-  ROUTER,
-  ROUTER_NO_LOG,
-  type Target,
-} from '../targets.ts';
+import { ALL_TARGETS, BARE, DIRECT, MAIN_TARGETS, ROUTER, ROUTER_NO_LOG, type Target } from '../targets.ts';
 
 const CONNECTIONS = 32;
-/** Until the compiler of a Node target has come to rest. */
-const WARM_UP_MS = 3_000;
+/** Requests until the compiler of a Node target has come to rest, and until others have their connections. */
+const WARM_UP = 25_000;
+const WARM_UP_OF_OTHERS = 2_000;
 /** With less of its core in use, the target was not the limit: the load was. */
 const BUSY = 0.85;
 
 /** Small chats as fast as each target takes them: CPU time per request, requests per second. */
 export async function requestPart(run: BenchRun): Promise<PartReport> {
   const targets = await run.targets(run.options.quick ? MAIN_TARGETS : ALL_TARGETS);
-  for (const target of targets) {
-    progress(`request: warming up ${target.name}`);
-    await warmUp(run, target);
-  }
+  await warmUp(run, targets);
   const all = await inRounds('request', targets, run.options.rounds, (target) =>
     measure(run, target, 250, 1_250),
   );
+  const questions = (rounds: Rounds): number =>
+    medianOf(rounds, ({ questions, requests }) => questions / requests);
+  const curious = all.filter((rounds) => questions(rounds) >= 0.5);
   const bare = find(all, BARE);
   const router = find(all, ROUTER);
   if (router) run.routerMaximum = medianOf(router, perSecond);
@@ -59,9 +52,13 @@ export async function requestPart(run: BenchRun): Promise<PartReport> {
       ]),
       notes: [
         '* not the most it can do: it did not use its core up (the load has one core for clients and workers)',
+        ...curious.map(
+          (rounds) => `${rounds.target} asks its workers ${number(questions(rounds))} times more per request`,
+        ),
       ],
     },
     bars: bars(all, bare),
+    rounds: all,
     data: { rounds: all, peakRss: Object.fromEntries(peaks) },
   };
 }
@@ -70,23 +67,33 @@ export async function requestPart(run: BenchRun): Promise<PartReport> {
 export async function routerMaximum(run: BenchRun, router: Target): Promise<number> {
   if (run.routerMaximum === undefined) {
     progress('measuring the maximum of the router');
-    await warmUp(run, router);
+    await warmUp(run, [router]);
     run.routerMaximum = perSecond(await measure(run, router, 250, 1_250));
   }
   return run.routerMaximum;
 }
 
-/** In full in a quick run too: a Node process that is still being compiled costs several times as much. */
-async function warmUp(run: BenchRun, target: Target): Promise<void> {
-  if (target.name === DIRECT || target.name === NGINX) return;
-  await run.load.measure({
-    kind: 'closed',
-    target: addressOf(target),
-    body: 'small',
-    connections: CONNECTIONS,
-    warmupMs: 0,
-    windowMs: WARM_UP_MS,
-  });
+const warm = new WeakSet<Target>();
+
+/**
+ * Once for each, and in full in a quick run too: a Node process that is still being compiled costs several times as
+ * much.
+ */
+export async function warmUp(run: BenchRun, targets: readonly Target[], load = run.load): Promise<void> {
+  for (const target of targets) {
+    if (target.name === DIRECT || warm.has(target)) continue;
+    progress(`warming up ${target.name}`);
+    const ofNode = target.name === BARE || target.name.startsWith(ROUTER);
+    await load.count({
+      kind: 'counted',
+      target: addressOf(target),
+      body: 'small',
+      connections: CONNECTIONS,
+      blocks: 1,
+      perBlock: ofNode ? WARM_UP : WARM_UP_OF_OTHERS,
+    });
+    warm.add(target);
+  }
 }
 
 function bars(all: readonly Rounds[], bare: Rounds | undefined): Bar[] {
@@ -100,8 +107,13 @@ function bars(all: readonly Rounds[], bare: Rounds | undefined): Bar[] {
     };
   };
   return [
-    bar('CPU per request, 2 KiB, all defaults on', ROUTER, 1.5),
-    bar('CPU per request, 2 KiB, access log off', ROUTER_NO_LOG, 1.25),
+    bar('CPU per request, 2 KiB, all defaults on', ROUTER, 1.15),
+    barBesidePeers(
+      ...(['CPU per request, 2 KiB, all defaults on', 0.6, all, find(all, ROUTER)] as const),
+      (rounds) => medianOf(rounds, cpuPerRequest),
+      (router, peer) => ratioOf(router, peer, cpuPerRequest),
+    ),
+    bar('CPU per request, 2 KiB, access log off', ROUTER_NO_LOG, 0.95),
   ];
 }
 

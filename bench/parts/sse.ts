@@ -1,17 +1,20 @@
 import { find, type BenchRun } from '../bench-run.ts';
 import { memory } from '../load/process-usage.ts';
 import type { Measured } from '../load/protocol.ts';
-import { mebibytes, number, times, type PartReport } from '../report.ts';
-import { errorsOf, inRounds, medianOf, ratioOf } from '../rounds.ts';
-import { BARE, NGINX, ROUTER, ROUTER_NO_LOG } from '../targets.ts';
-import { addressOf } from './request.ts';
+import { barBesidePeers } from '../peers/bar.ts';
+import { mebibytes, number, times, type Bar, type PartReport } from '../report.ts';
+import { errorsOf, inRounds, medianOf, ratioOf, type Rounds } from '../rounds.ts';
+import { BARE, NGINX, ROUTER, ROUTER_CACHE_AWARE, ROUTER_NO_LOG } from '../targets.ts';
+import { addressOf, warmUp } from './request.ts';
 
 const STREAMS = 200;
-const PACE = { events: 100, stepMs: 10 };
+export const PACE = { events: 100, stepMs: 10 };
 
 /** Streams of 100 events, each event sent by itself as an engine's step emits it. */
 export async function ssePart(run: BenchRun): Promise<PartReport> {
-  const targets = await run.targets([NGINX, BARE, ROUTER, ROUTER_NO_LOG]);
+  const chosen = await run.targets([NGINX, BARE, ROUTER, ROUTER_CACHE_AWARE, ROUTER_NO_LOG]);
+  const targets = chosen.filter(({ pid }) => pid !== undefined);
+  await warmUp(run, targets);
   const all = await inRounds('streams of 100 events', targets, run.options.rounds, (target) =>
     run.load.measure({
       kind: 'streams',
@@ -24,7 +27,6 @@ export async function ssePart(run: BenchRun): Promise<PartReport> {
   );
   const nginx = find(all, NGINX);
   const bare = find(all, BARE);
-  const router = find(all, ROUTER);
   const peaks = new Map(targets.map(({ name, pid }) => [name, pid === undefined ? 0 : memory(pid).peak]));
   return {
     table: {
@@ -51,20 +53,31 @@ export async function ssePart(run: BenchRun): Promise<PartReport> {
       ]),
       notes: ['the request, its head and its end are part of the cost of its events'],
     },
-    bars: [
-      {
-        name: 'CPU per streamed event',
-        measured: router && nginx ? ratioOf(router, nginx, cpuPerEvent) : undefined,
-        limit: 1.3,
-        unit: 'x nginx',
-        ...(nginx ? {} : { note: run.missing.get(NGINX) ?? 'nginx left out' }),
-      },
-    ],
+    bars: bars(run, all),
+    rounds: all,
     data: { rounds: all, peakRss: Object.fromEntries(peaks) },
   };
 }
 
+function bars(run: BenchRun, all: readonly Rounds[]): Bar[] {
+  const [nginx, router] = [find(all, NGINX), find(all, ROUTER)];
+  return [
+    {
+      name: 'CPU per streamed event',
+      measured: router && nginx ? ratioOf(router, nginx, cpuPerEvent) : undefined,
+      limit: 1.6,
+      unit: 'x nginx',
+      ...(nginx ? {} : { note: run.missing.get(NGINX) ?? 'nginx left out' }),
+    },
+    barBesidePeers(
+      ...(['CPU per streamed event', 0.9, all, router] as const),
+      (rounds) => medianOf(rounds, cpuPerEvent),
+      (one, other) => ratioOf(one, other, cpuPerEvent),
+    ),
+  ];
+}
+
 /** Microseconds. */
-function cpuPerEvent({ cpuMs, events }: Measured): number {
+export function cpuPerEvent({ cpuMs, events }: Measured): number {
   return (1000 * cpuMs) / events;
 }

@@ -25,7 +25,7 @@ export async function streamsPart(run: BenchRun): Promise<PartReport> {
   const wanted = run.options.streams;
   const streams = Math.min(wanted, Math.floor((openFileLimit() - OTHER_FILES) / FILES_PER_STREAM));
   const rows: Row[] = [];
-  for (const name of run.options.targets ?? [NGINX, BARE, ROUTER]) {
+  for (const name of run.names([NGINX, BARE, ROUTER])) {
     const target = await run.fresh(name);
     if (target?.pid === undefined) continue;
     const before = memory(target.pid).rss;
@@ -75,7 +75,7 @@ function bars(row: Row | undefined, streams: number, wanted: number): Bar[] {
     {
       name: `${wanted} open streams, memory`,
       measured: memoryAtWanted && memoryAtWanted / 1024 / 1024,
-      limit: 600,
+      limit: 400,
       unit: 'MiB',
       ...note,
     },
