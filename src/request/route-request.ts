@@ -30,20 +30,25 @@ export async function routeRequest(
   const arrival = identify(rt, req, res, tunnel);
   const deadline = new Deadline(rt, arrival.startedAt, () => res.destroy());
   try {
-    if (await answerPreflight(rt, arrival)) return;
+    // A step that has nothing to wait for says so at once: to wait for it all the same costs more than most steps.
+    const preflight = answerPreflight(rt, arrival);
+    if (preflight && (await preflight)) return;
     guardRoute(rt, arrival);
     claimSeat(rt, arrival);
-    const caller = await authenticate(rt, arrival);
-    if (await answerLocally(rt, arrival, caller)) return;
+    const known = authenticate(rt, arrival);
+    const caller = known instanceof Promise ? await known : known;
+    const local = answerLocally(rt, arrival, caller);
+    if (local && (await local)) return;
 
     // One variable: a call that another one replaces must not keep its body to the end of the answer.
     let call = await readCall(rt, arrival);
     arrival.times.bodyRead = rt.clock.now();
     call = resolveModel(rt, arrival, caller, call);
-    call = await runHooks(rt, arrival, caller, call, deadline);
+    if (rt.settings.hooks.length > 0) call = await runHooks(rt, arrival, caller, call, deadline);
     call = askForUsage(rt, arrival, call);
     reserveTokens(rt, arrival, call);
-    await waitForTurn(rt, arrival, caller, call, deadline);
+    const turn = waitForTurn(rt, arrival, caller, call, deadline);
+    if (turn) await turn;
     rt.retryBudget.onRequest();
     if (call.policy.prepare) call = await preparePolicy(rt, arrival, call, deadline);
     await forward(rt, arrival, call, deadline);

@@ -90,21 +90,14 @@ export class Breaker {
     const state = this.#state;
     const trial = state.name === 'half_open' && state.trials < this.#settings.halfOpenTrials;
     if (trial) state.trials += 1;
-    let settled = false;
-    const settle = (outcome: 'success' | 'failure' | 'cancel'): boolean => {
-      if (settled) return false;
-      settled = true;
-      if (trial) state.trials -= 1;
-      if (outcome === 'success') this.#succeeded(state);
-      else if (outcome === 'failure') this.#failed(state, this.#clock.now());
-      return true;
-    };
-    return {
-      success: () => settle('success'),
-      failure: () => settle('failure'),
-      cancel: () => settle('cancel'),
-    };
+    return new TakenPermit(this.#settle, state, trial);
   }
+
+  readonly #settle: Settle = (outcome, state, trial) => {
+    if (trial && state.name === 'half_open') state.trials -= 1;
+    if (outcome === 'success') this.#succeeded(state);
+    else if (outcome === 'failure') this.#failed(state, this.#clock.now());
+  };
 
   #succeeded(grantedIn: BreakerState): void {
     const state = this.#state;
@@ -142,5 +135,41 @@ export class Breaker {
     const from = this.#state.name;
     this.#state = next;
     this.#onTransition(from, next.name);
+  }
+}
+
+type Settle = (outcome: 'success' | 'failure' | 'cancel', grantedIn: BreakerState, trial: boolean) => void;
+
+/** Settled once; what comes after that counts for nothing. */
+class TakenPermit implements Permit {
+  readonly #settle: Settle;
+  /** As it was when the permit was taken. */
+  readonly #state: BreakerState;
+  readonly #trial: boolean;
+  #settled = false;
+
+  constructor(settle: Settle, state: BreakerState, trial: boolean) {
+    this.#settle = settle;
+    this.#state = state;
+    this.#trial = trial;
+  }
+
+  success(): boolean {
+    return this.#once('success');
+  }
+
+  failure(): boolean {
+    return this.#once('failure');
+  }
+
+  cancel(): boolean {
+    return this.#once('cancel');
+  }
+
+  #once(outcome: 'success' | 'failure' | 'cancel'): boolean {
+    if (this.#settled) return false;
+    this.#settled = true;
+    this.#settle(outcome, this.#state, this.#trial);
+    return true;
   }
 }

@@ -14,11 +14,11 @@ export class Deadline {
   #attempt: Attempt | undefined;
   #waiter: (() => void) | undefined;
 
-  /** `onOverdue`: the request has not even ended a moment after its deadline; its client does not read. */
+  /** For a request that arrives now. `onOverdue`: the request has not even ended a moment after its deadline; its client does not read. */
   constructor(rt: Runtime, startedAt: number, onOverdue: () => void) {
     this.#rt = rt;
     this.#at = startedAt + rt.settings.timeouts.requestMs;
-    this.#timer = rt.clock.after(Math.max(0, this.leftMs), () => {
+    this.#timer = rt.clock.after(rt.settings.timeouts.requestMs, () => {
       this.#timer = rt.clock.after(FLUSH_MS, onOverdue);
       const { code, message } = this.error();
       this.#attempt?.cut(code, message);

@@ -44,7 +44,7 @@ export interface NoPlan {
   readonly pool: PoolView;
 }
 
-const NOBODY_TRIED: ReadonlySet<number> = new Set();
+export const NOBODY_TRIED: ReadonlySet<number> = new Set();
 
 /** Chooses among the workers not tried yet; when none of those can take the request, among all. */
 export function makePlan(rt: Runtime, call: Call, tried: ReadonlySet<number>): Plan | NoPlan {

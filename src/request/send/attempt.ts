@@ -50,14 +50,12 @@ const RETRYABLE_STATUS = new Set([408, 429, 500, 502, 503, 504]);
  * sends the head of a stream before prefill), so that a worker that dies in prefill can still be replaced.
  */
 export class Attempt implements ResponseSink {
-  readonly first: Promise<FirstResult>;
-  /** Monotonic ms; 0 = not yet. */
-  headAt = 0;
   resent = false;
   readonly #rt: Runtime;
   readonly #refuses: (status: number) => boolean;
   readonly #exchange: Exchange;
-  #settleFirst!: (result: FirstResult) => void;
+  #first: FirstResult | undefined;
+  #onFirst: ((result: FirstResult) => void) | undefined;
   #head: Head | undefined;
   #progress: Progress | undefined;
   /** Pieces to come that the engine has no part in. */
@@ -66,10 +64,13 @@ export class Attempt implements ResponseSink {
   /** Whether anything came that the engine had to do with. */
   #moved = false;
   #begun = false;
+  /** When the last piece came, or the stream went on after a pause. */
+  #movedAt = 0;
   #over = false;
   #paused = false;
-  /** What of the body came before it was decided who gets it. */
-  #early: ByteCollector | undefined;
+  /** What of the body came before it was decided who gets it: nearly always one piece. */
+  #early: Buffer | undefined;
+  #later: ByteCollector | undefined;
   #end: 'complete' | Failure | undefined;
   #receiver: BodyReceiver | undefined;
   #timer: Timer | undefined;
@@ -85,9 +86,6 @@ export class Attempt implements ResponseSink {
   ) {
     this.#rt = rt;
     this.#refuses = refuses;
-    this.first = new Promise((resolve) => {
-      this.#settleFirst = resolve;
-    });
     this.#exchange = client.send(request, this);
   }
 
@@ -112,19 +110,34 @@ export class Attempt implements ResponseSink {
     return this.#progress !== undefined && this.#connected && !this.#moved;
   }
 
+  /** Tells what the attempt amounts to, once. */
+  onFirst(callback: (result: FirstResult) => void): void {
+    if (this.#first) callback(this.#first);
+    else this.#onFirst = callback;
+  }
+
+  #settleFirst(result: FirstResult): void {
+    if (this.#first) return;
+    this.#first = result;
+    this.#onFirst?.(result);
+    this.#onFirst = undefined;
+  }
+
   /** Lets the body flow to `receiver`, what has come so far first. */
   relayTo(receiver: BodyReceiver): void {
     this.#receiver = receiver;
-    const early = this.#early?.take();
-    this.#early = undefined;
+    const early = this.#early;
+    const later = this.#later?.take();
+    this.#early = this.#later = undefined;
     if (early) this.#pass(early);
+    if (later) this.#pass(later);
     if (this.#end !== undefined) this.#deliverEnd(this.#end);
   }
 
   resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
-    this.#timer?.refresh();
+    this.#movedAt = this.#rt.clock.now();
     this.#exchange.resume();
   }
 
@@ -160,7 +173,6 @@ export class Attempt implements ResponseSink {
   }
 
   onHead(status: number, statusText: string, headers: readonly string[]): void {
-    this.headAt = this.#rt.clock.now();
     this.#head = { status, statusText, headers };
     // vLLM's server refuses by itself, whatever its engine does.
     if (status >= 400) this.#progress = undefined;
@@ -180,9 +192,10 @@ export class Attempt implements ResponseSink {
       this.#moved = true;
     }
     if (!this.#begun) this.#begin();
-    else this.#timer?.refresh();
+    else this.#movedAt = this.#rt.clock.now();
     if (this.#receiver) this.#pass(chunk);
-    else (this.#early ??= new ByteCollector()).push(chunk);
+    else if (!this.#early) this.#early = chunk;
+    else (this.#later ??= new ByteCollector()).push(chunk);
   }
 
   onEnd(): void {
@@ -202,7 +215,6 @@ export class Attempt implements ResponseSink {
     }
     this.#over = true;
     this.#timer?.cancel();
-    this.headAt = this.#rt.clock.now();
     this.#upgraded = socket;
     this.#settleFirst({ kind: 'upgraded', head: { status, statusText, headers }, socket });
   }
@@ -210,19 +222,25 @@ export class Attempt implements ResponseSink {
   #begin(): void {
     this.#begun = true;
     this.#timer?.cancel();
-    const { streamIdleMs } = this.#rt.settings.timeouts;
-    this.#timer = this.#rt.clock.after(streamIdleMs, () => {
-      this.#onIdle(streamIdleMs);
-    });
+    this.#movedAt = this.#rt.clock.now();
+    this.#watchIdle(this.#rt.settings.timeouts.streamIdleMs);
     if (this.#head) this.#settleFirst({ kind: 'begun', head: this.#head });
   }
 
-  /** A stream that stands still because its reader is slow is not the worker's fault. */
-  #onIdle(idleMs: number): void {
-    if (this.#paused) this.#timer?.refresh();
+  #watchIdle(ms: number): void {
+    this.#timer = this.#rt.clock.after(ms, this.#onIdle);
+  }
+
+  /** A piece only says when it came: whether it was soon enough is asked when time is up. */
+  readonly #onIdle = (): void => {
+    const idleMs = this.#rt.settings.timeouts.streamIdleMs;
+    const leftMs = this.#movedAt + idleMs - this.#rt.clock.now();
+    // A stream that stands still because its reader is slow is not the worker's fault.
+    if (this.#paused) this.#watchIdle(idleMs);
+    else if (leftMs > 0) this.#watchIdle(leftMs);
     else
       this.#cut({ code: 'stream_idle_timeout', message: `nothing came for ${idleMs / 1000} s`, sent: true });
-  }
+  };
 
   #pass(chunk: Buffer): void {
     if (this.#receiver?.onChunk(chunk) !== false || this.#paused) return;

@@ -7,7 +7,7 @@ import type { Deadline } from '../arrive/deadline.ts';
 import { LegOutcome } from './leg-outcome.ts';
 import { recordPlan } from '../answer/explain.ts';
 import { recordPrompt } from '../record/record-prompt.ts';
-import { makePlan, type Plan } from '../choose/plan.ts';
+import { makePlan, NOBODY_TRIED, type Plan } from '../choose/plan.ts';
 import { letGoOfBody, type Call } from '../understand/read-call.ts';
 import { ownLocations } from '../answer/own-locations.ts';
 import { relay } from '../answer/relay.ts';
@@ -24,7 +24,7 @@ import { workerRequest } from './worker-request.ts';
  */
 export async function forward(rt: Runtime, arrival: Arrival, call: Call, deadline: Deadline): Promise<void> {
   const retry = new RetryDecision(rt, arrival, call, deadline);
-  const tried = new Set<number>();
+  let tried = NOBODY_TRIED;
   for (;;) {
     deadline.check();
     const plan = makePlan(rt, call, tried);
@@ -40,9 +40,10 @@ export async function forward(rt: Runtime, arrival: Arrival, call: Call, deadlin
       const attempt = send(rt, arrival, call, plan, retry);
       outcome.started(attempt);
       const first = await firstOf(attempt, arrival, deadline);
-      const again = await settleFirst(rt, arrival, call, { attempt, first, outcome, retry, worker });
+      const settled = settleFirst(rt, arrival, call, { attempt, first, outcome, retry, worker });
+      const again = settled instanceof Promise ? await settled : settled;
       if (!again) return;
-      tried.add(worker.slot);
+      tried = new Set(tried).add(worker.slot);
       arrival.times.givenUpMs += rt.clock.now() - arrival.times.dispatched;
     } finally {
       outcome.close();
@@ -60,7 +61,7 @@ interface Step {
 }
 
 /** Decides what the first sign of the worker means for the client. True = try again. */
-async function settleFirst(rt: Runtime, arrival: Arrival, call: Call, step: Step): Promise<boolean> {
+function settleFirst(rt: Runtime, arrival: Arrival, call: Call, step: Step): boolean | Promise<boolean> {
   const { attempt, first, outcome, retry } = step;
   switch (first.kind) {
     case 'client_left':
@@ -75,14 +76,13 @@ async function settleFirst(rt: Runtime, arrival: Arrival, call: Call, step: Step
         attempt.abort();
         return true;
       }
-      return await hand(rt, arrival, call, step, first.head);
+      return hand(rt, arrival, call, step, first.head);
     case 'begun':
       outcome.answered(first.head.status);
-      return await hand(rt, arrival, call, step, first.head);
+      return hand(rt, arrival, call, step, first.head);
     case 'upgraded':
       outcome.upgraded(first.head.status);
-      await relayTunnel(rt, arrival, first.head, first.socket);
-      return false;
+      return relayTunnel(rt, arrival, first.head, first.socket).then(() => false);
   }
 }
 
@@ -124,7 +124,7 @@ function firstOf(attempt: Attempt, arrival: Arrival, deadline: Deadline): Promis
       attempt.abort();
       resolve({ kind: 'client_left' });
     });
-    void attempt.first.then((first) => {
+    attempt.onFirst((first) => {
       arrival.client.onGone(undefined);
       resolve(first);
     });

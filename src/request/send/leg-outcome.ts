@@ -90,7 +90,11 @@ export class LegOutcome implements InFlight, Awaited {
     const isFirst = this.#arrival.decision.attempts[0] === this.#record;
     if (FAILING_STATUS.has(status) || (status === 500 && isFirst)) {
       if (permit.failure()) this.#count('failure');
-    } else if (status < 400 && worker.breaker.state(this.#rt.clock.now()) === 'half_open') {
+    } else if (
+      status < 400 &&
+      !worker.breaker.isClosed &&
+      worker.breaker.state(this.#rt.clock.now()) === 'half_open'
+    ) {
       // The next trial does not wait for the end of a stream.
       this.#succeeded();
     }
