@@ -36,7 +36,10 @@ export interface BodyEvents {
  * llhttp takes too, and reads in the same way (`test/fuzz`).
  */
 export abstract class MessageReader {
-  /** While it is set nothing is told of, and `push` takes nothing. */
+  /**
+   * While it is set nothing is told of, and `push` takes nothing. When it is no more, `push` is to be called with what was not
+   * used, be it nothing: the end may be all that is left to tell.
+   */
   paused = false;
   protected state: State = 'head';
   readonly #maxHeadBytes: number;
