@@ -7,6 +7,7 @@ import type { ListenSettings, Settings } from './config/settings/settings.ts';
 import { importPlugins, ownPlugins } from './plugins/own-plugins.ts';
 import type { PluginSet } from './plugins/plugin-set.ts';
 import { createLog, type OpenLog } from './observe/log.ts';
+import { isBusy, warmUp } from './warm-up/warm-up.ts';
 import type { Decision } from './request/record/decision.ts';
 
 /** Options that do not make a configuration; one line per problem. */
@@ -39,6 +40,8 @@ export class Router {
   #config: Config;
   readonly #notices: readonly string[];
   readonly #plugins: PluginSet;
+  readonly #wantsWarmUp: boolean;
+  #warmedUp: Promise<void> | undefined;
   #app: App | undefined;
   #log: OpenLog | undefined;
 
@@ -53,6 +56,8 @@ export class Router {
     if (resolved.kind === 'error')
       throw new ConfigError(resolved.problems.map((problem) => `${problem.at}: ${problem.message}`));
     this.#plugins = plugins;
+    // A program has code of its own to warm up, and often more than one router: it must ask for it.
+    this.#wantsWarmUp = options.warmUp === true;
     this.#settings = resolved.settings;
     this.#config = resolved.config;
     this.#notices = resolved.notices;
@@ -84,6 +89,8 @@ export class Router {
     this.#app = app;
     try {
       const { port, metricsPort } = await app.start();
+      if (this.#wantsWarmUp)
+        this.#warmedUp = warmUp(this.#settings, { log: log.log, isBusy: () => isBusy(app) });
       const { listen, metrics } = this.#settings;
       return {
         url: listenerUrl(listen, port),
@@ -137,6 +144,7 @@ export class Router {
     this.#app = undefined;
     this.#log = undefined;
     await app?.stop();
+    await this.#warmedUp;
     await log?.close();
   }
 }

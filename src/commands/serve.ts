@@ -59,6 +59,7 @@ async function run(app: App, settings: Settings, log: Log): Promise<number> {
     return 1;
   }
   await app.prepareAdmin();
+  const warmedUp = settings.warmUp ? startWarmUp(app, settings, log) : undefined;
   const never = new Promise<never>(() => undefined);
   // With a state file, and to a gateway, workers may come through the API at any time.
   const waits = settings.stateFile === undefined && !settings.gateway ? app.firstWorker() : never;
@@ -79,8 +80,14 @@ async function run(app: App, settings: Settings, log: Log): Promise<number> {
   log.info({ signal: end }, 'stopping: open responses are finished first; a second signal cuts them');
   void untilSignal().then(() => app.cut());
   await app.stop();
+  await warmedUp;
   log.info({}, 'stopped');
   return 0;
+}
+
+async function startWarmUp(app: App, settings: Settings, log: Log): Promise<void> {
+  const { isBusy, warmUp } = await import('../warm-up/warm-up.ts');
+  await warmUp(settings, { log, isBusy: () => isBusy(app) });
 }
 
 /** SIGHUP reads the configuration again: from `begin` on, which makes up for one that came before. */

@@ -14,7 +14,7 @@ export interface Served {
 }
 
 /**
- * Starts `vllm-router` with these flags on a free port, without metrics; resolves when it listens. `nodeFlags` are those
+ * Starts `vllm-router` with these flags on a free port, without metrics and warm-up; resolves when it listens. `nodeFlags` are those
  * of Node.
  */
 export async function serve(
@@ -25,7 +25,7 @@ export async function serve(
   const program = start(
     t,
     process.execPath,
-    [...nodeFlags, LAUNCHER, '--port', '0', '--no-metrics', '--log-format', 'json', ...flags],
+    [...nodeFlags, LAUNCHER, '--port', '0', '--no-metrics', '--no-warm-up', '--log-format', 'json', ...flags],
     { cwd: ROOT },
   );
   const [, url = '', port = ''] = await program.printed(/"url":"(https?:\/\/127\.0\.0\.1:(\d+))"/);

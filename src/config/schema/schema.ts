@@ -158,6 +158,10 @@ export const configSchema = z.strictObject({
     group: 'Server',
     about: 'Reload the configuration when its file changes, a Kubernetes ConfigMap included.',
   }),
+  warm_up: key(z.boolean().default(true), {
+    group: 'Server',
+    about: 'Made-up chats once it listens, apart, until a client asks or 0.3 s of CPU are spent.',
+  }),
   max_payload_size: key(count(1).default(536_870_912), {
     group: 'Server',
     about: 'Largest request body in bytes; above it 413.',

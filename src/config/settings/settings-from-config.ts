@@ -81,6 +81,7 @@ export function settingsFromConfig(
     adminApiKey: config.admin_api_key,
     clients,
     watchConfig: config.watch_config,
+    warmUp: config.warm_up,
     decisionLog: decisionLogSettings(config),
     decisionRing: {
       maxRecords: config.decision_ring.max_records,
