@@ -45,7 +45,7 @@ export function randomRequest(exchange: number, { isFirst, isLast }: Place, rand
     ...(kind !== 'bodiless' && !isChunked ? [`Content-Length: ${body.length}`] : []),
     ...(random() < 0.3 ? [`X-Padding: ${'p'.repeat(below(random, 2_000))}`] : []),
     // It does not wait for the answer.
-    ...(isFirst && kind !== 'bodiless' && random() < 0.05 ? ['Expect: 100-continue'] : []),
+    ...(isFirst && body.length > 0 && random() < 0.05 ? ['Expect: 100-continue'] : []),
     ...(isLast ? ['Connection: close'] : []),
   ];
   const bytes = Buffer.concat([
