@@ -17,8 +17,14 @@ const IDLE_MS = 4_000;
 const LONGEST_IDLE_MS = 600_000;
 /** How much earlier than the worker says it would. */
 const EARLIER_MS = 1_000;
+/** How long one may be idle that is kept for questions. Who balances loads on the way to the worker forgets it at some time. */
+const LONGEST_SPARE_MS = 300_000;
 
-/** Connections to one server, opened as needed: as many as it has requests running. */
+/**
+ * Connections to one server, opened as needed: as many as it has requests running. One is kept for longer than requests may
+ * use it, for the router's own questions: where it has died by the time of the next one, that is asked again on a new one. A worker
+ * that ends connections sooner than the questions come shows it the first time, and is believed.
+ */
 export class ConnectionPool {
   readonly address: WorkerAddress;
   readonly #settings: PoolSettings;
@@ -26,6 +32,12 @@ export class ConnectionPool {
   readonly #sockets: OutboundSockets;
   /** The one used last is taken first, so that what is not needed grows old. */
   readonly #idle: Connection[] = [];
+  #spare: Connection | undefined;
+  #spareSince = 0;
+  /** How long it had been idle when it was last taken for a question. */
+  #spareWasIdleMs = 0;
+  /** How long the worker leaves it open, as far as is known. */
+  #spareMs = LONGEST_SPARE_MS;
   #sweep: Timer | undefined;
   /** Monotonic ms; Infinity while nothing is idle. */
   #sweepAt = Infinity;
@@ -45,13 +57,21 @@ export class ConnectionPool {
 
   /** A kept connection, or a new one where there is none. */
   take(purpose: Partial<Purpose> = {}): Connection {
+    const isOwn = purpose.reserved === true;
+    if (isOwn) this.#spareWasIdleMs = 0;
+    if (isOwn && this.#spare) {
+      const spare = this.#takeSpare(this.#spareSince + this.#spareMs);
+      if (spare) return spare;
+    }
     for (;;) {
       const connection = this.#idle.pop();
-      if (!connection) return this.open(purpose);
+      if (!connection) break;
       if (!connection.usable) continue;
       this.#sockets.notIdle(connection);
       return connection;
     }
+    const spare = !isOwn && this.#spare && this.#takeSpare(this.#spare.idleUntil);
+    return spare || this.open(purpose);
   }
 
   open({ handedOver = false, reserved = false }: Partial<Purpose> = {}): Connection {
@@ -65,8 +85,11 @@ export class ConnectionPool {
     return new Connection(options, { handedOver, reserved: reserved && this.#sockets.full }, this.#sockets);
   }
 
-  /** A connection whose answer has been read to its end; `keepAliveSecs` is what the worker said of it. */
-  release(connection: Connection, keepAliveSecs: number | undefined): void {
+  /**
+   * A connection whose answer has been read to its end; `keepAliveSecs` is what the worker said of it, `isOwn`: it was one to a
+   * question of the router's own.
+   */
+  release(connection: Connection, keepAliveSecs: number | undefined, isOwn = false): void {
     const idleMs =
       keepAliveSecs === undefined ? IDLE_MS : Math.min(LONGEST_IDLE_MS, 1000 * keepAliveSecs - EARLIER_MS);
     connection.release();
@@ -75,22 +98,65 @@ export class ConnectionPool {
       return;
     }
     connection.idleUntil = this.#clock.now() + idleMs;
+    if (isOwn && idleMs < this.#spareMs && this.#keepSpare(connection)) return;
     this.#idle.push(connection);
     this.#sockets.idle(connection);
     if (connection.idleUntil < this.#sweepAt) this.#sweepIn(idleMs);
   }
 
-  /** One has died unnoticed: the others that are kept were opened to the same process, which may be gone. */
-  forgetIdle(): void {
+  /** One that was kept has. `isOwn`: it was asked a question of the router's own. */
+  diedUnnoticed(isOwn: boolean): void {
+    if (isOwn && this.#spareWasIdleMs > IDLE_MS) this.#spareMs = this.#spareWasIdleMs - EARLIER_MS;
+    // The others were opened to the same process, which may be gone.
+    else this.#forgetIdle();
+  }
+
+  #forgetIdle(): void {
     for (const connection of this.#idle.splice(0)) connection.destroy();
+    this.#spare?.destroy();
+    this.#spare = undefined;
+  }
+
+  /** Nobody answers there: whoever will, may keep connections longer. */
+  unreachable(): void {
+    this.#spareMs = LONGEST_SPARE_MS;
   }
 
   /** Idle connections end now, the others when their requests do. */
   close(): void {
     this.#closed = true;
     this.#sweep?.cancel();
-    this.forgetIdle();
+    this.#forgetIdle();
   }
+
+  #keepSpare(connection: Connection): boolean {
+    if (this.#spare?.usable === true || !this.#sockets.spare(connection)) return false;
+    this.#spare = connection;
+    this.#spareSince = this.#clock.now();
+    connection.onEnded = this.#onSpareEnded;
+    return true;
+  }
+
+  /** What is too old by now is closed. */
+  #takeSpare(until: number): Connection | undefined {
+    const spare = this.#spare;
+    const now = this.#clock.now();
+    if (!spare || (now >= until && now < this.#spareSince + this.#spareMs)) return undefined;
+    this.#spare = undefined;
+    spare.onEnded = undefined;
+    if (spare.usable && now < until) {
+      this.#spareWasIdleMs = now - this.#spareSince;
+      this.#sockets.notIdle(spare);
+      return spare;
+    }
+    spare.destroy();
+    return undefined;
+  }
+
+  readonly #onSpareEnded = (): void => {
+    this.#spare = undefined;
+    this.#spareMs = this.#clock.now() - this.#spareSince - EARLIER_MS;
+  };
 
   readonly #onSession = (session: Buffer): void => {
     this.#session = session;

@@ -28,6 +28,8 @@ export class Connection implements IdleConnection {
   carried = 0;
   /** Monotonic ms; while it is idle. */
   idleUntil = 0;
+  /** Told when the worker ends it while nobody uses it. */
+  onEnded: (() => void) | undefined;
   readonly #sockets: OutboundSockets;
   #socket: Socket | undefined;
   #connected = false;
@@ -152,6 +154,7 @@ export class Connection implements IdleConnection {
     this.#sockets.notIdle(this);
     const user = this.#user;
     this.#user = undefined;
-    user?.onClose(error);
+    if (user) user.onClose(error);
+    else this.onEnded?.();
   }
 }

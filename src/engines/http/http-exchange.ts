@@ -210,7 +210,7 @@ export class HttpExchange implements Exchange, ConnectionUser, ResponseEvents {
     const connection = this.#finish();
     if (connection) {
       if (clean && uploaded && answer?.keepAlive === true && answer.framing.kind !== 'close')
-        this.#pool.release(connection, answer.keepAliveSecs);
+        this.#pool.release(connection, answer.keepAliveSecs, this.#reserved);
       else connection.destroy();
     }
     this.#sink.onEnd(this.#trailers);
@@ -225,6 +225,7 @@ export class HttpExchange implements Exchange, ConnectionUser, ResponseEvents {
   #fail(error: unknown): void {
     if (this.#done) return;
     this.#finish()?.destroy();
+    if (!this.#sent) this.#pool.unreachable();
     this.#sink.onFailure(
       toFailure(error instanceof Error ? error : new Error(String(error)), this.#sent, this.#settings.peer),
     );
@@ -240,7 +241,7 @@ export class HttpExchange implements Exchange, ConnectionUser, ResponseEvents {
     this.#resent = true;
     this.#sent = false;
     this.#sink.onResent();
-    this.#pool.forgetIdle();
+    this.#pool.diedUnnoticed(this.#reserved);
     if (!this.#done) this.#runOn(this.#pool.open({ reserved: this.#reserved }));
   }
 

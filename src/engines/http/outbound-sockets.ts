@@ -16,12 +16,14 @@ export interface IdleConnection {
 
 /**
  * The sockets that the router opens, to workers, hooks and key services: so many, so that there is always one left for
- * the router's own questions. Where another is needed and may not be had, the one that has been idle longest goes.
+ * the router's own questions. Where another is needed and may not be had, one that is kept for such questions goes, else the one
+ * that has been idle longest.
  */
 export class OutboundSockets {
   readonly #limit: number;
   readonly #onShortage: (side: 'worker') => void;
   readonly #idle = new Set<IdleConnection>();
+  readonly #spare = new Set<IdleConnection>();
   #open = 0;
 
   constructor(limit = Infinity, onShortage: (side: 'worker') => void = () => undefined) {
@@ -65,9 +67,16 @@ export class OutboundSockets {
     this.#idle.add(connection);
   }
 
+  /** Idle, and kept for the router's own questions: the first to give way. False: there are enough of them. */
+  spare(connection: IdleConnection): boolean {
+    if (this.#spare.size >= this.#limit / 2) return false;
+    this.#spare.add(connection);
+    return true;
+  }
+
   /** It is in use again, or closed. */
   notIdle(connection: IdleConnection): void {
-    this.#idle.delete(connection);
+    if (!this.#idle.delete(connection)) this.#spare.delete(connection);
   }
 
   #tryConnect(opener: Opener, reserved: boolean, done: Opened): void {
@@ -84,10 +93,11 @@ export class OutboundSockets {
   }
 
   #dropOne(): boolean {
-    for (const connection of this.#idle) {
-      this.#idle.delete(connection);
-      if (connection.drop()) return true;
-    }
+    for (const kept of [this.#spare, this.#idle])
+      for (const connection of kept) {
+        kept.delete(connection);
+        if (connection.drop()) return true;
+      }
     return false;
   }
 }

@@ -51,7 +51,9 @@ export async function probeWorker(
     return health.code === 'out_of_sockets' ? { ok: false, reason, unasked: true } : { ok: false, reason };
   }
   if (health.status < 200 || health.status > 299) return { ok: false, reason: `status ${health.status}` };
-  const [models, version] = await Promise.all([get('/v1/models'), get('/version')]);
+  // One after the other, so that one connection is enough.
+  const models = await get('/v1/models');
+  const version = await get('/version');
   const cards = modelCards(models);
   const versionText = versionOf(version);
   return {
