@@ -1,3 +1,4 @@
+import { KeptSeries } from './kept-series.ts';
 import { Registry } from './registry.ts';
 import type { CounterFamily, GaugeFamily, HistogramFamily, RegistryOptions } from './registry.ts';
 import { SERIES_TABLE, type SeriesSpec, type SeriesTable } from './series-table.ts';
@@ -21,6 +22,8 @@ type Families = { readonly [K in keyof SeriesTable]: FamilyOf<SeriesTable[K]> };
  */
 export interface Metrics extends Families {
   readonly registry: Registry;
+  /** Series that requests have in common. */
+  readonly kept: KeptSeries;
   /**
    * A worker was registered: its series may exist from now on. Health and breaker start at 0 (not healthy yet, closed), active_workers follows.
    */
@@ -54,6 +57,7 @@ export function createMetrics(options: MetricsOptions = {}): Metrics {
   return {
     ...families,
     registry,
+    kept: new KeptSeries(registry),
     workerJoined(worker) {
       workers.add(worker);
       registry.revive('worker', worker);

@@ -1,3 +1,4 @@
+import type { RequestSeries } from './kept-series.ts';
 import { boundedMethod, type Metrics } from './metrics.ts';
 
 /**
@@ -80,37 +81,49 @@ const TENANT_LIMITS: ReadonlySet<string> = new Set([
  * value (`boundedModel`).
  */
 export function recordDecision(metrics: Metrics, request: FinishedRequest, model: string): void {
-  recordHttp(metrics, request);
-  recordOutcome(metrics, request);
-  if (request.tenant !== undefined) recordTenant(metrics, request, request.tenant);
+  const httpMethod = boundedMethod(request.http_method);
+  const series = metrics.kept.ofRequest(request, httpMethod, model);
+  recordHttp(metrics, request, httpMethod, series);
+  recordOutcome(metrics, request, series);
+  if (request.tenant !== undefined) recordTenant(metrics, request, request.tenant, series);
   for (const attempt of request.attempts) recordAttempt(metrics, request, attempt);
-  if (request.attempts.length > 0) recordTokens(metrics, request, model);
+  if (request.attempts.length > 0) recordTokens(metrics, request, model, series);
   if (request.rule !== undefined) metrics.modelRulesTotal.with(request.rule, 'applied').inc();
   if (request.rule_missed !== undefined) metrics.modelRulesTotal.with(request.rule_missed, 'no_worker').inc();
   if (request.hash_key_source !== undefined) metrics.hashKeyTotal.with(request.hash_key_source).inc();
   if (request.overhead_ms !== undefined) metrics.overheadSeconds.with().observe(request.overhead_ms / 1000);
 }
 
-function recordHttp(metrics: Metrics, request: FinishedRequest): void {
-  const method = boundedMethod(request.http_method);
-  const statusClass = statusClassOf(request.status);
-  metrics.httpRequestsTotal.with(request.route, method, String(request.status), statusClass).inc();
-  metrics.httpRequestDurationSeconds
-    .with(request.route, method, statusClass)
-    .observe(request.total_ms / 1000);
+function recordHttp(metrics: Metrics, request: FinishedRequest, method: string, series: RequestSeries): void {
+  const { route, status, total_ms: totalMs } = request;
+  series.httpRequests ??= metrics.httpRequestsTotal.with(
+    route,
+    method,
+    String(status),
+    statusClassOf(status),
+  );
+  series.httpRequests.inc();
+  series.httpDuration ??= metrics.httpRequestDurationSeconds.with(route, method, statusClassOf(status));
+  series.httpDuration.observe(totalMs / 1000);
 }
 
-function recordOutcome(metrics: Metrics, request: FinishedRequest): void {
+function recordOutcome(metrics: Metrics, request: FinishedRequest, series: RequestSeries): void {
   const { route, status, outcome, error } = request;
   const routed = request.attempts.length > 0;
-  if (routed) metrics.requestDurationSeconds.with(route).observe(request.total_ms / 1000);
+  if (routed) {
+    series.duration ??= metrics.requestDurationSeconds.with(route);
+    series.duration.observe(request.total_ms / 1000);
+  }
   if (routed && outcome === 'ok' && status >= 200 && status < 300) {
-    metrics.requestsTotal.with(route).inc();
+    series.requests ??= metrics.requestsTotal.with(route);
+    series.requests.inc();
     metrics.generateDurationSeconds.with().observe(request.duration_ms / 1000);
   }
   const waited = error === 'queue_timeout' || request.queue_ms > 0;
-  if (routed || waited)
-    metrics.queueDurationSeconds.with(request.priority_class ?? 'normal').observe(request.queue_ms / 1000);
+  if (routed || waited) {
+    series.queueDuration ??= metrics.queueDurationSeconds.with(request.priority_class ?? 'normal');
+    series.queueDuration.observe(request.queue_ms / 1000);
+  }
   if (error !== undefined && ADMISSION_REJECTIONS.has(error))
     metrics.admissionRejectionsTotal.with(error).inc();
   if (error !== undefined && AUTH_FAILURES.has(error)) metrics.authFailuresTotal.with(error).inc();
@@ -125,11 +138,18 @@ function recordOutcome(metrics: Metrics, request: FinishedRequest): void {
   }
 }
 
-function recordTenant(metrics: Metrics, request: FinishedRequest, tenant: string): void {
+function recordTenant(
+  metrics: Metrics,
+  request: FinishedRequest,
+  tenant: string,
+  series: RequestSeries,
+): void {
   const { route, status, error } = request;
   if (request.attempts.length > 0) {
-    metrics.tenantRequestsTotal.with(tenant, route).inc();
-    metrics.tenantRequestDurationSeconds.with(tenant, route).observe(request.total_ms / 1000);
+    series.tenantRequests ??= metrics.tenantRequestsTotal.with(tenant, route);
+    series.tenantRequests.inc();
+    series.tenantDuration ??= metrics.tenantRequestDurationSeconds.with(tenant, route);
+    series.tenantDuration.observe(request.total_ms / 1000);
   }
   if (error !== undefined && TENANT_LIMITS.has(error)) metrics.tenantRateLimitedTotal.with(tenant).inc();
   if (request.outcome !== 'client_abort' && (status >= 400 || request.outcome === 'worker_broken'))
@@ -139,39 +159,55 @@ function recordTenant(metrics: Metrics, request: FinishedRequest, tenant: string
 function recordAttempt(metrics: Metrics, request: FinishedRequest, attempt: FinishedAttempt): void {
   const { worker } = attempt;
   const { route, method = 'policy', policy } = request;
+  const series = metrics.kept.ofAttempt(worker, route, method, policy);
   // The label's words have underscores where the header's have hyphens (`lmcache_prefix`).
-  const routing = method.includes('-') ? method.replaceAll('-', '_') : method;
-  metrics.workerRequestsTotal.with(route, worker, routing).inc();
-  metrics.workerRequestDurationSeconds
-    .with(metrics.perWorkerRoute(route), worker)
-    .observe(attempt.duration_ms / 1000);
+  series.requests ??= metrics.workerRequestsTotal.with(route, worker, method.replaceAll('-', '_'));
+  series.requests.inc();
+  series.duration ??= metrics.workerRequestDurationSeconds.with(metrics.perWorkerRoute(route), worker);
+  series.duration.observe(attempt.duration_ms / 1000);
   if (method === 'policy' && policy !== undefined) {
-    metrics.processedRequestsTotal.with(worker).inc();
-    metrics.policyDecisionsTotal.with(policy, worker).inc();
+    series.processed ??= metrics.processedRequestsTotal.with(worker);
+    series.processed.inc();
+    series.decisions ??= metrics.policyDecisionsTotal.with(policy, worker);
+    series.decisions.inc();
   }
   if (attempt.reason === 'rebalanced') metrics.loadBalancingEventsTotal.with().inc();
   if (attempt.resent) metrics.connectionResendsTotal.with(worker).inc();
 }
 
-function recordTokens(metrics: Metrics, request: FinishedRequest, model: string): void {
+function recordTokens(
+  metrics: Metrics,
+  request: FinishedRequest,
+  model: string,
+  series: RequestSeries,
+): void {
   const { ttft_ms: ttftMs, prompt_tokens: prompt, completion_tokens: completion } = request;
-  if (prompt !== undefined) metrics.promptTokensTotal.with(model).inc(prompt);
-  if (completion !== undefined) metrics.completionTokensTotal.with(model).inc(completion);
+  if (prompt !== undefined) (series.promptTokens ??= metrics.promptTokensTotal.with(model)).inc(prompt);
+  if (completion !== undefined)
+    (series.completionTokens ??= metrics.completionTokensTotal.with(model)).inc(completion);
   if (request.stream && ttftMs !== undefined) {
-    metrics.timeToFirstTokenSeconds.with(model).observe(ttftMs / 1000);
+    series.timeToFirstToken ??= metrics.timeToFirstTokenSeconds.with(model);
+    series.timeToFirstToken.observe(ttftMs / 1000);
     if (completion !== undefined && completion > 1 && request.outcome === 'ok') {
       const perToken = (request.total_ms - ttftMs) / (completion - 1);
-      metrics.timePerOutputTokenSeconds.with(model).observe(perToken / 1000);
+      series.timePerOutputToken ??= metrics.timePerOutputTokenSeconds.with(model);
+      series.timePerOutputToken.observe(perToken / 1000);
     }
   }
 
   const { predicted_cached_tokens: predicted, actual_cached_tokens: actual, worker } = request;
   if (actual === undefined || prompt === undefined || prompt <= 0) return;
-  metrics.cachedTokenRatio.with(model).observe(actual / prompt);
+  series.cachedTokenRatio ??= metrics.cachedTokenRatio.with(model);
+  series.cachedTokenRatio.observe(actual / prompt);
   if (predicted === undefined || worker === undefined) return;
-  metrics.predictedCachedTokensTotal.with(worker).inc(predicted);
-  metrics.actualCachedTokensTotal.with(worker).inc(actual);
-  metrics.cachePredictionErrorRatio.with(worker).observe(Math.abs(predicted - actual) / prompt);
+  const { route, method = 'policy', policy } = request;
+  const ofWorker = metrics.kept.ofAttempt(worker, route, method, policy);
+  ofWorker.predictedTokens ??= metrics.predictedCachedTokensTotal.with(worker);
+  ofWorker.predictedTokens.inc(predicted);
+  ofWorker.actualTokens ??= metrics.actualCachedTokensTotal.with(worker);
+  ofWorker.actualTokens.inc(actual);
+  ofWorker.predictionError ??= metrics.cachePredictionErrorRatio.with(worker);
+  ofWorker.predictionError.observe(Math.abs(predicted - actual) / prompt);
 }
 
 /** The two words of the reference routers where they fit, else the code of the router's own error. */

@@ -22,6 +22,8 @@ interface FamilySpec<L extends readonly string[], S extends Series> {
   readonly labelNames: L;
   readonly make: (labelValues: readonly string[]) => S;
   readonly admit: Admit;
+  /** Told when series have been taken out. */
+  readonly onRemoved: () => void;
 }
 
 /** Label values form a path down this tree: finding a series costs one map look-up per label and no allocation. */
@@ -38,6 +40,7 @@ export class Family<L extends readonly string[], S extends Series> {
   readonly labelNames: L;
   readonly #make: (labelValues: readonly string[]) => S;
   readonly #admit: Admit;
+  readonly #onRemoved: () => void;
   readonly #root = new Branch<S>();
   readonly #series = new Set<S>();
   #collectors: (() => void)[] = [];
@@ -49,6 +52,7 @@ export class Family<L extends readonly string[], S extends Series> {
     this.labelNames = spec.labelNames;
     this.#make = spec.make;
     this.#admit = spec.admit;
+    this.#onRemoved = spec.onRemoved;
     // A family without labels shows its zero from the start, so that rates and alerts have something to stand on.
     if (spec.labelNames.length === 0) this.#create(this.#root, []);
   }
@@ -66,6 +70,7 @@ export class Family<L extends readonly string[], S extends Series> {
 
   /** True when the series existed. */
   remove(...values: LabelValues<L>): boolean {
+    this.#onRemoved();
     return this.#drop(this.#root, values, 0);
   }
 
@@ -73,6 +78,7 @@ export class Family<L extends readonly string[], S extends Series> {
   removeWhere(label: L[number], value: string): number {
     const at = this.labelNames.indexOf(label);
     if (at < 0) return 0;
+    this.#onRemoved();
     let removed = 0;
     for (const series of this.#series) {
       if (series.labelValues[at] === value && this.#drop(this.#root, series.labelValues, 0)) removed++;
@@ -174,21 +180,29 @@ export class Registry {
   /** `label\0value`, oldest first. */
   readonly #retired = new Set<string>();
   readonly #options: RegistryOptions;
+  #changes = 0;
 
   constructor(options: RegistryOptions = {}) {
     this.#options = options;
   }
 
+  /** Another number whenever a handle that is kept may not be the one that is shown any more, or never was. */
+  get changes(): number {
+    return this.#changes;
+  }
+
   /** @throws Error when the name is taken, or the name or a label is not one Prometheus accepts. */
   counter<const L extends readonly string[]>(name: string, help: string, labelNames: L): CounterFamily<L> {
     const make = (values: readonly string[]): Counter => new Counter(name, labelNames, values);
-    return this.#register(new Family({ name, help, type: 'counter', labelNames, make, admit: this.#admit }));
+    return this.#register(
+      new Family({ ...{ name, help, type: 'counter', labelNames, make }, ...this.#gate }),
+    );
   }
 
   /** @throws as `counter`. */
   gauge<const L extends readonly string[]>(name: string, help: string, labelNames: L): GaugeFamily<L> {
     const make = (values: readonly string[]): Gauge => new Gauge(name, labelNames, values);
-    return this.#register(new Family({ name, help, type: 'gauge', labelNames, make, admit: this.#admit }));
+    return this.#register(new Family({ ...{ name, help, type: 'gauge', labelNames, make }, ...this.#gate }));
   }
 
   /** `bounds` are upper bounds, ascending, without +Inf. @throws as `counter`; RangeError for bad bounds. */
@@ -201,7 +215,7 @@ export class Registry {
     const buckets = makeBuckets(bounds);
     const make = (values: readonly string[]): Histogram => new Histogram(name, labelNames, values, buckets);
     return this.#register(
-      new Family({ name, help, type: 'histogram', labelNames, make, admit: this.#admit }),
+      new Family({ ...{ name, help, type: 'histogram', labelNames, make }, ...this.#gate }),
     );
   }
 
@@ -211,6 +225,7 @@ export class Registry {
    */
   retire(label: string, value: string): void {
     const key = label + '\0' + value;
+    this.#changes += 1;
     this.#retired.delete(key);
     this.#retired.add(key);
     if (this.#retired.size > MAX_RETIRED) {
@@ -222,6 +237,7 @@ export class Registry {
 
   /** Lets series with this label value be made again. */
   revive(label: string, value: string): void {
+    this.#changes += 1;
     this.#retired.delete(label + '\0' + value);
   }
 
@@ -260,15 +276,20 @@ export class Registry {
   }
 
   readonly #admit: Admit = (family, labelNames, values, size) => {
-    if (
+    const isRetired =
       this.#retired.size > 0 &&
-      labelNames.some((name, i) => this.#retired.has(name + '\0' + (values[i] ?? '')))
-    ) {
-      return false;
-    }
-    if (size < (this.#options.maxSeriesPerFamily ?? 100_000)) return true;
-    this.#options.onDropped?.(family);
+      labelNames.some((name, i) => this.#retired.has(name + '\0' + (values[i] ?? '')));
+    if (!isRetired && size < (this.#options.maxSeriesPerFamily ?? 100_000)) return true;
+    this.#changes += 1;
+    if (!isRetired) this.#options.onDropped?.(family);
     return false;
+  };
+
+  readonly #gate = {
+    admit: this.#admit,
+    onRemoved: () => {
+      this.#changes += 1;
+    },
   };
 
   #register<F extends AnyFamily>(family: F): F {
