@@ -1,8 +1,9 @@
+import { stringEnd } from './string-end.ts';
+
 /** Told of a member: its key with the quotes, its value without the space around it. False ends the scan. */
 export type VisitMember = (keyStart: number, keyEnd: number, start: number, end: number) => boolean;
 
 const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
 const COMMA = 0x2c;
 const COLON = 0x3a;
 const OPEN_BRACE = 0x7b;
@@ -168,34 +169,11 @@ export class MemberScan {
 
   /** Whether the closing quote was seen; it is passed then. */
   #passString(seen: Buffer): boolean {
-    let at = this.#at;
-    while (at < seen.length) {
-      const stop = Math.min(seen.length, at + STRIDE);
-      while (at < stop) {
-        const byte = seen[at];
-        if (byte === QUOTE) {
-          this.#at = at + 1;
-          return true;
-        }
-        at += byte === BACKSLASH ? 2 : 1;
-      }
-      if (at >= seen.length) break;
-      const quote = seen.indexOf(QUOTE, at);
-      const end = quote < 0 ? seen.length : quote;
-      const isEscaped = backslashesBefore(seen, end, at) % 2 === 1;
-      if (quote >= 0 && !isEscaped) {
-        this.#at = quote + 1;
-        return true;
-      }
-      at = isEscaped ? end + 1 : end;
-    }
-    this.#at = at;
-    return false;
+    const end = stringEnd(seen, this.#at);
+    this.#at = end < 0 ? ~end : end;
+    return end >= 0;
   }
 }
-
-/** Bytes looked at one by one before searching on: a search for every quote of an escape-dense text would stall. */
-const STRIDE = 64;
 
 /** Python's parser, and so vLLM, knows the last three as well. */
 const SCALAR = /^(?:true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|NaN|-?Infinity)$/;
@@ -208,11 +186,4 @@ function skipSpace(json: Buffer, from: number): number {
 
 function isSpace(byte: number | undefined): boolean {
   return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
-}
-
-/** `from` is no second half of an escape, so backslashes pair up from there. */
-function backslashesBefore(json: Buffer, index: number, from: number): number {
-  let count = 0;
-  while (index - 1 - count >= from && json[index - 1 - count] === BACKSLASH) count += 1;
-  return count;
 }

@@ -21,8 +21,14 @@ export class PromptText implements PromptSink {
     this.#add(value);
   }
 
-  tokens(ids: readonly number[]): void {
-    this.#add(ids.slice(0, this.#most).join(' '));
+  utf8(bytes: Buffer, start: number, end: number): void {
+    const room = this.#most - this.#text.length;
+    // A character takes at most three bytes for each of its units; one that is cut lies behind what there is room for.
+    this.#add(bytes.toString('utf8', start, Math.min(end, start + 3 * room + 3)));
+  }
+
+  tokens(ids: ArrayLike<number>): void {
+    this.#add(Array.prototype.slice.call(ids, 0, this.#most).join(' '));
   }
 
   #add(piece: string): void {

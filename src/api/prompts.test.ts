@@ -39,7 +39,8 @@ function read(reader: PromptReader, body: JsonObject): string[] {
   const sink: PromptSink = {
     role: (name) => lines.push(`<${name}>`),
     text: (value) => lines.push(value),
-    tokens: (ids) => lines.push(`#${ids.join(',')}`),
+    utf8: (bytes, start, end) => lines.push(bytes.toString('utf8', start, end)),
+    tokens: (ids) => lines.push(`#${Array.from(ids).join(',')}`),
   };
   reader(body, sink);
   return lines;

@@ -1,4 +1,6 @@
-import { isObject, type JsonObject, type PromptSink } from './prompt-sink.ts';
+import { LongIds } from './long-ids.ts';
+import { LongText } from './long-text.ts';
+import { isObject, plain, type JsonObject, type PromptSink } from './prompt-sink.ts';
 
 /** Reads the prompt of one request body, in the order in which a chat template would render it. */
 export type PromptReader = (body: JsonObject, sink: PromptSink) => void;
@@ -50,14 +52,14 @@ export const pairPrompt: PromptReader = (body, sink) => {
 /** OpenAI responses: instructions, then the input items. */
 export const responsesPrompt: PromptReader = (body, sink) => {
   readTools(body['tools'], sink);
-  if (typeof body['instructions'] === 'string') {
+  const { instructions, input } = body;
+  if (isText(instructions)) {
     sink.role('system');
-    sink.text(body['instructions']);
+    readText(instructions, sink);
   }
-  const input = body['input'];
-  if (typeof input === 'string') {
+  if (isText(input)) {
     sink.role('user');
-    sink.text(input);
+    readText(input, sink);
   } else {
     readMessages(input, sink);
   }
@@ -84,7 +86,8 @@ export const tokenizePrompt: PromptReader = (body, sink) => {
   readMessages(body['messages'], sink);
 };
 
-function readTools(tools: unknown, sink: PromptSink): void {
+function readTools(value: unknown, sink: PromptSink): void {
+  const tools = plain(value);
   if (!Array.isArray(tools) || tools.length === 0) return;
   sink.role('tools');
   sink.text(JSON.stringify(tools));
@@ -94,34 +97,40 @@ function readMessages(messages: unknown, sink: PromptSink): void {
   if (!Array.isArray(messages)) return;
   for (const message of messages as unknown[]) {
     if (!isObject(message)) continue;
-    const role = message['role'] ?? message['type'];
+    const role = plain(message['role'] ?? message['type']);
     sink.role(typeof role === 'string' ? role : 'item');
     readContent(message['content'], sink);
     for (const field of ['tool_calls', 'function_call', 'arguments', 'output']) {
       const value = message[field];
-      if (value !== undefined && value !== null)
-        sink.text(typeof value === 'string' ? value : JSON.stringify(value));
+      if (isText(value)) readText(value, sink);
+      else if (value !== undefined && value !== null) sink.text(JSON.stringify(value));
     }
   }
 }
 
 function readContent(content: unknown, sink: PromptSink): void {
-  if (typeof content === 'string') sink.text(content);
+  if (isText(content)) readText(content, sink);
   else if (Array.isArray(content)) for (const part of content as unknown[]) readPart(part, sink);
 }
 
 /** A content part. Images and the like count by their bytes: the same picture is the same prefix. */
 function readPart(part: unknown, sink: PromptSink): void {
-  if (typeof part === 'string') sink.text(part);
-  else if (isObject(part)) sink.text(typeof part['text'] === 'string' ? part['text'] : JSON.stringify(part));
+  if (isText(part)) readText(part, sink);
+  else if (isObject(part)) {
+    const { text } = part;
+    if (isText(text)) readText(text, sink);
+    else sink.text(JSON.stringify(part));
+  }
 }
 
 function readInput(input: unknown, sink: PromptSink): void {
-  if (typeof input === 'string') {
+  if (isText(input)) {
     sink.role('prompt');
-    sink.text(input);
+    readText(input, sink);
   } else if (Array.isArray(input)) {
     readInputList(input, sink);
+  } else if (input instanceof LongIds) {
+    readIds(input, sink);
   } else if (isObject(input)) {
     sink.role('prompt');
     readPart(input, sink);
@@ -129,18 +138,29 @@ function readInput(input: unknown, sink: PromptSink): void {
 }
 
 function readInputList(input: readonly unknown[], sink: PromptSink): void {
-  if (isTokenIds(input)) {
-    sink.role('prompt');
-    sink.tokens(input);
-    return;
-  }
+  if (readIds(input, sink)) return;
   for (const entry of input) {
-    if (typeof entry === 'string' || isObject(entry)) readInput(entry, sink);
-    else if (Array.isArray(entry) && isTokenIds(entry)) {
-      sink.role('prompt');
-      sink.tokens(entry);
-    }
+    if (isText(entry) || isObject(entry)) readInput(entry, sink);
+    else readIds(entry, sink);
   }
+}
+
+/** Whether it is a list of token ids. */
+function readIds(value: unknown, sink: PromptSink): boolean {
+  const ids = value instanceof LongIds ? value.ids : value;
+  if (!(ids instanceof Int32Array) && !(Array.isArray(ids) && isTokenIds(ids))) return false;
+  sink.role('prompt');
+  sink.tokens(ids);
+  return true;
+}
+
+function isText(value: unknown): value is string | LongText {
+  return typeof value === 'string' || value instanceof LongText;
+}
+
+function readText(value: string | LongText, sink: PromptSink): void {
+  if (typeof value === 'string') sink.text(value);
+  else value.into(sink);
 }
 
 function isTokenIds(list: readonly unknown[]): list is readonly number[] {

@@ -25,7 +25,7 @@ import { Policies } from '../request/choose/policies.ts';
 import { ResourceOwners } from '../request/choose/resource-owners.ts';
 import type { Runtime } from '../request/runtime.ts';
 import { FreshIdWatch, parseHashKeySource } from '../routing/hash-key.ts';
-import { UNITS_PER_BLOCK } from '../routing/prompt-hash.ts';
+import { BYTES_PER_BLOCK } from '../routing/prompt-hash.ts';
 import { TokenRatio } from '../routing/token-ratio.ts';
 import { LoadLedger } from '../workers/ledger.ts';
 import { WorkerRegistry } from '../workers/registry.ts';
@@ -204,7 +204,7 @@ function budgetOf({ retry }: Settings): { ratio: number; floor: number } {
 function indexBounds({ cacheIndex }: Settings): Parameters<PredictedIndex['reconfigure']>[0] {
   return {
     maxBytes: cacheIndex.maxBytes,
-    maxBlocksPerWorker: Math.max(1, Math.floor(cacheIndex.maxCharsPerWorker / UNITS_PER_BLOCK)),
+    maxBlocksPerWorker: Math.max(1, Math.floor(cacheIndex.maxCharsPerWorker / BYTES_PER_BLOCK)),
     idleMs: cacheIndex.idleTtlMs,
   };
 }

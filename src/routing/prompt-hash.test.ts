@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { PromptBlocks } from './blocks.ts';
-import { MAX_HASHED_UNITS, PromptHasher, blocksFromHashIds, unitsOf } from './prompt-hash.ts';
+import { MAX_HASHED_BYTES, PromptHasher, blocksFromHashIds } from './prompt-hash.ts';
 
 fc.configureGlobal({ seed: 7 });
 
@@ -90,6 +90,48 @@ describe('PromptHasher', () => {
     );
   });
 
+  it('gives the same blocks for bytes as for the string that they spell', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.boolean(), fc.string({ unit: 'grapheme', maxLength: 20 }), fc.nat(3_000)), {
+          minLength: 1,
+          maxLength: 6,
+        }),
+        (pieces) => {
+          const strings = new PromptHasher('m');
+          const mixed = new PromptHasher('m');
+          for (const [asBytes, of, times] of pieces) {
+            const value = of.repeat(times);
+            strings.text(value);
+            const bytes = Buffer.from(`"${value}"`);
+            if (asBytes) mixed.utf8(bytes, 1, bytes.length - 1);
+            else mixed.text(value);
+          }
+          assert.deepEqual(finish(mixed), finish(strings));
+          assert.equal(mixed.fingerprint(), strings.fingerprint());
+          assert.equal(mixed.textBytes, strings.textBytes);
+        },
+      ),
+      { numRuns: 50 },
+    );
+  });
+
+  it('takes turns with others, and goes on after it was asked', () => {
+    const text = 'Some text that is longer than a block, so that one is full and another one is not.';
+    const alone = new PromptHasher('a');
+    const others = [new PromptHasher('a'), new PromptHasher('a')];
+    for (let turn = 0; turn < 300; turn += 1) {
+      alone.text(text);
+      for (const other of others) other.text(text);
+      if (turn % 50 === 0) others[0]?.finish({ charsPerToken: 4 });
+      if (turn % 70 === 0) others[1]?.fingerprint();
+    }
+    for (const other of others) {
+      assert.deepEqual(finish(other), finish(alone));
+      assert.equal(other.fingerprint(), alone.fingerprint());
+    }
+  });
+
   it('shares exactly the blocks of the common prefix', () => {
     fc.assert(
       fc.property(
@@ -97,14 +139,13 @@ describe('PromptHasher', () => {
         text,
         text,
         (common, left, right) => {
-          const a = common + left;
-          const b = common + right;
+          const a = Buffer.from(common + left);
+          const b = Buffer.from(common + right);
           let shared = 0;
-          while (shared < Math.min(a.length, b.length) && a.charCodeAt(shared) === b.charCodeAt(shared))
-            shared++;
+          while (shared < Math.min(a.length, b.length) && a[shared] === b[shared]) shared++;
           const full = Math.floor(shared / 64);
-          const one = chain(hashText(a));
-          const other = chain(hashText(b));
+          const one = chain(hashText(common + left));
+          const other = chain(hashText(common + right));
           assert.deepEqual(one.slice(0, full), other.slice(0, full));
           for (let i = full; i < Math.min(one.length, other.length); i++) assert.notEqual(one[i], other[i]);
         },
@@ -189,7 +230,7 @@ describe('PromptHasher', () => {
     assert.deepEqual([one.count, one.totalTokens, long.count], [plain.count, plain.totalTokens, plain.count]);
     const all = new Set([...chain(plain), ...chain(one), ...chain(long)]);
     assert.equal(all.size, 3 * plain.count);
-    assert.equal(salted('model-one').units, 640);
+    assert.equal(salted('model-one').textBytes, 640);
   });
 
   it('has no collisions among two hundred thousand similar prompts, in either half of the hash beyond chance', () => {
@@ -216,7 +257,6 @@ describe('PromptHasher', () => {
       [blocks.count, blocks.totalTokens, blocks.tokensPerBlock, blocks.estimated],
       [15, 400, 25.6, true],
     );
-    assert.equal(unitsOf(blocks), 1000);
   });
 
   it('counts token ids exactly', () => {
@@ -227,7 +267,6 @@ describe('PromptHasher', () => {
       [blocks.count, blocks.totalTokens, blocks.tokensPerBlock, blocks.estimated],
       [6, 100, 16, false],
     );
-    assert.equal(unitsOf(blocks), 0);
   });
 
   it('charges a message frame about five tokens', () => {
@@ -239,8 +278,8 @@ describe('PromptHasher', () => {
   it('hashes at most 256 KiB of text, wherever the calls are cut, but counts all of it', () => {
     const long = 'abcdefg'.repeat(50_000);
     const whole = hashText(long);
-    assert.deepEqual([whole.count, whole.totalTokens], [MAX_HASHED_UNITS / 64, 87_500]);
-    assert.deepEqual(hashText(long.slice(0, MAX_HASHED_UNITS - 1), long.slice(MAX_HASHED_UNITS - 1)), whole);
+    assert.deepEqual([whole.count, whole.totalTokens], [MAX_HASHED_BYTES / 64, 87_500]);
+    assert.deepEqual(hashText(long.slice(0, MAX_HASHED_BYTES - 1), long.slice(MAX_HASHED_BYTES - 1)), whole);
     const hasher = new PromptHasher();
     hasher.tokens(Array.from({ length: 70_000 }, (_, i) => i));
     hasher.role('user');
@@ -285,8 +324,8 @@ describe('PromptHasher', () => {
   });
 });
 
-const EXPECTED_CHAIN = ['3922383107:3761000070', '439538159:3002837989'];
-const EXPECTED_LAST = '2909989773:384192984';
+const EXPECTED_CHAIN = ['320246980:3830652296', '3576147957:1444339524'];
+const EXPECTED_LAST = '2328789269:718192294';
 
 describe('blocksFromHashIds', () => {
   it('keeps full blocks only', () => {

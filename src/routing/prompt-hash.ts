@@ -1,58 +1,66 @@
 import { fmix32 } from '../base/hash.ts';
 import type { PromptBlocks } from './blocks.ts';
 
-/** Text units (UTF-16) per block: about 16 tokens, vLLM's default block. */
-export const UNITS_PER_BLOCK = 64;
+/** Bytes of text (UTF-8) per block: about 16 tokens, vLLM's default block. */
+export const BYTES_PER_BLOCK = 64;
 /** Token ids per block: vLLM's default `block_size`. */
 export const TOKENS_PER_BLOCK = 16;
-/** Nothing behind this many text units is hashed; lengths are still counted. */
-export const MAX_HASHED_UNITS = 256 * 1024;
+/** Nothing behind this many bytes is hashed; lengths are still counted. */
+export const MAX_HASHED_BYTES = 256 * 1024;
 
-const UNITS_PER_TOKEN_ID = UNITS_PER_BLOCK / TOKENS_PER_BLOCK;
+const BYTES_PER_TOKEN_ID = BYTES_PER_BLOCK / TOKENS_PER_BLOCK;
+const WORDS_PER_BLOCK = BYTES_PER_BLOCK / 4;
 /** Chat templates spend about five tokens on a message's frame; the two marks and the role's name come to that. */
-const UNITS_PER_MARK = 8;
+const BYTES_PER_MARK = 8;
 
 /** Room for hashes at first: those of a prompt of 2,560 characters. */
 const FIRST_WORDS = 2 * 40;
-/** Shorter pieces are read a character at a time: to copy one costs as much as some fifty steps. */
-const SMALLEST_COPY = 256;
-/** Text is copied here, to be read a word at a time: much less of it than the nearest cache holds. */
-const COPY = Buffer.alloc(8 * 1024);
-const COPIED = new DataView(COPY.buffer, COPY.byteOffset, COPY.length);
-const MOST_COPIED_UNITS = COPY.length / 2;
+/** Shorter pieces are written a character at a time: to ask for it natively costs as much as some forty steps. */
+const SMALLEST_WRITE = 40;
+/** Text that is written in one go. */
+const PIECE_UNITS = 4 * 1024;
+const MOST_BYTES_PER_UNIT = 3;
+/** What is gathered before it is hashed. */
+const GATHERED_BYTES = 8 * 1024;
 
-/** Steps of the hash that no text can spell, so that text cannot pass for a message boundary or for token ids. */
+/**
+ * What was fed and is not hashed yet, of one hasher at a time: text is written here and read a word at a time, while it
+ * is in the nearest cache.
+ */
+const GATHERED = Buffer.alloc(GATHERED_BYTES + MOST_BYTES_PER_UNIT * PIECE_UNITS + BYTES_PER_BLOCK);
+const WORDS = new DataView(GATHERED.buffer, GATHERED.byteOffset, GATHERED.length);
+const gathering: { by: PromptHasher | undefined } = { by: undefined };
+
+/** Bytes that UTF-8 never has, so that no text can pass for a message boundary or for token ids. */
 const MARK = {
-  roleStart: 0x517cc1b7,
-  roleEnd: 0x27220a95,
-  text: 0x2545f491,
-  tokens: 0x632be5ab,
-  salt: 0x1b56c4e9,
-  /** Before a single text unit that fills a word alone. */
-  half: 0x3c6ef372,
+  roleStart: 0xfbfbfbfb | 0,
+  roleEnd: 0xfcfcfcfc | 0,
+  text: 0xfdfdfdfd | 0,
+  tokens: 0xfefefefe | 0,
 };
 
 /**
  * Turns a prompt, fed piece by piece, into the chain of block hashes without putting its text together. Only the
- * sequence of roles, text and token ids counts: how text is cut into calls does not.
+ * sequence of roles, text and token ids counts: how text is cut into calls does not, nor whether it comes as a string or
+ * as bytes.
  *
- * The hash is two 32-bit lanes, stepped with a word each in MurmurHash3's manner and carried from block to block. It is
- * stable across machines and versions of one record format, and not meant to withstand chosen collisions: one would
- * only mislead the estimate of what is cached.
+ * A block is compressed in two pairs of 32-bit lanes, every word into one pair, and the result is chained to the blocks
+ * before it. The hash is stable across machines and versions of one record format, and not meant to withstand chosen
+ * collisions: one would only mislead the estimate of what is cached.
  */
 export class PromptHasher {
   #a = 0x2f0b4f35;
   #b = 0x6c8e9cf5;
-  /** Units in the block being filled; odd exactly while a half word waits. */
+  /** Bytes that are gathered. While another hasher gathers, they lie before the hashes: fewer than a block. */
   #fill = 0;
-  /** A text unit waiting for its partner, or -1. */
+  /** The first half of a character that takes two text units, waiting for the other, or -1. */
   #half = -1;
   #inTokens = false;
   #hashed = 0;
-  #units = 0;
+  #textBytes = 0;
   #tokenIds = 0;
-  /** Two words for each of the `#count` full blocks, and room for more. */
-  #hashes = new Uint32Array(FIRST_WORDS);
+  /** Room for an unfinished block, then two words for each of the `#count` full ones, and more room. */
+  #words = new Uint32Array(WORDS_PER_BLOCK + FIRST_WORDS);
   #count = 0;
 
   /**
@@ -62,16 +70,20 @@ export class PromptHasher {
   constructor(salt = '') {
     if (salt === '') return;
     this.text(salt);
-    this.#mark(MARK.salt);
+    this.#gather();
+    this.#absorb();
+    GATHERED.fill(0, this.#fill, BYTES_PER_BLOCK);
+    this.#compress(1);
     this.#fill = 0;
+    this.#half = -1;
     this.#hashed = 0;
-    this.#units = 0;
+    this.#textBytes = 0;
     this.#count = 0;
   }
 
-  /** Length so far in text units, message frames included, token ids not: what `TokenRatio.learn` wants. */
-  get units(): number {
-    return this.#units;
+  /** Length so far in bytes of text, message frames included, token ids not: what `TokenRatio.learn` wants. */
+  get textBytes(): number {
+    return this.#textBytes;
   }
 
   /** Starts a message. The name may be empty, e.g. between the prompts of a batch. */
@@ -81,163 +93,226 @@ export class PromptHasher {
     this.#frame(MARK.roleEnd);
   }
 
+  /** Half characters count as U+FFFD, unless the other half comes with the next call. */
   text(value: string): void {
-    this.#units += value.length;
-    const end = Math.min(value.length, MAX_HASHED_UNITS - this.#hashed);
-    if (end <= 0) return;
-    this.#hashed += end;
-    if (this.#inTokens) {
-      this.#mark(MARK.text);
-      this.#inTokens = false;
+    if (value === '') return;
+    this.#toText();
+    let from: number = this.#half < 0 ? 0 : this.#completeHalf(value);
+    let end = value.length;
+    const last = value.charCodeAt(end - 1);
+    if (isFirstHalf(last)) end -= 1;
+    while (from < end && this.#hashed < MAX_HASHED_BYTES) {
+      let to = Math.min(end, from + PIECE_UNITS);
+      if (to < end && isFirstHalf(value.charCodeAt(to - 1))) to -= 1;
+      this.#took(write(value, from, to, this.#fill));
+      from = to;
     }
-    let at = 0;
-    if (this.#half >= 0) {
-      const word = this.#half | (value.charCodeAt(at++) << 16);
-      this.#half = -1;
-      this.#absorb(word);
-      this.#advance(1);
-    }
-    while (end - at >= SMALLEST_COPY) {
-      const words = Math.min(end - at, MOST_COPIED_UNITS) >> 1;
-      // This encoding keeps half surrogates, too.
-      COPY.write(value.slice(at, at + 2 * words), 'utf16le');
-      this.#absorbWords(words);
-      at += 2 * words;
-    }
-    while (at + 1 < end) {
-      const pairs = Math.min(end - at, UNITS_PER_BLOCK - this.#fill) >> 1;
-      this.#absorbPairs(value, at, pairs);
-      at += 2 * pairs;
-      this.#advance(2 * pairs);
-    }
-    if (at < end) {
-      this.#half = value.charCodeAt(at);
-      this.#fill++;
-    }
+    if (from < end) this.#textBytes += Buffer.byteLength(value.slice(from, end));
+    if (end < value.length) this.#half = last;
   }
 
-  tokens(ids: readonly number[]): void {
+  /** A part of these bytes, which is UTF-8 that is as it should be. */
+  utf8(bytes: Uint8Array, start: number, end: number): void {
+    if (start >= end) return;
+    this.#toText();
+    if (this.#half >= 0) this.#completeHalf('');
+    let from = start;
+    while (from < end && this.#hashed < MAX_HASHED_BYTES) {
+      const to = Math.min(end, from + GATHERED.length - this.#fill);
+      GATHERED.set(bytes.subarray(from, to), this.#fill);
+      this.#took(to - from);
+      from = to;
+    }
+    this.#textBytes += end - from;
+  }
+
+  tokens(ids: ArrayLike<number>): void {
     this.#tokenIds += ids.length;
-    const room = Math.floor((MAX_HASHED_UNITS - this.#hashed) / UNITS_PER_TOKEN_ID);
-    const end = Math.min(ids.length, room);
-    if (end <= 0) return;
-    this.#hashed += end * UNITS_PER_TOKEN_ID;
+    if (ids.length === 0 || this.#hashed >= MAX_HASHED_BYTES) return;
+    this.#gather();
     if (!this.#inTokens) {
+      if (this.#half >= 0) this.#completeHalf('');
       this.#mark(MARK.tokens);
       this.#inTokens = true;
     }
+    const end = Math.min(ids.length, Math.floor((MAX_HASHED_BYTES - this.#hashed) / BYTES_PER_TOKEN_ID));
+    this.#hashed += end * BYTES_PER_TOKEN_ID;
     for (let i = 0; i < end; i++) {
-      this.#absorb(ids[i]!);
-      this.#advance(UNITS_PER_TOKEN_ID);
+      WORDS.setInt32(this.#fill, ids[i]!, true);
+      this.#fill += BYTES_PER_TOKEN_ID;
+      if (this.#fill >= GATHERED_BYTES) this.#absorb();
     }
   }
 
   /** 16 hex digits over the whole prompt (up to the hashing limit), the part behind the last full block included. */
   fingerprint(): string {
-    const tail = (this.#half + 1) ^ Math.imul(this.#units + UNITS_PER_TOKEN_ID * this.#tokenIds, 0x9e3779b1);
-    const a = fmix32(this.#a ^ fmix32(tail));
-    const b = fmix32((this.#b + Math.imul(tail, 0x85ebca77)) ^ Math.imul(a, 0xc2b2ae3d));
-    return hex32(b) + hex32(a);
+    this.#rest();
+    const tail =
+      (this.#half + 1) ^ Math.imul(this.#textBytes + BYTES_PER_TOKEN_ID * this.#tokenIds, 0x9e3779b1);
+    let a = this.#a ^ fmix32(tail);
+    let b = this.#b + Math.imul(tail, 0x85ebca77);
+    for (let at = 0; 4 * at < this.#fill; at++) {
+      a = fmix32(a ^ this.#words[at]!);
+      b = fmix32(b + Math.imul(a, 0xc2b2ae3d));
+    }
+    return hex32(fmix32(b ^ a)) + hex32(fmix32(a));
   }
 
-  /** @param charsPerToken Text units per token, from `TokenRatio`. */
+  /** @param charsPerToken Bytes of text per token, from `TokenRatio`. */
   finish({ charsPerToken }: { readonly charsPerToken: number }): PromptBlocks {
-    const estimated = this.#units > 0;
+    this.#rest();
+    const estimated = this.#textBytes > 0;
     return {
       count: this.#count,
-      hashes: new Uint32Array(this.#hashes.buffer, 0, 2 * this.#count),
-      tokensPerBlock: estimated ? UNITS_PER_BLOCK / charsPerToken : TOKENS_PER_BLOCK,
-      totalTokens: this.#tokenIds + Math.ceil(this.#units / charsPerToken),
+      hashes: new Uint32Array(this.#words.buffer, 4 * WORDS_PER_BLOCK, 2 * this.#count),
+      tokensPerBlock: estimated ? BYTES_PER_BLOCK / charsPerToken : TOKENS_PER_BLOCK,
+      totalTokens: this.#tokenIds + Math.ceil(this.#textBytes / charsPerToken),
       estimated,
     };
   }
 
   #frame(mark: number): void {
-    this.#units += UNITS_PER_MARK;
-    if (this.#hashed + UNITS_PER_MARK > MAX_HASHED_UNITS) {
-      this.#hashed = MAX_HASHED_UNITS;
+    this.#textBytes += BYTES_PER_MARK;
+    if (this.#hashed + BYTES_PER_MARK > MAX_HASHED_BYTES) {
+      this.#hashed = MAX_HASHED_BYTES;
       return;
     }
-    this.#hashed += UNITS_PER_MARK;
+    this.#gather();
+    if (this.#half >= 0) this.#completeHalf('');
     this.#mark(mark);
-    this.#advance(UNITS_PER_MARK);
+    this.#mark(mark);
+  }
+
+  #toText(): void {
+    this.#gather();
+    if (!this.#inTokens) return;
+    this.#mark(MARK.text);
+    this.#inTokens = false;
   }
 
   #mark(mark: number): void {
-    if (this.#half >= 0) {
-      const half = this.#half;
-      this.#half = -1;
-      this.#stir(MARK.half);
-      this.#absorb(half);
-      this.#advance(1);
-    }
-    this.#stir(mark);
+    if (this.#hashed >= MAX_HASHED_BYTES) return;
+    WORDS.setInt32(this.#fill, mark, true);
+    this.#keep(4);
   }
 
-  #stir(mark: number): void {
-    this.#a = fmix32(this.#a ^ mark);
-    this.#b = fmix32(this.#b + mark);
+  /** Takes the other half from the beginning of this text, where it is there. Gives where the rest begins. */
+  #completeHalf(value: string): 0 | 1 {
+    const second = value.charCodeAt(0);
+    const isWhole = second >= 0xdc00 && second < 0xe000;
+    const character = isWhole ? String.fromCharCode(this.#half, second) : '\ufffd';
+    this.#half = -1;
+    this.#took(GATHERED.write(character, this.#fill));
+    return isWhole ? 1 : 0;
   }
 
-  #advance(units: number): void {
-    this.#fill += units;
-    if (this.#fill < UNITS_PER_BLOCK) return;
-    this.#fill -= UNITS_PER_BLOCK;
-    this.#closeBlock();
+  /** So many bytes of text were written behind what is gathered. */
+  #took(bytes: number): void {
+    this.#textBytes += bytes;
+    this.#keep(bytes);
   }
 
-  #closeBlock(): void {
-    // The lanes cross here, so that a chance collision of one of them does not live on.
-    this.#b = (this.#b + Math.imul(this.#a, 0x9e3779b1)) | 0;
-    this.#a = (this.#a ^ ((this.#b << 7) | (this.#b >>> 25))) | 0;
-    const at = 2 * this.#count++;
-    if (at === this.#hashes.length) {
-      const grown = new Uint32Array(2 * at);
-      grown.set(this.#hashes);
-      this.#hashes = grown;
-    }
-    this.#hashes[at] = fmix32(this.#a);
-    this.#hashes[at + 1] = fmix32(this.#b);
+  #keep(bytes: number): void {
+    const kept = Math.min(bytes, MAX_HASHED_BYTES - this.#hashed);
+    this.#hashed += kept;
+    this.#fill += kept;
+    if (this.#fill >= GATHERED_BYTES) this.#absorb();
   }
 
-  #absorb(word: number): void {
-    const k = scramble(word);
-    this.#a = stepA(this.#a, k);
-    this.#b = stepB(this.#b, k);
+  /** From here on what is gathered is of this hasher. */
+  #gather(): void {
+    const { by } = gathering;
+    if (by === this) return;
+    if (by) by.#rest();
+    gathering.by = this;
+    for (let at = 0; 4 * at < this.#fill; at++) WORDS.setInt32(4 * at, this.#words[at]!, true);
   }
 
-  /** What was copied, block by block. */
-  #absorbWords(count: number): void {
-    let a = this.#a;
-    let b = this.#b;
-    for (let at = 0; at < count;) {
-      const end = Math.min(count, at + ((UNITS_PER_BLOCK - this.#fill) >> 1));
-      const units = 2 * (end - at);
-      for (; at < end; at++) {
-        const k = scramble(COPIED.getInt32(4 * at, true));
-        a = stepA(a, k);
-        b = stepB(b, k);
+  /** Hashes what is gathered, and puts the unfinished block aside. */
+  #rest(): void {
+    if (gathering.by !== this) return;
+    gathering.by = undefined;
+    this.#absorb();
+    WORDS.setInt32(this.#fill, 0, true);
+    for (let at = 0; 4 * at < this.#fill; at++) this.#words[at] = WORDS.getInt32(4 * at, true);
+  }
+
+  /** Hashes the full blocks of what is gathered. */
+  #absorb(): void {
+    const blocks = Math.floor(this.#fill / BYTES_PER_BLOCK);
+    if (blocks === 0) return;
+    this.#compress(blocks);
+    const from = blocks * BYTES_PER_BLOCK;
+    GATHERED.copyWithin(0, from, this.#fill);
+    this.#fill -= from;
+  }
+
+  #compress(blocks: number): void {
+    const hashes = this.#roomFor(blocks);
+    let next = WORDS_PER_BLOCK + 2 * this.#count;
+    let chainA = this.#a;
+    let chainB = this.#b;
+    for (let block = 0; block < blocks; block++) {
+      let a = 0x517cc1b7;
+      let b = 0x27220a95;
+      let c = 0x2545f491;
+      let d = 0x632be5ab;
+      const end = (block + 1) * BYTES_PER_BLOCK;
+      for (let at = end - BYTES_PER_BLOCK; at < end; at += 16) {
+        a = Math.imul(turn15(a ^ Math.imul(WORDS.getInt32(at, true), 0xcc9e2d51)), 0x9e3779b1);
+        b = Math.imul(turn13(b ^ Math.imul(WORDS.getInt32(at + 4, true), 0x1b873593)), 0x85ebca77);
+        c = Math.imul(turn15(c ^ Math.imul(WORDS.getInt32(at + 8, true), 0xcc9e2d51)), 0xc2b2ae3d);
+        d = Math.imul(turn13(d ^ Math.imul(WORDS.getInt32(at + 12, true), 0x1b873593)), 0x27d4eb2f);
+        // Either lane of a pair takes the other's in, so that the two are one state of 64 bits.
+        a = (a + b) | 0;
+        b ^= turn15(a);
+        c = (c + d) | 0;
+        d ^= turn15(c);
       }
-      this.#a = a;
-      this.#b = b;
-      this.#advance(units);
-      a = this.#a;
-      b = this.#b;
+      a ^= a >>> 15;
+      b ^= b >>> 13;
+      c = Math.imul(c ^ (c >>> 15), 0x2c1b3c6d);
+      d = Math.imul(d ^ (d >>> 13), 0x297a2d39);
+      chainA = Math.imul(chainA ^ a ^ (c >>> 15) ^ d, 0x9e3779b1);
+      chainB = Math.imul((chainB + b) ^ (d >>> 15) ^ c, 0x85ebca77);
+      chainA = (turn15(chainA) + chainB) | 0;
+      chainB = turn13(chainB) ^ chainA;
+      hashes[next++] = fmix32(chainA);
+      hashes[next++] = fmix32(chainB);
     }
+    this.#a = chainA;
+    this.#b = chainB;
+    this.#count += blocks;
   }
 
-  #absorbPairs(value: string, from: number, pairs: number): void {
-    let a = this.#a;
-    let b = this.#b;
-    const end = from + 2 * pairs;
-    for (let at = from; at < end; at += 2) {
-      const k = scramble(value.charCodeAt(at) | (value.charCodeAt(at + 1) << 16));
-      a = stepA(a, k);
-      b = stepB(b, k);
+  #roomFor(blocks: number): Uint32Array {
+    const needed = WORDS_PER_BLOCK + 2 * (this.#count + blocks);
+    if (needed > this.#words.length) {
+      const grown = new Uint32Array(Math.max(needed, 2 * this.#words.length));
+      grown.set(this.#words);
+      this.#words = grown;
     }
-    this.#a = a;
-    this.#b = b;
+    return this.#words;
   }
+}
+
+/** Writes a part of this text to what is gathered. Gives its bytes. */
+function write(value: string, from: number, to: number, at: number): number {
+  if (to - from < SMALLEST_WRITE) {
+    let end = at;
+    for (let i = from; i < to; i++) {
+      const unit = value.charCodeAt(i);
+      if (unit >= 0x80) return end - at + GATHERED.write(value.slice(i, to), end);
+      GATHERED[end++] = unit;
+    }
+    return end - at;
+  }
+  return GATHERED.write(to - from === value.length ? value : value.slice(from, to), at);
+}
+
+/** Whether the other half of a character must follow. */
+function isFirstHalf(unit: number): boolean {
+  return unit >= 0xd800 && unit < 0xdc00;
 }
 
 /**
@@ -265,24 +340,25 @@ export function blocksFromHashIds(
   return { count, hashes, tokensPerBlock, totalTokens, estimated: false };
 }
 
-/** Text units that estimated blocks were made from; 0 for prompts that came as token ids. */
-export function unitsOf(blocks: PromptBlocks): number {
-  return blocks.estimated ? (blocks.totalTokens / blocks.tokensPerBlock) * UNITS_PER_BLOCK : 0;
-}
-
 function scramble(word: number): number {
-  const k = Math.imul(word, 0xcc9e2d51);
-  return (k << 15) | (k >>> 17);
+  return turn15(Math.imul(word, 0xcc9e2d51));
 }
 
 function stepA(lane: number, k: number): number {
-  const mixed = lane ^ k;
-  return Math.imul((mixed << 13) | (mixed >>> 19), 0x9e3779b1);
+  return Math.imul(turn13(lane ^ k), 0x9e3779b1);
 }
 
 function stepB(lane: number, k: number): number {
   const mixed = Math.imul(lane + k, 0x85ebca77);
   return mixed ^ (mixed >>> 15);
+}
+
+function turn13(word: number): number {
+  return (word << 13) | (word >>> 19);
+}
+
+function turn15(word: number): number {
+  return (word << 15) | (word >>> 17);
 }
 
 function hex32(word: number): string {

@@ -16,7 +16,7 @@ interface Sums {
 }
 
 /**
- * Text units per token of each model, learnt from the `usage.prompt_tokens` that workers report. A ratio of sums, so
+ * Bytes of text (UTF-8) per token of each model, learnt from the `usage.prompt_tokens` that workers report. A ratio of sums, so
  * that long prompts, which matter for placement, count more than short ones, which are mostly chat template.
  */
 export class TokenRatio {
@@ -28,7 +28,7 @@ export class TokenRatio {
     return Math.min(HIGHEST, Math.max(LOWEST, sums.chars / sums.tokens));
   }
 
-  /** @param chars Text units of the prompt, as `PromptHasher.units` counts them. */
+  /** @param chars Bytes of the prompt's text, as `PromptHasher.textBytes` counts them. */
   learn(model: string, chars: number, promptTokens: number): void {
     if (!(chars > 0) || !(promptTokens > 0) || chars === Infinity || promptTokens === Infinity) return;
     let sums = this.#models.get(model);

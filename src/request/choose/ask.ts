@@ -1,6 +1,6 @@
 import type { JsonObject, PromptSink } from '../../api/prompt-sink.ts';
 import type { PromptReader } from '../../api/prompts.ts';
-import { isObject } from '../../api/prompt-sink.ts';
+import { isObject, plain } from '../../api/prompt-sink.ts';
 import { PromptText } from '../../api/prompt-text.ts';
 import { RouterError } from '../../base/errors.ts';
 import { headerOf } from '../../http/headers.ts';
@@ -116,7 +116,7 @@ export class RequestAsk implements Ask {
     this.#input.fields.nowIn(body);
   }
 
-  /** Characters of the prompt, for learning the ratio; 0 when the prompt was not read as text. */
+  /** Bytes of the prompt's text, for learning the ratio; 0 when the prompt was not read as text. */
   get promptChars(): number {
     return this.#chars;
   }
@@ -137,7 +137,7 @@ export class RequestAsk implements Ask {
       prompt(values, hasher satisfies PromptSink);
     });
     const blocks = hasher.finish({ charsPerToken: this.#rt.tokenRatio.charsPerToken(this.model) });
-    if (blocks.estimated) this.#chars = hasher.units;
+    if (blocks.estimated) this.#chars = hasher.textBytes;
     return blocks;
   }
 
@@ -168,11 +168,11 @@ function memberAt(fields: JsonObject, path: readonly string[]): unknown {
     if (!isObject(value) || !Object.hasOwn(value, name)) return undefined;
     value = value[name];
   }
-  return value;
+  return plain(value);
 }
 
 /** What engines key their prefix caches on beside the tokens: an adapter's name, and vLLM's `cache_salt`. */
 function saltOf(model: string, fields: JsonObject): string {
-  const salt = fields['cache_salt'];
+  const salt = plain(fields['cache_salt']);
   return typeof salt === 'string' ? `${model}\n${salt}` : model;
 }

@@ -1,5 +1,5 @@
 import { RouterError } from '../../base/errors.ts';
-import { isObject, type JsonObject } from '../../api/prompt-sink.ts';
+import { isObject, plain, type JsonObject } from '../../api/prompt-sink.ts';
 import { fieldText, readForm, repeatsDecidingFormField } from '../../api/form-field.ts';
 import { readBoolean, readInteger } from '../../api/python-json.ts';
 import { queryValues } from '../../api/query-parameter.ts';
@@ -198,11 +198,11 @@ function jsonCall(rt: Runtime, source: CallSource, bytes: Buffer, read = readFie
   }
   if (strict && read.repeats()) throw duplicateField();
   const { fields, rawPrompt } = read;
-  const model = typeof fields['model'] === 'string' ? fields['model'] : '';
+  const model = textOf(fields['model']) ?? '';
   const stream = readBoolean(fields['stream']) === true;
   const { endpoint } = source;
   note(source.decision, model, stream);
-  const { previous_response_id: previous, request_id: chosenId } = fields;
+  const creates = endpoint.resource === 'create';
   return {
     body: bytes,
     releaseBody: NOTHING_HELD,
@@ -218,10 +218,15 @@ function jsonCall(rt: Runtime, source: CallSource, bytes: Buffer, read = readFie
     }),
     maxTokens: maxTokensOf(fields) * answersOf(fields),
     retry: leavesSomething(fields) ? 'connect' : endpoint.retry,
-    resourceId: endpoint.resource === 'create' && typeof previous === 'string' ? previous : undefined,
-    chosenId: endpoint.resource === 'create' && typeof chosenId === 'string' ? chosenId : undefined,
+    resourceId: creates ? textOf(fields['previous_response_id']) : undefined,
+    chosenId: creates ? textOf(fields['request_id']) : undefined,
     filters: readWorkerFilters(source.req.rawHeaders),
   };
+}
+
+function textOf(value: unknown): string | undefined {
+  const text = plain(value);
+  return typeof text === 'string' ? text : undefined;
 }
 
 /** A body that is read again, because a check has changed it, does not change what the client asked for. */

@@ -1,11 +1,14 @@
 import { hasDuplicateField, isDeciding, repeatsDecidingField } from '../../api/json-edit.ts';
 import { bomLength, isDense, MOST_MEMBERS, scanningMembers } from '../../api/json-scan.ts';
+import { outlining } from '../../api/outline.ts';
 import { isObject, type JsonObject } from '../../api/prompt-sink.ts';
 import { parseJson } from '../../api/python-json.ts';
 import { inOneGo, inPieces, type Pieces } from '../../base/in-pieces.ts';
 
 /** Above this a body is scanned for its members instead of being parsed: parsing would hold up every stream. */
 const PARSE_LIMIT_BYTES = 1024 * 1024;
+/** From here on the long strings of a body stay where they are: see `LongText`. */
+const OUTLINE_BYTES = 32 * 1024;
 /** Above this a body is scanned, too, if it is made of so many parts that to parse it takes as long as for a far longer one. */
 const WEIGH_BYTES = 256 * 1024;
 const SMALL_MEMBER_BYTES = 64 * 1024;
@@ -30,22 +33,25 @@ export type Fields =
 /** What a whole body says, as far as it is looked at. */
 export function readFields(body: Buffer): Fields {
   const bytes = withoutBom(body);
-  return takesLong(bytes) ? inOneGo(scanningFields(bytes)) : parseFields(bytes);
+  return bytes.length < OUTLINE_BYTES ? parseFields(bytes) : inOneGo(readingFields(bytes));
 }
 
 /** The same, but while a body is read that takes long, everything else goes on. */
 export function readFieldsInPieces(body: Buffer): Fields | Promise<Fields> {
   const bytes = withoutBom(body);
-  return takesLong(bytes) ? inPieces(scanningFields(bytes)) : parseFields(bytes);
+  return bytes.length < OUTLINE_BYTES ? parseFields(bytes) : inPieces(readingFields(bytes));
+}
+
+function* readingFields(bytes: Buffer): Pieces<Fields> {
+  if (isLong(bytes)) return yield* scanningFields(bytes);
+  const value = yield* outlining(bytes);
+  if (isObject(value)) return { fields: value, repeats: () => hasDuplicateField(bytes) };
+  return bytes.length > WEIGH_BYTES && isDense(bytes) ? yield* scanningFields(bytes) : parseFields(bytes);
 }
 
 /** Whether a body is so long that it is never parsed as a whole. */
 export function isLong(body: Buffer): boolean {
   return body.length - bomLength(body) > PARSE_LIMIT_BYTES;
-}
-
-function takesLong(bytes: Buffer): boolean {
-  return isLong(bytes) || (bytes.length > WEIGH_BYTES && isDense(bytes));
 }
 
 function parseFields(bytes: Buffer): Fields {
