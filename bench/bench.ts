@@ -76,7 +76,8 @@ async function measure(options: Options): Promise<void> {
 
 function show(reports: ReadonlyMap<Part, PartReport>, run: BenchRun, startedAt: Date): void {
   const tables = [...reports.values()].map(({ table }) => table);
-  if (run.options.peers) tables.push(peersTable(reports, run.versions, startedAt));
+  const all = peersTable(reports, run.versions, startedAt);
+  if (run.options.peers && all.rows.length > 0) tables.push(all);
   for (const table of tables) process.stdout.write(`\n${renderTable(table)}`);
   const bars = [...reports.values()].flatMap((report) => report.bars);
   process.stdout.write(`\n${renderBars(bars)}`);

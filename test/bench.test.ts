@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { MODEL } from '../bench/load/canned-answers.ts';
 import { CannedWorker, streamBytes } from '../bench/load/canned-worker.ts';
-import { runCounted } from '../bench/load/loads.ts';
+import { runCounted, runHold } from '../bench/load/loads.ts';
 import { cpuMsBetween, cpuTimes } from '../bench/load/process-usage.ts';
 import type { Measured } from '../bench/load/protocol.ts';
 import { StreamMark } from '../bench/load/stream-mark.ts';
@@ -19,6 +19,10 @@ import { programInVenv } from '../bench/peers/venv.ts';
 import { renderBars } from '../bench/report.ts';
 import { fileName, writeResults } from '../bench/results.ts';
 import { medianOf, ratioOf, type Rounds } from '../bench/rounds.ts';
+
+interface After {
+  after(fn: () => void): void;
+}
 
 const ROOT = join(import.meta.dirname, '..');
 
@@ -225,13 +229,34 @@ describe('a canned worker', () => {
     assert.deepEqual([cpuMs.length, errors], [3, 0]);
   });
 
-  async function started(t: { after(fn: () => void): void }): Promise<string> {
+  it('keeps streams open until all are, however long that takes', async (t) => {
+    const worker = cannedWorker(t);
+    const port = Number(new URL(await worker.listen()).port);
+    const { openAtOnce, completed, errors } = await runHold(
+      {
+        kind: 'hold',
+        target: { ports: [port], pid: undefined },
+        streams: 20,
+        // By itself, a stream would be over before the next one opens.
+        pace: { events: 2, stepMs: 1 },
+        openPerSecond: 100,
+      },
+      [worker],
+    );
+    assert.deepEqual([openAtOnce, completed, errors], [20, 20, 0]);
+  });
+
+  function started(t: After): Promise<string> {
+    return cannedWorker(t).listen();
+  }
+
+  function cannedWorker(t: After): CannedWorker {
     const worker = new CannedWorker();
     worker.pace = { events: 3, stepMs: 1 };
     t.after(() => {
       worker.close();
     });
-    return worker.listen();
+    return worker;
   }
 });
 

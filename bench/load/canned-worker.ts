@@ -34,6 +34,8 @@ export function streamBytes(pace: Pace): number {
 
 export class CannedWorker {
   pace: Pace = { events: 100, stepMs: 10 };
+  /** While it is, a stream gets its first event and no more: streams that are opened one by one can so be open together. */
+  paused = false;
   /** What was asked besides chats, health checks included. */
   questions = 0;
   readonly #server: Server;
@@ -121,6 +123,7 @@ export class CannedWorker {
 
   #step(): void {
     for (const [socket, left] of this.#streams) {
+      if (this.paused && left < this.pace.events) continue;
       if (left > 0) {
         socket.write(STREAM_EVENT);
         this.#streams.set(socket, left - 1);

@@ -1,7 +1,7 @@
 import { seededRandom } from '../../src/base/random.ts';
 import { CHAT_BYTES } from './canned-answers.ts';
 import { streamBytes, type CannedWorker } from './canned-worker.ts';
-import { ClientConnection } from './client-connection.ts';
+import { ClientConnection, type Answer } from './client-connection.ts';
 import { cpuMsBetween, cpuTimes, memory } from './process-usage.ts';
 import type { Counted, Held, Measured, Order, TargetAddress } from './protocol.ts';
 import { requestMix, type BodyKind, type RequestMix } from './requests.ts';
@@ -145,52 +145,62 @@ export async function runStreams(
   return result;
 }
 
+/** That nothing more opens for so long means that it never will. */
+const STUCK_MS = 10_000;
+
 /** Opens streams until all are open together, lets them run to their end, and counts what became of each. */
 export async function runHold(order: OrderOf<'hold'>, workers: readonly CannedWorker[]): Promise<Held> {
-  for (const worker of workers) worker.pace = order.pace;
   const window = new Window(order.target, workers);
   const mix = mixOf('stream');
   const expected = streamBytes(order.pace);
   const connections: ClientConnection[] = [];
-  let opened = 0;
-  let ended = 0;
-  let completed = 0;
-  let openAtOnce = 0;
-  let rss = 0;
+  let [opened, open, ended, completed, openAtOnce, rss] = [0, 0, 0, 0, 0, 0];
+  /** Streams of which it is known whether they opened. */
+  let settled = 0;
   const start = async (port: number): Promise<void> => {
+    let isOpen = false;
+    const end = (problem: string | undefined): void => {
+      ended += 1;
+      if (isOpen) open -= 1;
+      else settled += 1;
+      if (problem === undefined) completed += 1;
+      else window.failed(problem);
+    };
     try {
       const connection = await ClientConnection.open(port);
       connections.push(connection);
-      connection.send(
-        mix.next(),
-        expected,
-        ({ ok, problem }) => {
-          ended += 1;
-          if (ok) completed += 1;
-          else window.failed(problem);
-        },
-        () => (opened += 1),
-      );
+      const onAnswer = ({ problem }: Answer): void => {
+        end(problem);
+      };
+      connection.send(mix.next(), expected, onAnswer, () => {
+        isOpen = true;
+        opened += 1;
+        open += 1;
+        settled += 1;
+      });
     } catch (error) {
-      ended += 1;
-      window.failed(String(error));
+      end(String(error));
     }
   };
-  window.open();
-  const startedAt = performance.now();
-  let asked = 0;
-  const longest =
-    (order.streams / order.openPerSecond) * 1000 + order.pace.events * order.pace.stepMs * 2 + 30_000;
-  while (ended < order.streams && performance.now() - startedAt < longest) {
-    const due = Math.min(
-      order.streams,
-      Math.floor(((performance.now() - startedAt) / 1000) * order.openPerSecond),
-    );
-    for (; asked < due; asked += 1) void start(portAt(order.target, asked));
-    openAtOnce = Math.max(openAtOnce, opened - ended);
+  const look = async (): Promise<void> => {
+    openAtOnce = Math.max(openAtOnce, open);
     if (order.target.pid !== undefined) rss = Math.max(rss, memory(order.target.pid).rss);
     await pause(20);
+  };
+  window.open();
+  for (const worker of workers) Object.assign(worker, { pace: order.pace, paused: true });
+  const startedAt = performance.now();
+  let asked = 0;
+  let moved = { at: startedAt, settled };
+  while (settled < order.streams && performance.now() - moved.at < STUCK_MS) {
+    const due = Math.floor(((performance.now() - startedAt) / 1000) * order.openPerSecond);
+    for (; asked < Math.min(order.streams, due); asked += 1) void start(portAt(order.target, asked));
+    if (settled !== moved.settled) moved = { at: performance.now(), settled };
+    await look();
   }
+  for (const worker of workers) worker.paused = false;
+  const longest = performance.now() + order.pace.events * order.pace.stepMs * 2 + 30_000;
+  while (ended < order.streams && performance.now() < longest) await look();
   const result = window.close(connections.reduce((sum, connection) => sum + connection.received, 0));
   for (const connection of connections) connection.close();
   return { ...result, opened, openAtOnce, completed, rss };

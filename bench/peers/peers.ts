@@ -14,9 +14,10 @@ export interface Peer {
   readonly policy: string;
   /** Its program, and the words that come before its flags. */
   readonly command: readonly [string, ...string[]];
+  readonly flags?: readonly string[];
 }
 
-/** Started with their defaults, but for ports and policy; they share the names of those flags. */
+/** Started with their defaults, but for ports, policy and what is said below; they share the names of those flags. */
 export const PEERS: readonly Peer[] = [
   {
     name: 'pypi:sglang-router',
@@ -31,6 +32,8 @@ export const PEERS: readonly Peer[] = [
     version: '1.13.0',
     policy: 'cache_aware',
     command: ['smg', 'launch'],
+    // It would derive 4,096 from the number of cores, and answer 429 to the open streams beyond.
+    flags: ['--max-concurrent-requests', '32768'],
   },
   ...['cache_aware', 'round_robin'].map((policy): Peer => ({
     name: `pypi:vllm-router${policy === 'cache_aware' ? '' : `-${policy}`}`,
@@ -71,7 +74,7 @@ export async function startPeer(
       ...words,
       ...['--host', '127.0.0.1', '--port', String(port)],
       ...['--prometheus-host', '127.0.0.1', '--prometheus-port', String(metricsPort)],
-      ...['--policy', peer.policy, '--worker-urls', ...urls],
+      ...['--policy', peer.policy, ...(peer.flags ?? []), '--worker-urls', ...urls],
     ],
     { stdio: ['ignore', file, file], env: environment(), cwd: place.dir },
   );
