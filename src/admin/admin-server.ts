@@ -1,12 +1,14 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:http';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { needsRetryAfter, RouterError } from '../base/errors.ts';
 import { randomAlphanumeric } from '../base/ids.ts';
 import { readBody } from '../http/body.ts';
+import type { EdgeRequest } from '../http/edge-request.ts';
+import type { EdgeResponse } from '../http/edge-response.ts';
 import { codingsOf, decodeBody } from '../http/content-coding.ts';
 import { ADMIN_ERRORS, AdminError, type AdminErrorCode } from './admin-error.ts';
 import type { AdminContext } from './context.ts';
+import { edgeRequestOf, FastifyReplyWriter, FastifyRequestView } from './fastify-exchange.ts';
 import { admit } from './gate.ts';
 import type { AdminMethod, AdminRoute, Answer } from './route.ts';
 import { ADMIN_ROUTES } from './routes.ts';
@@ -56,9 +58,10 @@ export class AdminServer {
     await this.#app.ready();
   }
 
-  /** The handler of one request, whose `url` has been normalised. */
-  handle(req: IncomingMessage, res: ServerResponse): void {
-    this.#app.routing(req, res);
+  /** Serves one request; `target` is its own, normalised. */
+  handle(req: EdgeRequest, res: EdgeResponse, target: string): void {
+    const view = new FastifyRequestView(req, target);
+    this.#app.routing(view, new FastifyReplyWriter(view, res));
   }
 
   async close(): Promise<void> {
@@ -110,8 +113,9 @@ export class AdminServer {
       maxBytes: Math.min(MAX_BODY_BYTES, settings.listen.maxPayloadSize),
       idleTimeoutMs: settings.listen.bodyIdleTimeoutMs,
     };
-    const codings = codingsOf(request.raw.rawHeaders);
-    const held = await readBody(request.raw, limits, bodyBytes, clock);
+    const req = edgeRequestOf(request.raw);
+    const codings = codingsOf(req.rawHeaders);
+    const held = await readBody(req, limits, bodyBytes, clock);
     try {
       if (codings.length === 0) return parsed(held.bytes);
       const plain = await decodeBody(held.bytes, codings, limits, bodyBytes);
@@ -125,7 +129,7 @@ export class AdminServer {
   #admit(request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void {
     reply.header('x-request-id', request.id);
     reply.header('cache-control', 'no-store');
-    const verdict = admit(this.#context.settings.adminApiKey, request.raw);
+    const verdict = admit(this.#context.settings.adminApiKey, edgeRequestOf(request.raw));
     if (verdict.kind === 'admitted') {
       request.who = verdict.who;
       done();

@@ -1,5 +1,6 @@
 import { noticesOfUnused } from '../config/schema/worker-entry.ts';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { EdgeRequest } from '../http/edge-request.ts';
+import type { EdgeResponse } from '../http/edge-response.ts';
 import { AdminPaths, urlInPath } from './admin-paths.ts';
 import type { AdminServer } from './admin-server.ts';
 import type { AdminContext } from './context.ts';
@@ -81,13 +82,13 @@ export class Admin {
   }
 
   /** False when the request is not for these routes: then nothing has been done. */
-  handle(req: IncomingMessage, res: ServerResponse): boolean {
-    const match = this.#paths.match(req.url ?? '/');
+  handle(req: EdgeRequest, res: EdgeResponse): boolean {
+    const match = this.#paths.match(req.url);
     if (!match) return false;
-    req.url = this.#routed(match.path) + match.query;
+    const target = this.#routed(match.path) + match.query;
     void this.#open().then(
       (server) => {
-        server.handle(req, res);
+        server.handle(req, res, target);
       },
       (error: unknown) => {
         this.#context.log.error({ err: error }, 'the admin routes cannot be served');

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import type { IncomingMessage } from 'node:http';
 import { describe, it } from 'node:test';
+import type { EdgeRequest } from '../http/edge-request.ts';
 import { admit } from './gate.ts';
 
-function request(headers: Record<string, string>, remoteAddress = '127.0.0.1'): IncomingMessage {
+function request(headers: Record<string, string>, remoteAddress = '127.0.0.1'): EdgeRequest {
   // The two members that the gate reads.
-  return { headers, socket: { remoteAddress } } as unknown as IncomingMessage;
+  return { rawHeaders: Object.entries(headers).flat(), socket: { remoteAddress } } as unknown as EdgeRequest;
 }
 
 function verdict(key: string | undefined, headers: Record<string, string>, peer?: string): string {

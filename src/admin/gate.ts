@@ -1,6 +1,7 @@
-import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import { presentsAdminKey } from '../http/admin-key.ts';
+import type { EdgeRequest } from '../http/edge-request.ts';
+import { headerOf, joinedHeader } from '../http/headers.ts';
 
 /** Who may use the worker and admin routes, and who asked. */
 export type Verdict =
@@ -14,9 +15,9 @@ const FORWARDING_HEADERS = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 
  * With an admin key: whoever brings it. Without one: only requests that plainly come from this machine, since a page
  * in a local browser or a proxy in front must not act for others.
  */
-export function admit(adminKey: string | undefined, req: IncomingMessage): Verdict {
+export function admit(adminKey: string | undefined, req: EdgeRequest): Verdict {
   if (adminKey !== undefined) {
-    if (presentsAdminKey(adminKey, req.headers)) return { kind: 'admitted', who: 'admin_key' };
+    if (presentsAdminKey(adminKey, req.rawHeaders)) return { kind: 'admitted', who: 'admin_key' };
     return {
       kind: 'refused',
       code: 'UNAUTHORIZED',
@@ -32,13 +33,15 @@ export function admit(adminKey: string | undefined, req: IncomingMessage): Verdi
   };
 }
 
-function notLocal({ socket, headers }: IncomingMessage): string | undefined {
+function notLocal({ socket, rawHeaders }: EdgeRequest): string | undefined {
   if (!isLoopback(socket.remoteAddress)) return 'without an admin key only this machine is answered';
-  const forwarded = FORWARDING_HEADERS.find((name) => headers[name] !== undefined);
+  const forwarded = FORWARDING_HEADERS.find((name) => headerOf(rawHeaders, name) !== undefined);
   if (forwarded !== undefined) return `the request came through a proxy (${forwarded})`;
   // A page whose name was made to resolve to this machine sends its own name as host.
-  if (!isLocalName(hostName(headers.host))) return 'the Host header does not name this machine';
-  if (headers.origin !== undefined && URL.parse(headers.origin)?.host !== headers.host)
+  const host = headerOf(rawHeaders, 'host');
+  if (!isLocalName(hostName(host))) return 'the Host header does not name this machine';
+  const origin = joinedHeader(rawHeaders, 'origin');
+  if (origin !== undefined && URL.parse(origin)?.host !== host)
     return 'the request comes from a web page of another origin';
   return undefined;
 }

@@ -1,16 +1,16 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import type { IncomingHttpHeaders } from 'node:http';
+import { headerOf, joinedHeader, type FlatHeaders } from './headers.ts';
 
 /** Whether a request brings the admin key, in `X-Admin-Key` or as the bearer token. Never without a configured key. */
-export function presentsAdminKey(expected: string | undefined, headers: IncomingHttpHeaders): boolean {
+export function presentsAdminKey(expected: string | undefined, headers: FlatHeaders): boolean {
   if (expected === undefined) return false;
-  const given = headers['x-admin-key'];
-  return (typeof given === 'string' && sameSecret(given, expected)) || isAdminBearer(expected, headers);
+  const given = joinedHeader(headers, 'x-admin-key');
+  return (given !== undefined && sameSecret(given, expected)) || isAdminBearer(expected, headers);
 }
 
 /** Whether `Authorization` holds the admin key: then it is for the router, and no worker may see it. */
-export function isAdminBearer(expected: string | undefined, headers: IncomingHttpHeaders): boolean {
-  const given = bearer(headers.authorization);
+export function isAdminBearer(expected: string | undefined, headers: FlatHeaders): boolean {
+  const given = bearer(headerOf(headers, 'authorization'));
   return expected !== undefined && given !== undefined && sameSecret(given, expected);
 }
 

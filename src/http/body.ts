@@ -1,9 +1,9 @@
-import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import { ByteCollector } from '../base/byte-collector.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import { RouterError } from '../base/errors.ts';
 import { inPieces } from '../base/in-pieces.ts';
+import type { BodySink, EdgeRequest } from './edge-request.ts';
 
 export interface BodyLimits {
   readonly maxBytes: number;
@@ -48,63 +48,79 @@ export interface HeldBody {
   readonly release: () => void;
 }
 
-/** Length announced by the client, or undefined for chunked bodies. Node has refused malformed values already. */
-export function announcedLength(req: IncomingMessage): number | undefined {
-  const value = req.headers['content-length'];
-  if (value !== undefined) return Number(value);
-  return req.headers['transfer-encoding'] === undefined ? 0 : undefined;
-}
-
-export function refuseTooLong(req: IncomingMessage, maxBytes: number): void {
-  const length = announcedLength(req);
+export function refuseTooLong({ length }: EdgeRequest, maxBytes: number): void {
   if (length !== undefined && length > maxBytes) throw tooLarge(maxBytes);
 }
 
-/** Reads the whole body. Rejects with `payload_too_large`, `body_timeout`, `inflight_bytes_exceeded` or `client_closed`. */
+/**
+ * Reads the whole body; at once where it has come already. Throws or rejects with `payload_too_large`, `body_timeout`,
+ * `inflight_bytes_exceeded` or `client_closed`.
+ */
 export function readBody(
-  req: IncomingMessage,
+  req: EdgeRequest,
   limits: BodyLimits,
   held: BodyBytes,
   clock: Clock,
-): Promise<HeldBody> {
-  return new Promise((resolve, reject) => {
-    const body = new ByteCollector();
-    const timer = clock.after(limits.idleTimeoutMs, () => {
-      fail(slowBody(limits.idleTimeoutMs));
+): HeldBody | Promise<HeldBody> {
+  const whole = req.take();
+  if (!whole)
+    return new Promise((resolve, reject) => {
+      req.read(new BodyReader(req, { limits, held, clock, resolve, reject }));
     });
-    const stop = (): void => {
-      timer.cancel();
-      req.off('data', onData);
-      req.off('end', onEnd);
-      req.off('close', onClose);
-      req.off('error', onClose);
-    };
-    const fail = (error: RouterError): void => {
-      stop();
-      held.give(body.size);
-      body.clear();
-      req.pause();
-      reject(error);
-    };
-    const onData = (chunk: Buffer): void => {
-      timer.refresh();
-      if (body.size + chunk.length > limits.maxBytes) fail(tooLarge(limits.maxBytes));
-      else if (!held.take(chunk.length)) fail(noRoom());
-      else body.push(chunk);
-    };
-    const onEnd = (): void => {
-      stop();
-      const whole = inPieces(body.taking());
-      resolve(whole instanceof Promise ? whole.then((bytes) => hold(bytes, held)) : hold(whole, held));
-    };
-    const onClose = (): void => {
-      fail(new RouterError('client_closed', 'the client left while it was sending the body'));
-    };
-    req.on('data', onData);
-    req.on('end', onEnd);
-    req.on('close', onClose);
-    req.on('error', onClose);
-  });
+  if (whole.length > limits.maxBytes) throw tooLarge(limits.maxBytes);
+  if (!held.take(whole.length)) throw noRoom();
+  return hold(whole, held);
+}
+
+interface Reading {
+  readonly limits: BodyLimits;
+  readonly held: BodyBytes;
+  readonly clock: Clock;
+  readonly resolve: (body: HeldBody | Promise<HeldBody>) => void;
+  readonly reject: (error: RouterError) => void;
+}
+
+class BodyReader implements BodySink {
+  readonly #req: EdgeRequest;
+  readonly #reading: Reading;
+  readonly #timer: Timer;
+  readonly #body = new ByteCollector();
+
+  constructor(req: EdgeRequest, reading: Reading) {
+    const { idleTimeoutMs } = reading.limits;
+    this.#req = req;
+    this.#reading = reading;
+    this.#timer = reading.clock.after(idleTimeoutMs, () => {
+      this.#fail(slowBody(idleTimeoutMs));
+    });
+  }
+
+  onBytes(bytes: Buffer): void {
+    const { limits, held } = this.#reading;
+    this.#timer.refresh();
+    if (this.#body.size + bytes.length > limits.maxBytes) this.#fail(tooLarge(limits.maxBytes));
+    else if (!held.take(bytes.length)) this.#fail(noRoom());
+    else this.#body.push(bytes);
+  }
+
+  onEnd(): void {
+    const { held, resolve } = this.#reading;
+    this.#timer.cancel();
+    const whole = inPieces(this.#body.taking());
+    resolve(whole instanceof Promise ? whole.then((bytes) => hold(bytes, held)) : hold(whole, held));
+  }
+
+  onBroken(): void {
+    this.#fail(new RouterError('client_closed', 'the client left while it was sending the body'));
+  }
+
+  #fail(error: RouterError): void {
+    this.#timer.cancel();
+    this.#req.stop();
+    this.#reading.held.give(this.#body.size);
+    this.#body.clear();
+    this.#reading.reject(error);
+  }
 }
 
 /** `release` knows the size only: it is kept until the answer has ended, which the bytes need not be. */
@@ -124,18 +140,18 @@ function hold(bytes: Buffer, held: BodyBytes): HeldBody {
  * A body that is passed on as it arrives. Destroying it leaves the client's connection alone, so that the client can
  * still be answered; back-pressure reaches the client because nothing is read ahead of demand.
  */
-export class StreamedBody extends Readable {
-  readonly #req: IncomingMessage;
+export class StreamedBody extends Readable implements BodySink {
+  readonly #req: EdgeRequest;
   readonly #limits: BodyLimits;
   readonly #idle: Timer;
   #size = 0;
   #waiting = false;
-  #looking: NodeJS.Immediate | undefined;
+  #isRead = false;
   /** Whether any byte has been handed on: from then on the request cannot be sent again. */
   consumed = false;
   failure: RouterError | undefined;
 
-  constructor(req: IncomingMessage, limits: BodyLimits, clock: Clock) {
+  constructor(req: EdgeRequest, limits: BodyLimits, clock: Clock) {
     // One piece ahead: what waits, waits with the request.
     super({ highWaterMark: 1 });
     this.#req = req;
@@ -147,9 +163,6 @@ export class StreamedBody extends Readable {
     });
     // Its sender listens, but while the request waits there is none, and an error that nobody hears ends the process.
     this.on('error', () => undefined);
-    req.on('readable', this.#onReadable);
-    req.on('end', this.#onEnd);
-    req.on('close', this.#onClose);
   }
 
   get received(): number {
@@ -159,52 +172,43 @@ export class StreamedBody extends Readable {
   override _read(): void {
     this.#waiting = true;
     this.#idle.refresh();
-    this.#pump();
+    if (this.#isRead) {
+      this.#req.resume();
+      return;
+    }
+    this.#isRead = true;
+    this.#req.read(this);
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     this.#idle.cancel();
-    clearImmediate(this.#looking);
-    this.#req.off('readable', this.#onReadable);
-    this.#req.off('end', this.#onEnd);
-    this.#req.off('close', this.#onClose);
     // Nobody wants the rest, and a client that looks only when it has sent everything is to get its answer.
-    if (!this.#req.complete) this.#req.resume();
+    if (!this.#req.complete) this.#req.drop();
     callback(error);
   }
 
-  /** Node tells of every chunk by itself: what was read from the socket at once is passed on at once. */
-  readonly #onReadable = (): void => {
-    this.#looking ??= setImmediate(() => {
-      this.#looking = undefined;
-      this.#pump();
-    });
-  };
-
-  #pump(): void {
-    while (this.#waiting) {
-      const chunk: unknown = this.#req.read();
-      if (!Buffer.isBuffer(chunk)) return;
-      this.#size += chunk.length;
-      if (this.#size > this.#limits.maxBytes) {
-        this.#fail(tooLarge(this.#limits.maxBytes));
-        return;
-      }
-      this.consumed = true;
-      this.#waiting = this.push(chunk);
-      this.#idle.refresh();
+  onBytes(bytes: Buffer): void {
+    this.#size += bytes.length;
+    if (this.#size > this.#limits.maxBytes) {
+      this.#fail(tooLarge(this.#limits.maxBytes));
+      return;
     }
+    this.consumed = true;
+    this.#waiting = false;
+    // It may ask for more within this call.
+    this.#req.pause();
+    this.push(bytes);
+    this.#idle.refresh();
   }
 
-  readonly #onEnd = (): void => {
+  onEnd(): void {
     this.#idle.cancel();
     this.push(null);
-  };
+  }
 
-  readonly #onClose = (): void => {
-    if (!this.#req.complete)
-      this.#fail(new RouterError('client_closed', 'the client left while it was sending the body'));
-  };
+  onBroken(): void {
+    this.#fail(new RouterError('client_closed', 'the client left while it was sending the body'));
+  }
 
   #fail(error: RouterError): void {
     this.failure = error;

@@ -30,6 +30,17 @@ export function headerOf(headers: FlatHeaders, name: string): string | undefined
 
 /** Makes a letter a small one. */
 const LOWER_CASE = 0x20;
+/** All values of a header, by lower-case name, as one (RFC 9110 5.3). */
+export function joinedHeader(headers: FlatHeaders, name: string): string | undefined {
+  let joined: string | undefined;
+  for (let i = 0; i < headers.length; i += 2) {
+    const candidate = headers[i];
+    if (candidate?.length !== name.length || candidate.toLowerCase() !== name) continue;
+    const value = headers[i + 1] ?? '';
+    joined = joined === undefined ? value : `${joined}, ${value}`;
+  }
+  return joined;
+}
 
 /** Whether a header, by lower-case name, stands there more than once. */
 export function repeatsHeader(headers: FlatHeaders, name: string): boolean {

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
-import type { EdgeResponse, Neighbours } from './edge-response.ts';
+import type { AfterAnswer, EdgeResponse, Neighbours } from './edge-response.ts';
+import { linger } from './linger.ts';
 
 /** Requests of one connection that are served at once; nothing common sends more before it has an answer. */
 const MOST_AT_ONCE = 16;
@@ -10,14 +11,18 @@ const MOST_AT_ONCE = 16;
 const MOST_AHEAD = 2_048;
 /** Requests that wait on all connections together: each costs a hundred times its bytes. */
 const MOST_WAITING = 4_096;
-/** With those that follow the last one that counts: they are parsed all the same, and Node keeps them. */
-const MOST_PARSED = 2 * MOST_WAITING;
 
-/** Requests that are not served, or not yet, on whatever connection. */
+/** Requests that are not served yet, on whatever connection. */
 export interface PipelineRoom {
   taken: number;
   /** Told of each connection that is ended because there is none. */
   readonly onFull: () => void;
+}
+
+export interface PipelineEvents {
+  readonly serve: (res: EdgeResponse) => void;
+  /** Everything that was asked is answered, and the connection is kept. */
+  readonly onIdle: () => void;
 }
 
 /**
@@ -27,18 +32,17 @@ export interface PipelineRoom {
 export class Pipeline implements Neighbours {
   readonly #socket: Socket;
   readonly #room: PipelineRoom;
-  readonly #serve: (res: EdgeResponse) => void;
-  /** Not answered yet, oldest first; the last ones of them wait. */
+  readonly #events: PipelineEvents;
+  /** Not answered yet, oldest first, whose turn it is; the last ones wait. */
   readonly #open: EdgeResponse[] = [];
-  #waiting: EdgeResponse[] = [];
+  /** How many of them wait to be served. */
+  #waiting = 0;
   #isOver = false;
-  #isBreaking = false;
-  #ignored = 0;
 
-  constructor(socket: Socket, room: PipelineRoom, serve: (res: EdgeResponse) => void) {
+  constructor(socket: Socket, room: PipelineRoom, events: PipelineEvents) {
     this.#socket = socket;
     this.#room = room;
-    this.#serve = serve;
+    this.#events = events;
   }
 
   /** Whether the last answer on the connection is out or on its way: what still comes is no request. */
@@ -47,29 +51,38 @@ export class Pipeline implements Neighbours {
   }
 
   get isEmpty(): boolean {
-    this.#forgetAnswered();
     return this.#open.length === 0;
+  }
+
+  /** The answer whose turn it is. */
+  get first(): EdgeResponse | undefined {
+    return this.#open[0];
   }
 
   /** The newest answer, if it has not left. */
   get latest(): EdgeResponse | undefined {
-    this.#forgetAnswered();
     return this.#open.at(-1);
   }
 
   /** Serves a request now or when its turn has come; `isOver` has been asked. */
   take(res: EdgeResponse): void {
-    this.add(res);
-    if (this.#open.length <= MOST_AT_ONCE) this.#serve(res);
-    else if (this.#waiting.length < MOST_AHEAD && this.#room.taken < MOST_WAITING) this.#wait(res);
-    else this.#endBefore(res);
+    if (this.#open.length - this.#waiting < MOST_AT_ONCE && this.#waiting === 0) {
+      this.add(res);
+      this.#events.serve(res);
+    } else if (this.#waiting < MOST_AHEAD && this.#room.taken < MOST_WAITING) {
+      this.add(res);
+      this.#waiting += 1;
+      this.#room.taken += 1;
+      res.req.onFull = this.#onBodyFull;
+    } else {
+      this.#refuse(res);
+    }
   }
 
   /** Notes a request that somebody else answers. */
   add(res: EdgeResponse): void {
-    this.#forgetAnswered();
     this.#open.push(res);
-    res.neighbours = this;
+    if (this.#open.length === 1) res.takeTurn(this.#socket);
   }
 
   /** Nothing that comes from now on is a request. */
@@ -84,86 +97,82 @@ export class Pipeline implements Neighbours {
     this.latest?.endConnection();
   }
 
-  /** Those before it are whole; those behind it give back at once what they hold. */
-  broken(res: EdgeResponse): void {
-    if (this.#isBreaking) return;
-    this.#isBreaking = true;
+  /** The connection is gone. */
+  abandon(): void {
     this.#isOver = true;
-    const place = this.#open.indexOf(res);
-    for (const behind of place < 0 ? [] : this.#open.slice(place + 1)) behind.destroy();
-    this.#isBreaking = false;
+    this.#abandonFrom(0);
+  }
+
+  /** The client has left: what has been handed over whole still goes to it. */
+  abandonUnended(): void {
+    this.#isOver = true;
+    const unended = this.#open.findIndex((res) => !res.ended);
+    if (unended >= 0) this.#abandonFrom(unended);
   }
 
   mayEndBehind(res: EdgeResponse): boolean {
-    if (this.#open.at(-1) !== res) return false;
+    if (this.latest !== res) return false;
     this.#isOver = true;
     return true;
   }
 
-  /** A request that does not count. */
-  ignore({ req }: EdgeResponse): void {
-    if (this.#room.taken >= MOST_PARSED) {
-      this.#room.onFull();
-      this.#socket.destroy();
+  finished(res: EdgeResponse, socket: Socket, then: AfterAnswer): void {
+    if (this.#open[0] === res) this.#open.shift();
+    if (then !== 'keep') {
+      this.#isOver = true;
+      if (then === 'end') socket.destroySoon();
+      else linger(socket);
       return;
     }
-    if (this.#ignored === 0) this.#socket.once('close', this.#forgetIgnored);
-    this.#ignored += 1;
-    this.#room.taken += 1;
-    // A body that is left where it is would hide the end of the connection.
-    req.resume();
+    this.#open[0]?.takeTurn(socket);
+    this.#serveWaiting();
+    if (this.#open.length === 0) this.#events.onIdle();
   }
 
-  #forgetAnswered(): void {
-    while (this.#open[0]?.closed === true) this.#open.shift();
+  /** Those before it are whole; those behind it give back at once what they hold. */
+  broken(res: EdgeResponse): void {
+    this.#isOver = true;
+    const place = this.#open.indexOf(res);
+    if (place >= 0) this.#abandonFrom(place + 1);
   }
 
-  #wait(res: EdgeResponse): void {
-    if (this.#waiting.length === 0) for (const before of this.#open) before.once('close', this.#onClosed);
-    else res.once('close', this.#onClosed);
-    this.#waiting.push(res);
-    this.#room.taken += 1;
-    res.req.onFull = this.#onBodyFull;
+  #abandonFrom(place: number): void {
+    const served = this.#open.length - this.#waiting;
+    const waiting = Math.min(this.#waiting, this.#open.length - Math.max(place, served));
+    this.#waiting -= waiting;
+    this.#room.taken -= waiting;
+    for (const res of this.#open.splice(place)) {
+      res.req.break();
+      res.abandon();
+    }
+  }
+
+  #serveWaiting(): void {
+    while (this.#waiting > 0 && this.#open.length - this.#waiting < MOST_AT_ONCE) {
+      const next = this.#open[this.#open.length - this.#waiting];
+      this.#waiting -= 1;
+      this.#room.taken -= 1;
+      if (!next) continue;
+      next.req.onFull = undefined;
+      this.#events.serve(next);
+    }
   }
 
   /** More of a body has come than fits, and it is not its turn: the same as too many requests. */
   readonly #onBodyFull = (): void => {
     // Only that of the last one can still be coming.
-    const last = this.#waiting.pop();
-    if (last === undefined) return;
+    const last = this.#open.pop();
+    if (!last) return;
+    this.#waiting -= 1;
     this.#room.taken -= 1;
-    last.req.onFull = undefined;
-    this.#endBefore(last);
+    this.#refuse(last);
   };
 
   /** There is no room: this one will not be answered, and the one before it says so. */
-  #endBefore(res: EdgeResponse): void {
-    this.#open.pop();
-    res.neighbours = undefined;
+  #refuse(res: EdgeResponse): void {
+    res.req.onFull = undefined;
     this.#room.onFull();
     this.closeBehindAnswers();
-    this.ignore(res);
+    res.req.drop();
   }
-
-  readonly #onClosed = (): void => {
-    this.#forgetAnswered();
-    if (this.#socket.destroyed) this.#forgetWaiting();
-    while (this.#waiting.length > 0 && this.#open.length - this.#waiting.length < MOST_AT_ONCE) {
-      const next = this.#waiting.shift();
-      this.#room.taken -= 1;
-      if (next?.destroyed !== false) continue;
-      next.req.onFull = undefined;
-      this.#serve(next);
-    }
-  };
-
-  #forgetWaiting(): void {
-    this.#room.taken -= this.#waiting.length;
-    this.#waiting = [];
-  }
-
-  readonly #forgetIgnored = (): void => {
-    this.#room.taken -= this.#ignored;
-    this.#ignored = 0;
-  };
 }

@@ -22,13 +22,7 @@ const MESSAGES: Readonly<Record<RefusalCode, string>> = {
   client_certificate_refused: 'a client certificate is required',
 };
 
-/** What Node's parser objects to. */
-export function refusalCodeOf(error: NodeJS.ErrnoException): RefusalCode {
-  if (error.code === 'HPE_HEADER_OVERFLOW') return 'headers_too_large';
-  return error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 'body_timeout' : 'invalid_request';
-}
-
-/** Answers where Node has no response object, and ends the connection. */
+/** Answers where there is no response object, and ends the connection. */
 export function refuseOn(socket: Duplex, code: RefusalCode, message = MESSAGES[code]): void {
   const { status, headers, body } = refusal(code, message);
   const fields = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
@@ -41,7 +35,14 @@ export function refuseOn(socket: Duplex, code: RefusalCode, message = MESSAGES[c
 export function refuseRequest(res: EdgeResponse, code: RefusalCode, message = MESSAGES[code]): void {
   const { status, headers, body } = refusal(code, message);
   res.endConnection();
-  res.writeHead(status, headers).end(body);
+  res.writeHead(status, REASONS[code], Object.entries(headers).flat());
+  res.end(body);
+}
+
+/** RFC 9110 10.1.1: only `100-continue` can be expected of us. */
+export function refuseExpectation(res: EdgeResponse): void {
+  res.writeHead(417, 'Expectation Failed', ['content-length', '0']);
+  res.end();
 }
 
 interface Refusal {

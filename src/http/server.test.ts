@@ -20,7 +20,8 @@ test('an answer that has been handed over whole reaches a slow client whole, tho
       tls: undefined,
     },
     (_req, res) => {
-      res.writeHead(200, { 'content-length': BODY.length }).end(BODY);
+      res.writeHead(200, 'OK', ['content-length', String(BODY.length)]);
+      res.end(BODY);
       handedOver();
       return Promise.resolve();
     },

@@ -1,12 +1,11 @@
 import type { Socket } from 'node:net';
 import { ByteCollector } from '../base/byte-collector.ts';
-import { linger } from './linger.ts';
 
 /** A client must say nothing before its handshake is answered (RFC 6455 4.1); who says more than a little is cut off. */
 const MOST_EARLY_BYTES = 64 * 1024;
 
 /**
- * A client that asks for a WebSocket, on a socket that Node has handed over. Until there is an answer its socket is read,
+ * A client that asks for a WebSocket, whose socket is no longer read as HTTP. Until there is an answer its socket is read,
  * for nothing else tells that it has left; what it says meanwhile is kept for the other end.
  */
 export class Tunnel {
@@ -31,7 +30,6 @@ export class Tunnel {
   refuse(): void {
     this.#early.clear();
     this.socket.off('data', this.#onData);
-    linger(this.socket);
   }
 
   readonly #onData = (chunk: Buffer): void => {

@@ -2,7 +2,8 @@
  * THE request path. Every request, whatever its endpoint, takes these steps in this order; every exit goes through
  * `finish`. `docs/design/request-path.md` draws the same steps with the same names.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { EdgeRequest } from '../http/edge-request.ts';
+import type { EdgeResponse } from '../http/edge-response.ts';
 import { identify, type Arrival } from './arrive/arrival.ts';
 import { askForUsage } from './understand/ask-for-usage.ts';
 import { authenticate } from './arrive/authenticate.ts';
@@ -23,12 +24,14 @@ import { waitForTurn } from './turn/admit.ts';
 
 export async function routeRequest(
   rt: Runtime,
-  req: IncomingMessage,
-  res: ServerResponse,
+  req: EdgeRequest,
+  res: EdgeResponse,
   tunnel?: Arrival['tunnel'],
 ): Promise<void> {
   const arrival = identify(rt, req, res, tunnel);
-  const deadline = new Deadline(rt, arrival.startedAt, () => res.destroy());
+  const deadline = new Deadline(rt, arrival.startedAt, () => {
+    res.destroy();
+  });
   try {
     // A step that has nothing to wait for says so at once: to wait for it all the same costs more than most steps.
     const preflight = answerPreflight(rt, arrival);

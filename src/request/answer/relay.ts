@@ -1,7 +1,6 @@
-import type { ServerResponse } from 'node:http';
+import type { EdgeResponse } from '../../http/edge-response.ts';
 import { ERRORS } from '../../base/errors.ts';
 import { errorEvent } from '../../api/error-body.ts';
-import { BodyWriter } from '../../http/body-writer.ts';
 import { headerOf } from '../../http/headers.ts';
 import type { Arrival } from '../arrive/arrival.ts';
 import type { Attempt, BodyReceiver, Failure, Head } from '../send/attempt.ts';
@@ -69,7 +68,8 @@ class Relay implements BodyReceiver {
   readonly #framed: boolean;
   readonly #isStream: boolean;
   readonly #modelLabel: string;
-  readonly #writer: BodyWriter;
+  /** More was written than the client takes at once. */
+  #awaitsDrain = false;
   readonly #done: Promise<Relayed>;
   #resolve!: (result: Relayed) => void;
   #headSent = false;
@@ -89,7 +89,6 @@ class Relay implements BodyReceiver {
     this.#head = head;
     this.#events = events;
     this.#framed = isFramed(arrival.method, head);
-    this.#writer = new BodyWriter(arrival.res, this.#onDrain);
     this.#modelLabel = boundedModel(rt, arrival.decision.model);
     const type = headerOf(head.headers, 'content-type')?.toLowerCase() ?? '';
     this.#isStream = type.startsWith('text/event-stream');
@@ -111,6 +110,7 @@ class Relay implements BodyReceiver {
   run(): Promise<Relayed> {
     const { client } = this.#arrival;
     client.onGone(this.#onGone);
+    this.#arrival.res.onDrain = this.#onDrain;
     if (!client.gone) this.#attempt.relayTo(this);
     return this.#done;
   }
@@ -128,7 +128,6 @@ class Relay implements BodyReceiver {
     const headers = responseHeaders(this.#rt, this.#arrival, given, {
       ...{ status: this.#head.status, isStream: this.#isStream, now },
     });
-    if (headerOf(headers, 'date') !== undefined) res.sendDate = false;
     res.writeHead(this.#head.status, this.#head.statusText, headers);
   }
 
@@ -159,9 +158,11 @@ class Relay implements BodyReceiver {
 
   #write(bytes: Buffer): boolean {
     this.#arrival.decision.response_bytes += bytes.length;
-    if (bytes.length === 0) return !this.#writer.awaitsDrain;
-    this.#sendHead();
-    return this.#writer.write(bytes);
+    if (bytes.length > 0) {
+      this.#sendHead();
+      this.#awaitsDrain = !this.#arrival.res.write(bytes);
+    }
+    return !this.#awaitsDrain;
   }
 
   readonly #onDecoded = (chunk: Buffer): boolean => {
@@ -206,7 +207,7 @@ class Relay implements BodyReceiver {
     this.#ended ??= { kind: 'complete' };
     this.#sendHead();
     this.#writeRest();
-    this.#arrival.res.end(this.#onFlushed);
+    this.#arrival.res.end(undefined, this.#onFlushed);
   }
 
   onBroken(failure: Failure): void {
@@ -229,7 +230,7 @@ class Relay implements BodyReceiver {
     // After the protocol's end the client has everything, and expects nothing more.
     const complete = this.#tap.complete();
     if (complete) this.#writeRest();
-    if (this.#canAppend()) res.end(complete ? '' : this.#errorEvent(failure), this.#onFlushed);
+    if (this.#canAppend()) res.end(complete ? undefined : this.#errorEvent(failure), this.#onFlushed);
     else breakOff(res);
   }
 
@@ -253,7 +254,7 @@ class Relay implements BodyReceiver {
     const rest = this.#editor?.end();
     if (!rest?.length) return;
     this.#arrival.decision.response_bytes += rest.length;
-    this.#writer.write(rest);
+    this.#arrival.res.write(rest);
   }
 
   #errorEvent({ code, message }: Failure): string {
@@ -278,6 +279,7 @@ class Relay implements BodyReceiver {
   }
 
   readonly #onDrain = (): void => {
+    this.#awaitsDrain = false;
     if (this.#decodes === 'for client') this.#decoder?.resume();
     else if (!this.#awaitsDecoder) this.#attempt.resume();
   };
@@ -285,7 +287,7 @@ class Relay implements BodyReceiver {
   readonly #onDecoderDrain = (): void => {
     this.#awaitsDecoder = false;
     this.#writeHeldBack();
-    if (this.#decodes === 'for client' || !this.#writer.awaitsDrain) this.#attempt.resume();
+    if (this.#decodes === 'for client' || !this.#awaitsDrain) this.#attempt.resume();
   };
 
   readonly #onFlushed = (): void => {
@@ -317,10 +319,10 @@ class Relay implements BodyReceiver {
 }
 
 /** Ends a response so that the client sees that something is missing. */
-function breakOff(res: ServerResponse): void {
+function breakOff(res: EdgeResponse): void {
   // To an HTTP/1.0 client a body of unknown length ends with the connection: a clean end would pass for the whole.
-  if (res.chunkedEncoding || res.req.httpVersion !== '1.0' || !res.socket) res.destroy();
-  else res.socket.resetAndDestroy();
+  if (res.req.httpVersion === '1.0') res.reset();
+  else res.destroy();
 }
 
 /** Whether HTTP itself tells where the body ends; else only the end of the connection does. */

@@ -17,7 +17,7 @@ export interface LocalAnswer {
 /** Sends an answer of the router's own. Resolves when it has left, or the client has. */
 export function reply(rt: Runtime, arrival: Arrival, answer: LocalAnswer): Promise<void> {
   const { res, decision } = arrival;
-  if (arrival.client.gone || res.destroyed) return Promise.resolve();
+  if (arrival.client.gone || res.closed) return Promise.resolve();
   decision.status = answer.status;
   arrival.times.head = rt.clock.now();
   const length = Buffer.byteLength(answer.body);
@@ -33,12 +33,9 @@ export function reply(rt: Runtime, arrival: Arrival, answer: LocalAnswer): Promi
   if (arrival.tunnel) headers.push('connection', 'close');
   decision.response_bytes = length;
   return new Promise((resolve) => {
-    res.once('close', resolve);
-    // The phrase is named, for a worker's that could not be written would still stand.
+    res.onClosed(resolve);
     res.writeHead(answer.status, STATUS_CODES[answer.status] ?? '', headers);
-    res.end(answer.body, () => {
-      resolve();
-    });
+    res.end(answer.body);
   });
 }
 

@@ -1,6 +1,5 @@
-import { endToEnd, headerOf } from '../../http/headers.ts';
+import { endToEnd, headerOf, joinedHeader } from '../../http/headers.ts';
 import { corsHeaders } from '../../http/cors.ts';
-import { EdgeResponse } from '../../http/edge-response.ts';
 import type { Arrival } from '../arrive/arrival.ts';
 import { roundMs } from '../record/decision.ts';
 import { addExplainHeaders, EXPLAIN_HEADERS } from './explain.ts';
@@ -23,7 +22,7 @@ export function responseHeaders(
   facts: HeadFacts,
 ): string[] {
   // Who may read answers across origins is for this router to say: vLLM lets everybody unless told otherwise.
-  const crossOrigin = arrival.req.headers.origin !== undefined;
+  const crossOrigin = headerOf(arrival.req.rawHeaders, 'origin') !== undefined;
   const headers = endToEnd(
     workerHeaders,
     (name) =>
@@ -50,12 +49,12 @@ export function addRouterHeaders(rt: Runtime, arrival: Arrival, headers: string[
   if (rt.settings.exposeRoutingHeaders) addExplainHeaders(headers, arrival.decision);
   if (arrival.tenant) addLimitHeaders(headers, arrival.tenant);
   headers.push('server-timing', serverTiming(arrival, now));
-  if (rt.stopping() && EdgeResponse.mayEnd(arrival.res)) headers.push('connection', 'close');
+  if (rt.stopping() && arrival.res.mayEnd()) headers.push('connection', 'close');
 }
 
 /** Routes that change or reveal a worker are not for web pages, whatever origins are allowed. */
 export function corsOf(rt: Runtime, arrival: Arrival): string[] {
-  const origin = arrival.req.headers.origin;
+  const origin = joinedHeader(arrival.req.rawHeaders, 'origin');
   if (origin === undefined || arrival.endpoint.class === 'operator') return [];
   return corsHeaders(rt.settings.listen.corsAllowedOrigins, origin);
 }

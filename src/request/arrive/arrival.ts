@@ -1,6 +1,7 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { randomAlphanumeric } from '../../base/ids.ts';
 import { isoTime } from '../../base/iso-time.ts';
+import type { EdgeRequest } from '../../http/edge-request.ts';
+import type { EdgeResponse } from '../../http/edge-response.ts';
 import { headerOf } from '../../http/headers.ts';
 import { normalisePath, originForm, pathOf } from '../../http/normalise-path.ts';
 import type { Tunnel } from '../../http/tunnel.ts';
@@ -11,8 +12,8 @@ import type { Runtime } from '../runtime.ts';
 
 /** A request as it stands when its head has been read. */
 export interface Arrival {
-  readonly req: IncomingMessage;
-  readonly res: ServerResponse;
+  readonly req: EdgeRequest;
+  readonly res: EdgeResponse;
   readonly method: string;
   /** What the worker gets, query included: as the client sent it, but a path of the table in the table's spelling. */
   readonly target: string;
@@ -53,12 +54,12 @@ export interface Arrival {
 
 export function identify(
   rt: Runtime,
-  req: IncomingMessage,
-  res: ServerResponse,
+  req: EdgeRequest,
+  res: EdgeResponse,
   tunnel: Arrival['tunnel'],
 ): Arrival {
-  const method = req.method ?? 'GET';
-  const written = originForm(req.url ?? '/');
+  const { method } = req;
+  const written = originForm(req.url);
   const path = normalisePath(pathOf(written));
   const match = matchEndpoint(method, path);
   const target = canonicalTarget(match, path, written);
@@ -101,9 +102,9 @@ export class ClientWatch {
   #gone = false;
   #callback: (() => void) | undefined;
 
-  constructor(res: ServerResponse) {
-    res.once('close', () => {
-      this.#gone = !res.writableFinished;
+  constructor(res: EdgeResponse) {
+    res.onClosed(() => {
+      this.#gone = res.aborted;
       if (this.#gone) this.#callback?.();
     });
   }

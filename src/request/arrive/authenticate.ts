@@ -19,14 +19,14 @@ import type { Runtime } from '../runtime.ts';
 export function authenticate(rt: Runtime, arrival: Arrival): Caller | Promise<Caller> {
   const { auth } = rt.settings.clients;
   if (auth.kind === 'open' || arrival.endpoint.open) return ANYBODY;
-  const { headers } = arrival.req;
-  const key = presentedKey(headers) ?? (arrival.tunnel ? protocolKey(arrival.req.rawHeaders) : undefined);
+  const { rawHeaders } = arrival.req;
+  const key = presentedKey(rawHeaders) ?? (arrival.tunnel ? protocolKey(rawHeaders) : undefined);
   const sha256 = key === undefined ? '' : sha256Of(key);
   const tenant = auth.kind === 'tenants' ? rt.clients.tenants.withKey(sha256) : undefined;
   if (tenant) return admitTenant(arrival, tenant);
   if (auth.kind === 'one_key' && key !== undefined && sameDigest(sha256, auth.sha256)) return KEY_HOLDER;
   // An operator is nobody's tenant.
-  if (presentsAdminKey(rt.settings.adminApiKey, headers)) return KEY_HOLDER;
+  if (presentsAdminKey(rt.settings.adminApiKey, rawHeaders)) return KEY_HOLDER;
   if (key === undefined)
     throw new RouterError(
       'missing_api_key',

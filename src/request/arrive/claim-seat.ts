@@ -1,5 +1,4 @@
 import { RouterError } from '../../base/errors.ts';
-import { EdgeResponse } from '../../http/edge-response.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Arrival } from './arrival.ts';
 
@@ -14,6 +13,6 @@ export function claimSeat(rt: Runtime, { req, res, endpoint, tunnel }: Arrival):
     'out_of_sockets',
     'the router has as many connections as it may have files open; try again',
     // A refused handshake ends its connection anyway.
-    tunnel === undefined && EdgeResponse.mayEnd(res) ? { headers: ['connection', 'close'] } : {},
+    tunnel === undefined && res.mayEnd() ? { headers: ['connection', 'close'] } : {},
   );
 }

@@ -3,6 +3,7 @@ import { VERSION } from '../../config/version.ts';
 import { aliasesFor } from '../understand/aliases.ts';
 import { modelNotFound } from '../understand/model-not-found.ts';
 import { collect } from '../../engines/collect.ts';
+import { joinedHeader } from '../../http/headers.ts';
 import { leastRequest } from '../../engines/http/one-token.ts';
 import { RouterError } from '../../base/errors.ts';
 import type { Worker } from '../../workers/worker.ts';
@@ -27,7 +28,7 @@ async function answer(rt: Runtime, arrival: Arrival, caller: Caller, local: Loca
 const ANSWERS: Readonly<
   Record<LocalName, (rt: Runtime, caller: Caller, arrival: Arrival) => LocalAnswer | Promise<LocalAnswer>>
 > = {
-  home: (_rt, _caller, { req }) => homePage(req.headers.accept),
+  home: (_rt, _caller, { req }) => homePage(joinedHeader(req.rawHeaders, 'accept')),
   liveness: () => text(200, 'OK'),
   readiness,
   health,

@@ -24,7 +24,7 @@ export function relayTunnel(rt: Runtime, arrival: Arrival, head: Head, worker: D
     return Promise.reject(new RouterError('client_closed', 'the client left in the moment the tunnel stood'));
   }
   const early = tunnel.open();
-  res.detachSocket(res.socket ?? failNoSocket());
+  res.leave();
   decision.status = head.status;
   arrival.times.head = rt.clock.now();
   const headers = endToEnd(head.headers, (name) => name === 'x-request-id' || name === 'content-length');
@@ -99,8 +99,4 @@ function serializeHead(status: number, headers: readonly string[]): string {
   let text = `HTTP/1.1 ${status} Switching Protocols\r\n`;
   for (let i = 0; i + 1 < headers.length; i += 2) text += `${headers[i] ?? ''}: ${headers[i + 1] ?? ''}\r\n`;
   return `${text}\r\n`;
-}
-
-function failNoSocket(): never {
-  throw new Error('the response has no socket');
 }

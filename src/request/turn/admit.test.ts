@@ -1,11 +1,11 @@
 /** Whatever ends a wait, and whatever else happens in the same moment, a place is given back once. */
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
-import type { ServerResponse } from 'node:http';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { RouterError } from '../../base/errors.ts';
 import { VirtualClock } from '../../base/virtual-clock.ts';
+import type { EdgeResponse } from '../../http/edge-response.ts';
 import type { AdmissionSettings, PriorityClass } from '../../config/settings/settings.ts';
 import { Admission } from '../../limits/admission.ts';
 import { createMetrics } from '../../observe/metrics.ts';
@@ -46,7 +46,7 @@ class Guest {
   state: 'waiting' | 'inside' | 'done' | RouterError['code'] = 'waiting';
   ends = 0;
   readonly arrival: Arrival;
-  readonly #response = Object.assign(new EventEmitter(), { writableFinished: false });
+  readonly #response = new EventEmitter();
   readonly #work = Promise.withResolvers<undefined>();
 
   constructor(rt: Runtime, flow: string, priorityClass: PriorityClass = 'normal') {
@@ -55,7 +55,10 @@ class Guest {
       decision: { attempts: [], status: 0 },
       times: { queueMs: 0 },
       endpoint: { tokens: 'prompt_and_answer' },
-      client: new ClientWatch(this.#response as unknown as ServerResponse),
+      client: new ClientWatch({
+        aborted: true,
+        onClosed: (listener: () => void) => this.#response.once('close', listener),
+      } as unknown as EdgeResponse),
     } as unknown as Arrival;
     const tenant = { name: flow, priorityClass };
     this.ended = this.#visit(rt, { ...ANYBODY, tenant } as unknown as Caller);

@@ -9,6 +9,7 @@ import type { Runtime } from '../runtime.ts';
 export function hooksApply(rt: Runtime, arrival: Arrival): boolean {
   if (rt.settings.hooks.length === 0) return false;
   return (
-    arrival.endpoint.class !== 'operator' || !presentsAdminKey(rt.settings.adminApiKey, arrival.req.headers)
+    arrival.endpoint.class !== 'operator' ||
+    !presentsAdminKey(rt.settings.adminApiKey, arrival.req.rawHeaders)
   );
 }

@@ -4,7 +4,7 @@ import { fieldText, readForm, repeatsDecidingFormField } from '../../api/form-fi
 import { readBoolean, readInteger } from '../../api/python-json.ts';
 import { queryValues } from '../../api/query-parameter.ts';
 import { headerOf, repeatsHeader } from '../../http/headers.ts';
-import { announcedLength, readBody, refuseTooLong, StreamedBody } from '../../http/body.ts';
+import { readBody, refuseTooLong, StreamedBody } from '../../http/body.ts';
 import { codingsOf } from '../../http/content-coding.ts';
 import type { Ask, Policy } from '../../routing/policy.ts';
 import type { WorkerFilters } from '../../workers/pool-view.ts';
@@ -67,7 +67,7 @@ export async function readCall(rt: Runtime, arrival: Arrival): Promise<Call> {
   const { req, endpoint } = arrival;
   const { maxPayloadSize, bodyIdleTimeoutMs } = rt.settings.listen;
   refuseTooLong(req, maxPayloadSize);
-  const length = announcedLength(req);
+  const { length } = req;
   if (arrival.tunnel) return tunnelCall(rt, arrival);
   if (length === 0 && endpoint.body !== 'json') return opaqueCall(rt, arrival, undefined);
   const limits = { maxBytes: maxPayloadSize, idleTimeoutMs: bodyIdleTimeoutMs };
@@ -83,7 +83,8 @@ export async function readCall(rt: Runtime, arrival: Arrival): Promise<Call> {
   // Before the upload: it may be large.
   const isRead = endpoint.body !== 'opaque' || hooksApply(rt, arrival);
   const codings = isRead ? codingsOf(req.rawHeaders) : [];
-  const held = await readBody(req, limits, rt.bodyBytes, rt.clock);
+  const reading = readBody(req, limits, rt.bodyBytes, rt.clock);
+  const held = reading instanceof Promise ? await reading : reading;
   arrival.releases.push(held.release);
   arrival.decision.request_bytes = held.bytes.length;
   if (codings.length === 0 || held.bytes.length === 0)
