@@ -1,7 +1,7 @@
 import { METHODS } from 'node:http';
 import { BadMessage } from './bad-message.ts';
 import { behind, BLANK, IN_TARGET, IN_TOKEN } from './characters.ts';
-import { readFieldLines, type Block, type FieldReader } from './field-lines.ts';
+import { readFieldLines, textOf, type Block, type FieldReader } from './field-lines.ts';
 import { FramingFields, NO_BODY, TRAILER_LINES, type Framing } from './framing-fields.ts';
 
 export interface RequestHead {
@@ -56,7 +56,7 @@ export function readRequestHead(block: Block): RequestHead {
   if (bytes[methodEnd] !== BLANK || !KNOWN.has(method)) throw unknownMethod(method);
   const targetStart = methodEnd + 1;
   const targetEnd = behind(IN_TARGET, bytes, targetStart);
-  const target = text.slice(targetStart - start, targetEnd - start);
+  const target = textOf(block, targetStart, targetEnd);
   const versionEnd = targetEnd + VERSION.length + 1;
   const minorVersion = (bytes[versionEnd - 1] ?? 0) - DIGIT_0;
   if (

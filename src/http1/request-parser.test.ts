@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { METHODS } from 'node:http';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { memoryInUse } from '../../test/support/memory.ts';
 import type { RequestHead } from './request-head.ts';
 import { BadRequest, RequestParser, type RequestEvents } from './request-parser.ts';
 
@@ -299,6 +300,20 @@ describe('a request', () => {
     assert.equal(read([`${text}\r\n\r\n`]).requests.length, 1);
     assert.equal(read(Array.from(`${text}\r\n\r\n`)).requests.length, 1);
     assert.equal(refusalOf([`${text}b\r\n\r\n`])?.code, 'headers_too_large');
+  });
+
+  it('costs who keeps one of its strings no more than a small head', () => {
+    const kept: (string | undefined)[] = [];
+    const parser = new RequestParser(64 * 1024, {
+      onHead: ({ headers }) => kept.push(headers[3]),
+      onBody: () => undefined,
+      onEnd: () => undefined,
+    });
+    const before = memoryInUse();
+    for (let count = 0; count < 500; count += 1)
+      parser.push(Buffer.from(`${GET}X-Id: request-number-${count}\r\nX-P: ${'p'.repeat(30_000)}\r\n\r\n`));
+    assert.ok(memoryInUse() - before < 500 * 4 * 1024);
+    assert.equal(kept.at(-1), 'request-number-499');
   });
 
   it('is told of as its bytes come', () => {
