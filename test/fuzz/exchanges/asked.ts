@@ -23,14 +23,8 @@ const JSON_PATHS = [
 ];
 const OPAQUE_PATHS = ['/v1/audio/transcriptions', '/unknown/upload', '/x?y=z'];
 
-/** Where in a batch a request is. */
-export interface Place {
-  readonly isFirst: boolean;
-  /** The connection ends behind it. */
-  readonly isLast: boolean;
-}
-
-export function randomRequest(exchange: number, { isFirst, isLast }: Place, random: Random): Asked {
+/** @param isLast the connection ends behind it. */
+export function randomRequest(exchange: number, isLast: boolean, random: Random): Asked {
   const kind = oneOf(random, KINDS);
   const method = kind === 'bodiless' ? oneOf(random, ['GET', 'HEAD', 'DELETE']) : 'POST';
   const target = kind === 'json' ? oneOf(random, JSON_PATHS) : oneOf(random, OPAQUE_PATHS);
@@ -45,7 +39,7 @@ export function randomRequest(exchange: number, { isFirst, isLast }: Place, rand
     ...(kind !== 'bodiless' && !isChunked ? [`Content-Length: ${body.length}`] : []),
     ...(random() < 0.3 ? [`X-Padding: ${'p'.repeat(below(random, 2_000))}`] : []),
     // It does not wait for the answer.
-    ...(isFirst && body.length > 0 && random() < 0.05 ? ['Expect: 100-continue'] : []),
+    ...(body.length > 0 && random() < 0.05 ? ['Expect: 100-continue'] : []),
     ...(isLast ? ['Connection: close'] : []),
   ];
   const bytes = Buffer.concat([

@@ -70,7 +70,7 @@ export class PipeliningClient {
       const size = 1 + below(this.#random, MOST_AT_ONCE);
       const isLast = batches === 1 && this.#random() < 0.3;
       const requests = Array.from({ length: size }, (_, index) =>
-        randomRequest(next(), { isFirst: index === 0, isLast: isLast && index === size - 1 }, this.#random),
+        randomRequest(next(), isLast && index === size - 1, this.#random),
       );
       count += size;
       this.#open.push(...requests);
