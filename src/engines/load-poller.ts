@@ -39,6 +39,8 @@ export class LoadPoller {
   /** When the last round began, and what had been sent to workers by the one before it. */
   #askedAt = Number.NEGATIVE_INFINITY;
   #sent = 0;
+  /** How many there were in that round. */
+  #servers = 0;
 
   constructor(deps: LoadPollerDeps) {
     this.#deps = deps;
@@ -80,13 +82,13 @@ export class LoadPoller {
   async #poll(): Promise<number> {
     const { registry, ledger, clock } = this.#deps;
     const { intervalMs } = this.#times;
+    const now = clock.now();
+    if (this.#isIdle() && now - this.#askedAt < REST_MS_PER_SERVER * this.#servers) return 0;
     const healthy = registry.workers.filter((worker) => worker.health.healthy);
     const servers = [...Map.groupBy(healthy, (worker) => worker.spec.baseUrl).values()];
-    const restMs = REST_MS_PER_SERVER * servers.length;
-    ledger.setExternalTtl(3 * Math.max(intervalMs, restMs));
-    const now = clock.now();
-    if (this.#isIdle() && now - this.#askedAt < restMs) return 0;
     this.#askedAt = now;
+    this.#servers = servers.length;
+    ledger.setExternalTtl(3 * Math.max(intervalMs, REST_MS_PER_SERVER * servers.length));
     const spreadMs = servers.length > AT_ONCE ? SPREAD * intervalMs : 0;
     const goes: Promise<void>[] = [];
     for (let first = 0; first < servers.length; first += AT_ONCE) {

@@ -89,6 +89,11 @@ export class Progress {
     return this.#silentSince === undefined ? 0 : now - this.#silentSince;
   }
 
+  /** False: unless a request is under way, a look at it would change nothing. */
+  get isAwaited(): boolean {
+    return this.#silentSince !== undefined || this.#givenUp !== undefined || this.signs !== this.#signsSeen;
+  }
+
   /** To be called every second or so. Returns whether anything came since the last time. */
   look(now: number, running: Iterable<InFlight>): boolean {
     const moved = this.signs !== this.#signsSeen;

@@ -95,10 +95,11 @@ export class StallWatch {
   #look(worker: Worker): void {
     // What it is silent for is known.
     if (!worker.health.healthy || worker.engine !== 'running') return;
-    const now = this.#deps.clock.now();
     const { progress, inFlight } = worker;
+    const open = this.#cases.size === 0 ? undefined : this.#cases.get(worker);
+    if (open === undefined && inFlight.size === 0 && !progress.isAwaited) return;
+    const now = this.#deps.clock.now();
     const moved = progress.look(now, inFlight);
-    const open = this.#cases.get(worker);
     if (open === undefined) {
       const overdue = moved ? undefined : progress.overdue(now, inFlight, this.#settings);
       if (overdue !== undefined) this.#suspect(worker, overdue, now);
