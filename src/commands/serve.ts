@@ -6,10 +6,12 @@ import type { Log } from '../observe/log.ts';
 import { describeModules, loadConfigWithPlugins, noPlugins, rereadConfig } from '../plugins/load-plugins.ts';
 import { httpUrl, listenerUrl } from '../router.ts';
 import { openLog } from './open-log.ts';
+import { tuneCollector } from './tune-collector.ts';
 import { untilSignal } from './until-signal.ts';
 
 /** The server. Resolves to the exit code: 2 for a bad configuration, 1 when it cannot start or finds no worker. */
 export async function serve(argv: readonly string[]): Promise<number> {
+  tuneCollector();
   const input = { argv, env: process.env, cwd: process.cwd() };
   const loaded = await loadConfigWithPlugins(input);
   if (loaded.kind === 'error') {
