@@ -11,25 +11,41 @@ export interface Spread {
 export function lowestOf(scores: Float64Array, count: number): number[] {
   const places: number[] = [];
   const keys: number[] = [];
-  if (count === 0) return places;
-  let highest = Infinity;
-  for (let place = 0; place < scores.length; place++) {
+  let place = 0;
+  for (; place < scores.length && places.length < count; place++) {
     const score = scores[place]!;
-    const isFull = places.length === count;
-    // So it is for nearly all of many.
-    if (isFull && !(score < highest)) continue;
-    const key = Number.isFinite(score) ? score : Infinity;
-    if (isFull && key === Infinity) continue;
-    let at = isFull ? count - 1 : places.length;
-    for (; at > 0 && key < keys[at - 1]!; at--) {
-      keys[at] = keys[at - 1]!;
-      places[at] = places[at - 1]!;
-    }
-    keys[at] = key;
-    places[at] = place;
-    highest = keys.at(-1)!;
+    insert(places, keys, place, Number.isFinite(score) ? score : Infinity);
   }
-  return places;
+  if (count === 0) return places;
+  // Nearly all of many are no better than those that were found by then.
+  for (;;) {
+    place = nextBelow(scores, place, keys.at(-1)!);
+    if (place === scores.length) return places;
+    const score = scores[place]!;
+    if (score > -Infinity) {
+      places.pop();
+      keys.pop();
+      insert(places, keys, place, score);
+    }
+    place++;
+  }
+}
+
+function insert(places: number[], keys: number[], place: number, key: number): void {
+  let at = places.push(place) - 1;
+  keys.push(key);
+  for (; at > 0 && key < keys[at - 1]!; at--) {
+    keys[at] = keys[at - 1]!;
+    places[at] = places[at - 1]!;
+  }
+  keys[at] = key;
+  places[at] = place;
+}
+
+/** The first place from `from` on with a score below that bound; the length where there is none. */
+function nextBelow(scores: Float64Array, from: number, bound: number): number {
+  for (let place = from; place < scores.length; place++) if (scores[place]! < bound) return place;
+  return scores.length;
 }
 
 /** The scores that are looked at, and those that are left when a median is sought. */
@@ -42,17 +58,24 @@ export function spreadOf(scores: Float64Array, apart: readonly number[]): Spread
   if (seen.length < length) [seen, left] = [new Float64Array(length), new Float64Array(length)];
   seen.set(scores);
   for (const place of apart) seen[place] = NaN;
-  let bounds = boundsOf(seen, length);
-  if (bounds.min === -Infinity || bounds.max === Infinity) {
-    for (let place = 0; place < length; place++) if (!Number.isFinite(seen[place]!)) seen[place] = NaN;
-    bounds = boundsOf(seen, length);
-  }
-  return bounds.count === 0 ? undefined : { ...bounds, median: medianOf(seen, length, bounds.count) };
+  const spread = spreadOfSeen(length);
+  if (spread === undefined || (spread.min > -Infinity && spread.max < Infinity)) return spread;
+  for (let place = 0; place < length; place++) if (!Number.isFinite(seen[place]!)) seen[place] = NaN;
+  return spreadOfSeen(length);
 }
 
-/** Of all that are not NaN, as is what follows. */
-function boundsOf(scores: Float64Array, length: number): Omit<Spread, 'median'> {
+/**
+ * Of all that are not NaN; of two medians the upper one. Most workers of a fleet with little to do are alike, so any of them may well
+ * be it, and nothing need be sorted.
+ */
+function spreadOfSeen(length: number): Spread | undefined {
+  const scores = seen;
+  let middle = length >> 1;
+  while (middle < length - 1 && Number.isNaN(scores[middle]!)) middle++;
+  const guess = scores[middle]!;
   let count = 0;
+  let below = 0;
+  let alike = 0;
   let min = Infinity;
   let max = -Infinity;
   for (let place = 0; place < length; place++) {
@@ -60,30 +83,22 @@ function boundsOf(scores: Float64Array, length: number): Omit<Spread, 'median'> 
     if (!Number.isNaN(score)) count++;
     if (score < min) min = score;
     if (score > max) max = score;
-  }
-  return { count, min, max };
-}
-
-/** The upper one, where there are two. Most workers of a fleet with little to do are alike, so any of them may well be it. */
-function medianOf(scores: Float64Array, length: number, count: number): number {
-  const place = count >> 1;
-  let middle = length >> 1;
-  while (Number.isNaN(scores[middle]!)) middle = (middle + 1) % length;
-  const guess = scores[middle]!;
-  let below = 0;
-  let alike = 0;
-  for (let at = 0; at < length; at++) {
-    const score = scores[at]!;
     if (score < guess) below++;
     if (score === guess) alike++;
   }
-  if (place < below) return nthLowest(left, place, gather(scores, length, -Infinity, guess));
-  if (place < below + alike) return guess;
-  return nthLowest(left, place - below - alike, gather(scores, length, guess, Infinity));
+  if (count === 0) return undefined;
+  const place = count >> 1;
+  let median = guess;
+  if (Number.isNaN(guess)) median = nthLowest(left, place, gather(length, -Infinity, Infinity));
+  else if (place < below) median = nthLowest(left, place, gather(length, -Infinity, guess));
+  else if (place >= below + alike)
+    median = nthLowest(left, place - below - alike, gather(length, guess, Infinity));
+  return { count, min, median, max };
 }
 
 /** Fills `left` with those between, and returns how many they are. */
-function gather(scores: Float64Array, length: number, above: number, below: number): number {
+function gather(length: number, above: number, below: number): number {
+  const scores = seen;
   const into = left;
   let count = 0;
   for (let at = 0; at < length; at++) {
