@@ -9,6 +9,8 @@ export class BenchRun {
   readonly options: Options;
   readonly #place: TargetPlace;
   readonly #targets = new Map<string, Target>();
+  /** Fresh ones too: an interrupted run must leave nothing behind. */
+  readonly #started: Target[] = [];
   readonly #missing = new Map<string, string>();
   readonly #versions = new Map<string, string>();
   /** Requests per second of this router alone, once measured. */
@@ -52,7 +54,7 @@ export class BenchRun {
   }
 
   async stop(): Promise<void> {
-    await Promise.all([...this.#targets.values()].map((target) => target.stop()));
+    await Promise.all(this.#started.map((target) => target.stop()));
     this.#targets.clear();
   }
 
@@ -70,6 +72,7 @@ export class BenchRun {
     progress(`starting ${name}`);
     const target = await startTarget(name, { ...this.#place, workerPorts });
     if (!('missing' in target)) {
+      this.#started.push(target);
       if (target.version !== undefined) this.#versions.set(name, target.version);
       return target;
     }

@@ -53,7 +53,7 @@ environment per package, outside the tree) and left out with the reason where it
   --quick              Two short rounds.
   --only PART...       Some parts only: ${PARTS_WITH_PEERS.join(', ')} (comma separated). [all but ${PARTS_ON_REQUEST.join(', ')}]
 ${FLAGS}
-A whole run takes about ten minutes.
+A whole run takes about eight minutes.
 `;
 
 /** Throws with a message for the user. */
