@@ -91,7 +91,8 @@ export class EventStreamTap implements ResponseTap {
       return;
     }
     this.#batch ??= Buffer.allocUnsafeSlow(BATCH_BYTES);
-    this.#gathered += chunk.copy(this.#batch, this.#gathered);
+    this.#batch.set(chunk, this.#gathered);
+    this.#gathered += chunk.length;
   }
 
   #searchBatch(): void {
