@@ -157,8 +157,8 @@ export class LoadLedger implements LoadView {
     this.#mostOwn[slot] = this.own(slot);
   }
 
-  prefillTokens(slot: number): number {
-    const now = this.#queues.moves(slot) ? this.#clock.now() : 0;
+  /** `now` is for who has just looked at the clock. */
+  prefillTokens(slot: number, now = this.#queues.moves(slot) ? this.#clock.now() : 0): number {
     return Math.ceil(this.#queues.outstanding(slot, now));
   }
 

@@ -1,6 +1,7 @@
 import { headerValue } from '../../http/headers.ts';
-import { describeCandidates, roundScore } from '../choose/candidates.ts';
-import type { Decision } from '../record/decision.ts';
+import { roundScore } from '../choose/candidate-columns.ts';
+import { tabulateCandidates } from '../choose/candidates.ts';
+import type { Decision, OpenDecision } from '../record/decision.ts';
 import type { Plan } from '../choose/plan.ts';
 import type { Runtime } from '../runtime.ts';
 
@@ -23,7 +24,7 @@ export const EXPLAIN_HEADERS = [
 ] as const;
 
 /** Appends what is known of the decision to a flat header list. */
-export function addExplainHeaders(headers: string[], decision: Decision): void {
+export function addExplainHeaders(headers: string[], decision: OpenDecision): void {
   if (decision.worker !== undefined) headers.push(HEADER_WORKER, headerValue(decision.worker));
   if (decision.method !== undefined) headers.push(HEADER_METHOD, decision.method);
   if (decision.policy !== undefined) headers.push(HEADER_POLICY, headerValue(decision.policy));
@@ -32,7 +33,7 @@ export function addExplainHeaders(headers: string[], decision: Decision): void {
 }
 
 /** Writes one plan into the record: the last plan of a request is the one that counts. */
-export function recordPlan(rt: Runtime, decision: Decision, plan: Plan): void {
+export function recordPlan(rt: Runtime, decision: OpenDecision, plan: Plan): void {
   const { worker } = plan.legs[0];
   if (decision.attempts.length > 1) forgetPlan(decision);
   decision.worker = worker.id;
@@ -45,14 +46,14 @@ export function recordPlan(rt: Runtime, decision: Decision, plan: Plan): void {
   if (plan.predictedCachedTokens !== undefined) decision.predicted_cached_tokens = plan.predictedCachedTokens;
   if (plan.predictedTtftMs !== undefined) decision.predicted_ttft_ms = roundScore(plan.predictedTtftMs);
   recordHashKey(rt, decision, plan);
-  const { listed, rest, margin } = describeCandidates(rt, plan, rt.settings.decisionLog?.candidates);
+  const { listed, rest, margin } = tabulateCandidates(rt, plan, rt.settings.decisionLog?.candidates);
   decision.candidates = listed;
   if (rest) decision.candidates_rest = rest;
   if (margin !== undefined) decision.margin = margin;
 }
 
 /** What only an earlier attempt's plan had must not stay. */
-function forgetPlan(decision: Decision): void {
+function forgetPlan(decision: OpenDecision): void {
   delete decision.policy;
   delete decision.policy_fallback;
   delete decision.predicted_cached_tokens;
@@ -66,7 +67,7 @@ export function fallbackOf({ choice, asked }: Pick<Plan, 'choice' | 'asked'>): D
   return choice?.fallback && { from: asked, cause: choice.fallback.cause };
 }
 
-function recordHashKey(rt: Runtime, decision: Decision, plan: Plan): void {
+function recordHashKey(rt: Runtime, decision: OpenDecision, plan: Plan): void {
   const key = plan.hashKey;
   if (!key || decision.hash_key_source !== undefined) return;
   decision.hash_key_source = key.source;

@@ -6,7 +6,7 @@ import { headerOf } from '../../http/headers.ts';
 import { normalisePath, originForm, pathOf } from '../../http/normalise-path.ts';
 import type { Tunnel } from '../../http/tunnel.ts';
 import type { Tenant } from '../../limits/tenant.ts';
-import type { Decision, RecordedPrompt } from '../record/decision.ts';
+import type { OpenDecision, RecordedPrompt } from '../record/decision.ts';
 import { canonicalTarget, matchEndpoint, type Endpoint, type Match } from './endpoints.ts';
 import type { Runtime } from '../runtime.ts';
 
@@ -24,7 +24,7 @@ export interface Arrival {
   readonly idFromClient: boolean;
   /** Monotonic ms. */
   readonly startedAt: number;
-  readonly decision: Decision;
+  readonly decision: OpenDecision;
   /** What the decision log keeps of the prompt, where there is one. */
   recordedPrompt: RecordedPrompt | undefined;
   /** Whose limits the request counts against; entered by `authenticate`. */
@@ -120,7 +120,7 @@ export class ClientWatch {
   }
 }
 
-function newDecision(rt: Runtime, requestId: string, method: string, route: string): Decision {
+function newDecision(rt: Runtime, requestId: string, method: string, route: string): OpenDecision {
   return {
     schema_version: 5,
     timestamp: isoTime(rt.clock.wall()),

@@ -1,13 +1,14 @@
 import { EXCLUDED, EXCLUSION_NAMES } from '../../routing/policy.ts';
 import { lowestOf, spreadOf, type Spread } from '../../routing/score-summary.ts';
 import type { CandidateRecord, CandidateRest } from '../record/decision.ts';
+import { CandidateColumns, roundScore } from './candidate-columns.ts';
 import type { Leg, Plan } from './plan.ts';
 import type { Runtime } from '../runtime.ts';
 
 /** The candidates of one plan, as the record shows them. */
-export interface CandidateTable {
+export interface CandidateTable<Listed = readonly CandidateRecord[]> {
   /** The best scores, best first, and besides them the chosen and the tried. */
-  readonly listed: readonly CandidateRecord[];
+  readonly listed: Listed;
   readonly rest: CandidateRest | undefined;
   /** Score of the best other eligible candidate minus the winner's. */
   readonly margin: number | undefined;
@@ -17,12 +18,24 @@ export interface CandidateTable {
 export interface Chosen extends Pick<Plan, 'pool' | 'choice' | 'index'> {
   /** Absent where no lease has been taken. */
   readonly legs?: readonly [Leg];
+  /** When it was made, monotonic ms; absent = now. */
+  readonly now?: number;
 }
 
 const LISTED_IN_FULL = 8;
 const MANY = 64;
 
 export function describeCandidates(rt: Runtime, plan: Chosen, inFull = LISTED_IN_FULL): CandidateTable {
+  const table = tabulateCandidates(rt, plan, inFull);
+  return { ...table, listed: table.listed.records() };
+}
+
+/** The same for a record that may never be read. */
+export function tabulateCandidates(
+  rt: Runtime,
+  plan: Chosen,
+  inFull = LISTED_IN_FULL,
+): CandidateTable<CandidateColumns> {
   const { mask, members, eligible } = plan.pool;
   const listed = best(plan, Math.min(members.length, inFull));
   const margin = marginOf(plan, listed);
@@ -31,8 +44,10 @@ export function describeCandidates(rt: Runtime, plan: Chosen, inFull = LISTED_IN
     for (let index = 0; eligible < members.length && index < members.length; index += 1)
       if (mask[index] === EXCLUDED.tried && !listed.includes(index)) listed.push(index);
   }
+  const columns = new CandidateColumns(listed.length);
+  for (const index of listed) enter(columns, rt, plan, index);
   return {
-    listed: listed.map((index) => candidate(rt, plan, index)),
+    listed: columns,
     rest: members.length > listed.length ? rest(plan, listed) : undefined,
     margin,
   };
@@ -63,25 +78,19 @@ function scoreOf(plan: Chosen, index: number): number | undefined {
   return score === undefined || !Number.isFinite(score) ? undefined : score;
 }
 
-function candidate(rt: Runtime, plan: Chosen, index: number): CandidateRecord {
+function enter(columns: CandidateColumns, rt: Runtime, plan: Chosen, index: number): void {
   const member = plan.pool.members[index];
   const slot = member?.slot ?? 0;
-  const score = scoreOf(plan, index);
-  const matched = plan.choice?.matchedTokens?.[index];
   // The ledger already counts this request on its worker; the record shows what the policy saw.
   const own = index === plan.index ? plan.legs?.[0] : undefined;
-  const record: Mutable<CandidateRecord> = {
-    worker: member?.id ?? '',
-    state: EXCLUSION_NAMES[plan.pool.mask[index] ?? 0] ?? 'eligible',
-    running: rt.ledger.running(slot) - (own ? 1 : 0),
-    prefill_tokens: Math.max(0, Math.round(rt.ledger.prefillTokens(slot) - (own?.uncachedTokens ?? 0))),
-  };
-  if (score !== undefined) record.score = roundScore(score);
-  if (matched !== undefined && !Number.isNaN(matched)) record.matched_tokens = Math.round(matched);
-  return record;
+  columns.add(
+    member?.id ?? '',
+    plan.pool.mask[index] ?? EXCLUDED.no,
+    rt.ledger.running(slot) - (own ? 1 : 0),
+    rt.ledger.prefillTokens(slot, plan.now) - (own?.uncachedTokens ?? 0),
+  );
+  columns.rate(scoreOf(plan, index), plan.choice?.matchedTokens?.[index]);
 }
-
-type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 function rest(plan: Chosen, listed: readonly number[]): CandidateRest {
   const { mask, members, eligible } = plan.pool;
@@ -108,9 +117,4 @@ function marginOf(plan: Chosen, order: readonly number[]): number | undefined {
   const runnerUp = order.find((index) => index !== plan.index && plan.pool.mask[index] === EXCLUDED.no);
   const other = runnerUp === undefined ? undefined : scoreOf(plan, runnerUp);
   return own === undefined || other === undefined ? undefined : roundScore(other - own);
-}
-
-/** Microseconds, where scores are seconds. */
-export function roundScore(value: number): number {
-  return Math.round(value * 1e6) / 1e6;
 }

@@ -4,7 +4,8 @@ import { normalisePath, originForm, pathOf } from '../../http/normalise-path.ts'
 import type { HashKey, Policy } from '../../routing/policy.ts';
 import { EXCLUSION_NAMES } from '../../routing/policy.ts';
 import { ANYBODY, callerOf, type Caller } from '../arrive/caller.ts';
-import { describeCandidates, roundScore, type CandidateTable } from './candidates.ts';
+import { roundScore } from './candidate-columns.ts';
+import { describeCandidates, type CandidateTable } from './candidates.ts';
 import type { CandidateRecord, Decision, DecisionMethod } from '../record/decision.ts';
 import { canonicalTarget, matchEndpoint, type Endpoint, type Match } from '../arrive/endpoints.ts';
 import { noWorker } from './no-worker.ts';

@@ -29,6 +29,8 @@ export interface Plan {
   /** What the policy could know of the workers' caches. */
   readonly cacheSource: CacheSource;
   readonly legs: readonly [Leg];
+  /** When it was made, monotonic ms. */
+  readonly now: number;
   readonly pool: PoolView;
   /** Absent when a selector before the policy decided. */
   readonly choice: Extract<Choice, { kind: 'chosen' }> | undefined;
@@ -48,11 +50,12 @@ export const NOBODY_TRIED: ReadonlySet<number> = new Set();
 
 /** Chooses among the workers not tried yet; when none of those can take the request, among all. */
 export function makePlan(rt: Runtime, call: Call, tried: ReadonlySet<number>): Plan | NoPlan {
-  let pool = view(rt, call, tried);
-  if (pool.eligible === 0 && tried.size > 0) pool = view(rt, call, NOBODY_TRIED, true);
+  const now = rt.clock.now();
+  let pool = view(rt, call, tried, now);
+  if (pool.eligible === 0 && tried.size > 0) pool = view(rt, call, NOBODY_TRIED, now, true);
   if (pool.failedOpen) rt.metrics.cbFailOpenTotal.with().inc();
   const pick = pickWorker(rt, call, pool, false);
-  return pick ? seal(rt, call, pool, pick) : { kind: 'none', pool };
+  return pick ? seal(rt, call, pool, pick, now) : { kind: 'none', pool };
 }
 
 /** Whether `makePlan` would find a worker now. Asks no policy and changes nothing. */
@@ -64,7 +67,7 @@ export function canPlan(rt: Runtime, call: Call): boolean {
 
 /** What `makePlan` would come to now, for a request that is not sent: no lease is taken, and no policy remembers it. */
 export function previewPlan(rt: Runtime, call: Call): Preview | NoPlan {
-  const pool = view(rt, call, NOBODY_TRIED);
+  const pool = poolFor(rt, call);
   const pick = pickWorker(rt, call, pool, true);
   if (!pick) return { kind: 'none', pool };
   const prediction = predict(rt, call, memberAt(pool, pick.index).slot, pick);
@@ -93,11 +96,17 @@ function pickWorker(rt: Runtime, call: Call, pool: PoolView, peek: boolean): Pic
   return { method: 'policy', reason: choice.reason, index: choice.index, choice };
 }
 
-function view(rt: Runtime, call: Call, tried: ReadonlySet<number>, isRetry = tried.size > 0): PoolView {
+function view(
+  rt: Runtime,
+  call: Call,
+  tried: ReadonlySet<number>,
+  now: number,
+  isRetry = tried.size > 0,
+): PoolView {
   return viewPool(candidatesFor(rt, call.model), {
     tried,
     isRetry,
-    now: rt.clock.now(),
+    now,
     slowStartMs: rt.settings.slowStartMs,
     version: rt.registry.version,
     // A stored resource is where it is.
@@ -133,7 +142,7 @@ function ownerIndex(rt: Runtime, call: Call, pool: PoolView): number {
 
 /** The members that may be chosen for a request, before any of them has been tried. */
 export function poolFor(rt: Runtime, call: Call): PoolView {
-  return view(rt, call, NOBODY_TRIED);
+  return view(rt, call, NOBODY_TRIED, rt.clock.now());
 }
 
 /** Whether no policy is asked, because the request is about something that one worker holds. */
@@ -192,7 +201,7 @@ function predict(rt: Runtime, call: Call, slot: number, pick: Pick): Prediction 
   return { promptTokens, uncachedTokens, predictedCachedTokens, predictedTtftMs };
 }
 
-function seal(rt: Runtime, call: Call, pool: PoolView, pick: Pick): Plan {
+function seal(rt: Runtime, call: Call, pool: PoolView, pick: Pick, now: number): Plan {
   const worker = memberAt(pool, pick.index);
   const { slot } = worker;
   const prediction = predict(rt, call, slot, pick);
@@ -202,7 +211,7 @@ function seal(rt: Runtime, call: Call, pool: PoolView, pick: Pick): Plan {
     kvTokens: promptTokens > 0 ? promptTokens + call.maxTokens : 0,
     stream: call.stream,
   });
-  const permit = worker.breaker.permit(rt.clock.now());
+  const permit = worker.breaker.permit(now);
   worker.processed += 1;
   if (looksAtIndex(rt, call) && promptTokens > 0) rt.cacheIndex?.record(call.ask.blocks(), slot);
   call.policy.observe?.({
@@ -223,6 +232,7 @@ function seal(rt: Runtime, call: Call, pool: PoolView, pick: Pick): Plan {
     asked: call.policy.name,
     cacheSource: cacheSourceOf(rt, call),
     legs: [leg],
+    now,
     pool,
     predictedCachedTokens,
     predictedTtftMs,

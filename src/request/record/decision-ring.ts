@@ -1,10 +1,10 @@
-import type { Decision } from './decision.ts';
+import { readable, type Decision, type OpenDecision } from './decision.ts';
 
 /** The latest decision records, bounded in number and in (estimated) bytes. */
 export class DecisionRing {
   #maxRecords: number;
   #maxBytes: number;
-  #entries: ({ record: Decision; bytes: number } | undefined)[];
+  #entries: ({ record: OpenDecision; bytes: number } | undefined)[];
   #next = 0;
   #size = 0;
   #bytes = 0;
@@ -29,13 +29,13 @@ export class DecisionRing {
     for (const record of records) this.#keep(record);
   }
 
-  push(record: Decision): void {
+  push(record: OpenDecision): void {
     if (this.#maxRecords === 0) return;
     this.#total += 1;
     this.#keep(record);
   }
 
-  #keep(record: Decision): void {
+  #keep(record: OpenDecision): void {
     const bytes = estimateBytes(record);
     if (this.#maxRecords === 0 || bytes > this.#maxBytes) return;
     while (this.#size === this.#maxRecords || (this.#size > 0 && this.#bytes + bytes > this.#maxBytes))
@@ -51,7 +51,7 @@ export class DecisionRing {
     const records: Decision[] = [];
     for (let back = Math.min(limit, this.#size); back >= 1; back -= 1) {
       const entry = this.#entries[(this.#next - back + this.#entries.length) % this.#entries.length];
-      if (entry) records.push(entry.record);
+      if (entry) records.push(readable(entry.record));
     }
     return records;
   }
@@ -78,7 +78,7 @@ export class DecisionRing {
 }
 
 /** Close enough for a bound: fixed fields, plus what grows with workers and attempts. */
-function estimateBytes(record: Decision): number {
+function estimateBytes(record: OpenDecision): number {
   const strings =
     record.request_id.length + (record.requested_model?.length ?? 0) + (record.worker?.length ?? 0);
   return 1_200 + 2 * strings + 220 * (record.candidates?.length ?? 0) + 200 * record.attempts.length;

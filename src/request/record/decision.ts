@@ -18,6 +18,17 @@ export interface CandidateRecord {
   readonly matched_tokens?: number;
 }
 
+/** Candidates that nobody has looked at yet. */
+export interface RecordedLater {
+  readonly length: number;
+  records(): readonly CandidateRecord[];
+}
+
+/** A record while its request is under way, and until somebody reads it. */
+export interface OpenDecision extends Omit<Decision, 'candidates'> {
+  candidates?: readonly CandidateRecord[] | RecordedLater;
+}
+
 /** A duration for the record: digits below a microsecond are noise. */
 export function roundMs(ms: number): number {
   return Math.round(ms * 1000) / 1000;
@@ -118,6 +129,14 @@ export interface Decision {
   overhead_ms?: number;
   request_bytes: number;
   response_bytes: number;
+}
+
+/** The same record, for reading. */
+export function readable(decision: OpenDecision): Decision {
+  const { candidates } = decision;
+  if (candidates !== undefined && 'records' in candidates) decision.candidates = candidates.records();
+  // All that told the two apart.
+  return decision as Decision;
 }
 
 /** The part of a record that is made from the prompt; only the decision log has it. */

@@ -1,7 +1,7 @@
 import { accessLine } from '../../observe/access-line.ts';
 import { recordDecision } from '../../observe/record-decision.ts';
 import type { Arrival } from '../arrive/arrival.ts';
-import { roundMs } from './decision.ts';
+import { readable, roundMs } from './decision.ts';
 import { routerMs } from '../answer/response-headers.ts';
 import type { Runtime } from '../runtime.ts';
 
@@ -21,7 +21,7 @@ export function finish(rt: Runtime, arrival: Arrival): void {
   recordDecision(rt.metrics, decision, boundedModel(rt, decision.model));
   if (!quiet) {
     rt.decisions.push(decision);
-    rt.decisionLog?.push(arrival.recordedPrompt ? { ...decision, ...arrival.recordedPrompt } : decision);
+    if (rt.decisionLog) rt.decisionLog.push({ ...readable(decision), ...arrival.recordedPrompt });
   }
   const probe = quiet && endpoint.open === true && decision.error === undefined;
   const wanted = probe ? rt.log.isLevelEnabled('debug') : !quiet || decision.status >= 400;
@@ -29,7 +29,7 @@ export function finish(rt: Runtime, arrival: Arrival): void {
     const line = accessLine(decision);
     rt.log[probe ? 'debug' : line.level](line.fields, line.message);
   }
-  if (!quiet && rt.log.isLevelEnabled('debug')) rt.log.debug({ decision }, 'decision');
+  if (!quiet && rt.log.isLevelEnabled('debug')) rt.log.debug({ decision: readable(decision) }, 'decision');
 }
 
 /** Clients choose model names; labels only know those that a worker lists or a rule leads to. */
