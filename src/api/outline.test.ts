@@ -179,6 +179,27 @@ describe('outlining', () => {
     assert.ok(some > 15, String(some));
   });
 
+  it('makes no string of a picture in a message', () => {
+    const url = `data:image/png;base64,${'iVBORw0KGgo+/='.repeat(10_000)}`;
+    const read = outlined(
+      JSON.stringify({ messages: [{ role: 'user', content: [{ image_url: { url } }] }] }),
+    );
+    assert.ok(isObject(read));
+    const pieces: [string, number][] = [];
+    prompts.chatPrompt(read, {
+      role: (name) => pieces.push(['role', name.length]),
+      text: (value) => pieces.push(['text', value.length]),
+      utf8: (_, start, end) => pieces.push(['utf8', end - start]),
+      tokens: () => undefined,
+    });
+    assert.deepEqual(pieces, [
+      ['role', 'user'.length],
+      ['text', '{"image_url":{"url":"'.length],
+      ['utf8', url.length],
+      ['text', '"}}'.length],
+    ]);
+  });
+
   it('leaves long strings and lists of ids where they are', () => {
     const list = Array.from({ length: 2_000 }, (_, at) => at);
     const read = outlined(

@@ -1,5 +1,5 @@
 import { LongIds } from './long-ids.ts';
-import { LongText } from './long-text.ts';
+import { jsonInto, LongText } from './long-text.ts';
 import { isObject, plain, type JsonObject, type PromptSink } from './prompt-sink.ts';
 
 /** Reads the prompt of one request body, in the order in which a chat template would render it. */
@@ -90,7 +90,7 @@ function readTools(value: unknown, sink: PromptSink): void {
   const tools = plain(value);
   if (!Array.isArray(tools) || tools.length === 0) return;
   sink.role('tools');
-  sink.text(JSON.stringify(tools));
+  jsonInto(tools, sink);
 }
 
 function readMessages(messages: unknown, sink: PromptSink): void {
@@ -103,7 +103,7 @@ function readMessages(messages: unknown, sink: PromptSink): void {
     for (const field of ['tool_calls', 'function_call', 'arguments', 'output']) {
       const value = message[field];
       if (isText(value)) readText(value, sink);
-      else if (value !== undefined && value !== null) sink.text(JSON.stringify(value));
+      else if (value !== undefined && value !== null) jsonInto(value, sink);
     }
   }
 }
@@ -119,7 +119,7 @@ function readPart(part: unknown, sink: PromptSink): void {
   else if (isObject(part)) {
     const { text } = part;
     if (isText(text)) readText(text, sink);
-    else sink.text(JSON.stringify(part));
+    else jsonInto(part, sink);
   }
 }
 
