@@ -110,6 +110,11 @@ export class App {
     return this.#runtime;
   }
 
+  /** Whether clients want something, or the router stops: what can wait should. */
+  get isBusy(): boolean {
+    return this.#state.admission.inFlight > 0 || this.#stopping;
+  }
+
   /**
    * Listens at once; workers are probed meanwhile. Rejects with a `StartError` when an address cannot be listened on or
    * the decision log cannot be written, and with a `StateFileError` when the state file cannot be used.

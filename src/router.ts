@@ -7,7 +7,7 @@ import type { ListenSettings, Settings } from './config/settings/settings.ts';
 import { importPlugins, ownPlugins } from './plugins/own-plugins.ts';
 import type { PluginSet } from './plugins/plugin-set.ts';
 import { createLog, type OpenLog } from './observe/log.ts';
-import { isBusy, warmUp } from './warm-up/warm-up.ts';
+import { warmUp } from './warm-up/warm-up.ts';
 import type { Decision } from './request/record/decision.ts';
 
 /** Options that do not make a configuration; one line per problem. */
@@ -90,7 +90,7 @@ export class Router {
     try {
       const { port, metricsPort } = await app.start();
       if (this.#wantsWarmUp)
-        this.#warmedUp = warmUp(this.#settings, { log: log.log, isBusy: () => isBusy(app) });
+        this.#warmedUp = warmUp(this.#settings, { log: log.log, isBusy: () => app.isBusy });
       const { listen, metrics } = this.#settings;
       return {
         url: listenerUrl(listen, port),

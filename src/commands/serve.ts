@@ -5,6 +5,7 @@ import { VERSION } from '../config/version.ts';
 import type { Log } from '../observe/log.ts';
 import { describeModules, loadConfigWithPlugins, noPlugins, rereadConfig } from '../plugins/load-plugins.ts';
 import { httpUrl, listenerUrl } from '../router.ts';
+import { collectStart } from './collect-start.ts';
 import { openLog } from './open-log.ts';
 import { tuneCollector } from './tune-collector.ts';
 import { untilSignal } from './until-signal.ts';
@@ -61,6 +62,7 @@ async function run(app: App, settings: Settings, log: Log): Promise<number> {
     return 1;
   }
   await app.prepareAdmin();
+  if (!app.isBusy) collectStart();
   const warmedUp = settings.warmUp ? startWarmUp(app, settings, log) : undefined;
   const never = new Promise<never>(() => undefined);
   // With a state file, and to a gateway, workers may come through the API at any time.
@@ -88,8 +90,8 @@ async function run(app: App, settings: Settings, log: Log): Promise<number> {
 }
 
 async function startWarmUp(app: App, settings: Settings, log: Log): Promise<void> {
-  const { isBusy, warmUp } = await import('../warm-up/warm-up.ts');
-  await warmUp(settings, { log, isBusy: () => isBusy(app) });
+  const { warmUp } = await import('../warm-up/warm-up.ts');
+  await warmUp(settings, { log, isBusy: () => app.isBusy });
 }
 
 /** SIGHUP reads the configuration again: from `begin` on, which makes up for one that came before. */

@@ -16,11 +16,6 @@ export interface WarmUpDeps {
   readonly isBusy: () => boolean;
 }
 
-/** As `isBusy` of a router that runs. */
-export function isBusy({ runtime }: Pick<App, 'runtime'>): boolean {
-  return runtime.admission.inFlight > 0 || runtime.stopping();
-}
-
 /** CPU time of the whole process, compilers and collector included; what is begun then is ended within the 300 ms. */
 const BUDGET_MS = 270;
 /** However little of a core there is. */
