@@ -27,6 +27,7 @@ export class HttpExchange implements Exchange, ConnectionUser, ResponseEvents {
   readonly #sink: ResponseSink;
   /** Let go of when the answer begins. */
   #body: Buffer | Readable | undefined;
+  /** Likewise. */
   #head = '';
   /** Of a streamed body, as announced. */
   #length: number | undefined;
@@ -196,6 +197,7 @@ export class HttpExchange implements Exchange, ConnectionUser, ResponseEvents {
   onBody(piece: Buffer): void {
     if (this.#done) return;
     this.#body = undefined;
+    this.#head = '';
     this.#sink.onData(Buffer.from(piece));
   }
 
