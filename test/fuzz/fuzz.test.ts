@@ -3,8 +3,10 @@ import { test } from 'node:test';
 import { seededRandom } from '../../src/base/random.ts';
 import { fuzz } from './fuzz.ts';
 import { LlhttpRequests } from './llhttp-requests.ts';
-import { mutated } from './mutate.ts';
+import { EdgeListener } from './edge-listener.ts';
+import { mutated, pieces } from './mutate.ts';
 import { NodeServer } from './node-server.ts';
+import type { ReadRequest } from './read-requests.ts';
 import { REQUEST_SPICES, requestsText } from './request-texts.ts';
 import { compareRequests } from './requests.ts';
 import { compareResponse } from './responses.ts';
@@ -28,8 +30,7 @@ for (const [what, compare, alikePerRefused] of [
 }
 
 test('llhttp, as it is asked here, takes what a server of node:http takes', async () => {
-  const server = new NodeServer(HEAD_BYTES);
-  await server.listen();
+  await using server = await NodeServer.listen(HEAD_BYTES);
   const random = seededRandom(2);
   let refused = 0;
   for (let done = 0; done < CONNECTIONS; done += 1) {
@@ -50,6 +51,39 @@ test('llhttp, as it is asked here, takes what a server of node:http takes', asyn
     assert.equal(served.refused, theirs.error !== undefined, JSON.stringify(text));
     if (served.refused) refused += 1;
   }
-  await server.close();
   assert.ok(refused > CONNECTIONS / 20, `${refused} refused`);
 });
+
+test('what the listener serves, llhttp takes, and reads alike', async () => {
+  await using edge = await EdgeListener.listen(HEAD_BYTES);
+  const random = seededRandom(3);
+  let whole = 0;
+  let refused = 0;
+  for (let done = 0; done < CONNECTIONS; done += 1) {
+    const text = mutated(requestsText(random), random, REQUEST_SPICES);
+    const bytes = Buffer.from(text, 'latin1');
+    const theirs = new LlhttpRequests(HEAD_BYTES);
+    theirs.feed(bytes);
+    const read = await edge.read(pieces(bytes, random));
+    if (read.refused) refused += 1;
+    // What expects the impossible is not served.
+    const others = theirs.requests.filter(isPossible);
+    for (const [index, { body, ended, ...head }] of read.served.entries()) {
+      const other = others[index];
+      assert.ok(other, JSON.stringify(text));
+      const { method, target, version, headers, trailers } = other;
+      assert.deepEqual(head, { method, target, version, headers }, JSON.stringify(text));
+      assert.equal(body, other.body.slice(0, ended ? undefined : body.length), JSON.stringify(text));
+      assert.ok(!ended || trailers !== undefined, JSON.stringify(text));
+      if (ended) whole += 1;
+    }
+  }
+  assert.ok(whole > CONNECTIONS && refused > CONNECTIONS / 20, `${whole} served whole, ${refused} refused`);
+});
+
+function isPossible({ version, headers }: ReadRequest): boolean {
+  const expected = headers.filter(
+    (_, index) => index % 2 === 1 && headers[index - 1]?.toLowerCase() === 'expect',
+  );
+  return version === '1.0' || expected.length === 0 || /(?:^|\W)100-continue(?:$|\W)/i.test(expected.join());
+}

@@ -22,12 +22,18 @@ class Kept extends IncomingMessage {
 }
 
 /** A `node:http` server as this router had it: it is shown that the parser which the fuzz talks to refuses what this one does. */
-export class NodeServer {
+export class NodeServer implements AsyncDisposable {
   readonly #server: Server<typeof Kept>;
   #requests: Kept[] = [];
   #refused = false;
 
-  constructor(maxHeaderSize: number) {
+  static async listen(maxHeaderSize: number): Promise<NodeServer> {
+    const server = new NodeServer(maxHeaderSize);
+    await new Promise<void>((resolve) => server.#server.listen(0, '127.0.0.1', resolve));
+    return server;
+  }
+
+  private constructor(maxHeaderSize: number) {
     const options = { IncomingMessage: Kept, maxHeaderSize, requireHostHeader: false };
     this.#server = createServer({ ...options, shouldUpgradeCallback: () => false });
     this.#server.maxHeadersCount = 0;
@@ -38,10 +44,6 @@ export class NodeServer {
       if (error.code !== 'HPE_INVALID_EOF_STATE') this.#refused = true;
       socket.destroy();
     });
-  }
-
-  listen(): Promise<void> {
-    return new Promise((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
   }
 
   /** What it makes of the bytes of one connection. */
@@ -66,7 +68,7 @@ export class NodeServer {
     return { requests, refused: this.#refused };
   }
 
-  close(): Promise<void> {
+  [Symbol.asyncDispose](): Promise<void> {
     return new Promise((resolve) => {
       this.#server.close(() => {
         resolve();
