@@ -1,7 +1,7 @@
 /** `Expect: 100-continue` is a question to the next hop: the router answers it, and workers never see it. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import type { Fleet } from '../support/fleet.ts';
+import { eventually, type Fleet } from '../support/fleet.ts';
 import { headerValue, RawClient } from '../support/raw-client.ts';
 import { startRouter, startScriptedWorker, type ScriptedWorker } from '../support/scripted-worker.ts';
 
@@ -60,3 +60,30 @@ test('any other expectation cannot be met', async () => {
   );
   assert.equal((await client.response()).status, 417);
 });
+
+for (const waits of [true, false]) {
+  test(`behind a request that is not answered yet, by a client that ${waits ? 'waits' : 'does not wait'}`, async (t) => {
+    let answerFirst: (() => void) | undefined;
+    const { answer } = worker;
+    t.after(() => (worker.answer = answer));
+    worker.answer = (response, { url }) => {
+      if (url === '/first') answerFirst = () => void response.end('first');
+      else response.end('last');
+    };
+    await using client = await RawClient.connect(fleet.port);
+    client.send('GET /first HTTP/1.1\r\nHost: r\r\n\r\n');
+    client.send(
+      `POST /last HTTP/1.1\r\nHost: r\r\nExpect: 100-continue\r\nContent-Length: ${BODY.length}\r\n\r\n`,
+    );
+    if (!waits) client.send(BODY);
+    await eventually(() => answerFirst !== undefined && (waits || worker.last.url === '/last'));
+    answerFirst?.();
+    assert.equal((await client.response({ interim: true })).body.toString(), 'first');
+    if (waits) {
+      assert.equal((await client.response({ interim: true })).status, 100);
+      client.send(BODY);
+    }
+    // Where it was asked for all the same, before the answer begins.
+    assert.equal((await client.response()).body.toString(), 'last');
+  });
+}
