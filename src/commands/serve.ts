@@ -9,6 +9,7 @@ import { collectStart } from './collect-start.ts';
 import { openLog } from './open-log.ts';
 import { tuneCollector } from './tune-collector.ts';
 import { untilSignal } from './until-signal.ts';
+import { limitYoungGeneration } from './young-generation.ts';
 
 /** The server. Resolves to the exit code: 2 for a bad configuration, 1 when it cannot start or finds no worker. */
 export async function serve(argv: readonly string[]): Promise<number> {
@@ -63,6 +64,7 @@ async function run(app: App, settings: Settings, log: Log): Promise<number> {
   }
   await app.prepareAdmin();
   if (!app.isBusy) collectStart();
+  limitYoungGeneration();
   const warmedUp = settings.warmUp ? startWarmUp(app, settings, log) : undefined;
   const never = new Promise<never>(() => undefined);
   // With a state file, and to a gateway, workers may come through the API at any time.
