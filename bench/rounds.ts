@@ -81,3 +81,8 @@ export function lowestOf(
   }
   return lowest;
 }
+
+/** Of two differences. One that is not above 0 was lost in the noise of the machine, and says nothing of the other. */
+export function ratioOfAdded(above: number, below: number): number {
+  return above > 0 && below > 0 ? above / below : NaN;
+}

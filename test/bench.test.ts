@@ -18,7 +18,7 @@ import { peersTable } from '../bench/peers/peers-table.ts';
 import { programInVenv } from '../bench/peers/venv.ts';
 import { renderBars } from '../bench/report.ts';
 import { fileName, writeResults } from '../bench/results.ts';
-import { medianOf, ratioOf, type Rounds } from '../bench/rounds.ts';
+import { medianOf, ratioOf, ratioOfAdded, type Rounds } from '../bench/rounds.ts';
 
 interface After {
   after(fn: () => void): void;
@@ -52,6 +52,15 @@ describe('the bars of the benchmark', () => {
     const printed = renderBars([bar(roundsOf('router', [6, 6]))]);
     assert.match(printed, /not measured.*npm run bench:peers/);
     assert.doesNotMatch(printed, /NOT MET/);
+  });
+
+  it('take no bar for met because a difference drowned in noise', () => {
+    assert.equal(ratioOfAdded(3, 2), 1.5);
+    assert.equal(Number.isFinite(ratioOfAdded(-0.3, 2)), false);
+    const all = [roundsOf('router', [6, 6]), roundsOf(first, [20, 20])];
+    const { measured, note } = barBesidePeers('p50', 1, all, all[0], cost, () => ratioOfAdded(-0.3, 2));
+    assert.equal(measured, undefined);
+    assert.match(note ?? '', /above the noise/);
   });
 
   it('leave out a round in which nothing ended', () => {

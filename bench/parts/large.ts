@@ -2,7 +2,7 @@ import { find, type BenchRun } from '../bench-run.ts';
 import type { Measured } from '../load/protocol.ts';
 import { barBesidePeers } from '../peers/bar.ts';
 import { number, times, type PartReport } from '../report.ts';
-import { differenceOf, errorsOf, inRounds, medianOf, ratioOf, type Rounds } from '../rounds.ts';
+import { differenceOf, errorsOf, inRounds, medianOf, ratioOf, ratioOfAdded, type Rounds } from '../rounds.ts';
 import { BARE, DIRECT, NGINX, ROUTER, ROUTER_CACHE_AWARE } from '../targets.ts';
 import { addressOf, cpuPerRequest, warmUp } from './request.ts';
 
@@ -49,9 +49,8 @@ export async function largePart(run: BenchRun): Promise<PartReport> {
       barBesidePeers('CPU per request, 220 kB', 1, all, router, cost, (one, other) =>
         ratioOf(one, other, cpuPerRequest),
       ),
-      barBesidePeers(
-        ...(['added p50, 220 kB', 1, all, router, addedP50] as const),
-        (one, other) => addedP50(one) / addedP50(other),
+      barBesidePeers(...(['added p50, 220 kB', 1, all, router, addedP50] as const), (one, other) =>
+        ratioOfAdded(addedP50(one), addedP50(other)),
       ),
     ],
     rounds: all,

@@ -1,7 +1,7 @@
 import { find, type BenchRun } from '../bench-run.ts';
 import type { Measured } from '../load/protocol.ts';
 import { number, times, type PartReport } from '../report.ts';
-import { differenceOf, errorsOf, inRounds, medianOf, type Rounds } from '../rounds.ts';
+import { differenceOf, errorsOf, inRounds, medianOf, ratioOfAdded, type Rounds } from '../rounds.ts';
 import { BARE, DIRECT, NGINX, ROUTER, type Target } from '../targets.ts';
 import { addressOf, busy, routerMaximum, warmUp } from './request.ts';
 
@@ -20,7 +20,7 @@ export async function latencyPart(run: BenchRun): Promise<PartReport> {
   const added = (rounds: Rounds | undefined, read: (result: Measured) => number): number =>
     rounds && direct && rounds !== direct ? differenceOf(rounds, direct, read) : NaN;
   const bareAdded = added(find(all, BARE), p99);
-  const ratio = added(find(all, ROUTER), p99) / bareAdded;
+  const ratio = ratioOfAdded(added(find(all, ROUTER), p99), bareAdded);
   return {
     table: {
       title: `Latency, 2 KiB body, ${rate} requests/s (${SHARE_OF_MAXIMUM * 100}% of the router's maximum), arrivals: ${run.options.arrivals}`,
@@ -42,7 +42,7 @@ export async function latencyPart(run: BenchRun): Promise<PartReport> {
         number(medianOf(rounds, p99)),
         number(added(rounds, p50)),
         number(added(rounds, p99)),
-        times(added(rounds, p99) / bareAdded),
+        times(ratioOfAdded(added(rounds, p99), bareAdded)),
         rounds === direct ? '-' : (100 * medianOf(rounds, busy)).toFixed(0),
         String(errorsOf(rounds)),
       ]),
@@ -54,6 +54,9 @@ export async function latencyPart(run: BenchRun): Promise<PartReport> {
         measured: Number.isFinite(ratio) ? ratio : undefined,
         limit: 1.1,
         unit: 'x bare proxy',
+        ...(Number.isFinite(ratio)
+          ? {}
+          : { note: 'a target is missing, or nothing added was above the noise' }),
       },
     ],
     data: { rate, rounds: all },

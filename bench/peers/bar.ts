@@ -15,12 +15,15 @@ export function barBesidePeers(
   ratio: (router: Rounds, peer: Rounds) => number,
 ): Bar {
   const cheapest = lowestOf(all, CACHE_AWARE_PEERS, read);
-  const measured = router && cheapest ? ratio(router, cheapest) : undefined;
+  const measured = router && cheapest ? ratio(router, cheapest) : NaN;
+  const known = Number.isFinite(measured);
   return {
     name,
     limit,
-    measured: measured !== undefined && Number.isFinite(measured) ? measured : undefined,
+    measured: known ? measured : undefined,
     unit: 'x cheapest Rust cache_aware',
-    note: cheapest ? cheapest.target : 'no such router was measured: npm run bench:peers',
+    note: cheapest
+      ? `${cheapest.target}${router && !known ? '; nothing above the noise of the machine' : ''}`
+      : 'no such router was measured: npm run bench:peers',
   };
 }
