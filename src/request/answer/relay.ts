@@ -137,9 +137,9 @@ class Relay implements BodyReceiver {
     return this.#editor ? editedHeaders(headers) : headers;
   }
 
-  onChunk(chunk: Buffer): boolean {
+  onChunk(chunk: Buffer, now: number): boolean {
     if (this.#ended) return true;
-    if (!this.#decoder) return this.#deliver(chunk);
+    if (!this.#decoder) return this.#deliver(chunk, now);
     if (!this.#decoder.write(chunk)) {
       this.#awaitsDecoder = true;
       // A client that has got everything leaves, and must not find the router still at work on it.
@@ -150,9 +150,9 @@ class Relay implements BodyReceiver {
   }
 
   /** Hands plain bytes on, read and changed. */
-  #deliver(chunk: Buffer): boolean {
+  #deliver(chunk: Buffer, now: number): boolean {
     this.#tap.push(chunk);
-    this.#watchTokens();
+    this.#watchTokens(now);
     return this.#write(this.#editor ? this.#editor.push(chunk) : chunk);
   }
 
@@ -166,7 +166,8 @@ class Relay implements BodyReceiver {
   }
 
   readonly #onDecoded = (chunk: Buffer): boolean => {
-    if (this.#decodes === 'for client') return this.#ended !== undefined || this.#deliver(chunk);
+    if (this.#decodes === 'for client')
+      return this.#ended !== undefined || this.#deliver(chunk, this.#rt.clock.now());
     this.#decodedBytes += chunk.length;
     if (this.#decodedBytes > MOST_BYTES_BESIDE) {
       // Nothing but work would come of it.
@@ -176,7 +177,7 @@ class Relay implements BodyReceiver {
       return true;
     }
     this.#tap.push(chunk);
-    this.#watchTokens();
+    this.#watchTokens(this.#rt.clock.now());
     return true;
   };
 
@@ -261,16 +262,15 @@ class Relay implements BodyReceiver {
     return errorEvent(this.#arrival.endpoint.dialect, { code, spec: ERRORS[code], message });
   }
 
-  #watchTokens(): void {
+  #watchTokens(now: number): void {
     const events = this.#tap.events;
     if (!this.#firstSeen) {
       if (this.#isStream && events === 0 && this.#tap !== opaqueTap) return;
       this.#firstSeen = true;
-      this.#lastEventAt = this.#rt.clock.now();
-      this.#events.onFirstToken(this.#lastEventAt);
+      this.#lastEventAt = now;
+      this.#events.onFirstToken(now);
       this.#seenEvents = events;
     } else if (events > this.#seenEvents) {
-      const now = this.#rt.clock.now();
       this.#tokenGaps ??= this.#rt.metrics.interTokenLatencySeconds.with(this.#modelLabel);
       this.#tokenGaps.observe((now - this.#lastEventAt) / 1000 / (events - this.#seenEvents));
       this.#lastEventAt = now;

@@ -37,8 +37,8 @@ export type FirstResult =
 
 /** Receives the body once the client is to have it. */
 export interface BodyReceiver {
-  /** False = not ready for more; `resume()` will be called on the attempt. */
-  onChunk(chunk: Buffer): boolean;
+  /** `now` = when it came, monotonic ms. False = not ready for more; `resume()` will be called on the attempt. */
+  onChunk(chunk: Buffer, now: number): boolean;
   onComplete(): void;
   onBroken(failure: Failure): void;
 }
@@ -191,8 +191,8 @@ export class Attempt implements ResponseSink {
       this.#progress.signs += 1;
       this.#moved = true;
     }
+    this.#movedAt = this.#rt.clock.now();
     if (!this.#begun) this.#begin();
-    else this.#movedAt = this.#rt.clock.now();
     if (this.#receiver) this.#pass(chunk);
     else if (!this.#early) this.#early = chunk;
     else (this.#later ??= new ByteCollector()).push(chunk);
@@ -200,7 +200,10 @@ export class Attempt implements ResponseSink {
 
   onEnd(): void {
     if (this.#over) return;
-    if (!this.#begun) this.#begin();
+    if (!this.#begun) {
+      this.#movedAt = this.#rt.clock.now();
+      this.#begin();
+    }
     this.#finish('complete');
   }
 
@@ -222,7 +225,6 @@ export class Attempt implements ResponseSink {
   #begin(): void {
     this.#begun = true;
     this.#timer?.cancel();
-    this.#movedAt = this.#rt.clock.now();
     this.#watchIdle(this.#rt.settings.timeouts.streamIdleMs);
     if (this.#head) this.#settleFirst({ kind: 'begun', head: this.#head });
   }
@@ -243,7 +245,7 @@ export class Attempt implements ResponseSink {
   };
 
   #pass(chunk: Buffer): void {
-    if (this.#receiver?.onChunk(chunk) !== false || this.#paused) return;
+    if (this.#receiver?.onChunk(chunk, this.#movedAt) !== false || this.#paused) return;
     this.#paused = true;
     this.#exchange.pause();
   }

@@ -32,6 +32,8 @@ export class LegOutcome implements InFlight, Awaited {
   readonly #record: AttemptRecord;
   #attempt: Attempt | undefined;
   #credited = false;
+  /** When its answer ended, monotonic ms; 0 = not yet, or there was none. */
+  #endedAt = 0;
   #tunnel = false;
 
   constructor(rt: Runtime, arrival: Arrival, call: Call, plan: Plan) {
@@ -116,6 +118,7 @@ export class LegOutcome implements InFlight, Awaited {
 
   relayed(end: RelayEnd, tap: ResponseTap): void {
     const { decision } = this.#arrival;
+    this.#endedAt = this.#rt.clock.now();
     this.#readUsage(end, tap);
     // What the worker itself said of its answer goes before how its connection ended.
     if (tap.failed) {
@@ -128,7 +131,7 @@ export class LegOutcome implements InFlight, Awaited {
     } else if ((this.#record.status ?? 0) < 400) {
       // Not at the first byte: a worker that breaks every stream it begins would never fail twice in a row.
       this.#succeeded();
-      if (!this.streamed) this.#attempt?.progress?.wholeAnswer(this.#rt.clock.now() - this.startedAt);
+      if (!this.streamed) this.#attempt?.progress?.wholeAnswer(this.#endedAt - this.startedAt);
     }
   }
 
@@ -140,7 +143,7 @@ export class LegOutcome implements InFlight, Awaited {
     leg.permit.cancel();
     leg.worker.inFlight.delete(this);
     leg.lease.release();
-    this.#record.duration_ms = roundMs(this.#rt.clock.now() - this.startedAt);
+    this.#record.duration_ms = roundMs((this.#endedAt || this.#rt.clock.now()) - this.startedAt);
     if (this.#attempt?.resent) this.#record.resent = true;
   }
 
