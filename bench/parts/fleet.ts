@@ -10,6 +10,8 @@ import { addressOf, cpuPerRequest, warmUp } from './request.ts';
 const MANY = 512;
 const CONNECTIONS = 32;
 const IDLE_MS = 40_000;
+/** While the others have their turns, idle connections come to their end: every worker has to be connected to again. */
+const RECONNECT_MS = 1_000;
 const POLICIES = [ROUTER, ROUTER_CACHE_AWARE];
 
 /** What hundreds of workers add to a request, and to doing nothing, beside the same router with the four of the other parts. */
@@ -31,7 +33,7 @@ export async function fleetPart(run: BenchRun): Promise<PartReport> {
     const targets = [...small, ...started];
     for (const target of targets) await warmUp(run, [target], loadOf(target));
     const all = await inRounds('fleet', targets, run.options.rounds, (target) =>
-      measure(target, run.ms(250), run.ms(1_250)),
+      measure(target, run.ms(RECONNECT_MS), run.ms(1_250)),
     );
     return reportOf(all, await idleShares(run, started));
   } finally {

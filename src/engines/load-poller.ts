@@ -12,7 +12,7 @@ const AT_ONCE = 16;
 /** The largest part of a period that they are spread over. */
 const SPREAD = 0.5;
 /** While nothing is sent to anybody, a server is asked only once in this time for each server that there is. */
-const REST_MS_PER_SERVER = 40;
+const REST_MS_PER_SERVER = 80;
 
 export interface PollTimes {
   /** 0 = never. */
@@ -133,7 +133,7 @@ export class LoadPoller {
     };
     const answer = await collect(clientOf(first), request, clock, { timeoutMs, maxBytes: MAX_METRICS_BYTES });
     if (answer.kind !== 'response' || answer.status !== 200) return;
-    const engines = readEngines(answer.body.toString('utf8'));
+    const engines = readEngines(answer.body.toString('latin1'));
     for (const worker of ranks) {
       const { requests, work } = engineOf(engines, worker.spec.rank);
       if (this.#deps.registry.get(worker.id) !== worker) continue;
@@ -158,10 +158,39 @@ const WORK =
   /^vllm:(?:prompt_tokens_total|generation_tokens_total|iteration_tokens_total_count|request_success_total)(?:\{((?![^}]*finished_reason="abort")[^}]*)\})?\s+([0-9.eE+-]+)/;
 const ENGINE_LABEL = /(?:^|,)\s*engine="(\d+)"/;
 
+const PREFIX = 'vllm:';
+/** How the lines begin that one of these may fit, a handful of the thousand that a server has, by the letter behind the prefix. */
+const BEGINNINGS: ReadonlyMap<number, string> = new Map(
+  [
+    'num_requests_',
+    'prompt_tokens_total',
+    'generation_tokens_total',
+    'iteration_tokens_total_count',
+    'request_success_total',
+  ].map((name) => [name.charCodeAt(0), PREFIX + name]),
+);
+const FIRST_LETTER = PREFIX.charCodeAt(0);
+
+/** The lines that are worth a closer look. */
+function linesOf(exposition: string): string[] {
+  const lines: string[] = [];
+  let end = -1;
+  while (end < exposition.length) {
+    const at = end + 1;
+    const next = exposition.indexOf('\n', at);
+    end = next < 0 ? exposition.length : next;
+    if (exposition.charCodeAt(at) !== FIRST_LETTER) continue;
+    const beginning = BEGINNINGS.get(exposition.charCodeAt(at + PREFIX.length));
+    if (beginning !== undefined && exposition.startsWith(beginning, at))
+      lines.push(exposition.slice(at, end));
+  }
+  return lines;
+}
+
 /** By vLLM's `engine` label; a server without the label has the one engine 0. */
 export function readEngines(exposition: string): Map<number, EngineReport> {
   const engines = new Map<number, EngineReport>();
-  for (const line of exposition.split('\n')) {
+  for (const line of linesOf(exposition)) {
     const requests = REQUESTS.exec(line);
     const match = requests ?? WORK.exec(line);
     const value = Number(match?.[2]);

@@ -120,7 +120,7 @@ export const configSchema = z.strictObject({
   load_check_interval_secs: key(secsOrZero().default(5), {
     group: 'Workers',
     about:
-      "How often each worker's own metrics are read to correct the load ledger; 0 = never. A fleet of more than 125 is read less often while no requests come.",
+      "How often each worker's own metrics are read to correct the load ledger; 0 = never. A fleet of more than 62 is read less often while no requests come.",
   }),
   slow_start_secs: key(secsOrZero().default(30), {
     group: 'Workers',
