@@ -8,6 +8,7 @@ import { createLog, type Log } from '../observe/log.ts';
 import type { LogSink } from '../observe/log-sink.ts';
 import { answerAsEngine } from './canned-engine.ts';
 import { chatOn, openClient, type Client } from './chats.ts';
+import { compileSooner } from './compile-sooner.ts';
 
 export interface WarmUpDeps {
   /** Where the one line about it goes. */
@@ -38,6 +39,7 @@ type End = 'done' | 'busy' | 'late';
 export async function warmUp(settings: Settings, { log, isBusy: isOver }: WarmUpDeps): Promise<void> {
   const began = performance.now();
   const spent = cpuClock();
+  const asUsual = compileSooner();
   try {
     const mayGoOn = (): End | undefined => {
       if (isOver()) return 'busy';
@@ -49,6 +51,8 @@ export async function warmUp(settings: Settings, { log, isBusy: isOver }: WarmUp
     log.debug({ end, chats, ...duration }, 'warmed up');
   } catch (error) {
     log.debug({ err: error }, 'the warm-up failed');
+  } finally {
+    asUsual();
   }
 }
 
