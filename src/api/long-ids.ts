@@ -1,6 +1,5 @@
 const COMMA = 0x2c;
 const CLOSE_BRACKET = 0x5d;
-const SPACE = 0x20;
 const ZERO = 0x30;
 /** Of ids: any number of so many digits fits into 31 bits. */
 const MOST_DIGITS = 9;
@@ -24,11 +23,6 @@ export class IdScan {
   #ids = new Int32Array(1024);
   #count = 0;
   #at = 0;
-  #value = 0;
-  /** Digits of the number that has begun; 0 before it. */
-  #digits = 0;
-  /** A number has ended, and no comma came yet. */
-  #isBehind = false;
 
   constructor(json: Buffer) {
     this.#json = json;
@@ -48,50 +42,35 @@ export class IdScan {
   begin(from: number): void {
     this.#at = from;
     this.#count = 0;
-    this.#value = 0;
-    this.#digits = 0;
-    this.#isBehind = false;
   }
 
-  /** Goes on to this byte. Undefined while the end has not been seen; then whether it is such a list. */
+  /** Goes on to about this byte. Undefined while the end has not been seen; then whether it is such a list. */
   look(to: number): boolean | undefined {
     const json = this.#json;
     const end = Math.min(to, json.length);
-    let value = this.#value;
-    let digits = this.#digits;
     let at = this.#at;
     let whole: boolean | undefined;
-    for (; at < end && whole === undefined; at += 1) {
-      const digit = json[at]! - ZERO;
-      if (digit >= 0 && digit <= 9) {
-        // A number behind another one, one too long, or one that begins with a zero, which is none.
-        if (this.#isBehind || digits === MOST_DIGITS || (digits > 0 && value === 0)) whole = false;
+    while (at < end) {
+      at = skipSpace(json, at);
+      const first = at;
+      let value = 0;
+      for (let digit = json[at]! - ZERO; digit >= 0 && digit <= 9; digit = json[++at]! - ZERO)
         value = 10 * value + digit;
-        digits += 1;
-        continue;
+      // None, one too long, or one that begins with a zero, which is none.
+      if (at === first || at - first > MOST_DIGITS || (at - first > 1 && json[first] === ZERO)) {
+        whole = false;
+        break;
       }
-      if (digits > 0) {
-        this.#add(value);
-        value = 0;
-        digits = 0;
-        this.#isBehind = true;
-      }
-      whole = this.#pass(digit + ZERO);
+      this.#add(value);
+      at = skipSpace(json, at);
+      const behind = json[at];
+      if (behind !== COMMA) whole = behind === CLOSE_BRACKET;
+      if (whole === false) break;
+      at += 1;
+      if (whole) break;
     }
-    if (whole === false) at -= 1;
     this.#at = at;
-    this.#value = value;
-    this.#digits = digits;
-    return whole ?? (end === json.length ? false : undefined);
-  }
-
-  #pass(byte: number): boolean | undefined {
-    if (byte === COMMA && this.#isBehind) {
-      this.#isBehind = false;
-      return undefined;
-    }
-    if (byte === CLOSE_BRACKET) return this.#isBehind;
-    return byte === SPACE || byte === 0x0a || byte === 0x0d || byte === 0x09 ? undefined : false;
+    return whole ?? (at >= json.length ? false : undefined);
   }
 
   #add(id: number): void {
@@ -102,4 +81,11 @@ export class IdScan {
     }
     this.#ids[this.#count++] = id;
   }
+}
+
+function skipSpace(json: Buffer, from: number): number {
+  let at = from;
+  for (let byte = json[at]; byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09; byte = json[at])
+    at += 1;
+  return at;
 }

@@ -9,42 +9,35 @@ let isWhole = true;
 
 /**
  * A long string of a body, without being one: strings above 128 KiB are memory pages of their own, which cost more than all that
- * is done with the text. It is the bytes themselves where they say what they spell, else the decoded text in pieces.
+ * is done with the text. It is a part of the body itself, or of what its escapes were decoded to.
  */
 export class LongText {
-  readonly #bytes: Buffer | undefined;
+  readonly #bytes: Buffer;
   readonly #start: number;
   readonly #end: number;
-  readonly #pieces: readonly string[];
+  readonly #isJson: boolean;
 
-  private constructor(bytes: Buffer | undefined, start: number, end: number, pieces: readonly string[]) {
+  /**
+   * @param bytes Of which a part is the text, in UTF-8 that is as it should be.
+   * @param isJson Whether that part is what JSON has between the quotes, too.
+   */
+  constructor(bytes: Buffer, start: number, end: number, isJson: boolean) {
     this.#bytes = bytes;
     this.#start = start;
     this.#end = end;
-    this.#pieces = pieces;
+    this.#isJson = isJson;
   }
 
-  /** A part of these bytes, which is UTF-8 that is as it should be. */
-  static ofBytes(bytes: Buffer, start: number, end: number): LongText {
-    return new LongText(bytes, start, end, []);
-  }
-
-  static ofPieces(pieces: readonly string[]): LongText {
-    return new LongText(undefined, 0, 0, pieces);
-  }
-
-  /** Hands the text on, piece by piece. */
   into(sink: TextSink): void {
-    if (this.#bytes) sink.utf8(this.#bytes, this.#start, this.#end);
-    for (const piece of this.#pieces) sink.text(piece);
+    sink.utf8(this.#bytes, this.#start, this.#end);
   }
 
   toString(): string {
-    return this.#bytes?.toString('utf8', this.#start, this.#end) ?? this.#pieces.join('');
+    return this.#bytes.toString('utf8', this.#start, this.#end);
   }
 
   toJSON(): string {
-    if (!apart || !this.#bytes) {
+    if (!apart || !this.#isJson) {
       isWhole = false;
       return this.toString();
     }
@@ -59,7 +52,7 @@ export interface TextSink {
   utf8(bytes: Buffer, start: number, end: number): void;
 }
 
-/** The JSON of a value. Of a text that lies in the body as bytes these are what JSON has between its quotes. */
+/** The JSON of a value, its long texts from where they are. */
 export function jsonInto(value: unknown, sink: TextSink): void {
   const long: LongText[] = [];
   apart = long;

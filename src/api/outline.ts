@@ -1,10 +1,9 @@
 import { isUtf8 } from 'node:buffer';
 import type { Pieces } from '../base/in-pieces.ts';
 import { IdScan, LongIds } from './long-ids.ts';
-import { decodingString } from './decode-string.ts';
 import { LongText } from './long-text.ts';
 import { parseJson } from './python-json.ts';
-import { stringEnd } from './string-end.ts';
+import { StringDecoder } from './string-decoder.ts';
 
 /** Shorter strings and lists are parsed with what stands around them. */
 const LONG_BYTES = 1024;
@@ -43,9 +42,8 @@ export function* outlining(json: Buffer): Pieces<unknown> {
     if (quote - at >= LONG_BYTES && !(yield* leavingOutIds(outline, at, quote))) return undefined;
     at = quote;
     if (quote < json.length) {
-      at = stringEnd(json, quote + 1);
+      at = yield* leavingOutText(outline, quote);
       if (at < 0) return undefined;
-      if (at - quote >= LONG_BYTES && !(yield* leavingOutText(outline, quote, at))) return undefined;
     }
     if (at - outline.leftOut > mostAround) return undefined;
     if (at - yieldedAt < PIECE_BYTES) continue;
@@ -55,18 +53,37 @@ export function* outlining(json: Buffer): Pieces<unknown> {
   return outline.value();
 }
 
-/** False where it is a key, or no JSON. */
-function* leavingOutText(outline: Outline, start: number, end: number): Pieces<boolean> {
+/** Gives where the string ends; -1 where it is a long key, or no JSON. */
+function* leavingOutText(outline: Outline, start: number): Pieces<number> {
   const { json } = outline;
-  if (json[skipSpace(json, end)] === COLON) return false;
-  if (outline.hasBackslash(start, end)) {
-    const pieces = yield* decodingString(json, start + 1, end - 1);
-    if (pieces) outline.leaveOut(start, end, LongText.ofPieces(pieces));
-    return pieces !== undefined;
+  const quote = nextQuote(json, start + 1);
+  if (outline.hasBackslash(start, quote)) return yield* leavingOutDecoded(outline, start);
+  const end = quote + 1;
+  if (end > json.length) return -1;
+  if (end - start < LONG_BYTES) return end;
+  if (isKey(json, end) || outline.hasControl(start, end)) return -1;
+  outline.leaveOut(start, end, new LongText(json, start + 1, quote, true));
+  return end;
+}
+
+/** The same for one that has escapes. */
+function* leavingOutDecoded(outline: Outline, start: number): Pieces<number> {
+  const decoder = outline.decoderFrom(start + 1);
+  const { used } = decoder;
+  let isString = decoder.look(start + PIECE_BYTES);
+  while (isString === undefined) {
+    yield;
+    isString = decoder.look(decoder.at + PIECE_BYTES);
   }
-  if (outline.hasControl(start, end)) return false;
-  outline.leaveOut(start, end, LongText.ofBytes(json, start + 1, end - 1));
-  return true;
+  const end = decoder.at + 1;
+  if (!isString) return -1;
+  if (end - start < LONG_BYTES) {
+    decoder.drop(used);
+    return end;
+  }
+  if (isKey(outline.json, end)) return -1;
+  outline.leaveOut(start, end, new LongText(decoder.out, used, decoder.used, false));
+  return end;
 }
 
 /** There is no string between the two. What is no such list is left for the parser. False where most are none. */
@@ -102,6 +119,7 @@ class Outline {
   #isPlain = true;
   /** No backslash lies between where it was looked for last and this. */
   #backslash = -1;
+  #decoder: StringDecoder | undefined;
   /** The bytes from the first on that a word may begin with. */
   readonly #words: Int32Array;
   readonly #firstWord: number;
@@ -133,6 +151,12 @@ class Outline {
     } catch {
       return undefined;
     }
+  }
+
+  decoderFrom(at: number): StringDecoder {
+    this.#decoder ??= new StringDecoder(this.json, at);
+    this.#decoder.begin(at);
+    return this.#decoder;
   }
 
   hasBackslash(start: number, end: number): boolean {
@@ -197,8 +221,9 @@ function nextQuote(json: Buffer, from: number): number {
   return found < 0 ? json.length : found;
 }
 
-function skipSpace(json: Buffer, from: number): number {
-  let at = from;
+/** Whether what ends here is a key. */
+function isKey(json: Buffer, end: number): boolean {
+  let at = end;
   while (at < json.length && json[at]! <= SPACE) at += 1;
-  return at;
+  return json[at] === COLON;
 }
