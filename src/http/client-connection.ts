@@ -84,9 +84,13 @@ export class ClientConnection implements RequestEvents, BodyInlet, PipelineEvent
   /** Ends it where its time is up; `now` is monotonic, ms. */
   look(now: number): void {
     const { headerTimeoutMs, keepAliveMs } = this.#host;
-    if (this.#deaf || this.#handshake) return;
+    if (this.#deaf || this.#handshake || this.#pipeline.isOver) return;
     if (this.#headSince > 0 && now - this.#headSince > headerTimeoutMs) this.#refuseSlow();
-    else if (this.#idleSince > 0 && now - this.#idleSince > keepAliveMs + KEEP_ALIVE_GRACE_MS)
+    else if (
+      this.#headSince === 0 &&
+      this.#idleSince > 0 &&
+      now - this.#idleSince > keepAliveMs + KEEP_ALIVE_GRACE_MS
+    )
       this.socket.destroy();
   }
 
@@ -110,7 +114,11 @@ export class ClientConnection implements RequestEvents, BodyInlet, PipelineEvent
     const res = this.#responseTo(head);
     if (!head.keepAlive) this.#pipeline.close();
     const objection = this.#host.objectionTo(this.socket);
-    if (objection !== undefined) {
+    if (objection !== undefined && !this.#pipeline.isEmpty) {
+      // What was asked for before that was asked for is answered.
+      this.#pipeline.closeBehindAnswers();
+      this.#turnDeaf();
+    } else if (objection !== undefined) {
       this.#current = res;
       this.#refuse(res, 'client_certificate_refused', objection);
     } else if (isHandshake) {
@@ -132,7 +140,7 @@ export class ClientConnection implements RequestEvents, BodyInlet, PipelineEvent
     res?.req.end();
     if (!res || this.#isServed) return;
     this.#isServed = true;
-    this.#take(res);
+    this.#pipeline.take(res);
   }
 
   // Of the request whose body is coming.
@@ -161,7 +169,8 @@ export class ClientConnection implements RequestEvents, BodyInlet, PipelineEvent
   // Of the pipeline.
 
   serve(res: EdgeResponse): void {
-    this.#host.serve(res);
+    if (res.req.expectsUnknown) refuseExpectation(res);
+    else this.#host.serve(res);
   }
 
   onIdle(): void {
@@ -201,18 +210,9 @@ export class ClientConnection implements RequestEvents, BodyInlet, PipelineEvent
     if (!res) return;
     if (!this.#isServed) {
       this.#isServed = true;
-      this.#take(res);
-    }
-    res.req.flush();
-  }
-
-  #take(res: EdgeResponse): void {
-    if (res.req.expectsUnknown) {
-      this.#pipeline.add(res);
-      refuseExpectation(res);
-    } else {
       this.#pipeline.take(res);
     }
+    res.req.flush();
   }
 
   #responseTo(head: RequestHead): EdgeResponse {
@@ -250,7 +250,7 @@ export class ClientConnection implements RequestEvents, BodyInlet, PipelineEvent
     }
     const res = this.#current;
     this.#current = undefined;
-    if (!res && this.#pipeline.isOver) return;
+    if (res ? res.closed : this.#pipeline.isOver) return;
     if (this.#pipeline.isEmpty) {
       this.#refuse(res ?? this.#responseTo(NO_REQUEST), error.code, error.message);
     } else if (res?.hasTurn === true && !res.headersSent) {
@@ -286,8 +286,7 @@ export class ClientConnection implements RequestEvents, BodyInlet, PipelineEvent
 
   /** A client that ends its side has left; what it has been given still reaches it. */
   readonly #onLeft = (): void => {
-    this.#pipeline.abandonUnended();
-    this.socket.end();
+    this.#pipeline.end();
   };
 
   readonly #onDrain = (): void => {
@@ -301,10 +300,10 @@ export class ClientConnection implements RequestEvents, BodyInlet, PipelineEvent
   };
 }
 
-/** A WebSocket handshake is a GET without a body (RFC 6455 4.1); other tokens are no reason to leave HTTP/1.1. */
-function asksForWebSocket({ method, framing, upgrade }: RequestHead): boolean {
+/** A WebSocket handshake is a GET of HTTP/1.1 without a body (RFC 6455 4.1); other tokens are no reason to leave HTTP/1.1. */
+function asksForWebSocket({ method, minorVersion, framing, upgrade }: RequestHead): boolean {
   const hasBody = framing.kind === 'chunked' || (framing.kind === 'length' && framing.length > 0);
-  return method === 'GET' && !hasBody && upgrade?.toLowerCase() === 'websocket';
+  return method === 'GET' && minorVersion === 1 && !hasBody && upgrade?.toLowerCase() === 'websocket';
 }
 
 function ignore(): void {

@@ -129,6 +129,7 @@ export class EdgeRequest {
 
   /** The body is whole. */
   end(): void {
+    if (this.#state !== 'coming') return;
     this.#state = 'complete';
     this.flush();
   }
@@ -137,6 +138,8 @@ export class EdgeRequest {
   break(): void {
     if (this.#state !== 'coming') return;
     this.#state = 'broken';
+    // The connection may go on for those before it, and with it what would have been the body.
+    this.#dropped = true;
     this.#waiting.clear();
     this.#finish()?.onBroken();
   }

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { answerHead, type BodyFraming } from './answer-head.ts';
 import type { EdgeRequest } from './edge-request.ts';
 import { linger } from './linger.ts';
@@ -17,8 +18,8 @@ export interface Neighbours {
   mayEndBehind(res: EdgeResponse): boolean;
   /** Its last byte has left. */
   finished(res: EdgeResponse, socket: Socket, then: AfterAnswer): void;
-  /** It was given up while others are before it. */
-  broken(res: EdgeResponse): void;
+  /** The connection does not go on behind it, and the client does not expect it to: what came after it is not answered. */
+  isLast(res: EdgeResponse): void;
 }
 
 /** An answer on a client's connection, whoever gives it. Those behind others wait for their turn. */
@@ -119,6 +120,7 @@ export class EdgeResponse {
     });
     this.#head = text;
     this.#framing = framing;
+    if (this.#keepAlive && !keepAlive) this.#neighbours.isLast(this);
     this.#keepAlive = keepAlive;
   }
 
@@ -143,6 +145,8 @@ export class EdgeResponse {
     else if (!isEmpty || this.#head !== undefined) this.#send(this.#plain(isEmpty ? undefined : bytes));
     this.#ended = true;
     this.#onFinished = onFinished;
+    // Not only when it has left: what is not read hides that the client leaves, and others may be before it.
+    if (this.#endsConnection) this.req.drop();
     if (this.#writing === 0 && this.#socket) process.nextTick(this.#finishIfSent);
   }
 
@@ -152,7 +156,7 @@ export class EdgeResponse {
     const socket = this.#socket;
     this.#abort();
     if (socket) socket.destroy();
-    else this.#neighbours.broken(this);
+    else this.#neighbours.isLast(this);
   }
 
   /** The same with a reset, for clients to whom a clean end would pass for the end of the answer. */
@@ -163,7 +167,9 @@ export class EdgeResponse {
       return;
     }
     this.#abort();
-    socket.resetAndDestroy();
+    // TLS knows no reset, but a proper end, which is missing here.
+    if (socket instanceof TLSSocket) socket.destroy();
+    else socket.resetAndDestroy();
   }
 
   // Of the connection.
@@ -247,7 +253,6 @@ export class EdgeResponse {
     this.#socket = undefined;
     this.#onFinished?.();
     this.#close();
-    if (this.#endsConnection) this.req.drop();
     const then = this.#keepAlive ? 'keep' : this.#endsConnection ? 'linger' : 'end';
     this.#neighbours.finished(this, socket, then);
   };

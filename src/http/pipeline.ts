@@ -79,7 +79,7 @@ export class Pipeline implements Neighbours {
     }
   }
 
-  /** Notes a request that somebody else answers. */
+  /** Notes a request that somebody else answers, where none waits. */
   add(res: EdgeResponse): void {
     this.#open.push(res);
     if (this.#open.length === 1) res.takeTurn(this.#socket);
@@ -103,11 +103,15 @@ export class Pipeline implements Neighbours {
     this.#abandonFrom(0);
   }
 
-  /** The client has left: what has been handed over whole still goes to it. */
-  abandonUnended(): void {
+  /** The client has left: what has been handed over whole still goes to it, and then the connection ends. */
+  end(): void {
     this.#isOver = true;
     const unended = this.#open.findIndex((res) => !res.ended);
     if (unended >= 0) this.#abandonFrom(unended);
+    if (this.latest) this.latest.endConnection();
+    // It may never read what it has been given of the rest.
+    else if (unended >= 0) linger(this.#socket);
+    else this.#socket.end();
   }
 
   mayEndBehind(res: EdgeResponse): boolean {
@@ -129,8 +133,8 @@ export class Pipeline implements Neighbours {
     if (this.#open.length === 0) this.#events.onIdle();
   }
 
-  /** Those before it are whole; those behind it give back at once what they hold. */
-  broken(res: EdgeResponse): void {
+  /** Those behind it give back at once what they hold. */
+  isLast(res: EdgeResponse): void {
     this.#isOver = true;
     const place = this.#open.indexOf(res);
     if (place >= 0) this.#abandonFrom(place + 1);

@@ -87,3 +87,24 @@ for (const waits of [true, false]) {
     assert.equal((await client.response()).body.toString(), 'last');
   });
 }
+
+test('behind requests that wait it is refused in its turn, and they are served in theirs', async () => {
+  await using client = await RawClient.connect(fleet.port);
+  const get = (i: number): string => `GET /${i} HTTP/1.1\r\nHost: r\r\n`;
+  // More than are served at once, each with one behind it that cannot be met.
+  const sent = Array.from({ length: 40 }, (_, i) => `${get(i)}\r\n${get(i)}Expect: the-unexpected\r\n\r\n`);
+  client.send(sent.join(''));
+  for (const _ of sent) {
+    assert.equal((await client.response()).status, 200);
+    assert.equal((await client.response()).status, 417);
+  }
+});
+
+test('a flood of it behind a request that is not answered is not kept', async () => {
+  await using silent = await startScriptedWorker(() => undefined);
+  await using router = await startRouter([silent]);
+  await using client = await RawClient.connect(router.port);
+  client.send('GET /never HTTP/1.1\r\nHost: r\r\n\r\n');
+  client.send('GET / HTTP/1.1\r\nHost: r\r\nExpect: the-unexpected\r\n\r\n'.repeat(100_000));
+  await client.ended();
+});

@@ -4,6 +4,7 @@ import { after, before, test } from 'node:test';
 import type { Fleet } from '../support/fleet.ts';
 import { headerValue, RawClient } from '../support/raw-client.ts';
 import { startRouter, startScriptedWorker, type ScriptedWorker } from '../support/scripted-worker.ts';
+import { certificateFiles } from '../support/tls.ts';
 
 let worker: ScriptedWorker;
 let fleet: Fleet;
@@ -65,4 +66,22 @@ test('a worker that breaks off in the middle: a reset, for a clean end would pas
   await client.seen(/200 OK/);
   assert.equal((await client.ended()).how, 'reset');
   assert.equal((await fleet.decision(({ request_id: id }) => id === 'broken')).outcome, 'worker_broken');
+});
+
+test('the same over TLS, which knows no reset: the connection ends, and no other one does', async () => {
+  worker.answer = (response, { url }) => {
+    response.writeHead(200, { 'content-type': 'text/plain' });
+    if (url === '/broken') response.write('half of the', () => response.socket?.destroy());
+    else response.end('whole');
+  };
+  using files = certificateFiles();
+  await using secure = await startRouter([worker], { router: files.listener });
+  const options = { ca: files.ca.cert };
+  await using other = await RawClient.connectTls(secure.port, options);
+  await using client = await RawClient.connectTls(secure.port, options);
+  client.send('GET /broken HTTP/1.0\r\n\r\n');
+  assert.match((await client.ended()).rest.toString(), /half of the$/);
+  assert.equal((await secure.decision()).outcome, 'worker_broken');
+  other.send('GET /whole HTTP/1.0\r\n\r\n');
+  assert.equal((await other.response()).body.toString(), 'whole');
 });

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { test } from 'node:test';
-import { eventually, type Fleet } from '../support/fleet.ts';
+import { eventually, settledAt, type Fleet } from '../support/fleet.ts';
+import { memoryInUse } from '../support/memory.ts';
 import { headerValue, RawClient } from '../support/raw-client.ts';
 import { startRouter, startScriptedWorker, type ScriptedWorker } from '../support/scripted-worker.ts';
 import { certificateFiles } from '../support/tls.ts';
@@ -150,6 +151,72 @@ for (const [what, bytes] of AHEAD) {
     });
   }
 }
+
+test('behind an answer with whose end the connection ends nothing is served any further', async () => {
+  await using setup = await start();
+  const { fleet, answers } = setup;
+  await using client = await RawClient.connect(fleet.port);
+  client.send(gets(MOST_AT_ONCE + 5, 0, '1.0\r\nConnection: keep-alive'));
+  await eventually(() => answers.size === MOST_AT_ONCE);
+  const others = [...answers.values()].slice(1).map((response) => once(response, 'close'));
+  answerOf(setup, '/0').writeHead(200, { 'content-type': 'text/plain' }).write('some');
+  await Promise.all(others);
+  await eventually(() => String(places(fleet)) === '1,1');
+  answerOf(setup, '/0').end(' more');
+  assert.equal((await client.response()).body.toString(), 'some more');
+  assert.equal(answers.size, MOST_AT_ONCE);
+});
+
+test('what comes of a body behind an answer that broke is not kept', async () => {
+  await using setup = await start();
+  const { fleet, answers } = setup;
+  await using client = await RawClient.connect(fleet.port);
+  client.send(gets(2) + post(200_000_000, 0).replace('/post', '/v1/completions'));
+  await eventually(() => answers.size === 2);
+  const broken = answerOf(setup, '/1').writeHead(200, { 'content-length': 9 });
+  broken.write('half', () => broken.destroy());
+  await eventually(() => places(fleet)[0] === 1);
+  const before = memoryInUse();
+  const piece = Buffer.alloc(1_000_000, 'x');
+  for (let sent = 0; sent < 100; sent += 1) {
+    if (!client.socket.write(piece)) await once(client.socket, 'drain');
+  }
+  const grown = memoryInUse() - before;
+  assert.ok(grown < 20_000_000, `${grown} bytes`);
+  answerOf(setup, '/0').end('whole');
+  assert.equal((await client.response()).body.toString(), 'whole');
+});
+
+test('answers that are whole reach a client that has ended its side, also those behind others', async () => {
+  const body = 'x'.repeat(60_000);
+  await using worker = await startScriptedWorker((response) => response.end(body));
+  await using fleet = await startRouter([worker]);
+  await using client = await RawClient.connect(fleet.port);
+  client.socket.pause();
+  client.send(gets(1_000));
+  // More than the system takes: the first of those that are left has not gone, and the others wait behind it.
+  const whole = await settledAt(() => worker.received.length);
+  assert.ok(whole < 1_000);
+  client.socket.end();
+  client.socket.resume();
+  for (let i = 0; i < whole; i += 1) assert.equal((await client.response()).body.length, body.length);
+  assert.equal((await client.ended()).rest.length, 0);
+});
+
+test('a client that leaves is noticed though its second request was refused in the middle of its body', async () => {
+  await using setup = await start({ router: { maxPayloadSize: 1_000 } });
+  const { fleet } = setup;
+  await using client = await RawClient.connect(fleet.port);
+  const chunk = `${(200_000).toString(16)}\r\n${'x'.repeat(200_000)}\r\n`;
+  client.send(
+    `${gets(1)}POST /v1/completions HTTP/1.1\r\nHost: r\r\nTransfer-Encoding: chunked\r\n\r\n${chunk.repeat(20)}`,
+  );
+  await eventually(() => setup.answers.size === 1);
+  const left = once(answerOf(setup, '/0'), 'close');
+  client.socket.end();
+  await left;
+  await eventually(() => String(places(fleet)) === '0,0');
+});
 
 test('1,200 at once: some at a time, and every answer in its place', async () => {
   let most = 0;

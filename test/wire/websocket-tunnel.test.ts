@@ -191,6 +191,15 @@ for (const token of ['h2c', 'TLS/1.0', 'HTTP/3', 'websocket, h2c']) {
   });
 }
 
+test('HTTP/1.0 knows no handshake: it is a request like any other', async () => {
+  await using worker = await startScriptedWorker((response) => response.end('plain'));
+  await using fleet = await startRouter([worker]);
+  await using client = await RawClient.connect(fleet.port);
+  client.send(HANDSHAKE.replace('HTTP/1.1', 'HTTP/1.0'));
+  assert.equal((await client.response()).body.toString(), 'plain');
+  assert.deepEqual(valuesOf(worker.last.rawHeaders, 'upgrade'), []);
+});
+
 test('only a GET without a body is a handshake', async () => {
   await using worker = await startScriptedWorker();
   await using fleet = await startRouter([worker]);
