@@ -28,7 +28,7 @@ export function stringEnd(json: Buffer, from: number): number {
 }
 
 /** `from` is no second half of an escape, so backslashes pair up from there. */
-export function backslashesBefore(json: Buffer, index: number, from: number): number {
+function backslashesBefore(json: Buffer, index: number, from: number): number {
   let count = 0;
   while (index - 1 - count >= from && json[index - 1 - count] === BACKSLASH) count += 1;
   return count;
