@@ -5,6 +5,7 @@ import type { EdgeRequest } from './edge-request.ts';
 import { linger } from './linger.ts';
 import { chunkOf, LAST_CHUNK, lastChunkOf, withHead } from './message-bytes.ts';
 
+const NOTHING = Buffer.alloc(0);
 const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n');
 /** Behind other answers so much may wait before its writer is asked to wait. */
 const MOST_QUEUED_BYTES = 64 * 1024;
@@ -39,8 +40,6 @@ export class EdgeResponse {
   /** The request has not ended: what is still to come of it is dropped. */
   #endsConnection = false;
   #ended = false;
-  /** Writes that the system has not taken yet. */
-  #writing = 0;
   #state: 'open' | 'finished' | 'aborted' = 'open';
   #onFinished: (() => void) | undefined;
   #onClosed: (() => void)[] = [];
@@ -81,11 +80,6 @@ export class EdgeResponse {
   /** Whether all of it was handed over, though it may not have left. */
   get ended(): boolean {
     return this.#ended;
-  }
-
-  /** Whether its length is not told before: only then can something be added to it. */
-  get isChunked(): boolean {
-    return this.#framing === 'chunked';
   }
 
   /** `listener` is called once, when it has left or will never do so. */
@@ -147,7 +141,7 @@ export class EdgeResponse {
     this.#onFinished = onFinished;
     // Not only when it has left: what is not read hides that the client leaves, and others may be before it.
     if (this.#endsConnection) this.req.drop();
-    if (this.#writing === 0 && this.#socket) process.nextTick(this.#finishIfSent);
+    if (this.#socket) this.#whenSent(this.#socket);
   }
 
   /** It is given up, and the connection with it, once those before it have been answered. */
@@ -184,7 +178,7 @@ export class EdgeResponse {
     const queued = this.#queued ?? [];
     this.#queued = undefined;
     for (const bytes of queued) this.#write(socket, bytes);
-    if (this.#ended && this.#writing === 0) process.nextTick(this.#finishIfSent);
+    if (this.#ended) this.#whenSent(socket);
     else if (queued.length > 0 && !socket.writableNeedDrain) this.onDrain?.();
   }
 
@@ -234,19 +228,18 @@ export class EdgeResponse {
     return this.#queuedBytes < MOST_QUEUED_BYTES;
   }
 
+  /** Without a callback: each would cost a turn of the queue of ticks, and only the last one matters. */
   #write(socket: Socket, bytes: Buffer): boolean {
-    if (!socket.writable) return true;
-    this.#writing += 1;
-    return socket.write(bytes, this.#onWritten);
+    return !socket.writable || socket.write(bytes);
   }
 
-  readonly #onWritten = (): void => {
-    this.#writing -= 1;
-    this.#finishIfSent();
-  };
+  #whenSent(socket: Socket): void {
+    if (socket.writableLength === 0) process.nextTick(this.#finish);
+    else if (socket.writable) socket.write(NOTHING, this.#finish);
+  }
 
-  readonly #finishIfSent = (): void => {
-    if (!this.#ended || this.#writing > 0 || this.#state !== 'open') return;
+  readonly #finish = (error?: Error | null): void => {
+    if (error || this.#state !== 'open') return;
     const socket = this.#socket;
     if (!socket || socket.destroyed) return;
     this.#state = 'finished';
