@@ -2,7 +2,7 @@ import { createServer } from 'node:http';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { needsRetryAfter, RouterError } from '../base/errors.ts';
 import { randomAlphanumeric } from '../base/ids.ts';
-import { readBody } from '../http/body.ts';
+import { readBody, refuseTooLong } from '../http/body.ts';
 import type { EdgeRequest } from '../http/edge-request.ts';
 import type { EdgeResponse } from '../http/edge-response.ts';
 import { codingsOf, decodeBody } from '../http/content-coding.ts';
@@ -48,6 +48,7 @@ export class AdminServer {
       serverFactory: (handler) => createServer(handler),
       forceCloseConnections: false,
       return503OnClosing: false,
+      frameworkErrors: (error, request, reply) => void this.#sendError(error, request, reply),
       genReqId: () => `req-${randomAlphanumeric(24)}`,
       routerOptions: { maxParamLength: MAX_PARAM_LENGTH, ignoreTrailingSlash: true },
     });
@@ -114,6 +115,7 @@ export class AdminServer {
       idleTimeoutMs: settings.listen.bodyIdleTimeoutMs,
     };
     const req = edgeRequestOf(request.raw);
+    refuseTooLong(req, limits.maxBytes);
     const codings = codingsOf(req.rawHeaders);
     const held = await readBody(req, limits, bodyBytes, clock);
     try {
@@ -157,9 +159,9 @@ export class AdminServer {
       const code = BODY_ERRORS[error.code];
       if (code) return sendError(reply, code, error.message);
     }
-    // Fastify's own refusals: a URL that does not decode, a parameter that is too long.
+    // Fastify's own refusals: a URL that does not decode, a parameter that is too long, a type that is none.
     const status = (error as { readonly statusCode?: unknown }).statusCode;
-    if (status === 400 || status === 414)
+    if (status === 400 || status === 414 || status === 415)
       return sendError(reply, 'INVALID_REQUEST', 'the request cannot be read');
     this.#context.log.error({ request_id: request.id, err: error }, 'unexpected error in an admin route');
     return sendError(reply, 'INTERNAL', `internal error; see the router's log for request ${request.id}`);

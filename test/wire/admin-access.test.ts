@@ -6,7 +6,7 @@ import { ADMIN_ROUTES } from '../../src/admin/routes.ts';
 import type { Log } from '../../src/observe/log.ts';
 import { adminOf } from '../support/admin.ts';
 import { startFleet } from '../support/fleet.ts';
-import { ask, headerValue } from '../support/raw-client.ts';
+import { ask, headerValue, RawClient } from '../support/raw-client.ts';
 import { startRouter, startScriptedWorker } from '../support/scripted-worker.ts';
 
 const KEY = 'the-admin-key-of-this-test';
@@ -191,4 +191,31 @@ test('requests on the data path are not held up by a body that never comes', asy
   assert.equal(slow.status, 408);
   assert.equal(headerValue(slow.headers, 'retry-after'), '1');
   assert.equal(fleet.app.runtime.bodyBytes.held, 0);
+});
+
+test('what cannot be read as a request for them is the mistake of whoever sent it', async () => {
+  const lines: Parameters<typeof recordingLog>[0] = [];
+  await using fleet = await startFleet({ workers: [], log: recordingLog(lines) });
+  const head = 'Host: 127.0.0.1\r\n';
+  for (const request of [
+    `POST /workers HTTP/1.1\r\n${head}Content-Type: no type\r\nContent-Length: 2\r\n\r\n{}`,
+    `POST /workers HTTP/1.1\r\n${head}Content-Type: ;\r\nContent-Length: 2\r\n\r\n{}`,
+    `GET /workers/${'x'.repeat(5_000)} HTTP/1.1\r\n${head}\r\n`,
+    `QUERY /workers HTTP/1.1\r\n${head}Content-Length: 2\r\n\r\n{}`,
+  ]) {
+    const { status, body } = await ask(fleet.port, request);
+    const { code } = JSON.parse(body.toString()) as { code: string };
+    assert.deepEqual([status, code], [400, 'INVALID_REQUEST'], request.slice(0, 100));
+  }
+  assert.ok(!lines.some(({ message }) => message.startsWith('unexpected')));
+});
+
+test('a body that is too long is not asked for', async () => {
+  await using fleet = await startFleet({ workers: [] });
+  const length = 9 * 1024 * 1024;
+  await using client = await RawClient.connect(fleet.port);
+  client.send(
+    `POST /workers HTTP/1.1\r\nHost: 127.0.0.1\r\nExpect: 100-continue\r\nContent-Length: ${length}\r\n\r\n`,
+  );
+  assert.equal((await client.response({ interim: true })).status, 413);
 });
