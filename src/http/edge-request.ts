@@ -3,7 +3,7 @@ import { ByteCollector } from '../base/byte-collector.ts';
 import type { RequestHead } from '../http1/request-head.ts';
 
 /** So much of a body waits for somebody who wants it before the connection is no longer read. */
-const MOST_WAITING_BYTES = 64 * 1024;
+export const MOST_WAITING_BYTES = 64 * 1024;
 
 /** Takes the body of a request. */
 export interface BodySink {

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { MOST_WAITING_BYTES } from './edge-request.ts';
 import type { AfterAnswer, EdgeResponse, Neighbours } from './edge-response.ts';
 import { linger } from './linger.ts';
 
@@ -9,11 +10,13 @@ const MOST_AT_ONCE = 16;
  * client has left, and what it has asked for would keep its places.
  */
 const MOST_AHEAD = 2_048;
-/** Requests that wait on all connections together: each costs a hundred times its bytes. */
+/** Requests that wait on all connections together: each costs a hundred times its bytes. One with a longer body counts as several. */
 const MOST_WAITING = 4_096;
+const BODY_BYTES_OF_ONE = 4 * 1024;
 
 /** Requests that are not served yet, on whatever connection. */
 export interface PipelineRoom {
+  /** How many, and as many more as their bodies count for. */
   taken: number;
   /** Told of each connection that is ended because there is none. */
   readonly onFull: () => void;
@@ -72,7 +75,7 @@ export class Pipeline implements Neighbours {
     } else if (this.#waiting < MOST_AHEAD && this.#room.taken < MOST_WAITING) {
       this.add(res);
       this.#waiting += 1;
-      this.#room.taken += 1;
+      this.#room.taken += weightOf(res);
       res.req.onFull = this.#onBodyFull;
     } else {
       this.#refuse(res);
@@ -144,8 +147,9 @@ export class Pipeline implements Neighbours {
     const served = this.#open.length - this.#waiting;
     const waiting = Math.min(this.#waiting, this.#open.length - Math.max(place, served));
     this.#waiting -= waiting;
-    this.#room.taken -= waiting;
-    for (const res of this.#open.splice(place)) {
+    const abandoned = this.#open.splice(place);
+    for (const res of abandoned.slice(abandoned.length - waiting)) this.#room.taken -= weightOf(res);
+    for (const res of abandoned) {
       res.req.break();
       res.abandon();
     }
@@ -155,8 +159,8 @@ export class Pipeline implements Neighbours {
     while (this.#waiting > 0 && this.#open.length - this.#waiting < MOST_AT_ONCE) {
       const next = this.#open[this.#open.length - this.#waiting];
       this.#waiting -= 1;
-      this.#room.taken -= 1;
       if (!next) continue;
+      this.#room.taken -= weightOf(next);
       next.req.onFull = undefined;
       this.#events.serve(next);
     }
@@ -168,7 +172,7 @@ export class Pipeline implements Neighbours {
     const last = this.#open.pop();
     if (!last) return;
     this.#waiting -= 1;
-    this.#room.taken -= 1;
+    this.#room.taken -= weightOf(last);
     this.#refuse(last);
   };
 
@@ -179,4 +183,9 @@ export class Pipeline implements Neighbours {
     this.closeBehindAnswers();
     res.req.drop();
   }
+}
+
+/** A body that waits is as long as it says, or as may wait of one. */
+function weightOf({ req: { length = MOST_WAITING_BYTES } }: EdgeResponse): number {
+  return 1 + Math.floor(Math.min(length, MOST_WAITING_BYTES) / BODY_BYTES_OF_ONE);
 }

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import type { RequestListener } from 'node:http';
 import { test, type TestContext } from 'node:test';
 import { run } from '../programs.ts';
-import { eventually, type Fleet } from '../support/fleet.ts';
+import { eventually, settledAt, type Fleet } from '../support/fleet.ts';
 import { headerValue, RawClient, type RawResponse } from '../support/raw-client.ts';
 import { startRouter, startScriptedWorker } from '../support/scripted-worker.ts';
 import { ROOT } from '../support/serve.ts';
@@ -207,6 +207,23 @@ test('clients that leave, or never send the rest, keep no socket', async () => {
   await eventually(() => openSockets(fleet.port) === 0);
   const { ledger, admission } = fleet.app.runtime;
   assert.deepEqual([ledger.openLeases, admission.inFlight], [0, 0]);
+});
+
+test('a client that ends its side and never reads what it was given keeps no socket', async () => {
+  await using worker = await startScriptedWorker((response) => {
+    const piece = Buffer.alloc(MB, 'y');
+    const go = (): boolean => response.write(piece) && go();
+    response.on('drain', go);
+    go();
+  });
+  await using fleet = await startRouter([worker]);
+  await using client = await RawClient.connect(fleet.port);
+  client.socket.pause();
+  client.send('GET /endless HTTP/1.1\r\nHost: r\r\n\r\n');
+  await eventually(() => worker.received.length === 1);
+  await settledAt(() => client.socket.bytesRead + fleet.app.runtime.ledger.openLeases);
+  client.socket.end();
+  await eventually(() => fleet.app.runtime.seats.taken === 0, 15_000);
 });
 
 /** Connections to a local port that the server's side still has. */

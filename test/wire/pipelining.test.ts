@@ -306,6 +306,18 @@ test('bodies behind one another arrive whole, however many wait', async () => {
   for (let i = 0; i < 200; i += 1) assert.equal((await client.response()).body.toString(), body(i));
 });
 
+test('a body that waits counts as several requests when it is long', async () => {
+  await using setup = await start();
+  const { fleet, answers } = setup;
+  await using client = await RawClient.connect(fleet.port);
+  client.send(gets(MOST_AT_ONCE));
+  await eventually(() => answers.size === MOST_AT_ONCE);
+  client.send(post(60_000, 60_000).repeat(280));
+  while (!/"queue_full"[^}]*\} [1-9]/.test(await fleet.metrics()));
+  for (const answer of answers.values()) answer.end('ok');
+  for (let i = 0; i < MOST_AT_ONCE; i += 1) assert.equal((await client.response()).status, 200);
+});
+
 test('beyond all bounds the connection ends behind the answers that are due, and says so', async () => {
   await using worker = await startScriptedWorker((response, { url }) => response.end(url));
   await using fleet = await startRouter([worker], { router: { maxConcurrentRequests: 1_000 } });
