@@ -86,15 +86,14 @@ export class Admin {
     const match = this.#paths.match(req.url);
     if (!match) return false;
     const target = this.#routed(match.path) + match.query;
-    void this.#open().then(
-      (server) => {
+    this.#open()
+      .then((server) => {
         server.handle(req, res, target);
-      },
-      (error: unknown) => {
+      })
+      .catch((error: unknown) => {
         this.#context.log.error({ err: error }, 'the admin routes cannot be served');
         res.destroy();
-      },
-    );
+      });
     return true;
   }
 

@@ -40,6 +40,7 @@ export class Pipeline implements Neighbours {
   readonly #open: EdgeResponse[] = [];
   /** How many of them wait to be served. */
   #waiting = 0;
+  #servesSoon = false;
   #isOver = false;
 
   constructor(socket: Socket, room: PipelineRoom, events: PipelineEvents) {
@@ -132,7 +133,7 @@ export class Pipeline implements Neighbours {
       return;
     }
     this.#open[0]?.takeTurn(socket);
-    this.#serveWaiting();
+    this.#serveSoon();
     if (this.#open.length === 0) this.#events.onIdle();
   }
 
@@ -155,7 +156,15 @@ export class Pipeline implements Neighbours {
     }
   }
 
-  #serveWaiting(): void {
+  /** Where answers cost no waiting, all that wait here would be served before any other connection is read. */
+  #serveSoon(): void {
+    if (this.#waiting === 0 || this.#servesSoon) return;
+    this.#servesSoon = true;
+    setImmediate(this.#serveWaiting);
+  }
+
+  readonly #serveWaiting = (): void => {
+    this.#servesSoon = false;
     while (this.#waiting > 0 && this.#open.length - this.#waiting < MOST_AT_ONCE) {
       const next = this.#open[this.#open.length - this.#waiting];
       this.#waiting -= 1;
@@ -164,7 +173,7 @@ export class Pipeline implements Neighbours {
       next.req.onFull = undefined;
       this.#events.serve(next);
     }
-  }
+  };
 
   /** More of a body has come than fits, and it is not its turn: the same as too many requests. */
   readonly #onBodyFull = (): void => {

@@ -105,3 +105,23 @@ for (const [what, late] of [
     await edge.stop();
   });
 }
+
+test('many requests on one connection leave others their turn', async () => {
+  const served: string[] = [];
+  const edge = open((res) => {
+    served.push(res.req.url);
+    answerShortly(res);
+  });
+  const port = await edge.listen();
+  const [many, one] = [connect({ host: '127.0.0.1', port }), connect({ host: '127.0.0.1', port })];
+  await Promise.all([once(many, 'connect'), once(one, 'connect')]);
+  const answer = answered(one);
+  many.resume().write('GET /many HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(1_000));
+  one.write('GET /one HTTP/1.1\r\nHost: x\r\n\r\n');
+  await answer;
+  const before = served.indexOf('/one');
+  assert.ok(before < 100, `${before} before it`);
+  many.destroy();
+  one.destroy();
+  await edge.stop();
+});
