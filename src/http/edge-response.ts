@@ -1,9 +1,9 @@
 import type { Socket } from 'node:net';
-import { TLSSocket } from 'node:tls';
 import { answerHead, type BodyFraming } from './answer-head.ts';
 import type { EdgeRequest } from './edge-request.ts';
 import { linger } from './linger.ts';
 import { chunkOf, LAST_CHUNK, lastChunkOf, withHead } from './message-bytes.ts';
+import { reset } from './reset.ts';
 
 const NOTHING = Buffer.alloc(0);
 const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n');
@@ -161,9 +161,7 @@ export class EdgeResponse {
       return;
     }
     this.#abort();
-    // TLS knows no reset, but a proper end, which is missing here.
-    if (socket instanceof TLSSocket) socket.destroy();
-    else socket.resetAndDestroy();
+    reset(socket);
   }
 
   // Of the connection.

@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import type { TlsOptions, TLSSocket, Server as TlsServer } from 'node:tls';
 import type { ListenerTls } from '../config/settings/settings.ts';
 import { refuseOn } from './refusal.ts';
+import { noteCarrier } from './reset.ts';
 
 /** Why there was no TLS connection with a client. Also a metric's label: a closed list. */
 export type HandshakeFailure =
@@ -14,7 +15,8 @@ export function tlsServerOptions(tls: ListenerTls, handshakeTimeoutMs: number): 
     ...secureContextOptions(tls),
     handshakeTimeout: handshakeTimeoutMs,
     noDelay: true,
-    ALPNProtocols: ['http/1.1'],
+    // A client that offers others only is turned away, and `curl --http1.0` offers just the second one.
+    ALPNProtocols: ['http/1.1', 'http/1.0'],
     requestCert: tls.clientCerts !== 'none',
     // Who brings none, or a wrong one, is told so over HTTP: clients make nothing of a connection that just ends.
     rejectUnauthorized: false,
@@ -50,7 +52,10 @@ export class Handshakes {
       });
     });
     server.on('secureConnection', (socket: TLSSocket) => {
-      this.#pending.delete(nameOf(socket));
+      const name = nameOf(socket);
+      const carrier = this.#pending.get(name);
+      if (carrier) noteCarrier(socket, carrier);
+      this.#pending.delete(name);
     });
     // Node's own handler would answer as if it were HTTP.
     server.removeAllListeners('tlsClientError');
