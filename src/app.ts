@@ -218,7 +218,9 @@ export class App {
     return new EdgeServer(
       settings.listen,
       (req, res, tunnel) => {
-        if (tunnel === undefined && this.#admin.handle(req, res)) return Promise.resolve();
+        // What expects the unknown is refused by one path, whatever it asks for.
+        if (tunnel === undefined && !req.expectsUnknown && this.#admin.handle(req, res))
+          return Promise.resolve();
         return serveRequest(this.#runtime, req, res, tunnel);
       },
       edgeEvents(metrics, log, onShortage),

@@ -149,7 +149,11 @@ export class AdminServer {
     }
     if (methods.size === 0)
       return sendError(reply, 'NOT_FOUND', 'no such route; /admin/openapi.json lists them');
-    reply.header('allow', [...methods].join(', '));
+    // Fastify answers HEAD wherever it answers GET.
+    reply.header(
+      'allow',
+      [...methods].flatMap((method) => (method === 'GET' ? ['GET', 'HEAD'] : method)).join(', '),
+    );
     return sendError(reply, 'METHOD_NOT_ALLOWED', `${request.method} is not offered on ${path}`);
   }
 

@@ -72,6 +72,13 @@ export const ERRORS = {
     meaning:
       'The request is not valid HTTP (framing, target, `Host`), or a field the router must read has the wrong type.',
   },
+  expectation_failed: {
+    status: 417,
+    source: 'client',
+    retryable: false,
+    type: 'invalid_request_error',
+    meaning: '`Expect` asks for something else than `100-continue`.',
+  },
   route_not_found: {
     status: 404,
     source: 'client',

@@ -7,6 +7,7 @@ import type { OpenLog } from '../observe/log.ts';
 import { loadConfigWithPlugins } from '../plugins/load-plugins.ts';
 import { httpUrl, listenerUrl } from '../router.ts';
 import { startSimWorker, type SimWorker } from '../sim/server/server.ts';
+import { warmUp } from '../warm-up/warm-up.ts';
 import { openLog } from './open-log.ts';
 import { untilSignal } from './until-signal.ts';
 
@@ -53,8 +54,13 @@ async function run(
     const { app, address } = await listen({ ...loaded, plugins: loaded.plugins?.set ?? NO_PLUGINS }, opened);
     await app.firstWorker();
     process.stdout.write(welcome(app, address, loaded.settings, workers));
+    const { log } = opened;
+    const warmedUp = loaded.settings.warmUp
+      ? warmUp(loaded.settings, { log, isBusy: () => app.isBusy })
+      : undefined;
     await signal;
     await app.stop({ immediately: true });
+    await warmedUp;
     return 0;
   } catch (error) {
     process.stderr.write(`vllm-router: ${error instanceof Error ? error.message : String(error)}\n`);

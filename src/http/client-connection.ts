@@ -4,7 +4,7 @@ import { BadRequest, RequestParser, type RequestEvents } from '../http1/request-
 import { EdgeRequest, type BodyInlet } from './edge-request.ts';
 import { EdgeResponse } from './edge-response.ts';
 import { Pipeline, type PipelineEvents, type PipelineRoom } from './pipeline.ts';
-import { refuseExpectation, refuseOn, refuseRequest, type RefusalCode } from './refusal.ts';
+import { refuseOn, refuseRequest, type RefusalCode } from './refusal.ts';
 import { Tunnel } from './tunnel.ts';
 
 /** What all connections of a listener have in common. */
@@ -169,8 +169,7 @@ export class ClientConnection implements RequestEvents, BodyInlet, PipelineEvent
   // Of the pipeline.
 
   serve(res: EdgeResponse): void {
-    if (res.req.expectsUnknown) refuseExpectation(res);
-    else this.#host.serve(res);
+    this.#host.serve(res);
   }
 
   onIdle(): void {

@@ -39,12 +39,6 @@ export function refuseRequest(res: EdgeResponse, code: RefusalCode, message = ME
   res.end(body);
 }
 
-/** RFC 9110 10.1.1: only `100-continue` can be expected of us. */
-export function refuseExpectation(res: EdgeResponse): void {
-  res.writeHead(417, 'Expectation Failed', ['content-length', '0']);
-  res.end();
-}
-
 interface Refusal {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;

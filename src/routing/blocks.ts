@@ -11,7 +11,7 @@ export interface PromptBlocks {
   readonly tokensPerBlock: number;
   /** Tokens of the whole prompt, the part behind the last full block included; estimated likewise. */
   readonly totalTokens: number;
-  /** Whether the token counts are estimated from characters. */
+  /** Whether the token counts are estimated from the bytes of the text. */
   readonly estimated: boolean;
 }
 

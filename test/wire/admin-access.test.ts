@@ -133,8 +133,8 @@ test('a known path with another method says which it has', async () => {
   await using fleet = await startFleet({ workers: [] });
   const admin = adminOf(fleet);
   for (const [method, path, allow] of [
-    ['PUT', '/workers', 'POST, GET'],
-    ['POST', '/workers/http://w', 'GET, DELETE'],
+    ['PUT', '/workers', 'POST, GET, HEAD'],
+    ['POST', '/workers/http://w', 'GET, HEAD, DELETE'],
     ['GET', '/admin/policy', 'PUT'],
     ['DELETE', '/flush_cache', 'POST'],
   ] as const) {

@@ -1,7 +1,8 @@
 /** `Expect: 100-continue` is a question to the next hop: the router answers it, and workers never see it. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { eventually, type Fleet } from '../support/fleet.ts';
+import { eventually, roundTrip, type Fleet } from '../support/fleet.ts';
+import { scrape } from '../support/metrics.ts';
 import { headerValue, RawClient } from '../support/raw-client.ts';
 import { startRouter, startScriptedWorker, type ScriptedWorker } from '../support/scripted-worker.ts';
 
@@ -18,6 +19,11 @@ after(async () => {
   await fleet.stop();
   await worker[Symbol.asyncDispose]();
 });
+
+async function refusals(): Promise<number> {
+  await roundTrip(fleet);
+  return (await scrape(fleet)).sum('vllm_router_request_errors_total', { error_type: 'expectation_failed' });
+}
 
 for (const path of ['/v1/completions', '/unknown/upload']) {
   test(`${path}: the body is asked for, and forwarded without the question`, async () => {
@@ -53,13 +59,30 @@ test('a body that is too long is refused instead of asked for', async () => {
   assert.equal(worker.received.length, before);
 });
 
-test('any other expectation cannot be met', async () => {
-  await using client = await RawClient.connect(fleet.port);
-  client.send(
-    'POST /v1/completions HTTP/1.1\r\nHost: r\r\nExpect: the-unexpected\r\nContent-Length: 2\r\n\r\n{}',
-  );
-  assert.equal((await client.response()).status, 417);
-});
+for (const { what, head, type } of [
+  { what: 'a completion', head: 'POST /v1/completions HTTP/1.1' },
+  { what: "a route of Anthropic's API", head: 'POST /v1/messages HTTP/1.1', type: 'error' },
+  { what: 'an unknown route', head: 'PUT /unknown/upload HTTP/1.1' },
+  { what: "an answer of the router's own", head: 'GET /v1/models HTTP/1.1' },
+  { what: 'an admin route', head: 'POST /workers HTTP/1.1' },
+  {
+    what: 'a WebSocket',
+    head: 'GET /v1/realtime HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: websocket',
+  },
+]) {
+  test(`any other expectation of ${what} cannot be met: the client is told, and it is counted`, async () => {
+    const before = await refusals();
+    const asked = worker.received.length;
+    await using client = await RawClient.connect(fleet.port);
+    const length = head.startsWith('GET') ? '' : 'Content-Length: 2\r\n';
+    client.send(`${head}\r\nHost: r\r\nExpect: the-unexpected\r\n${length}\r\n${length && '{}'}`);
+    const { status, body } = await client.response();
+    const answer = JSON.parse(body.toString()) as { type?: string; error: { code: string } };
+    assert.deepEqual([status, answer.type, answer.error.code], [417, type, 'expectation_failed']);
+    assert.equal(await refusals(), before + 1);
+    assert.equal(worker.received.length, asked);
+  });
+}
 
 for (const waits of [true, false]) {
   test(`behind a request that is not answered yet, by a client that ${waits ? 'waits' : 'does not wait'}`, async (t) => {

@@ -80,3 +80,17 @@ test('a router inside another program warms up where it is told to, and not else
   };
   assert.deepEqual([await linesOf({}), await linesOf({ warmUp: true })], [0, 1]);
 });
+
+test('the demo warms up like the server, and not where it is told not to', async (t) => {
+  for (const { flag, lines } of [
+    { flag: '--warm-up', lines: 1 },
+    { flag: '--no-warm-up', lines: 0 },
+  ]) {
+    const program = start(t, process.execPath, [LAUNCHER, 'demo', ...FLAGS, flag], { cwd: ROOT });
+    await program.printed(/Ctrl-C/);
+    if (lines > 0) await program.printed(/"end":"done".*"msg":"warmed up"/);
+    program.child.kill('SIGINT');
+    const { stdout } = await program.ended;
+    assert.equal(stdout.match(/"msg":"warmed up"/g)?.length ?? 0, lines);
+  }
+});

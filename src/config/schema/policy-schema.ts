@@ -24,7 +24,7 @@ const evictionIntervalSecs = key(secs().default(120), {
 const maxTreeSize = key(count(1).default(67_108_864), {
   group: 'Policy',
   flags: ['--max-tree-size'],
-  about: 'Characters of prompt kept per worker in the predicted prefix index.',
+  about: 'Bytes of prompt text kept per worker in the predicted prefix index.',
 });
 const theta = key(z.number().min(0).default(0.3), {
   group: 'Policy',

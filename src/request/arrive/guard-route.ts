@@ -9,6 +9,9 @@ import type { Runtime } from '../runtime.ts';
 /** Hides what is not for clients. Throws `route_not_found`, `method_not_allowed` or `invalid_request`. */
 export function guardRoute(rt: Runtime, arrival: Arrival): void {
   const { match, method, endpoint } = arrival;
+  // RFC 9110 10.1.1: nothing else can be expected of us.
+  if (arrival.req.expectsUnknown)
+    throw new RouterError('expectation_failed', 'nothing but 100-continue can be expected here');
   if (match.kind === 'wrong_method')
     throw new RouterError(
       'method_not_allowed',
