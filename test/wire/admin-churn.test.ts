@@ -6,7 +6,7 @@ import { chat } from '../support/chat.ts';
 import { eventually, startFleet } from '../support/fleet.ts';
 
 const LANES = 16;
-const CLIENTS = 4;
+const CLIENTS = 16;
 /** On two busy cores thousands of jobs take their time. */
 const A_MINUTE = 60_000;
 
