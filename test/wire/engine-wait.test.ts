@@ -80,10 +80,13 @@ test('a request whose worker dies under it waits for its return', async () => {
     },
   });
   const [sim] = fleet.workers;
-  await sim?.setFaults(['refuse']);
+  assert.ok(sim);
+  await sim.setFaults(['hang']);
   const response = chat(fleet);
+  await eventually(() => sim.seen.some(({ method }) => method === 'POST'));
+  await sim.setFaults(['refuse']);
   await waiting(fleet, 1);
-  await sim?.setFaults([]);
+  await sim.setFaults([]);
   assert.equal((await response).status, 200);
   const { attempts, wait_ms: waitMs } = await fleet.decision();
   assert.ok(attempts.length > 1 && waitMs !== undefined && waitMs > 0);
