@@ -599,6 +599,12 @@ describe('web sockets', () => {
     socket.destroy();
   });
 
+  it('end with a client that leaves without a word', async () => {
+    const { socket } = await open(await start(), '/sim/echo');
+    socket.end();
+    await Promise.all([once(socket.resume(), 'end'), once(socket, 'close')]);
+  });
+
   it('speak the realtime protocol', async () => {
     const worker = await start();
     const { socket, head } = await open(worker, '/v1/realtime');

@@ -10,6 +10,8 @@ export function openTunnel(sim: SimState, request: IncomingMessage, socket: Dupl
   const path = (request.url ?? '/').replace(/\?.*$/, '');
   // A tunnel that breaks is closed by Node; without a listener the error would end the process.
   socket.on('error', () => undefined);
+  // A WebSocket has nothing to say to half a connection, and Node leaves it to us to end the other half.
+  socket.on('end', () => socket.end());
   if (!isAuthorized(sim.settings.apiKeys, request, path)) refuse(socket, '401 Unauthorized');
   else if (path !== '/v1/realtime' && path !== '/sim/echo') refuse(socket, '404 Not Found');
   else {
