@@ -7,13 +7,11 @@ import { describeModules, loadConfigWithPlugins, noPlugins, rereadConfig } from 
 import { httpUrl, listenerUrl } from '../router.ts';
 import { collectStart } from './collect-start.ts';
 import { openLog } from './open-log.ts';
-import { tuneCollector } from './tune-collector.ts';
 import { untilSignal } from './until-signal.ts';
 import { limitYoungGeneration } from './young-generation.ts';
 
 /** The server. Resolves to the exit code: 2 for a bad configuration, 1 when it cannot start or finds no worker. */
 export async function serve(argv: readonly string[]): Promise<number> {
-  tuneCollector();
   const input = { argv, env: process.env, cwd: process.cwd() };
   const loaded = await loadConfigWithPlugins(input);
   if (loaded.kind === 'error') {
