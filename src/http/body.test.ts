@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { VirtualClock } from '../base/virtual-clock.ts';
 import type { RequestHead } from '../http1/request-head.ts';
 import { BodyBytes, readBody, refuseTooLong, StreamedBody } from './body.ts';
-import { EdgeRequest } from './edge-request.ts';
+import { EdgeRequest, type BodyInlet } from './edge-request.ts';
 
 fc.configureGlobal({ seed: 7 });
 
@@ -15,15 +15,22 @@ const NO_INLET = { askFor: () => undefined, pause: () => undefined, resume: () =
 
 /** A request whose body the test sends. */
 class FakeRequest extends EdgeRequest {
-  constructor(framing: RequestHead['framing'] = { kind: 'chunked' }) {
+  isBroken = false;
+
+  constructor(framing: RequestHead['framing'] = { kind: 'chunked' }, inlet: BodyInlet = NO_INLET) {
     super(
       {
         ...{ method: 'POST', target: '/', minorVersion: 1, headers: [], framing },
         ...{ keepAlive: true, expectsContinue: false, expectsUnknown: false, upgrade: undefined },
       },
       new Socket(),
-      NO_INLET,
+      inlet,
     );
+  }
+
+  override break(): void {
+    this.isBroken = true;
+    super.break();
   }
 
   send(bytes: Buffer): void {
@@ -153,7 +160,7 @@ test('streamed: too long, too slow and gone are told by the failure, and the req
     act(req, clock);
     await failed;
     assert.equal(body.failure?.code, code);
-    if (code !== 'client_closed') assert.equal(req.broken, false);
+    if (code !== 'client_closed') assert.equal(req.isBroken, false);
     assert.equal(clock.pending, 0);
   }
 });
@@ -218,4 +225,24 @@ test('while nobody reads it, so much of a body waits and no more', () => {
   req.drop();
   for (let sent = 0; sent < 64; sent += 1) req.send(Buffer.alloc(1_024));
   assert.equal(paused, 1);
+});
+
+test('a request whose body has come leaves the connection to the one behind it, which may be paused', () => {
+  let resumed = 0;
+  const req = new FakeRequest({ kind: 'chunked' }, { ...NO_INLET, resume: () => (resumed += 1) });
+  req.send(Buffer.alloc(10));
+  req.end();
+  const got: string[] = [];
+  req.read({
+    onBytes: (bytes) => {
+      got.push(`${bytes.length} bytes`);
+      req.pause();
+    },
+    onEnd: () => got.push('end'),
+    onBroken: () => got.push('broken'),
+  });
+  req.resume();
+  assert.deepEqual(got, ['10 bytes', 'end']);
+  req.drop();
+  assert.equal(resumed, 0);
 });

@@ -65,11 +65,6 @@ export class EdgeRequest {
     return this.#state === 'complete';
   }
 
-  /** Whether the client has left in the middle of it. */
-  get broken(): boolean {
-    return this.#state === 'broken';
-  }
-
   /** The whole body where it has come already, and nobody reads it; undefined where it is still to come. */
   take(): Buffer | undefined {
     return this.#state === 'complete' && !this.#sink ? this.#waiting.take() : undefined;
@@ -84,7 +79,7 @@ export class EdgeRequest {
     }
     this.#ask();
     this.flush();
-    this.#inlet.resume();
+    this.#goOn();
   }
 
   pause(): void {
@@ -95,7 +90,7 @@ export class EdgeRequest {
     if (!this.#paused) return;
     this.#paused = false;
     this.flush();
-    this.#inlet.resume();
+    this.#goOn();
   }
 
   /** Nobody reads it any more: it waits again. */
@@ -109,7 +104,7 @@ export class EdgeRequest {
     this.stop();
     this.#dropped = true;
     this.#waiting.clear();
-    this.#inlet.resume();
+    this.#goOn();
   }
 
   // Of the connection.
@@ -154,6 +149,11 @@ export class EdgeRequest {
     const sink = this.#sink;
     this.#sink = undefined;
     return sink;
+  }
+
+  /** Whose body has come has nothing to say any more about what is read of the connection: that is the next one's. */
+  #goOn(): void {
+    if (this.#state === 'coming') this.#inlet.resume();
   }
 
   #ask(): void {
