@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { seededRandom } from '../../src/base/random.ts';
+import { seededRandom, type Random } from '../../src/base/random.ts';
 import { fuzz } from './fuzz.ts';
 import { LlhttpRequests } from './llhttp-requests.ts';
 import { EdgeListener } from './edge-listener.ts';
@@ -28,15 +28,21 @@ for (const [what, compare, alikePerRefused] of [
   });
 }
 
+/** What one connection brings, with accidents in it, and what llhttp makes of it. */
+function someRequests(random: Random) {
+  const text = mutated(requestsText(random), random, REQUEST_SPICES);
+  const bytes = Buffer.from(text, 'latin1');
+  const theirs = new LlhttpRequests(HEAD_BYTES);
+  theirs.feed(bytes);
+  return { text, bytes, theirs };
+}
+
 test('llhttp, as it is asked here, takes what a server of node:http takes', async () => {
   await using server = await NodeServer.listen(HEAD_BYTES);
   const random = seededRandom(2);
   let refused = 0;
   for (let done = 0; done < CONNECTIONS; done += 1) {
-    const text = mutated(requestsText(random), random, REQUEST_SPICES);
-    const bytes = Buffer.from(text, 'latin1');
-    const theirs = new LlhttpRequests(HEAD_BYTES);
-    theirs.feed(bytes);
+    const { text, bytes, theirs } = someRequests(random);
     const served = await server.read(bytes);
     // Node hands over what is behind a tunnel, and forgets what has come with a request that would switch protocols.
     const last = theirs.requests.findIndex(({ method, upgrades }) => method === 'CONNECT' || upgrades);
@@ -59,10 +65,7 @@ test('what the listener serves, llhttp takes, and reads alike', async () => {
   let whole = 0;
   let refused = 0;
   for (let done = 0; done < CONNECTIONS; done += 1) {
-    const text = mutated(requestsText(random), random, REQUEST_SPICES);
-    const bytes = Buffer.from(text, 'latin1');
-    const theirs = new LlhttpRequests(HEAD_BYTES);
-    theirs.feed(bytes);
+    const { text, bytes, theirs } = someRequests(random);
     const read = await edge.read(pieces(bytes, random));
     if (read.refused) refused += 1;
     for (const [index, { body, ended, ...head }] of read.served.entries()) {

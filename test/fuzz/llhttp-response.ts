@@ -1,18 +1,11 @@
 import { LlhttpReader } from './llhttp-reader.ts';
-import type { ReadResponse } from './read-response.ts';
+import { nothingRead, type ReadResponse } from './read-response.ts';
 
 const MOST_HEAD_BYTES = 16 * 1024;
 
 /** Reads one final response and the interim ones before it with Node's parser. */
 export function readWithLlhttp(bytes: Buffer, method: string, ended: boolean): ReadResponse {
-  const read: ReadResponse = {
-    error: undefined,
-    statuses: [],
-    headers: [],
-    body: '',
-    trailers: [],
-    done: false,
-  };
+  const read = nothingRead();
   let interim = false;
   const reader = new LlhttpReader('responses', MOST_HEAD_BYTES, {
     onHead({ status, headers }) {

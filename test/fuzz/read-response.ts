@@ -11,20 +11,17 @@ export interface ReadResponse {
   done: boolean;
 }
 
+export function nothingRead(): ReadResponse {
+  return { error: undefined, statuses: [], headers: [], body: '', trailers: [], done: false };
+}
+
 /** Reads with the router's parser; `used` = how many bytes it took for its own. */
 export function readWithOurs(
   cut: readonly Buffer[],
   method: string,
   ended: boolean,
 ): ReadResponse & { readonly used: number } {
-  const read: ReadResponse = {
-    error: undefined,
-    statuses: [],
-    headers: [],
-    body: '',
-    trailers: [],
-    done: false,
-  };
+  const read = nothingRead();
   const parser = new ResponseParser(method, 16 * 1024, {
     onHead({ status, headers }) {
       read.statuses.push(status);
