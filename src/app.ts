@@ -1,5 +1,6 @@
 /** Composition root: the one place that makes the parts and joins them. */
 import type { Clock, Timer } from './base/clock.ts';
+import { aloneInRouter } from './base/thread-part.ts';
 import { systemClock } from './base/system-clock.ts';
 import { systemRandom, type Random } from './base/random.ts';
 import { Admin } from './admin/admin.ts';
@@ -75,6 +76,7 @@ export class App {
     const clock = this.#clock;
     const random = deps.random ?? systemRandom;
     this.#state = openState(settings, {
+      part: aloneInRouter(),
       clock,
       random,
       log: deps.log,

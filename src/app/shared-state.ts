@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts';
+import type { ThreadPart } from '../base/thread-part.ts';
 import type { Random } from '../base/random.ts';
 import { PredictedIndex } from '../cache-knowledge/predicted-index.ts';
 import { policyNamed } from '../config/settings/policy-named.ts';
@@ -36,6 +37,7 @@ import { withinDescriptors, type DescriptorPlan } from './descriptors.ts';
 
 /** What all runtimes of one router have in common: whatever is counted, learnt or held. It outlives a reload. */
 export interface SharedState {
+  readonly part: ThreadPart;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -70,7 +72,7 @@ export function openState(
   {
     plugins,
     ...deps
-  }: Pick<SharedState, 'clock' | 'random' | 'log' | 'stopping' | 'descriptors'> & {
+  }: Pick<SharedState, 'part' | 'clock' | 'random' | 'log' | 'stopping' | 'descriptors'> & {
     readonly plugins: KnownPlugins;
   },
 ): SharedState {
