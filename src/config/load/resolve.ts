@@ -13,6 +13,7 @@ import type { Group } from '../schema/field.ts';
 import { configSchema, type Config } from '../schema/schema.ts';
 import { mayHoldSecret, namesAt } from '../schema/schema-node.ts';
 import { NO_PLUGINS, type KnownPlugins } from '../schema/plugin-policy-schema.ts';
+import type { Material } from './material.ts';
 import { settingsFromConfig } from '../settings/settings-from-config.ts';
 import type { Settings } from '../settings/settings.ts';
 import { unknownValueHint } from '../schema/not-offered.ts';
@@ -26,6 +27,7 @@ export type Resolved =
       readonly kind: 'ok';
       readonly config: Config;
       readonly settings: Settings;
+      readonly material: Material;
       readonly origins: Origins;
       /** Lines worth a look that do not stop the start. */
       readonly notices: readonly string[];
@@ -40,6 +42,7 @@ export type Compiled =
   | {
       readonly kind: 'ok';
       readonly settings: Settings;
+      readonly material: Material;
       readonly notices: readonly string[];
       /** Files that were read, absolute. */
       readonly files: readonly string[];
@@ -92,8 +95,9 @@ export function resolveLayers(
   for (const [name, entry] of merged) origins.set(name, entry.origin());
   const unresolved = missing.map((problem) => problemLine(problem));
   const notices = [...options.notices, ...written.notices, ...unresolved, ...compiled.notices];
+  const { settings, material } = compiled;
   const secretFiles = [...files, ...compiled.files];
-  return { kind: 'ok', config, settings: compiled.settings, origins, notices, secretFiles, compile };
+  return { kind: 'ok', config, settings, material, origins, notices, secretFiles, compile };
 }
 
 /** Checks what the keys say together, reads the files that they name, and compiles it all. */
@@ -109,10 +113,12 @@ function compilerFor(plugins: KnownPlugins, { cwd, lenient }: Surroundings): (co
     if (wrong.length + bad.length > 0 || plugins.incomplete === true)
       return { kind: 'error', problems: [...wrong, ...bad, ...elsewhere] };
     const remarks = elsewhere.map(({ path, message }) => `${path.join('.')}: ${message}`);
-    const settings = settingsFromConfig(config, plugins, tls, clients.settings);
+    const { listener, workers } = tls;
+    const material = { tls: { listener, workers }, clients: clients.settings };
     return {
       kind: 'ok',
-      settings,
+      settings: settingsFromConfig(config, plugins, material.tls, material.clients),
+      material,
       notices: [...notices, ...tls.notices, ...clients.notices, ...remarks],
       files: [...tls.files, ...clients.files],
       elsewhere,

@@ -4,7 +4,7 @@ import { UrlPrefixes } from './url-prefixes.ts';
 
 /** Which of the prefixes, each its own value, counts for the worker. */
 function chosen(baseUrl: string, ...prefixes: string[]): string | undefined {
-  return new UrlPrefixes(Object.fromEntries(prefixes.map((prefix) => [prefix, prefix]))).get(baseUrl);
+  return UrlPrefixes.of(Object.fromEntries(prefixes.map((prefix) => [prefix, prefix]))).get(baseUrl);
 }
 
 describe('a URL prefix', () => {
@@ -66,6 +66,6 @@ describe('a URL prefix', () => {
   });
 
   it('that is no base URL is left out', () => {
-    assert.deepEqual(new UrlPrefixes({ 'not a url': 1, 'http://a@3': 2 }).entries, []);
+    assert.deepEqual(UrlPrefixes.of({ 'not a url': 1, 'http://a@3': 2 }).entries, []);
   });
 });

@@ -35,13 +35,19 @@ export class UrlPrefixes<T> {
   /** The common case, in which every worker has its own. */
   readonly #exact: ReadonlyMap<string, T>;
 
+  private constructor({ entries, others }: Pick<UrlPrefixes<T>, 'entries' | 'others'>) {
+    this.entries = entries;
+    this.others = others;
+    // Of two for the same URL the later one is the one that is less particular.
+    this.#exact = new Map(entries.map(([{ url }, value]): [string, T] => [url, value]).reverse());
+  }
+
   /**
    * @param values By URL as written; what is no base URL is left out.
    * @param others For every worker that none of them covers.
    */
-  constructor(values: Readonly<Record<string, T>>, others?: T) {
-    this.others = others;
-    this.entries = Object.entries(values)
+  static of<T>(values: Readonly<Record<string, T>>, others?: T): UrlPrefixes<T> {
+    const entries = Object.entries(values)
       .flatMap(([given, value]): (readonly [UrlPrefix, T])[] => {
         const prefix = parseUrlPrefix(given);
         return prefix ? [[prefix, value]] : [];
@@ -50,8 +56,12 @@ export class UrlPrefixes<T> {
         ([left], [right]) =>
           right.url.length - left.url.length || Number(left.anyPort) - Number(right.anyPort),
       );
-    // Of two for the same URL the later one is the one that is less particular.
-    this.#exact = new Map(this.entries.map(([{ url }, value]): [string, T] => [url, value]).reverse());
+    return new UrlPrefixes({ entries, others });
+  }
+
+  /** Of what was posted to another thread, which keeps fields and loses methods. */
+  static restored<T>(fields: Pick<UrlPrefixes<T>, 'entries' | 'others'>): UrlPrefixes<T> {
+    return new UrlPrefixes(fields);
   }
 
   get(baseUrl: string): T | undefined {

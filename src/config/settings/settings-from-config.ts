@@ -114,7 +114,7 @@ export function expandWorkers(url: string, config: WorkerConfig): WorkerSpec[] {
 }
 
 export function workerDefaults(config: WorkerConfig): WorkerDefaults {
-  const apiKeys = new UrlPrefixes(config.worker_api_keys);
+  const apiKeys = UrlPrefixes.of(config.worker_api_keys);
   return { ranksPerUrl: config.intra_node_data_parallel_size, apiKeys, apiKey: config.api_key };
 }
 

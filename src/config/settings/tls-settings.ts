@@ -1,14 +1,14 @@
 import type { CheckProblem } from '../schema/check-problem.ts';
 import { PemFiles } from './pem-files.ts';
 import type { Config } from '../schema/schema.ts';
-import type { ByUrl, ListenerTls, WorkerTls } from './settings.ts';
+import type { ListenerTls, WorkerTls } from './settings.ts';
 import type { WorkerTlsConfig } from '../schema/tls-schema.ts';
 import { UrlPrefixes } from '../schema/url-prefixes.ts';
 
 /** What stands in the certificate files that a configuration names. */
 export interface TlsMaterial {
   readonly listener: ListenerTls | undefined;
-  readonly workers: ByUrl<WorkerTls>;
+  readonly workers: UrlPrefixes<WorkerTls>;
 }
 
 export interface TlsReading extends TlsMaterial {
@@ -18,7 +18,7 @@ export interface TlsReading extends TlsMaterial {
   readonly files: readonly string[];
 }
 
-export const NO_TLS: TlsMaterial = { listener: undefined, workers: new UrlPrefixes<WorkerTls>({}) };
+export const NO_TLS: TlsMaterial = { listener: undefined, workers: UrlPrefixes.of<WorkerTls>({}) };
 
 /** Reads the files and sees whether they fit together. `now` is in ms since 1970. */
 export function readTls(config: Config, cwd: string, now = Date.now()): TlsReading {
@@ -29,7 +29,7 @@ export function readTls(config: Config, cwd: string, now = Date.now()): TlsReadi
   const particular: Record<string, WorkerTls> = {};
   for (const [url, own] of Object.entries(config.worker_tls_overrides))
     particular[url] = readWorker(own, ['worker_tls_overrides', url], pem, notices, now);
-  const workers = new UrlPrefixes(particular, isPlain(general) ? undefined : general);
+  const workers = UrlPrefixes.of(particular, isPlain(general) ? undefined : general);
   return { listener, workers, problems: pem.problems, notices, files: pem.files };
 }
 
