@@ -1,13 +1,16 @@
 /** Composition root: the one place that makes the parts and joins them. */
 import type { Clock, Timer } from './base/clock.ts';
-import { aloneInRouter } from './base/thread-part.ts';
+import { aloneInRouter, type ThreadPart } from './base/thread-part.ts';
+import type { Material, PortableConfig } from './config/load/material.ts';
 import { systemClock } from './base/system-clock.ts';
 import { systemRandom, type Random } from './base/random.ts';
 import { Admin } from './admin/admin.ts';
 import type { ReloadOutcome, ReloadRequest } from './admin/reload-report.ts';
 import { ConfigWatch } from './app/config-watch.ts';
 import { descriptorsFor, type DescriptorPlan } from './app/descriptors.ts';
-import { edgeEvents } from './app/edge-events.ts';
+import { EdgeFront } from './app/edge-front.ts';
+import type { Front } from './app/front.ts';
+import { openEdge } from './app/open-edge.ts';
 import { logReload, Reloads, type Commit, type ConfigSource } from './app/reloads.ts';
 import { Retirements } from './app/retirements.ts';
 import { adoptSettings, openState, runtimeOf, type SharedState } from './app/shared-state.ts';
@@ -17,13 +20,11 @@ import type { LoadResult } from './config/load/load.ts';
 import { NO_PLUGINS, type KnownPlugins } from './config/schema/plugin-policy-schema.ts';
 import type { Config } from './config/schema/schema.ts';
 import type { LogSettings, Settings } from './config/settings/settings.ts';
-import { EdgeServer } from './http/server.ts';
 import type { Log } from './observe/log.ts';
 import { MetricsServer } from './observe/metrics-server.ts';
 import type { Decision } from './request/record/decision.ts';
 import { dryRun } from './request/choose/dry-run.ts';
 import { LOCAL_PATHS } from './request/arrive/endpoints.ts';
-import { serveRequest } from './request/route-request.ts';
 import type { Runtime } from './request/runtime.ts';
 import { observeRuntime, type LogCounts } from './request/runtime-metrics.ts';
 import type { Worker } from './workers/worker.ts';
@@ -32,6 +33,7 @@ export interface AppDeps {
   readonly log: Log;
   /** What the settings were compiled from. */
   readonly config: Config;
+  readonly material: Material;
   /** The file that a reload reads again; absent where there is none. */
   readonly source?: ConfigSource | undefined;
   /** The plugins that were loaded for the configuration. */
@@ -43,6 +45,18 @@ export interface AppDeps {
   /** Log lines lost so far, for the metric. */
   readonly logCounts?: LogCounts;
   readonly setLogLevel?: (level: LogSettings['level']) => void;
+  /** What this thread is in its router; the only one where it is absent. */
+  readonly part?: ThreadPart;
+  /** Where clients come in, if not at a listener of this thread's own. */
+  readonly openFront?: (control: Control) => Front;
+}
+
+/** What request threads are kept in step with. */
+export interface Control {
+  readonly state: SharedState;
+  readonly admin: Admin;
+  /** What a thread that begins has to know. */
+  readonly portable: () => PortableConfig;
 }
 
 /** Ports that were asked for as 0 are the real ones here. */
@@ -57,7 +71,7 @@ export class App {
   readonly #deps: AppDeps;
   readonly #state: SharedState;
   readonly #admin: Admin;
-  readonly #edge: EdgeServer;
+  readonly #front: Front;
   readonly #metricsServer: MetricsServer | undefined;
   readonly #watches: WorkerWatches;
   readonly #reloads: Reloads;
@@ -76,7 +90,7 @@ export class App {
     const clock = this.#clock;
     const random = deps.random ?? systemRandom;
     this.#state = openState(settings, {
-      part: aloneInRouter(),
+      part: deps.part ?? aloneInRouter(),
       clock,
       random,
       log: deps.log,
@@ -93,7 +107,7 @@ export class App {
       retire: (worker) => this.#admin.registrar.retire(worker),
     });
     this.#watches = new WorkerWatches(this.#state, settings);
-    this.#edge = this.#openEdge(settings);
+    this.#front = deps.openFront?.(this.#control()) ?? this.#openOwnFront();
     this.#metricsServer = settings.metrics.enabled
       ? new MetricsServer({
           ...{ metrics, log: deps.log, clock },
@@ -129,7 +143,7 @@ export class App {
     const metricsPort = await this.#metricsServer?.start().catch((error: unknown) => {
       throw cannotListen(settings.metrics, { host: '--prometheus-host', port: '--prometheus-port' }, error);
     });
-    const port = await this.#edge.listen().catch(async (error: unknown) => {
+    const port = await this.#front.listen().catch(async (error: unknown) => {
       await this.#metricsServer?.stop();
       throw cannotListen(settings.listen, { host: '--host', port: '--port' }, error);
     });
@@ -163,10 +177,10 @@ export class App {
    * Puts another configuration in force, by default what the file of the start says now, while requests are under way.
    * What is not valid changes nothing. Never rejects; leaves one line in the log.
    */
-  reload(request: ReloadRequest, loaded?: LoadResult): Promise<ReloadOutcome> {
-    const outcome = this.#reloads.run(request, loaded && (() => loaded));
+  async reload(request: ReloadRequest, loaded?: LoadResult): Promise<ReloadOutcome> {
+    const outcome = await this.#reloads.run(request, loaded && (() => loaded));
     logReload(this.#deps.log, request, outcome);
-    return Promise.resolve(outcome);
+    return outcome;
   }
 
   /**
@@ -176,23 +190,25 @@ export class App {
   async stop(options: { immediately?: boolean } = {}): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
+    this.#front.announceStop();
     this.#watch?.stop();
     this.#retirements.close();
     const { shutdownDelayMs, shutdownTimeoutMs } = this.#state.settings;
     if (shutdownDelayMs > 0 && options.immediately !== true) await this.#pause(shutdownDelayMs);
     this.#watches.stop();
     this.#sweepTimer?.cancel();
-    const stopped = this.#edge.stop();
+    const stopped = this.#front.stop();
     this.#state.admission.close();
     this.#state.workerWait.close();
     const closed = this.#admin.close();
     const atOnce = options.immediately === true || this.#cutting;
     const cut = this.#clock.after(atOnce ? 0 : shutdownTimeoutMs, () => {
-      this.#edge.cut();
+      this.#front.cut();
     });
     await stopped;
     cut.cancel();
     await closed;
+    await this.#front.close();
     this.#state.connections.close();
     this.#state.keyServices.close();
     this.#state.hooks.close();
@@ -204,7 +220,7 @@ export class App {
   cut(): void {
     this.#cutting = true;
     this.#endDelay?.();
-    this.#edge.cut();
+    this.#front.cut();
   }
 
   async #openDecisionLog(): Promise<void> {
@@ -215,19 +231,19 @@ export class App {
     });
   }
 
-  #openEdge(settings: Settings): EdgeServer {
-    const { metrics, log, seats, descriptors, onShortage } = this.#state;
-    return new EdgeServer(
-      settings.listen,
-      (req, res, tunnel) => {
-        // What expects the unknown is refused by one path, whatever it asks for.
-        if (tunnel === undefined && !req.expectsUnknown && this.#admin.handle(req, res))
-          return Promise.resolve();
-        return serveRequest(this.#runtime, req, res, tunnel);
-      },
-      edgeEvents(metrics, log, onShortage),
-      { seats, standing: descriptors.standing },
+  #openOwnFront(): Front {
+    const admin = this.#admin;
+    return new EdgeFront(
+      openEdge(
+        this.#state,
+        () => this.#runtime,
+        (req, res) => admin.handle(req, res),
+      ),
     );
+  }
+
+  #control(): Control {
+    return { state: this.#state, admin: this.#admin, portable: () => this.#reloads.portable };
   }
 
   #openAdmin(): Admin {
@@ -262,7 +278,7 @@ export class App {
     const { clock, log, metrics, policies, registry } = this.#state;
     const registrar = (): Admin['registrar'] => this.#admin.registrar;
     return new Reloads(
-      { settings, config: this.#deps.config },
+      { settings, config: this.#deps.config, material: this.#deps.material },
       {
         ...{ clock, log, metrics, source: this.#deps.source },
         policies: () => policies,
@@ -274,20 +290,21 @@ export class App {
           specOf: (worker) => registrar().specUnder(workerDefaults, worker),
         }),
         hasRoomFor: (drains) => registrar().hasRoomFor(drains),
-        commit: (commit) => {
-          this.#commit(commit);
+        prepare: ({ settings: next, config, material }) => this.#front.prepare(next, { config, material }),
+        commit: (commit, serve) => {
+          this.#commit(commit, serve);
         },
       },
     );
   }
 
-  #commit({ settings, config, workers }: Commit): void {
+  #commit({ settings, config, workers }: Commit, serve: () => void): void {
     const { registry } = this.#state;
     const { registrar } = this.#admin;
     this.#deps.setLogLevel?.(settings.log.level);
     adoptSettings(this.#state, settings);
     this.#watches.reconfigure(settings);
-    this.#edge.reconfigure(settings.listen);
+    serve();
     this.#admin.reconfigure({ settings, config });
     this.#runtime = runtimeOf(this.#state, settings);
     for (const { worker, spec } of workers.respec) registry.respec(worker, spec);

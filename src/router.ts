@@ -1,7 +1,7 @@
 import type { ReloadReport } from './admin/reload-report.ts';
 import { App } from './app.ts';
 import { configFromOptions } from './config/load/load.ts';
-import type { Config } from './config/schema/schema.ts';
+import type { PortableConfig } from './config/load/material.ts';
 import type { RouterOptions } from './config/load/options.ts';
 import type { ListenSettings, Settings } from './config/settings/settings.ts';
 import { importPlugins, ownPlugins } from './plugins/own-plugins.ts';
@@ -37,7 +37,7 @@ export interface RunningRouter {
  */
 export class Router {
   #settings: Settings;
-  #config: Config;
+  #portable: PortableConfig;
   readonly #notices: readonly string[];
   readonly #plugins: PluginSet;
   readonly #wantsWarmUp: boolean;
@@ -59,7 +59,7 @@ export class Router {
     // A program has code of its own to warm up, and often more than one router: it must ask for it.
     this.#wantsWarmUp = options.warmUp === true;
     this.#settings = resolved.settings;
-    this.#config = resolved.config;
+    this.#portable = resolved;
     this.#notices = resolved.notices;
   }
 
@@ -80,7 +80,8 @@ export class Router {
     for (const notice of this.#notices) log.log.warn({}, notice);
     const app = new App(this.#settings, {
       log: log.log,
-      config: this.#config,
+      config: this.#portable.config,
+      material: this.#portable.material,
       plugins: this.#plugins,
       logCounts: log,
       setLogLevel: log.setLevel,
@@ -122,7 +123,7 @@ export class Router {
       );
     if (!dryRun && resolved.kind === 'ok') {
       this.#settings = resolved.settings;
-      this.#config = resolved.config;
+      this.#portable = resolved;
     }
     return outcome.report;
   }

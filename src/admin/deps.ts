@@ -78,7 +78,7 @@ export interface AdminDeps {
   /** What would be done with a request, as a JSON object. */
   readonly explain: (request: ExplainRequest) => object | Promise<object>;
   /** Reads the configuration again and puts it in force. */
-  readonly reload: (request: ReloadRequest) => ReloadOutcome;
+  readonly reload: (request: ReloadRequest) => Promise<ReloadOutcome>;
   readonly loaded: () => LoadedConfig;
   /** Routes outside of here that the router answers by itself, for the description of its API. */
   readonly localRoutes: readonly string[];

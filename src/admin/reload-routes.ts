@@ -37,9 +37,9 @@ const reload = route({
     400: { about: 'Started without a file, or what it says is not valid; `problems` has the place of each.' },
     500: { about: 'The file could not be read.' },
   },
-  handle(context, { query, note }) {
+  async handle(context, { query, note }) {
     const dryRun = query.dry_run === '1' || query.dry_run === 'true';
-    const outcome = context.reload({ who: 'admin', dryRun });
+    const outcome = await context.reload({ who: 'admin', dryRun });
     note({ dry_run: dryRun, ...auditFields(outcome) });
     return { status: 200, json: answerOf(outcome, dryRun) };
   },

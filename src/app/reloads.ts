@@ -10,6 +10,7 @@ import type { Clock } from '../base/clock.ts';
 import { configChanges, configInForce } from '../config/reload/changes.ts';
 import { problemLine, type Problem } from '../config/load/layer.ts';
 import type { LoadResult } from '../config/load/load.ts';
+import type { PortableConfig } from '../config/load/material.ts';
 import type { Config } from '../config/schema/schema.ts';
 import type { Settings } from '../config/settings/settings.ts';
 import type { Log } from '../observe/log.ts';
@@ -27,8 +28,7 @@ export interface ConfigSource {
 }
 
 /** A configuration, as it was given and compiled. */
-export interface Loaded {
-  readonly config: Config;
+export interface Loaded extends PortableConfig {
   readonly settings: Settings;
 }
 
@@ -46,8 +46,10 @@ export interface ReloadDeps {
   readonly fleet: (settings: Settings) => FleetView;
   /** Whether that many workers can be drained now. */
   readonly hasRoomFor: (drains: number) => boolean;
+  /** Whatever can fail. What is returned puts the settings in force where requests are served. */
+  readonly prepare: (loaded: Loaded) => (() => void) | Promise<() => void>;
   /** Puts it in force. Everything that can fail has been done before. */
-  readonly commit: (commit: Commit) => void;
+  readonly commit: (commit: Commit, serve: () => void) => void;
 }
 
 type Planned =
@@ -63,8 +65,8 @@ type Planned =
 
 /**
  * Puts other configurations in force while requests are under way: reads, validates and compiles everything, files that
- * it names included, and only then changes anything. All of it happens in one turn of the event loop, so that no request
- * sees half of it and no two reloads meet.
+ * it names included, and only then changes anything. That happens in one turn of the event loop, so that no request sees
+ * half of it; where other threads have to be asked first, one reload waits for the other, so that no two meet.
  */
 export class Reloads {
   readonly #deps: ReloadDeps;
@@ -73,6 +75,8 @@ export class Reloads {
   #read: Config;
   #files: readonly string[];
   #loadedAt: number;
+  /** The one under way, with those that wait behind it. */
+  #last: Promise<unknown> | undefined;
 
   constructor(start: Loaded, deps: ReloadDeps) {
     this.#deps = deps;
@@ -88,6 +92,12 @@ export class Reloads {
     return this.#inForce.config;
   }
 
+  /** The same, for other threads. */
+  get portable(): PortableConfig {
+    const { config, material } = this.#inForce;
+    return { config, material };
+  }
+
   get loaded(): LoadedConfig {
     const waiting = keysThatWait(this.#inForce.config, this.#read);
     return { source: this.#deps.source?.file, loadedAt: this.#loadedAt, waiting };
@@ -98,11 +108,21 @@ export class Reloads {
     return this.#files;
   }
 
-  /** From the file of the start, or from somewhere else. */
-  run(request: ReloadRequest, read = (): LoadResult => this.#reread()): ReloadOutcome {
+  /** From the file of the start, or from somewhere else. Never rejects. */
+  run(request: ReloadRequest, read = (): LoadResult => this.#reread()): Promise<ReloadOutcome> {
+    const outcome = this.#last ? this.#last.then(() => this.#run(request, read)) : this.#run(request, read);
+    const last = outcome.finally(() => {
+      if (this.#last === last) this.#last = undefined;
+    });
+    this.#last = last;
+    return outcome;
+  }
+
+  async #run(request: ReloadRequest, read: () => LoadResult): Promise<ReloadOutcome> {
     let outcome: ReloadOutcome;
     try {
-      outcome = this.#attempt(request, read());
+      const attempt = this.#attempt(request, read());
+      outcome = attempt instanceof Promise ? await attempt : attempt;
     } catch (error) {
       this.#deps.log.error({ err: error }, 'unexpected error in a reload');
       const message = error instanceof Error ? error.message : String(error);
@@ -116,16 +136,28 @@ export class Reloads {
     return this.#deps.source?.reread() ?? { kind: 'error', problems: [NO_FILE] };
   }
 
-  #attempt(request: ReloadRequest, loaded: LoadResult): ReloadOutcome {
-    const planned = this.#plan(loaded, request.dryRun);
+  #attempt({ dryRun }: ReloadRequest, loaded: LoadResult): ReloadOutcome | Promise<ReloadOutcome> {
+    const planned = this.#plan(loaded, dryRun);
     if (planned.kind !== 'plan') return planned;
-    const { commit, report, read, files } = planned;
-    if (request.dryRun) return { kind: 'done', report };
+    if (dryRun) return { kind: 'done', report: planned.report };
+    const ready = this.#deps.prepare(planned.commit);
+    if (!(ready instanceof Promise)) return this.#commit(planned, ready);
+    return ready.then((serve) => {
+      // Workers may have come and gone meanwhile.
+      const again = this.#plan(loaded, dryRun);
+      return again.kind === 'plan' ? this.#commit(again, serve) : again;
+    });
+  }
+
+  #commit(
+    { commit, report, read, files }: Extract<Planned, { kind: 'plan' }>,
+    serve: () => void,
+  ): ReloadOutcome {
     this.#inForce = commit;
     this.#read = read;
     this.#files = files;
     this.#loadedAt = this.#deps.clock.wall();
-    this.#deps.commit(commit);
+    this.#deps.commit(commit, serve);
     return { kind: 'done', report };
   }
 
@@ -136,7 +168,7 @@ export class Reloads {
     const config = configInForce(before.config, loaded.config);
     const compiled = compiledFor(loaded, config);
     if (compiled.kind === 'error') return refusal(compiled.problems);
-    const { settings } = compiled;
+    const { settings, material } = compiled;
     const { fleet, hasRoomFor, policies } = this.#deps;
     const workers = workerChanges(before.settings.workers, settings.workers, fleet(settings));
     if (workers.conflicts.length > 0)
@@ -148,7 +180,13 @@ export class Reloads {
       ...{ policies: policies(), settings },
     });
     const files = loaded.files ?? [];
-    return { kind: 'plan', commit: { config, settings, workers }, report, read: loaded.config, files };
+    return {
+      kind: 'plan',
+      commit: { config, material, settings, workers },
+      report,
+      read: loaded.config,
+      files,
+    };
   }
 
   #count(outcome: ReloadOutcome): void {
@@ -172,7 +210,7 @@ const NO_FILE: Problem = { at: '--config-file', message: 'the router was started
 function compiledFor(
   loaded: Extract<LoadResult, { kind: 'ok' }>,
   config: Config,
-): { readonly kind: 'ok'; readonly settings: Settings } | { kind: 'error'; problems: readonly Problem[] } {
+): ({ readonly kind: 'ok' } & Omit<Loaded, 'config'>) | { kind: 'error'; problems: readonly Problem[] } {
   if (config === loaded.config) return loaded;
   const compiled = loaded.compile(config);
   if (compiled.kind === 'ok') return compiled;

@@ -1,7 +1,7 @@
 import { App, type Address } from '../app.ts';
 import { problemLine } from '../config/load/layer.ts';
 import { NO_PLUGINS, type KnownPlugins } from '../config/schema/plugin-policy-schema.ts';
-import type { Config } from '../config/schema/schema.ts';
+import type { PortableConfig } from '../config/load/material.ts';
 import type { Settings } from '../config/settings/settings.ts';
 import type { OpenLog } from '../observe/log.ts';
 import { loadConfigWithPlugins } from '../plugins/load-plugins.ts';
@@ -70,19 +70,18 @@ async function run(
   }
 }
 
-interface Started {
+interface Started extends PortableConfig {
   readonly settings: Settings;
-  readonly config: Config;
   readonly plugins: KnownPlugins;
 }
 
 /** A port in use is no reason to spoil somebody's first minute: any free one will do. */
 async function listen(
-  { settings, config, plugins }: Started,
+  { settings, config, material, plugins }: Started,
   logCounts: OpenLog,
 ): Promise<{ app: App; address: Address }> {
   const { log } = logCounts;
-  const deps = { log, config, plugins, logCounts };
+  const deps = { log, config, material, plugins, logCounts };
   const app = new App(settings, deps);
   try {
     return { app, address: await app.start() };

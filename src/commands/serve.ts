@@ -19,7 +19,7 @@ export async function serve(argv: readonly string[]): Promise<number> {
     return 2;
   }
   if (loaded.kind !== 'ok') return 0;
-  const { settings, config, notices, plugins = noPlugins() } = loaded;
+  const { settings, config, material, notices, plugins = noPlugins() } = loaded;
   const opened = openLog(settings.log);
   if (!opened) return 1;
   const { log, close, setLevel } = opened;
@@ -28,7 +28,7 @@ export async function serve(argv: readonly string[]): Promise<number> {
   const { configFile: file, files = [] } = loaded;
   const source = file === undefined ? undefined : { file, files, reread: () => rereadConfig(input, plugins) };
   const app = new App(settings, {
-    ...{ log, config, source, plugins: plugins.set },
+    ...{ log, config, material, source, plugins: plugins.set },
     logCounts: opened,
     setLogLevel: setLevel,
   });

@@ -118,12 +118,17 @@ export class EdgeServer {
     return tls && socket instanceof TLSSocket ? objectionTo(socket, tls.clientCerts) : undefined;
   }
 
-  /** Resolves to the port. Rejects with the system's error when it cannot listen there. */
-  listen(): Promise<number> {
-    const { host, port, headerTimeoutMs, keepAliveMs } = this.#settings;
+  /**
+   * Resolves to the port. Rejects with the system's error when it cannot listen there.
+   * @param shared The port that listeners of other threads have as well, in place of the configured one.
+   */
+  listen(shared?: number): Promise<number> {
+    const { host, headerTimeoutMs, keepAliveMs } = this.#settings;
+    const { port = this.#settings.port, reusePort = false } =
+      shared === undefined ? {} : { port: shared, reusePort: true };
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject);
-      this.#server.listen({ host, port, backlog: 4096 }, () => {
+      this.#server.listen({ host, port, reusePort, backlog: 4096 }, () => {
         this.#server.off('error', reject);
         // A connection that could not be accepted; the next one may be.
         this.#server.on('error', (error) => {

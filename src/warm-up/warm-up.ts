@@ -132,6 +132,7 @@ function throwAwayRouter(settings: Settings, enginePort: number): App {
     {
       log: createLog({ ...log, dir: undefined }, { console: NOWHERE }).log,
       config: resolved.config,
+      material: resolved.material,
       descriptors: planDescriptors(1024, 1),
     },
   );

@@ -77,11 +77,12 @@ async function routeTo(workers: readonly SimWorker[], options: FleetOptions): Pr
   const { log = silentLog, clock, random, descriptors } = options;
   const own = ownPlugins(options.router ?? {});
   if (own.problems.length > 0) throw new Error(own.problems.join('\n'));
-  const { settings, config, source }: ReturnType<NonNullable<FleetOptions['load']>> =
+  const { settings, config, material, source }: ReturnType<NonNullable<FleetOptions['load']>> =
     options.load?.(workers) ?? withSource(options, workers, own);
   const app = new App(settings, {
     log,
     config,
+    material,
     source,
     plugins: own.plugins,
     ...(clock && { clock }),
