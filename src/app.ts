@@ -1,5 +1,5 @@
 /** Composition root: the one place that makes the parts and joins them. */
-import type { Clock, Timer } from './base/clock.ts';
+import type { Clock } from './base/clock.ts';
 import { aloneInRouter, type ThreadPart } from './base/thread-part.ts';
 import type { Material, PortableConfig } from './config/load/material.ts';
 import { systemClock } from './base/system-clock.ts';
@@ -11,6 +11,7 @@ import { descriptorsFor, type DescriptorPlan } from './app/descriptors.ts';
 import { EdgeFront } from './app/edge-front.ts';
 import type { Front } from './app/front.ts';
 import { openEdge } from './app/open-edge.ts';
+import { IndexSweep } from './app/index-sweep.ts';
 import { logReload, Reloads, type Commit, type ConfigSource } from './app/reloads.ts';
 import { Retirements } from './app/retirements.ts';
 import { adoptSettings, openState, runtimeOf, type SharedState } from './app/shared-state.ts';
@@ -74,12 +75,12 @@ export class App {
   readonly #front: Front;
   readonly #metricsServer: MetricsServer | undefined;
   readonly #watches: WorkerWatches;
+  readonly #sweep: IndexSweep;
   readonly #reloads: Reloads;
   readonly #retirements: Retirements;
   readonly #clock: Clock;
   #runtime: Runtime;
   #watch: ConfigWatch | undefined;
-  #sweepTimer: Timer | undefined;
   #stopping = false;
   #cutting = false;
   #endDelay: (() => void) | undefined;
@@ -107,6 +108,7 @@ export class App {
       retire: (worker) => this.#admin.registrar.retire(worker),
     });
     this.#watches = new WorkerWatches(this.#state, settings);
+    this.#sweep = new IndexSweep(this.#state);
     this.#front = deps.openFront?.(this.#control()) ?? this.#openOwnFront();
     this.#metricsServer = settings.metrics.enabled
       ? new MetricsServer({
@@ -148,7 +150,7 @@ export class App {
       throw cannotListen(settings.listen, { host: '--host', port: '--port' }, error);
     });
     this.#watches.start();
-    this.#sweep();
+    this.#sweep.start();
     this.#watchConfig();
     return { port, metricsPort };
   }
@@ -196,7 +198,7 @@ export class App {
     const { shutdownDelayMs, shutdownTimeoutMs } = this.#state.settings;
     if (shutdownDelayMs > 0 && options.immediately !== true) await this.#pause(shutdownDelayMs);
     this.#watches.stop();
-    this.#sweepTimer?.cancel();
+    this.#sweep.stop();
     const stopped = this.#front.stop();
     this.#state.admission.close();
     this.#state.workerWait.close();
@@ -314,7 +316,7 @@ export class App {
     }
     const joined = workers.join.map((spec) => registry.add(spec));
     this.#retirements.begin(workers.retire, joined, settings.workerStartupTimeoutMs);
-    this.#sweepNow();
+    this.#sweep.now();
     this.#watchConfig();
   }
 
@@ -333,22 +335,6 @@ export class App {
   #dropClient({ spec }: Worker): void {
     const { registry, connections } = this.#state;
     if (!registry.workers.some((worker) => worker.spec.baseUrl === spec.baseUrl)) connections.drop(spec);
-  }
-
-  /** Drops what the predicted index has not used for long; the byte budget holds without it. */
-  #sweep(): void {
-    this.#sweepTimer?.cancel();
-    this.#sweepTimer = this.#clock.after(this.#state.settings.cacheIndex.evictionIntervalMs, () => {
-      this.#sweepNow();
-    });
-  }
-
-  #sweepNow(): void {
-    if (this.#stopping) return;
-    this.#sweepTimer?.cancel();
-    // A sweep works in pieces, so that no stream waits for it. The policy may have been switched meanwhile.
-    if (this.#state.policies.index?.sweep()) setImmediate(() => this.#sweepNow());
-    else this.#sweep();
   }
 
   #pause(ms: number): Promise<void> {
