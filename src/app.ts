@@ -115,9 +115,10 @@ export class App {
           ...{ metrics, log: deps.log, clock },
           ...{ host: settings.metrics.host, port: settings.metrics.port },
           maxConnections: this.#state.descriptors.scrapes,
+          ...this.#state.view.scrape,
         })
       : undefined;
-    observeRuntime(this.#runtime, deps.logCounts);
+    observeRuntime(this.#runtime, deps.logCounts, this.#state.part.kind);
     registry.on((event) => {
       if (event.type === 'left') this.#dropClient(event.worker);
     });
@@ -216,6 +217,7 @@ export class App {
     this.#state.hooks.close();
     await this.#state.decisionLog?.close();
     await this.#metricsServer?.stop();
+    await this.#state.view.close();
   }
 
   /** Cuts what is still open, and ends the shutdown delay: the second signal. */

@@ -32,6 +32,7 @@ import { LoadLedger } from '../workers/ledger.ts';
 import { WorkerRegistry } from '../workers/registry.ts';
 import { RetryBudget } from '../workers/retry-budget.ts';
 import { WorkerWait } from '../workers/worker-wait.ts';
+import { openProcessView, type ProcessView } from './process-view.ts';
 import { reportShortages } from './shortages.ts';
 import { withinDescriptors, type DescriptorPlan } from './descriptors.ts';
 
@@ -62,6 +63,7 @@ export interface SharedState {
   readonly owners: ResourceOwners;
   readonly decisions: DecisionRing;
   readonly decisionLog: DecisionLog | undefined;
+  readonly view: ProcessView;
   readonly stopping: () => boolean;
   /** The settings that are in force; written by `adoptSettings` alone. */
   settings: Settings;
@@ -121,6 +123,7 @@ export function openState(
     owners: new ResourceOwners(),
     decisions: new DecisionRing(settings.decisionRing),
     decisionLog: settings.decisionLog && openLog(settings.decisionLog, { clock, log }),
+    view: openProcessView(deps.part, { metrics, clock, connections: () => bounded.seats.taken }),
   };
   inForce = () => state.settings;
   return state;

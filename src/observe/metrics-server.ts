@@ -6,6 +6,7 @@ import { systemClock } from '../base/system-clock.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { observeProcess } from './process-metrics.ts';
+import { observeThread, ONLY_THREAD } from './thread-metrics.ts';
 
 export interface MetricsServerDeps {
   readonly metrics: Metrics;
@@ -14,6 +15,12 @@ export interface MetricsServerDeps {
   /** 0 = any free port. */
   readonly port: number;
   readonly clock?: Clock;
+  /** Brings in what other threads have counted, before each scrape. */
+  readonly gather?: (() => Promise<void>) | undefined;
+  /** What this thread is called in the series of threads. */
+  readonly thread?: string;
+  /** The connections of clients in this thread; absent where it has none. */
+  readonly connections?: (() => number) | undefined;
   /** Scrapes at once; one is the rule, each holds a piece of text. */
   readonly maxConnections?: number;
 }
@@ -60,7 +67,15 @@ export class MetricsServer {
     server.on('error', (error) => {
       this.#deps.log.debug({ err: error }, 'a scraper could not connect');
     });
-    this.#stopProcess = observeProcess(this.#deps.metrics, this.#clock);
+    const stopProcess = observeProcess(this.#deps.metrics, this.#clock);
+    const stopThread = observeThread(this.#deps.metrics, {
+      thread: this.#deps.thread ?? ONLY_THREAD,
+      connections: this.#deps.connections,
+    });
+    this.#stopProcess = () => {
+      stopProcess();
+      stopThread();
+    };
     // A TCP listener's address is never a string or null.
     return (server.address() as AddressInfo).port;
   }
@@ -96,6 +111,7 @@ export class MetricsServer {
       response.end();
       return;
     }
+    await this.#deps.gather?.();
     for await (const piece of this.#deps.metrics.registry.expose()) {
       if (response.destroyed) return;
       if (!response.write(piece)) await writable(response);

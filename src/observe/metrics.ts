@@ -90,9 +90,9 @@ function makeFamilies(registry: Registry): Families {
 function makeFamily(registry: Registry, spec: SeriesSpec): unknown {
   switch (spec.type) {
     case 'counter':
-      return registry.counter(spec.name, spec.meaning, spec.labels);
+      return registry.counter(spec.name, spec.meaning, spec.labels, spec.rule);
     case 'gauge':
-      return registry.gauge(spec.name, spec.meaning, spec.labels);
+      return registry.gauge(spec.name, spec.meaning, spec.labels, spec.rule);
     case 'histogram':
       return registry.histogram(spec.name, spec.meaning, spec.labels, spec.buckets ?? []);
   }

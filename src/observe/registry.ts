@@ -1,6 +1,6 @@
-import { Counter, Gauge, Histogram, makeBuckets, type Series } from './series.ts';
+import { Counter, Gauge, Histogram, makeBuckets, type Series, type ThreadRule } from './series.ts';
 
-export type { Counter, Gauge, Histogram } from './series.ts';
+export type { Counter, Gauge, Histogram, ThreadRule } from './series.ts';
 
 /** One value per label name, in the order of the names. */
 export type LabelValues<L extends readonly string[]> = { readonly [K in keyof L]: string };
@@ -20,6 +20,7 @@ interface FamilySpec<L extends readonly string[], S extends Series> {
   readonly help: string;
   readonly type: FamilyType;
   readonly labelNames: L;
+  readonly rule: ThreadRule;
   readonly make: (labelValues: readonly string[]) => S;
   readonly admit: Admit;
   /** Told when series have been taken out. */
@@ -38,6 +39,8 @@ export class Family<L extends readonly string[], S extends Series> {
   readonly help: string;
   readonly type: FamilyType;
   readonly labelNames: L;
+  /** What control shows of it where there are several threads. */
+  readonly rule: ThreadRule;
   readonly #make: (labelValues: readonly string[]) => S;
   readonly #admit: Admit;
   readonly #onRemoved: () => void;
@@ -50,6 +53,7 @@ export class Family<L extends readonly string[], S extends Series> {
     this.help = spec.help;
     this.type = spec.type;
     this.labelNames = spec.labelNames;
+    this.rule = spec.rule;
     this.#make = spec.make;
     this.#admit = spec.admit;
     this.#onRemoved = spec.onRemoved;
@@ -152,11 +156,12 @@ export type CounterFamily<L extends readonly string[]> = Family<L, Counter>;
 export type GaugeFamily<L extends readonly string[]> = Family<L, Gauge>;
 export type HistogramFamily<L extends readonly string[]> = Family<L, Histogram>;
 
-/** What the registry needs of a family, whatever its labels. */
-type AnyFamily = Pick<
+/** A family, whatever its labels. */
+export type AnyFamily = Pick<
   Family<readonly string[], Series>,
-  'name' | 'header' | 'series' | 'collectors' | 'labelNames'
+  'name' | 'type' | 'header' | 'series' | 'collectors' | 'labelNames' | 'rule'
 > & {
+  with(...values: readonly string[]): Series;
   removeWhere(label: string, value: string): number;
 };
 
@@ -191,18 +196,35 @@ export class Registry {
     return this.#changes;
   }
 
+  /** By name, in the order of the exposition. */
+  get families(): ReadonlyMap<string, AnyFamily> {
+    return this.#families;
+  }
+
   /** @throws Error when the name is taken, or the name or a label is not one Prometheus accepts. */
-  counter<const L extends readonly string[]>(name: string, help: string, labelNames: L): CounterFamily<L> {
+  counter<const L extends readonly string[]>(
+    name: string,
+    help: string,
+    labelNames: L,
+    rule: ThreadRule = 'sum',
+  ): CounterFamily<L> {
     const make = (values: readonly string[]): Counter => new Counter(name, labelNames, values);
     return this.#register(
-      new Family({ ...{ name, help, type: 'counter', labelNames, make }, ...this.#gate }),
+      new Family({ ...{ name, help, type: 'counter', labelNames, rule, make }, ...this.#gate }),
     );
   }
 
   /** @throws as `counter`. */
-  gauge<const L extends readonly string[]>(name: string, help: string, labelNames: L): GaugeFamily<L> {
-    const make = (values: readonly string[]): Gauge => new Gauge(name, labelNames, values);
-    return this.#register(new Family({ ...{ name, help, type: 'gauge', labelNames, make }, ...this.#gate }));
+  gauge<const L extends readonly string[]>(
+    name: string,
+    help: string,
+    labelNames: L,
+    rule: ThreadRule = 'control',
+  ): GaugeFamily<L> {
+    const make = (values: readonly string[]): Gauge => new Gauge(name, labelNames, values, rule);
+    return this.#register(
+      new Family({ ...{ name, help, type: 'gauge', labelNames, rule, make }, ...this.#gate }),
+    );
   }
 
   /** `bounds` are upper bounds, ascending, without +Inf. @throws as `counter`; RangeError for bad bounds. */
@@ -215,7 +237,7 @@ export class Registry {
     const buckets = makeBuckets(bounds);
     const make = (values: readonly string[]): Histogram => new Histogram(name, labelNames, values, buckets);
     return this.#register(
-      new Family({ ...{ name, help, type: 'histogram', labelNames, make }, ...this.#gate }),
+      new Family({ ...{ name, help, type: 'histogram', labelNames, rule: 'sum', make }, ...this.#gate }),
     );
   }
 
@@ -241,6 +263,18 @@ export class Registry {
     this.#retired.delete(label + '\0' + value);
   }
 
+  /** Reads the values of a family that are read rather than counted; the event loop runs after each of its collectors. */
+  async collect(family: AnyFamily): Promise<void> {
+    for (const collect of family.collectors) {
+      try {
+        collect();
+      } catch (error) {
+        this.#options.onCollectError?.(family.name, error);
+      }
+      await turn();
+    }
+  }
+
   /**
    * The exposition in pieces. The event loop runs between pieces and after each collector, so that a fleet of
    * thousands never blocks requests; the consumer's own waiting (a slow scraper) holds nothing else up.
@@ -248,14 +282,7 @@ export class Registry {
   async *expose(): AsyncGenerator<string, void, undefined> {
     let text = '';
     for (const family of this.#families.values()) {
-      for (const collect of family.collectors) {
-        try {
-          collect();
-        } catch (error) {
-          this.#options.onCollectError?.(family.name, error);
-        }
-        await turn();
-      }
+      await this.collect(family);
       text += family.header;
       for (const series of family.series) {
         text += series.render();
@@ -306,7 +333,7 @@ export class Registry {
 }
 
 /** Lets everything that waits on the event loop run once. */
-function turn(): Promise<void> {
+export function turn(): Promise<void> {
   return new Promise((resolve) => {
     setImmediate(resolve);
   });

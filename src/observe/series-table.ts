@@ -4,7 +4,7 @@
  * families from it, the reference page is generated from it. Names, labels and duration buckets of the reference
  * routers are kept, so that their dashboards and alerts go on working.
  */
-import type { FamilyType } from './registry.ts';
+import type { FamilyType, ThreadRule } from './registry.ts';
 
 export interface SeriesSpec {
   readonly name: string;
@@ -13,6 +13,11 @@ export interface SeriesSpec {
   readonly meaning: string;
   /** Upper bounds of a histogram, without +Inf. */
   readonly buckets?: readonly number[];
+  /**
+   * What is shown where several threads have it. Where nothing else is said, counters and histograms are summed, and a gauge is
+   * what control says: whatever is in memory that threads share, or that control alone knows, counts once.
+   */
+  readonly rule?: ThreadRule;
 }
 
 /** Seconds. The bounds of the reference routers for every name that ends in `duration_seconds`. */
@@ -36,16 +41,18 @@ function counter<const L extends readonly string[]>(
   name: string,
   labels: L,
   meaning: string,
+  rule?: ThreadRule,
 ): Spec<'counter', L> {
-  return { name, type: 'counter', labels, meaning };
+  return { name, type: 'counter', labels, meaning, ...(rule && { rule }) };
 }
 
 function gauge<const L extends readonly string[]>(
   name: string,
   labels: L,
   meaning: string,
+  rule?: ThreadRule,
 ): Spec<'gauge', L> {
-  return { name, type: 'gauge', labels, meaning };
+  return { name, type: 'gauge', labels, meaning, ...(rule && { rule }) };
 }
 
 function histogram<const L extends readonly string[]>(
@@ -282,11 +289,13 @@ const EVENT_SERIES = {
     'vllm_router_worker_progress_transitions_total',
     ['worker', 'to'],
     'How often the worker became moving again, suspect or stalled.',
+    'control',
   ),
   stallProbesTotal: counter(
     'vllm_router_stall_probes_total',
     ['worker', 'outcome'],
     'One-token probes of suspect and stalled workers: answered, silent (no answer in time), failed, or unasked (the router could not ask).',
+    'control',
   ),
   workerAsleep: gauge(
     'vllm_router_worker_asleep',
@@ -298,6 +307,7 @@ const EVENT_SERIES = {
     'vllm_router_cb_state_transitions_total',
     ['worker', 'from', 'to'],
     'Circuit breaker transitions between closed, open and half_open.',
+    'control',
   ),
   cbOutcomesTotal: counter(
     'vllm_router_cb_outcomes_total',
@@ -324,6 +334,7 @@ const EVENT_SERIES = {
     'vllm_router_hook_cb_state',
     ['hook'],
     'Circuit breaker of a pre-routing hook: 0 closed, 1 open, 2 half-open.',
+    'max',
   ),
   hookCbStateTransitionsTotal: counter(
     'vllm_router_hook_cb_state_transitions_total',
@@ -344,11 +355,13 @@ const EVENT_SERIES = {
     'vllm_router_tls_certificate_expiry_timestamp_seconds',
     [],
     "When the listener's certificate ends, seconds since 1970. Only with ssl_certfile.",
+    'max',
   ),
   configReloadsTotal: counter(
     'vllm_router_config_reloads_total',
     ['result'],
     'Reloads of the configuration: success, refused (not valid; nothing changed) or failed (the file could not be read).',
+    'control',
   ),
   configLastReloadSuccessful: gauge(
     'vllm_router_config_last_reload_successful',
@@ -407,11 +420,13 @@ const STATE_SERIES = {
     'vllm_router_engine_waiting_requests',
     [],
     'Admitted requests waiting for a worker that can take them.',
+    'sum',
   ),
   sockets: gauge(
     'vllm_router_sockets',
     ['side'],
     'Open connections: client, or worker (hooks and key services included).',
+    'sum',
   ),
   socketsLimit: gauge(
     'vllm_router_sockets_limit',
@@ -423,40 +438,70 @@ const STATE_SERIES = {
     'vllm_router_decision_ring_records',
     [],
     'Decision records kept for inspection.',
+    'sum',
   ),
   decisionRingBytes: gauge(
     'vllm_router_decision_ring_bytes',
     [],
     'Memory of the kept decision records, estimated.',
+    'sum',
   ),
   decisionLogRecordsTotal: counter(
     'vllm_router_decision_log_records_total',
     ['outcome'],
     'Decision records of the log by what became of them: written, or dropped because the disk did not keep up.',
+    'control',
   ),
   logLinesDroppedTotal: counter(
     'vllm_router_log_lines_dropped_total',
     [],
     'Log lines given up because the log could not be written fast enough, or went into a file that had been removed.',
+    'control',
   ),
   logFilesReopenedTotal: counter(
     'vllm_router_log_files_reopened_total',
     ['log'],
     'Files of a log (log_dir, decision_log) opened anew because the one before had been removed or moved away.',
+    'control',
   ),
   metricSeriesDroppedTotal: counter(
     'vllm_router_metric_series_dropped_total',
     ['family'],
     'Updates without a series because the family has reached its limit of series.',
   ),
+  threads: gauge('vllm_router_threads', ['state'], 'Request threads: configured, or running right now.'),
+  threadRestartsTotal: counter(
+    'vllm_router_thread_restarts_total',
+    ['reason'],
+    'Request threads that were replaced, by what ended the one before.',
+    'control',
+  ),
+  threadConnections: gauge(
+    'vllm_router_thread_connections',
+    ['thread'],
+    'Connections of clients that the thread holds.',
+    'sum',
+  ),
+  threadEventLoopLagSeconds: gauge(
+    'vllm_router_thread_event_loop_lag_seconds',
+    ['thread'],
+    'Delay of the event loop of the thread (a number, or control) since the last scrape, 99th percentile.',
+    'sum',
+  ),
   buildInfo: gauge('vllm_router_build_info', ['version'], 'Always 1; the version is in the label.'),
   processCpuSecondsTotal: counter(
     'process_cpu_seconds_total',
     [],
     'User and system CPU time of the process.',
+    'control',
   ),
   processResidentMemoryBytes: gauge('process_resident_memory_bytes', [], 'Resident memory of the process.'),
-  processHeapBytes: gauge('process_heap_bytes', [], 'JavaScript heap reserved by the process.'),
+  processHeapBytes: gauge(
+    'process_heap_bytes',
+    [],
+    'JavaScript heap reserved by the process, all its threads together.',
+    'sum',
+  ),
   processStartTimeSeconds: gauge(
     'process_start_time_seconds',
     [],
@@ -465,7 +510,8 @@ const STATE_SERIES = {
   nodejsEventloopLagP99Seconds: gauge(
     'nodejs_eventloop_lag_p99_seconds',
     [],
-    'Delay of the event loop since the last scrape, 99th percentile.',
+    'Delay of the event loop since the last scrape, 99th percentile; of several threads the highest.',
+    'max',
   ),
 } as const;
 

@@ -7,7 +7,21 @@ export interface Series {
   readonly labelValues: readonly string[];
   /** The series in text format 0.0.4, one or more whole lines. */
   render(): string;
+  /** How many numbers say what it holds. */
+  readonly width: number;
+  /**
+   * For the registry of another thread, which shows it: writes `width` numbers from `at` on, and says whether there is anything to
+   * tell. Counters and histograms begin from zero again: what they had is counted there now. A gauge keeps its value.
+   */
+  handOver(into: Float64Array, at: number): boolean;
+  /** What the series of this name in the thread of row `from` has handed over. */
+  receive(numbers: Float64Array, at: number, from: number): void;
+  /** That thread is gone: its gauges do not count any more; what it has counted stays. */
+  forget(from: number): void;
 }
+
+/** What is shown of a family that several threads have: what they hold together, the highest, or what control alone holds. */
+export type ThreadRule = 'sum' | 'max' | 'control';
 
 export class Counter implements Series {
   readonly labelValues: readonly string[];
@@ -30,16 +44,44 @@ export class Counter implements Series {
   render(): string {
     return this.#head + numberText(this.#value) + '\n';
   }
+
+  get width(): number {
+    return 1;
+  }
+
+  handOver(into: Float64Array, at: number): boolean {
+    into[at] = this.#value;
+    this.#value = 0;
+    return into[at] > 0;
+  }
+
+  receive(numbers: Float64Array, at: number): void {
+    this.inc(numbers[at]);
+  }
+
+  forget(): void {
+    // What has been counted stays.
+  }
 }
 
 export class Gauge implements Series {
   readonly labelValues: readonly string[];
   readonly #head: string;
+  readonly #rule: ThreadRule;
   #value = 0;
+  #handedOver = NaN;
+  /** The values of other threads, by their rows. */
+  #others: Map<number, number> | undefined;
 
-  constructor(name: string, labelNames: readonly string[], labelValues: readonly string[]) {
+  constructor(
+    name: string,
+    labelNames: readonly string[],
+    labelValues: readonly string[],
+    rule: ThreadRule = 'control',
+  ) {
     this.labelValues = labelValues;
     this.#head = name + braced(labelText(labelNames, labelValues)) + ' ';
+    this.#rule = rule;
   }
 
   get value(): number {
@@ -59,7 +101,35 @@ export class Gauge implements Series {
   }
 
   render(): string {
-    return this.#head + numberText(this.#value) + '\n';
+    return this.#head + numberText(this.#shown()) + '\n';
+  }
+
+  get width(): number {
+    return 1;
+  }
+
+  handOver(into: Float64Array, at: number): boolean {
+    into[at] = this.#value;
+    const isNews = this.#value !== this.#handedOver;
+    this.#handedOver = this.#value;
+    return isNews;
+  }
+
+  receive(numbers: Float64Array, at: number, from: number): void {
+    this.#others ??= new Map();
+    this.#others.set(from, numbers[at] ?? 0);
+  }
+
+  forget(from: number): void {
+    this.#others?.delete(from);
+  }
+
+  #shown(): number {
+    if (this.#others === undefined) return this.#value;
+    const others = [...this.#others.values()];
+    return this.#rule === 'max'
+      ? Math.max(this.#value, ...others)
+      : others.reduce((sum, value) => sum + value, this.#value);
   }
 }
 
@@ -133,6 +203,30 @@ export class Histogram implements Series {
     const labels = braced(this.#labels);
     text += this.#name + '_sum' + labels + ' ' + numberText(this.#sum) + '\n';
     return text + this.#name + '_count' + labels + ' ' + numberText(cumulative) + '\n';
+  }
+
+  get width(): number {
+    return this.#counts.length + 1;
+  }
+
+  handOver(into: Float64Array, at: number): boolean {
+    const counts = this.#counts;
+    if (counts.every((count) => count === 0)) return false;
+    into.set(counts, at);
+    into[at + counts.length] = this.#sum;
+    counts.fill(0);
+    this.#sum = 0;
+    return true;
+  }
+
+  receive(numbers: Float64Array, at: number): void {
+    const counts = this.#counts;
+    for (let i = 0; i < counts.length; i++) counts[i] = (counts[i] ?? 0) + (numbers[at + i] ?? 0);
+    this.#sum += numbers[at + counts.length] ?? 0;
+  }
+
+  forget(): void {
+    // What has been counted stays.
   }
 }
 

@@ -1,3 +1,4 @@
+import type { ThreadPart } from '../base/thread-part.ts';
 import type { OpenLog } from '../observe/log.ts';
 import { PRIORITY_CLASSES } from '../limits/fair-queue.ts';
 import { BREAKER_STATE_CODES } from '../workers/breaker.ts';
@@ -9,12 +10,53 @@ import type { Runtime } from './runtime.ts';
 /** What becomes of the lines of the log. */
 export type LogCounts = Pick<OpenLog, 'dropped' | 'reopened'>;
 
-/** Feeds the series that show state rather than requests: at each scrape, and when a worker changes. */
-export function observeRuntime(rt: Runtime, log: LogCounts | undefined): void {
-  const { metrics, registry } = rt;
-  registry.on((event) => {
+/**
+ * Feeds the series that show state rather than requests: at each scrape, and when a worker changes. What threads share, or what
+ * control alone knows, is said by control, and so are the events of workers: a request thread only says what it has for itself.
+ */
+export function observeRuntime(
+  rt: Runtime,
+  log: LogCounts | undefined,
+  kind: ThreadPart['kind'] = 'alone',
+): void {
+  observeThreadsOwn(rt);
+  if (kind === 'request') {
+    // Its series of a worker come and go as those of control do.
+    rt.registry.on(({ type, worker }) => {
+      if (type === 'joined') rt.metrics.workerJoined(worker.id);
+      else if (type === 'left') rt.metrics.workerLeft(worker.id);
+    });
+    return;
+  }
+  rt.registry.on((event) => {
     onWorkerEvent(rt, event);
   });
+  observeWorkers(rt);
+  observeRequests(rt);
+  observeLogs(rt, log);
+}
+
+/** Families whose rule is `sum`: each thread has some of it. */
+function observeThreadsOwn(rt: Runtime): void {
+  const { metrics } = rt;
+  metrics.decisionRingRecords.onCollect((family) => {
+    family.with().set(rt.decisions.size);
+  });
+  metrics.decisionRingBytes.onCollect((family) => {
+    family.with().set(rt.decisions.bytes);
+  });
+  metrics.engineWaitingRequests.onCollect((family) => {
+    family.with().set(rt.workerWait.size);
+  });
+  metrics.sockets.onCollect((family) => {
+    family.with('client').set(rt.seats.taken);
+    family.with('worker').set(rt.sockets.open);
+  });
+}
+
+/** Out of the registry, the ledger, the breakers and the index, which are of the whole process. */
+function observeWorkers(rt: Runtime): void {
+  const { metrics, registry } = rt;
   metrics.workerLoad.onCollect((family) => {
     for (const worker of registry.workers) family.with(worker.id).set(rt.ledger.running(worker.slot));
   });
@@ -37,13 +79,11 @@ export function observeRuntime(rt: Runtime, log: LogCounts | undefined): void {
     const all = loads(rt);
     family.with().set(all.length === 0 ? 0 : Math.min(...all));
   });
-  observeRequests(rt);
-  metrics.decisionRingRecords.onCollect((family) => {
-    family.with().set(rt.decisions.size);
-  });
-  metrics.decisionRingBytes.onCollect((family) => {
-    family.with().set(rt.decisions.bytes);
-  });
+}
+
+/** Control writes the logs, and is told what request threads gave up. */
+function observeLogs(rt: Runtime, log: LogCounts | undefined): void {
+  const { metrics } = rt;
   metrics.decisionLogRecordsTotal.onCollect((family) => {
     const { decisionLog } = rt;
     if (!decisionLog) return;
@@ -65,7 +105,7 @@ export function observeRuntime(rt: Runtime, log: LogCounts | undefined): void {
   });
 }
 
-/** Requests that are here, and where they wait. */
+/** Out of admission, tenants and the bounds of the process, which are counted for all threads together. */
 function observeRequests(rt: Runtime): void {
   const { metrics } = rt;
   metrics.inflightRequests.onCollect((family) => {
@@ -79,13 +119,6 @@ function observeRequests(rt: Runtime): void {
   });
   metrics.tenantInflightRequests.onCollect((family) => {
     for (const tenant of rt.clients.tenants.all()) family.with(tenant.access.name).set(tenant.inFlight);
-  });
-  metrics.engineWaitingRequests.onCollect((family) => {
-    family.with().set(rt.workerWait.size);
-  });
-  metrics.sockets.onCollect((family) => {
-    family.with('client').set(rt.seats.taken);
-    family.with('worker').set(rt.sockets.open);
   });
   metrics.socketsLimit.onCollect((family) => {
     for (const [side, { limit }] of [
