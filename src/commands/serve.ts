@@ -6,6 +6,7 @@ import type { Log } from '../observe/log.ts';
 import { describeModules, loadConfigWithPlugins, noPlugins, rereadConfig } from '../plugins/load-plugins.ts';
 import { httpUrl, listenerUrl } from '../router.ts';
 import { collectStart } from './collect-start.ts';
+import { giveOldGenerationRoom } from './old-generation.ts';
 import { openLog } from './open-log.ts';
 import { untilSignal } from './until-signal.ts';
 import { limitYoungGeneration } from './young-generation.ts';
@@ -61,6 +62,7 @@ async function run(app: App, settings: Settings, log: Log): Promise<number> {
     return 1;
   }
   await app.prepareAdmin();
+  giveOldGenerationRoom();
   if (!app.isBusy) collectStart();
   limitYoungGeneration();
   const warmedUp = settings.warmUp ? startWarmUp(app, settings, log) : undefined;

@@ -170,7 +170,11 @@ test('what was let go of is read again: a request that has waited goes where it 
 
 test('a hundred bodies of 135 kB do not end a process with 96 MB of heap', async (t) => {
   const answers: ServerResponse[] = [];
-  await using worker = await startScriptedWorker((response) => answers.push(response));
+  await using worker = await startScriptedWorker((response, { url: path }) => {
+    // Its metrics are asked for as well, when the machine is slow enough.
+    if (path.startsWith('/v1/')) answers.push(response);
+    else response.end();
+  });
   const { url, port, program } = await serve(t, ['--worker-urls', worker.url], ['--max-old-space-size=96']);
   const request = post('/v1/chat/completions', dense('"messages":'));
   while (!(await fetch(`${url}/readiness`)).ok) await setImmediate();
