@@ -251,13 +251,14 @@ export class App {
   }
 
   #openAdmin(): Admin {
-    const { policies, connections } = this.#state;
+    const { part, policies, connections } = this.#state;
     const inForce = {
       settings: () => this.#state.settings,
       config: () => this.#reloads.config,
     };
     return new Admin({
       ...this.#runtime,
+      part,
       get settings() {
         return inForce.settings();
       },

@@ -3,13 +3,11 @@ import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import { needsRetryAfter, RouterError } from '../base/errors.ts';
 import { randomAlphanumeric } from '../base/ids.ts';
 import { readBody, refuseTooLong } from '../http/body.ts';
-import type { EdgeRequest } from '../http/edge-request.ts';
-import type { EdgeResponse } from '../http/edge-response.ts';
 import { codingsOf, decodeBody } from '../http/content-coding.ts';
 import { ADMIN_ERRORS, AdminError, type AdminErrorCode } from './admin-error.ts';
 import type { AdminContext } from './context.ts';
-import { edgeRequestOf, FastifyReplyWriter, FastifyRequestView } from './fastify-exchange.ts';
-import { admit } from './gate.ts';
+import type { AdminBody, AdminHead, AdminReply } from './exchange.ts';
+import { FastifyReplyWriter, FastifyRequestView, viewOf } from './fastify-exchange.ts';
 import type { AdminMethod, AdminRoute, Answer } from './route.ts';
 import { ADMIN_ROUTES } from './routes.ts';
 import { invalid, validated } from './validate.ts';
@@ -59,10 +57,10 @@ export class AdminServer {
     await this.#app.ready();
   }
 
-  /** Serves one request; `target` is its own, normalised. */
-  handle(req: EdgeRequest, res: EdgeResponse, target: string): void {
-    const view = new FastifyRequestView(req, target);
-    this.#app.routing(view, new FastifyReplyWriter(view, res));
+  /** Serves one request; `target` is its own, as the routes have it. */
+  handle(head: AdminHead, body: AdminBody, reply: AdminReply, target: string): void {
+    const view = new FastifyRequestView(head, body, target);
+    this.#app.routing(view, new FastifyReplyWriter(view, reply));
   }
 
   async close(): Promise<void> {
@@ -103,6 +101,7 @@ export class AdminServer {
             request.notes = { ...request.notes, ...fields };
           },
         });
+        if (row.action !== undefined) await this.#context.caughtUp();
         return send(reply, answer);
       },
     });
@@ -114,10 +113,10 @@ export class AdminServer {
       maxBytes: Math.min(MAX_BODY_BYTES, settings.listen.maxPayloadSize),
       idleTimeoutMs: settings.listen.bodyIdleTimeoutMs,
     };
-    const req = edgeRequestOf(request.raw);
-    refuseTooLong(req, limits.maxBytes);
-    const codings = codingsOf(req.rawHeaders);
-    const held = await readBody(req, limits, bodyBytes, clock);
+    const { head, source } = viewOf(request.raw);
+    refuseTooLong(head, limits.maxBytes);
+    const codings = codingsOf(head.rawHeaders);
+    const held = await readBody(source, limits, bodyBytes, clock);
     try {
       if (codings.length === 0) return parsed(held.bytes);
       const plain = await decodeBody(held.bytes, codings, limits, bodyBytes);
@@ -131,7 +130,7 @@ export class AdminServer {
   #admit(request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void {
     reply.header('x-request-id', request.id);
     reply.header('cache-control', 'no-store');
-    const verdict = admit(this.#context.settings.adminApiKey, edgeRequestOf(request.raw));
+    const { verdict } = viewOf(request.raw).head;
     if (verdict.kind === 'admitted') {
       request.who = verdict.who;
       done();
@@ -180,7 +179,7 @@ export class AdminServer {
     const fields = {
       action: action ?? 'none',
       who: request.who ?? 'unknown',
-      peer: request.socket.remoteAddress,
+      peer: viewOf(request.raw).head.peer,
       request_id: request.id,
       http_method: request.method,
       path: request.url.slice(0, 512),

@@ -1,11 +1,14 @@
 import { noticesOfUnused } from '../config/schema/worker-entry.ts';
 import type { EdgeRequest } from '../http/edge-request.ts';
 import type { EdgeResponse } from '../http/edge-response.ts';
-import { AdminPaths, urlInPath } from './admin-paths.ts';
+import { AdminDesk } from './admin-desk.ts';
+import { urlInPath } from './admin-paths.ts';
 import type { AdminServer } from './admin-server.ts';
 import type { AdminContext } from './context.ts';
 import type { AdminDeps } from './deps.ts';
+import { AdminDoor } from './door.ts';
 import { EngineLoads } from './engine-loads.ts';
+import type { ServeAdmin } from './exchange.ts';
 import { Registrar } from './registrar.ts';
 import { StateFile } from './state-file.ts';
 import { targetIn } from './worker-url-param.ts';
@@ -16,11 +19,12 @@ const METRICS_SUFFIX = '/metrics';
 export class Admin {
   readonly registrar: Registrar;
   readonly #context: AdminContext;
-  #paths: AdminPaths;
+  readonly #door: AdminDoor;
   #server: Promise<AdminServer> | undefined;
 
   constructor(deps: AdminDeps) {
-    const { settings, clock, log, registry, ledger } = deps;
+    const { settings, clock, log, registry, ledger, part } = deps;
+    const desk = part.kind === 'control' ? new AdminDesk(part.channels, this.serve) : undefined;
     this.registrar = new Registrar({
       ...{ registry, ledger, clock, log, inspect: deps.inspect, onInspected: deps.onInspected },
       noticesOf: (worker) => [...deps.policies.noticesOf(worker), ...noticesOfUnused(worker.traits)],
@@ -44,8 +48,9 @@ export class Admin {
       startedAt: clock.now(),
       policyShown: deps.config.policy,
       modelPoliciesShown: new Map(),
+      caughtUp: () => desk?.caughtUp() ?? Promise.resolve(),
     };
-    this.#paths = new AdminPaths({ openApi: !settings.proxyOperatorRoutes });
+    this.#door = new AdminDoor(settings, this.serve);
   }
 
   /** Takes over what is in force after a reload; a policy that was switched to is the configured one again. */
@@ -57,7 +62,7 @@ export class Admin {
     });
     this.#context.policyShown = config.policy;
     this.#context.modelPoliciesShown.clear();
-    this.#paths = new AdminPaths({ openApi: !settings.proxyOperatorRoutes });
+    this.#door.reconfigure(settings);
   }
 
   /**
@@ -83,19 +88,21 @@ export class Admin {
 
   /** False when the request is not for these routes: then nothing has been done. */
   handle(req: EdgeRequest, res: EdgeResponse): boolean {
-    const match = this.#paths.match(req.url);
-    if (!match) return false;
-    const target = this.#routed(match.path) + match.query;
+    return this.#door.handle(req, res);
+  }
+
+  /** Serves a request that has been at the door, here or in another thread. */
+  readonly serve: ServeAdmin = (head, body, reply) => {
+    const target = this.#routed(head.path) + head.query;
     this.#open()
       .then((server) => {
-        server.handle(req, res, target);
+        server.handle(head, body, reply, target);
       })
       .catch((error: unknown) => {
         this.#context.log.error({ err: error }, 'the admin routes cannot be served');
-        res.destroy();
+        reply.destroy();
       });
-    return true;
-  }
+  };
 
   /** Ends all jobs, and with them the requests that wait for one. */
   async close(): Promise<void> {

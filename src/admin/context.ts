@@ -15,4 +15,6 @@ export interface AdminContext extends AdminDeps {
   policyShown: PolicyBody;
   /** The same of the models whose policy was switched. */
   readonly modelPoliciesShown: Map<string, PolicyBody>;
+  /** Resolves when whatever was changed is so in every thread. */
+  readonly caughtUp: () => Promise<void>;
 }

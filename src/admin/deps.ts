@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts';
+import type { ThreadPart } from '../base/thread-part.ts';
 import type { PredictedIndex } from '../cache-knowledge/predicted-index.ts';
 import type { KnownPlugins } from '../config/schema/plugin-policy-schema.ts';
 import type { Config } from '../config/schema/schema.ts';
@@ -56,6 +57,8 @@ export interface ExplainRequest {
 
 /** What the worker and admin routes look at and act on. The request path is not among it: it is handed in as functions. */
 export interface AdminDeps {
+  /** With request threads, theirs are served, too. */
+  readonly part: ThreadPart;
   /** Those in force: ask anew each time, since a reload replaces them. */
   readonly settings: Settings;
   /** As given and validated, for showing it. */

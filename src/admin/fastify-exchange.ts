@@ -1,36 +1,42 @@
 import { IncomingMessage, ServerResponse, STATUS_CODES, type OutgoingHttpHeaders } from 'node:http';
-import type { EdgeRequest } from '../http/edge-request.ts';
-import type { EdgeResponse } from '../http/edge-response.ts';
+import { Socket } from 'node:net';
+import type { AdminBody, AdminHead, AdminReply } from './exchange.ts';
+
+/** The connection is elsewhere, perhaps in another thread; what is to be known of it stands in the head. */
+const NO_CONNECTION = new Socket();
 
 /** A request as Fastify wants to see it. Its body is read from the request it stands for. */
 export class FastifyRequestView extends IncomingMessage {
-  readonly edge: EdgeRequest;
+  readonly head: AdminHead;
+  /** Where its body comes from. */
+  readonly source: AdminBody;
 
-  constructor(edge: EdgeRequest, target: string) {
-    super(edge.socket);
-    this.edge = edge;
-    this.method = edge.method;
+  constructor(head: AdminHead, source: AdminBody, target: string) {
+    super(NO_CONNECTION);
+    this.head = head;
+    this.source = source;
+    this.method = head.method;
     this.url = target;
-    this.httpVersion = edge.httpVersion;
-    this.headers = byName(edge.rawHeaders);
+    this.httpVersion = head.httpVersion;
+    this.headers = byName(head.rawHeaders);
   }
 }
 
-/** The request that Fastify was given a view of. */
-export function edgeRequestOf(raw: IncomingMessage): EdgeRequest {
+/** The request that Fastify was given. */
+export function viewOf(raw: IncomingMessage): FastifyRequestView {
   if (!(raw instanceof FastifyRequestView)) throw new TypeError('a request that did not come from the edge');
-  return raw.edge;
+  return raw;
 }
 
 /** Takes Fastify's answer, head and body in one go, and hands it to the one that is owed. */
 export class FastifyReplyWriter extends ServerResponse {
-  readonly #edge: EdgeResponse;
+  readonly #reply: AdminReply;
 
-  constructor(view: FastifyRequestView, edge: EdgeResponse) {
+  constructor(view: FastifyRequestView, reply: AdminReply) {
     super(view);
-    this.#edge = edge;
-    Object.defineProperty(this, 'headersSent', { get: () => edge.headersSent });
-    edge.onClosed(() => {
+    this.#reply = reply;
+    Object.defineProperty(this, 'headersSent', { get: () => reply.headersSent });
+    reply.onClosed(() => {
       this.emit('close');
     });
   }
@@ -38,14 +44,14 @@ export class FastifyReplyWriter extends ServerResponse {
   override writeHead(status: number, ...rest: readonly unknown[]): this {
     // Fastify gives an object with lower-case names.
     const headers = rest.at(-1) as OutgoingHttpHeaders | undefined;
-    if (this.#edge.closed) return this;
-    this.#edge.writeHead(status, STATUS_CODES[status] ?? '', flat(headers ?? {}));
+    if (this.#reply.closed) return this;
+    this.#reply.writeHead(status, STATUS_CODES[status] ?? '', flat(headers ?? {}));
     return this;
   }
 
   override end(...args: readonly unknown[]): this {
     const [body] = args;
-    this.#edge.end(typeof body === 'string' || Buffer.isBuffer(body) ? body : undefined, () => {
+    this.#reply.end(typeof body === 'string' || Buffer.isBuffer(body) ? body : undefined, () => {
       this.emit('finish');
     });
     return this;

@@ -48,7 +48,7 @@ export interface HeldBody {
   readonly release: () => void;
 }
 
-export function refuseTooLong({ length }: EdgeRequest, maxBytes: number): void {
+export function refuseTooLong({ length }: Pick<EdgeRequest, 'length'>, maxBytes: number): void {
   if (length !== undefined && length > maxBytes) throw tooLarge(maxBytes);
 }
 
@@ -57,7 +57,7 @@ export function refuseTooLong({ length }: EdgeRequest, maxBytes: number): void {
  * `inflight_bytes_exceeded` or `client_closed`.
  */
 export function readBody(
-  req: EdgeRequest,
+  req: Pick<EdgeRequest, 'take' | 'read' | 'stop'>,
   limits: BodyLimits,
   held: BodyBytes,
   clock: Clock,
@@ -81,12 +81,12 @@ interface Reading {
 }
 
 class BodyReader implements BodySink {
-  readonly #req: EdgeRequest;
+  readonly #req: Pick<EdgeRequest, 'stop'>;
   readonly #reading: Reading;
   readonly #timer: Timer;
   readonly #body = new ByteCollector();
 
-  constructor(req: EdgeRequest, reading: Reading) {
+  constructor(req: Pick<EdgeRequest, 'stop'>, reading: Reading) {
     const { idleTimeoutMs } = reading.limits;
     this.#req = req;
     this.#reading = reading;
