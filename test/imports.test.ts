@@ -16,6 +16,7 @@ const ROWS: readonly (readonly string[])[] = [
   ['main.ts', 'index.ts'],
   ['commands'],
   ['router.ts'],
+  ['threads'],
   ['warm-up'],
   ['app.ts'],
   ['app', 'replay'],
