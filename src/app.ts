@@ -1,6 +1,6 @@
 /** Composition root: the one place that makes the parts and joins them. */
 import type { Clock } from './base/clock.ts';
-import { aloneInRouter, type ThreadPart } from './base/thread-part.ts';
+import { aloneInRouter, type OwnPart } from './base/thread-part.ts';
 import type { Material, PortableConfig } from './config/load/material.ts';
 import { systemClock } from './base/system-clock.ts';
 import { systemRandom, type Random } from './base/random.ts';
@@ -28,6 +28,7 @@ import { dryRun } from './request/choose/dry-run.ts';
 import { LOCAL_PATHS } from './request/arrive/endpoints.ts';
 import type { Runtime } from './request/runtime.ts';
 import { observeRuntime, type LogCounts } from './request/runtime-metrics.ts';
+import type { WorkerRegistry } from './workers/registry.ts';
 import type { Worker } from './workers/worker.ts';
 
 export interface AppDeps {
@@ -47,7 +48,7 @@ export interface AppDeps {
   readonly logCounts?: LogCounts;
   readonly setLogLevel?: (level: LogSettings['level']) => void;
   /** What this thread is in its router; the only one where it is absent. */
-  readonly part?: ThreadPart;
+  readonly part?: OwnPart;
   /** Where clients come in, if not at a listener of this thread's own. */
   readonly openFront?: (control: Control) => Front;
 }
@@ -67,10 +68,13 @@ export interface Address {
   readonly metricsPort: number | undefined;
 }
 
+/** That of a thread which writes the registry itself. */
+type OwnRuntime = Runtime & { readonly registry: WorkerRegistry };
+
 /** One running router. */
 export class App {
   readonly #deps: AppDeps;
-  readonly #state: SharedState;
+  readonly #state: SharedState<WorkerRegistry>;
   readonly #admin: Admin;
   readonly #front: Front;
   readonly #metricsServer: MetricsServer | undefined;
@@ -79,7 +83,7 @@ export class App {
   readonly #reloads: Reloads;
   readonly #retirements: Retirements;
   readonly #clock: Clock;
-  #runtime: Runtime;
+  #runtime: OwnRuntime;
   #watch: ConfigWatch | undefined;
   #stopping = false;
   #cutting = false;
@@ -125,7 +129,7 @@ export class App {
   }
 
   /** What new requests get; a reload replaces it. */
-  get runtime(): Runtime {
+  get runtime(): OwnRuntime {
     return this.#runtime;
   }
 

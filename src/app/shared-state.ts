@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts';
-import type { ThreadPart } from '../base/thread-part.ts';
+import type { OwnPart, RequestPart, ThreadPart } from '../base/thread-part.ts';
 import type { Random } from '../base/random.ts';
 import { PredictedIndex } from '../cache-knowledge/predicted-index.ts';
 import { policyNamed } from '../config/settings/policy-named.ts';
@@ -29,7 +29,10 @@ import { FreshIdWatch, parseHashKeySource } from '../routing/hash-key.ts';
 import { BYTES_PER_BLOCK } from '../routing/prompt-hash.ts';
 import { TokenRatio } from '../routing/token-ratio.ts';
 import { LoadLedger } from '../workers/ledger.ts';
-import { WorkerRegistry } from '../workers/registry.ts';
+import { openRegistry } from '../workers/open-registry.ts';
+import type { RegistryReplica } from '../workers/registry-replica.ts';
+import type { WorkerRegistry } from '../workers/registry.ts';
+import type { Roster } from '../workers/roster.ts';
 import { RetryBudget } from '../workers/retry-budget.ts';
 import { WorkerWait } from '../workers/worker-wait.ts';
 import { openProcessView, type ProcessView } from './process-view.ts';
@@ -37,14 +40,14 @@ import { reportShortages } from './shortages.ts';
 import { withinDescriptors, type DescriptorPlan } from './descriptors.ts';
 
 /** What all runtimes of one router have in common: whatever is counted, learnt or held. It outlives a reload. */
-export interface SharedState {
+export interface SharedState<Workers extends Roster = Roster> {
   readonly part: ThreadPart;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
   readonly metrics: Metrics;
   readonly ledger: LoadLedger;
-  readonly registry: WorkerRegistry;
+  readonly registry: Workers;
   readonly connections: WorkerConnections;
   readonly policies: Policies;
   readonly hooks: HookChain;
@@ -69,18 +72,18 @@ export interface SharedState {
   settings: Settings;
 }
 
-export function openState(
-  settings: Settings,
-  {
-    plugins,
-    ...deps
-  }: Pick<SharedState, 'part' | 'clock' | 'random' | 'log' | 'stopping' | 'descriptors'> & {
-    readonly plugins: KnownPlugins;
-  },
-): SharedState {
+type StateDeps<Part extends ThreadPart> = Pick<
+  SharedState,
+  'clock' | 'random' | 'log' | 'stopping' | 'descriptors'
+> & { readonly part: Part; readonly plugins: KnownPlugins };
+
+/** In a request thread the registry is a copy, which is empty until it has been started. */
+export function openState(settings: Settings, deps: StateDeps<OwnPart>): SharedState<WorkerRegistry>;
+export function openState(settings: Settings, deps: StateDeps<RequestPart>): SharedState<RegistryReplica>;
+export function openState(settings: Settings, { plugins, ...deps }: StateDeps<ThreadPart>): SharedState {
   const { clock, random, log, descriptors } = deps;
   const ledger = new LoadLedger(clock);
-  const registry = new WorkerRegistry({ clock, ledger, ...settings });
+  const registry = openRegistry(deps.part, { clock, ledger, ...settings });
   const metrics = createMetrics({ version: VERSION });
   const bodyBytes = new BodyBytes(settings.listen.maxInflightBodyBytes);
   const bounded = openSockets(descriptors, { metrics, log, clock });
@@ -150,7 +153,10 @@ function openSockets(
 }
 
 /** What a request sees: these settings, and the state that all requests share. */
-export function runtimeOf(state: SharedState, settings: Settings): Runtime {
+export function runtimeOf<Workers extends Roster>(
+  state: SharedState<Workers>,
+  settings: Settings,
+): Runtime & Pick<SharedState<Workers>, 'registry'> {
   const { connections, ...shared } = state;
   return {
     ...shared,

@@ -2,6 +2,7 @@ import type { Settings } from '../config/settings/settings.ts';
 import { LoadPoller, type PollTimes } from '../engines/load-poller.ts';
 import { HealthChecker, type HealthTimes } from '../workers/health.ts';
 import { StallWatch } from '../workers/stall-watch.ts';
+import type { WorkerRegistry } from '../workers/registry.ts';
 import type { SharedState } from './shared-state.ts';
 
 /** All that looks at workers while nobody asks: whether they are well, how busy they are, whether they move. */
@@ -10,7 +11,10 @@ export class WorkerWatches {
   readonly #poller: LoadPoller;
   readonly #stalls: StallWatch;
 
-  constructor({ registry, ledger, clock, random, connections, metrics }: SharedState, settings: Settings) {
+  constructor(
+    { registry, ledger, clock, random, connections, metrics }: SharedState<WorkerRegistry>,
+    settings: Settings,
+  ) {
     this.#health = new HealthChecker({
       ...{ registry, clock, random, probe: ({ spec }) => connections.probe(spec) },
       ...healthTimes(settings),

@@ -10,7 +10,13 @@ export type ThreadPart =
   | { readonly kind: 'control'; readonly memory: ThreadMemory; readonly channels: Channels }
   | { readonly kind: 'request'; readonly memory: ThreadMemory; readonly channel: Channel };
 
+/** A thread that answers to no other. */
+export type OwnPart = Exclude<ThreadPart, { readonly kind: 'request' }>;
+
+/** One whose router has others in control of it. */
+export type RequestPart = Extract<ThreadPart, { readonly kind: 'request' }>;
+
 /** For a router with one thread. */
-export function aloneInRouter(): ThreadPart {
+export function aloneInRouter(): OwnPart {
   return { kind: 'alone', memory: ownMemory() };
 }

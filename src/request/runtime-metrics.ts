@@ -3,7 +3,7 @@ import type { OpenLog } from '../observe/log.ts';
 import { PRIORITY_CLASSES } from '../limits/fair-queue.ts';
 import { BREAKER_STATE_CODES } from '../workers/breaker.ts';
 import { PROGRESS_STATE_CODES, type ProgressState } from '../workers/progress.ts';
-import type { RegistryEvent } from '../workers/registry.ts';
+import type { RegistryEvent } from '../workers/roster.ts';
 import type { Worker } from '../workers/worker.ts';
 import type { Runtime } from './runtime.ts';
 

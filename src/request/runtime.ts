@@ -12,7 +12,7 @@ import type { Metrics } from '../observe/metrics.ts';
 import type { FreshIdWatch, HashKeySource } from '../routing/hash-key.ts';
 import type { TokenRatio } from '../routing/token-ratio.ts';
 import type { LoadLedger } from '../workers/ledger.ts';
-import type { WorkerRegistry } from '../workers/registry.ts';
+import type { Roster } from '../workers/roster.ts';
 import type { RetryBudget } from '../workers/retry-budget.ts';
 import type { Worker } from '../workers/worker.ts';
 import type { WorkerWait } from '../workers/worker-wait.ts';
@@ -39,7 +39,7 @@ export interface Runtime {
   readonly random: Random;
   readonly log: Log;
   readonly metrics: Metrics;
-  readonly registry: WorkerRegistry;
+  readonly registry: Roster;
   readonly ledger: LoadLedger;
   /** What new requests get: each keeps the one it began with (`Call.policy`), since they can be switched. */
   readonly policies: Policies;

@@ -65,11 +65,10 @@ export class Drain {
 
   #arm(timeoutMs: number): Timer {
     return this.#clock.after(timeoutMs, () => {
-      // A request that is cut leaves the set.
-      const running = [...this.worker.inFlight];
-      this.#cut = running.length;
+      const { inFlight } = this.worker;
+      this.#cut = inFlight.size;
       this.#end('forced');
-      for (const part of running) part.cut();
+      inFlight.cutAll();
     });
   }
 

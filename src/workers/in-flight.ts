@@ -21,6 +21,14 @@ export interface Awaited {
   readonly model: string;
 }
 
+/** Those under way in other threads. */
+export interface Elsewhere {
+  readonly size: number;
+  /** Some of them; those that are awaited longest are among them. */
+  readonly oldest: Iterable<InFlight>;
+  cut(): void;
+}
+
 /**
  * Those under way on one worker, in no order. Not a `Set`: one that lives long and through which everything passes grows
  * a chain of outgrown tables, which keeps finished requests alive from one garbage collection to the next. That made
@@ -28,9 +36,15 @@ export interface Awaited {
  */
 export class InFlightList implements Iterable<InFlight> {
   readonly #parts: InFlight[] = [];
+  readonly #elsewhere: Elsewhere | undefined;
+
+  /** @param elsewhere For who asks about those of all threads. */
+  constructor(elsewhere?: Elsewhere) {
+    this.#elsewhere = elsewhere;
+  }
 
   get size(): number {
-    return this.#parts.length;
+    return this.#parts.length + (this.#elsewhere?.size ?? 0);
   }
 
   /** `part` may be in one list at a time. */
@@ -50,7 +64,16 @@ export class InFlightList implements Iterable<InFlight> {
     part.place = -1;
   }
 
+  /** Ends them all on this worker. */
+  cutAll(): void {
+    // One that is cut leaves the list.
+    for (const part of [...this.#parts]) part.cut();
+    this.#elsewhere?.cut();
+  }
+
+  /** Of those in other threads not all. */
   [Symbol.iterator](): Iterator<InFlight> {
-    return this.#parts[Symbol.iterator]();
+    const parts = this.#elsewhere ? [...this.#parts, ...this.#elsewhere.oldest] : this.#parts;
+    return parts[Symbol.iterator]();
   }
 }

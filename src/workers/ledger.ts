@@ -108,6 +108,19 @@ export class LoadLedger implements LoadView {
     if (this.own(slot) === 0) this.#reusable.push(slot);
   }
 
+  /** In a request thread: control has given the slot to a worker. */
+  adopt(slot: number, generation: number): void {
+    while (slot >= this.#capacity) this.#reserve(2 * this.#capacity);
+    this.#slots = Math.max(this.#slots, slot + 1);
+    this.#allocated[slot] = true;
+    this.#generations[slot] = generation;
+  }
+
+  /** In a request thread: the worker of the slot left. */
+  left(slot: number): void {
+    this.#allocated[slot] = false;
+  }
+
   /** Books a request at the moment of its dispatch. Throws a `RangeError` for a slot that no worker has. */
   acquire(slot: number, ask: LeaseAsk): Lease {
     this.#assertAllocated(slot);

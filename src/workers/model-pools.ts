@@ -85,6 +85,10 @@ export class ModelPools {
     this.#cards = undefined;
   }
 
+  cardsOf(worker: Worker): readonly unknown[] {
+    return this.#cardsOf.get(worker) ?? [];
+  }
+
   cards(): readonly unknown[] {
     this.#cards ??= this.#unionOfCards();
     return this.#cards;

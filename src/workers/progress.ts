@@ -1,5 +1,6 @@
 import type { StallSettings } from '../config/settings/settings.ts';
 import type { Awaited, InFlight } from './in-flight.ts';
+import { OwnTally, type Tally } from './shared-slots.ts';
 
 /**
  * `suspect`: its requests have been silent for longer than they should be; `stalled`: and a probe got no answer either.
@@ -15,11 +16,11 @@ export const PROGRESS_STATE_CODES = { moving: 0, suspect: 1, stalled: 2 } as con
 /** Silence is out of the ordinary when it is this many times as long as the longest that was followed by an answer. */
 const PATIENCE = 4;
 /** Times to the first token that the median is taken of. */
-const FIRST_TOKENS = 31;
+export const FIRST_TOKENS = 31;
 /** A silence is remembered for one to two of these. */
 const WINDOW_MS = 1_800_000;
 /** A client that leaves sooner has changed its mind. */
-const LEAST_WAIT_MS = 1_000;
+export const LEAST_AWAITED_MS = 1_000;
 /** Nor does one say anything that left after this many times the usual time to the first token. */
 const USUAL_WAITS = 2;
 
@@ -29,8 +30,7 @@ const USUAL_WAITS = 2;
  * `StallWatch` looks at it.
  */
 export class Progress {
-  /** Pieces of answers that came, and advances of the engine's counters. Counted up for each, so it costs no clock. */
-  signs = 0;
+  readonly #signs: Tally;
   /** Set by `WorkerRegistry.setProgress`. */
   state: ProgressState = 'moving';
   #signsSeen = 0;
@@ -49,6 +49,27 @@ export class Progress {
   #work: number | undefined;
   #workAt = Number.NEGATIVE_INFINITY;
 
+  constructor(signs: Tally = new OwnTally()) {
+    this.#signs = signs;
+  }
+
+  /**
+   * Pieces of answers that came to this thread, and advances of the engine's counters. Counted up for each, so it costs no
+   * clock.
+   */
+  get signs(): number {
+    return this.#signs.own;
+  }
+
+  set signs(count: number) {
+    this.#signs.own = count;
+  }
+
+  /** Those that came to whichever thread. */
+  get allSigns(): number {
+    return this.#signs.total;
+  }
+
   /** A stream's first token came. */
   firstToken(tookMs: number): void {
     this.#firstTokensMs[this.#firstTokens % FIRST_TOKENS] = tookMs;
@@ -62,13 +83,12 @@ export class Progress {
 
   /** Somebody has given up waiting for the first byte: the worker is not idle for that, and its silence goes on. */
   gaveUp(request: Awaited, now: number): void {
-    const patientMs = Math.max(LEAST_WAIT_MS, USUAL_WAITS * this.medianFirstTokenMs);
+    const patientMs = Math.max(LEAST_AWAITED_MS, USUAL_WAITS * this.medianFirstTokenMs);
     if (now - request.startedAt < patientMs) return;
     // A stream says more than an answer in one piece.
     const isMore = request.streamed && this.#givenUp?.streamed === false;
     if (this.#givenUp !== undefined && this.#givenUp.startedAt <= request.startedAt && !isMore) return;
-    const { startedAt, streamed, expectedMs, route, model } = request;
-    this.#givenUp = { startedAt, streamed, expectedMs, route, model };
+    this.#givenUp = describe(request);
   }
 
   /** What the engine itself counts of its work: tokens, steps, finished requests. */
@@ -91,12 +111,14 @@ export class Progress {
 
   /** False: unless a request is under way, a look at it would change nothing. */
   get isAwaited(): boolean {
-    return this.#silentSince !== undefined || this.#givenUp !== undefined || this.signs !== this.#signsSeen;
+    return (
+      this.#silentSince !== undefined || this.#givenUp !== undefined || this.allSigns !== this.#signsSeen
+    );
   }
 
   /** To be called every second or so. Returns whether anything came since the last time. */
   look(now: number, running: Iterable<InFlight>): boolean {
-    const moved = this.signs !== this.#signsSeen;
+    const moved = this.allSigns !== this.#signsSeen;
     if (moved) this.proved(now);
     else this.#silentSince = this.#oldest(running, () => true)?.since;
     return moved;
@@ -124,7 +146,7 @@ export class Progress {
 
   /** The time begins anew. Nothing is learnt: its silence had another reason. */
   restart(now: number): void {
-    this.#signsSeen = this.signs;
+    this.#signsSeen = this.allSigns;
     this.#movedAt = now;
     this.#silentSince = undefined;
     this.#givenUp = undefined;
@@ -151,10 +173,25 @@ export class Progress {
     running: Iterable<InFlight>,
     is: (request: Awaited) => boolean,
   ): { readonly request: Awaited; readonly since: number } | undefined {
-    let oldest = this.#givenUp !== undefined && is(this.#givenUp) ? this.#givenUp : undefined;
-    for (const { awaited } of running)
-      if (awaited !== undefined && is(awaited) && !(oldest && oldest.startedAt <= awaited.startedAt))
-        oldest = awaited;
+    const oldest = oldestAwaited(running, is, this.#givenUp);
     return oldest && { request: oldest, since: Math.max(this.#movedAt, oldest.startedAt) };
   }
+}
+
+/** @param beside One that is waited for, but is in no list. */
+export function oldestAwaited(
+  running: Iterable<InFlight>,
+  is: (request: Awaited) => boolean,
+  beside?: Awaited,
+): Awaited | undefined {
+  let oldest = beside !== undefined && is(beside) ? beside : undefined;
+  for (const { awaited } of running)
+    if (awaited !== undefined && is(awaited) && !(oldest && oldest.startedAt <= awaited.startedAt))
+      oldest = awaited;
+  return oldest;
+}
+
+/** No more than that of it, for who keeps or posts it. */
+export function describe({ startedAt, streamed, expectedMs, route, model }: Awaited): Awaited {
+  return { startedAt, streamed, expectedMs, route, model };
 }

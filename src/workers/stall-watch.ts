@@ -129,7 +129,7 @@ export class StallWatch {
     const controller = new AbortController();
     open.probing = controller;
     const timeoutMs = Math.max(LEAST_PROBE_MS, PROBE_PATIENCE * progress.medianFirstTokenMs);
-    const signs = progress.signs;
+    const signs = progress.allSigns;
     void this.#ask(worker, open.about, { timeoutMs, signal: controller.signal }).then((end) => {
       if (open.probing !== controller || this.#cases.get(worker) !== open) return;
       open.probing = undefined;
@@ -144,7 +144,7 @@ export class StallWatch {
       if (end === 'unasked') return;
       open.pauseMs = Math.min(LONGEST_PAUSE_MS, 2 * open.pauseMs);
       // Something came beside the probe: the next look sees it.
-      if (progress.signs === signs) this.#deps.registry.setProgress(worker, 'stalled');
+      if (progress.allSigns === signs) this.#deps.registry.setProgress(worker, 'stalled');
     });
   }
 

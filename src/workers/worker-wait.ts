@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts';
-import type { RegistryEvent, WorkerRegistry } from './registry.ts';
+import type { RegistryEvent, Roster } from './roster.ts';
 
 /** `worker_came`: what the request waited for may be there. `left`: it gave up by itself. */
 export type WorkerWaitOutcome = 'worker_came' | 'timeout' | 'left' | 'closed';
@@ -41,7 +41,7 @@ const HOPEFUL: ReadonlySet<RegistryEvent['type']> = new Set([
  * every request does, with the loads that those before it have left.
  */
 export class WorkerWait {
-  readonly #registry: WorkerRegistry;
+  readonly #registry: Roster;
   readonly #clock: Clock;
   readonly #waiting = new Set<Waiter>();
   #most: number;
@@ -49,7 +49,7 @@ export class WorkerWait {
   #looking = false;
 
   /** @param most Requests that may wait at once. */
-  constructor(deps: { readonly registry: WorkerRegistry; readonly clock: Clock; readonly most: number }) {
+  constructor(deps: { readonly registry: Roster; readonly clock: Clock; readonly most: number }) {
     this.#registry = deps.registry;
     this.#clock = deps.clock;
     this.#most = deps.most;

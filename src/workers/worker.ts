@@ -1,6 +1,6 @@
 import type { WorkerSpec, WorkerTraits } from '../config/settings/settings.ts';
 import type { Member } from '../routing/policy.ts';
-import type { Breaker } from './breaker.ts';
+import type { Circuit } from './breaker.ts';
 import type { InFlightList } from './in-flight.ts';
 import type { Progress } from './progress.ts';
 
@@ -33,7 +33,7 @@ export interface Worker extends Member {
   /** Names it answers to, aliases and adapters included; empty while not known. Set by `WorkerRegistry.setModels`. */
   models: ReadonlySet<string>;
   readonly health: WorkerHealth;
-  readonly breaker: Breaker;
+  readonly breaker: Circuit;
   /** As of the last check. Set by `WorkerRegistry.setEngine`. */
   engine: EngineState;
   readonly progress: Progress;

@@ -1,5 +1,5 @@
 import { headerOf } from '../../http/headers.ts';
-import type { WorkerRegistry } from '../../workers/registry.ts';
+import type { Roster } from '../../workers/roster.ts';
 import type { Worker } from '../../workers/worker.ts';
 import type { Head } from '../send/attempt.ts';
 
@@ -9,7 +9,7 @@ const LOCATIONS: ReadonlySet<string> = new Set(['location', 'content-location'])
  * The head of a worker's answer, with a `Location` that names a worker made path-absolute: the client is to come back here,
  * past keys, policy and retries it could not go anyway. Locations elsewhere stay.
  */
-export function ownLocations(registry: WorkerRegistry, head: Head, worker: Worker): Head {
+export function ownLocations(registry: Roster, head: Head, worker: Worker): Head {
   const { headers } = head;
   // Nearly every answer has none.
   if (headerOf(headers, 'location') === undefined && headerOf(headers, 'content-location') === undefined)
@@ -22,7 +22,7 @@ export function ownLocations(registry: WorkerRegistry, head: Head, worker: Worke
   return { ...head, headers: own };
 }
 
-function ownLocation(registry: WorkerRegistry, location: string, worker: Worker): string {
+function ownLocation(registry: Roster, location: string, worker: Worker): string {
   const { prefix } = addressOf(worker);
   const absolute = location.length <= LONGEST_LOCATION ? ABSOLUTE.exec(location) : null;
   if (!absolute)
@@ -56,7 +56,7 @@ function underPrefix(path: string, prefix: string): boolean {
 }
 
 /** The path prefixes of the workers at an authority, the longest first; empty when there is no worker there. */
-function prefixesAt(registry: WorkerRegistry, authority: string): string[] {
+function prefixesAt(registry: Roster, authority: string): string[] {
   const prefixes = new Set<string>();
   for (const worker of registry.workers) {
     const address = addressOf(worker);

@@ -5,7 +5,7 @@ import { noCache, type PredictedIndex } from '../../cache-knowledge/predicted-in
 import { policyName, type ModelPolicy, type PolicySettings } from '../../config/settings/settings.ts';
 import { createPolicy, type OnPluginTrouble } from '../../routing/policies/index.ts';
 import type { LoadView, Policy } from '../../routing/policy.ts';
-import type { RegistryEvent, WorkerRegistry } from '../../workers/registry.ts';
+import type { RegistryEvent, Roster } from '../../workers/roster.ts';
 import type { Worker } from '../../workers/worker.ts';
 import { ModelPolicyTable } from './model-policy-table.ts';
 import { hintOf, PolicyHints } from './policy-hints.ts';
@@ -20,7 +20,7 @@ export interface PoliciesDeps {
   readonly loads: LoadView;
   readonly clock: Clock;
   readonly random: Random;
-  readonly registry: WorkerRegistry;
+  readonly registry: Roster;
   readonly openIndex: () => PredictedIndex;
   /** The policy of that name with its defaults, for a worker's `labels.policy`; undefined where there is none. */
   readonly named: (name: string) => PolicySettings | undefined;

@@ -1,5 +1,5 @@
 import type { PolicySettings } from '../../config/settings/settings.ts';
-import type { RegistryEvent, WorkerRegistry } from '../../workers/registry.ts';
+import type { RegistryEvent, Roster } from '../../workers/roster.ts';
 import type { Worker } from '../../workers/worker.ts';
 
 const LABEL = 'policy';
@@ -13,13 +13,13 @@ const MOST_NAMES = 256;
 
 /** The policies that workers ask for with `labels.policy`: of a model's workers the first registered one is heard. */
 export class PolicyHints {
-  readonly #registry: WorkerRegistry;
+  readonly #registry: Roster;
   readonly #named: (name: string) => PolicySettings | undefined;
   /** Undefined for what is no policy: labels are free text, so this is bounded. */
   readonly #settings = new Map<string, PolicySettings | undefined>();
   #count = 0;
 
-  constructor(registry: WorkerRegistry, named: (name: string) => PolicySettings | undefined) {
+  constructor(registry: Roster, named: (name: string) => PolicySettings | undefined) {
     this.#registry = registry;
     this.#named = named;
     this.#count = registry.workers.filter((worker) => hintOf(worker) !== undefined).length;
