@@ -9,6 +9,7 @@ import type { AdminDeps } from './deps.ts';
 import { AdminDoor } from './door.ts';
 import { EngineLoads } from './engine-loads.ts';
 import type { ServeAdmin } from './exchange.ts';
+import { PolicySwitches } from './policy-switches.ts';
 import { Registrar } from './registrar.ts';
 import { StateFile } from './state-file.ts';
 import { targetIn } from './worker-url-param.ts';
@@ -24,7 +25,8 @@ export class Admin {
 
   constructor(deps: AdminDeps) {
     const { settings, clock, log, registry, ledger, part } = deps;
-    const desk = part.kind === 'control' ? new AdminDesk(part.channels, this.serve) : undefined;
+    const channels = part.kind === 'control' ? part.channels : undefined;
+    const desk = channels && new AdminDesk(channels, this.serve);
     this.registrar = new Registrar({
       ...{ registry, ledger, clock, log, inspect: deps.inspect, onInspected: deps.onInspected },
       noticesOf: (worker) => [...deps.policies.noticesOf(worker), ...noticesOfUnused(worker.traits)],
@@ -48,6 +50,7 @@ export class Admin {
       startedAt: clock.now(),
       policyShown: deps.config.policy,
       modelPoliciesShown: new Map(),
+      switches: new PolicySwitches(part.memory, channels),
       caughtUp: () => desk?.caughtUp() ?? Promise.resolve(),
     };
     this.#door = new AdminDoor(settings, this.serve);
@@ -62,6 +65,7 @@ export class Admin {
     });
     this.#context.policyShown = config.policy;
     this.#context.modelPoliciesShown.clear();
+    this.#context.switches.clear();
     this.#door.reconfigure(settings);
   }
 

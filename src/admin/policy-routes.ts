@@ -64,6 +64,7 @@ function switchDefault(context: AdminContext, { policy, path }: PolicySwitch): S
   const previous = context.policyShown;
   const changed = context.policies.switchTo(settings);
   if (changed) context.policyShown = shown;
+  context.switches.add({ model: undefined, policy });
   return { changed, policy: context.policyShown, previous };
 }
 
@@ -74,6 +75,7 @@ function switchModel(context: AdminContext, model: string, { policy, path }: Pol
   if (policy === null) {
     const changed = policies.switchBack(model);
     modelPoliciesShown.delete(model);
+    context.switches.add({ model, policy });
     return { changed, policy: { type: policies.policyFor(model).name }, previous };
   }
   if (!context.registry.knows(model))
@@ -83,6 +85,7 @@ function switchModel(context: AdminContext, model: string, { policy, path }: Pol
   const { settings, shown } = compiled(context, policy, path);
   const changed = policies.switchTo(settings, model);
   modelPoliciesShown.set(model, shown);
+  context.switches.add({ model, policy });
   return { changed, policy: shown, previous };
 }
 

@@ -1,8 +1,11 @@
 import type { Channel, MessageKind } from '../base/channel.ts';
+import type { ThreadPart } from '../base/thread-part.ts';
+import type { Settings } from '../config/settings/settings.ts';
 import type { BodySink, EdgeRequest } from '../http/edge-request.ts';
 import type { EdgeResponse } from '../http/edge-response.ts';
 import { AdminDoor, type DoorSettings } from './door.ts';
 import type { AdminHead } from './exchange.ts';
+import { followSwitches, type SwitchFollowerDeps } from './policy-switches.ts';
 import {
   ANSWER,
   ASKED,
@@ -24,16 +27,29 @@ export const MOST_UNDER_WAY = 256;
 /** The same for those that the gate has turned away: control tells them so, but they shall not keep anybody else out. */
 export const MOST_TURNED_AWAY = 64;
 
-/** The worker and admin routes in a request thread: it looks at who asks, and hands what they ask and get to and fro. */
+export type RemoteSettings = DoorSettings & Pick<Settings, 'loadCheckIntervalMs'>;
+
+export interface RemoteAdminDeps extends Pick<SwitchFollowerDeps, 'policies' | 'plugins' | 'log'> {
+  readonly part: Extract<ThreadPart, { readonly kind: 'request' }>;
+}
+
+/**
+ * What a request thread has of the worker and admin routes: it looks at who asks, hands what they ask and get to and fro, and
+ * switches policies as they say.
+ */
 export class RemoteAdmin {
   readonly #channel: Channel;
   readonly #door: AdminDoor;
+  #settings: RemoteSettings;
   readonly #underWay = new Map<number, Exchange>();
   #turnedAway = 0;
   #lastId = 0;
 
-  constructor(channel: Channel, settings: DoorSettings) {
+  constructor(settings: RemoteSettings, { part, ...deps }: RemoteAdminDeps) {
+    const { channel } = part;
     this.#channel = channel;
+    this.#settings = settings;
+    followSwitches({ ...deps, ...part, settings: () => this.#settings });
     this.#door = new AdminDoor(settings, (head, req, res) => {
       this.#ask(head, req, res);
     });
@@ -48,7 +64,8 @@ export class RemoteAdmin {
     return this.#underWay.size;
   }
 
-  reconfigure(settings: DoorSettings): void {
+  reconfigure(settings: RemoteSettings): void {
+    this.#settings = settings;
     this.#door.reconfigure(settings);
   }
 

@@ -20,6 +20,10 @@ export interface AdminWorld extends AsyncDisposable {
   /** Of the listener that has nothing but these routes. */
   readonly port: number;
   readonly url: string;
+  /** Control's, to the thread of the listener and to others. */
+  readonly channels: PortChannels;
+  /** Policies that were switched at the other end of the port. */
+  readonly switched: readonly string[];
   /** Ends the thread as a fault would. */
   kill(): Promise<void>;
 }
@@ -39,10 +43,10 @@ export async function startAdminWorld(layout: Layout, options: WorldOptions = {}
     layout === 'one thread' ? aloneInRouter() : { kind: 'control', memory: new SharedMemory(1), channels };
   const admin = adminOver(fleet, part);
   await admin.prepare();
-  const { port, stop } = await LISTEN[layout](listener, { admin, channels });
+  const { port, stop, switched = [] } = await LISTEN[layout](listener, { admin, channels });
   return {
     fleet,
-    port,
+    ...{ port, switched, channels },
     url: `http://127.0.0.1:${port}`,
     kill: stop,
     async [Symbol.asyncDispose]() {
@@ -55,6 +59,7 @@ export async function startAdminWorld(layout: Layout, options: WorldOptions = {}
 
 interface Listening {
   readonly port: number;
+  readonly switched?: readonly string[];
   readonly stop: () => Promise<void>;
 }
 
@@ -81,9 +86,10 @@ const LISTEN: Readonly<
   async 'two ends of a port'(options, { channels }) {
     const { port1, port2 } = new MessageChannel();
     channels.add(1, port1);
-    const { edge, port } = await listenForControl(new PortChannel(port2), options);
+    const { edge, port, switched } = await listenForControl(new PortChannel(port2), options);
     return {
       port,
+      switched,
       stop: async () => {
         const stopped = edge.stop();
         edge.cut();

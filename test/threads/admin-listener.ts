@@ -1,6 +1,9 @@
 /** A listener that has the worker and admin routes from control, and nothing else. */
 import type { Channel, MessageKind } from '../../src/base/channel.ts';
 import { systemClock } from '../../src/base/system-clock.ts';
+import { JoinedMemory } from '../../src/base/thread-memory.ts';
+import { NO_PLUGINS } from '../../src/config/schema/plugin-policy-schema.ts';
+import { silentLog } from '../../src/observe/log.ts';
 import type { DoorSettings } from '../../src/admin/door.ts';
 import { RemoteAdmin } from '../../src/admin/remote-admin.ts';
 import { ClientSeats } from '../../src/http/client-seats.ts';
@@ -44,16 +47,33 @@ export function openListener(
   );
 }
 
+export interface RemoteListener {
+  readonly edge: EdgeServer;
+  readonly admin: RemoteAdmin;
+  readonly port: number;
+  /** Policies that were switched: the model and what it has got. */
+  readonly switched: readonly string[];
+}
+
 /** The listener with what stands behind it in a request thread. */
-export async function listenForControl(
-  channel: Channel,
-  options: ListenerOptions,
-): Promise<{ readonly edge: EdgeServer; readonly admin: RemoteAdmin; readonly port: number }> {
-  const admin = new RemoteAdmin(channel, options.door);
+export async function listenForControl(channel: Channel, options: ListenerOptions): Promise<RemoteListener> {
+  const switched: string[] = [];
+  const memory = new JoinedMemory(new Map(), { rows: 2, self: 1 });
+  const admin = new RemoteAdmin(
+    { ...options.door, loadCheckIntervalMs: 0 },
+    {
+      part: { kind: 'request', memory, channel },
+      policies: {
+        switchTo: ({ type }, model = '') => switched.push(`${model} ${type}`) > 0,
+        switchBack: (model) => switched.push(`${model} back`) > 0,
+      },
+      ...{ plugins: NO_PLUGINS, log: silentLog },
+    },
+  );
   const edge = openListener(options, (req, res) => admin.handle(req, res));
   const port = await edge.listen();
   channel.post(LISTENS, port);
-  return { edge, admin, port };
+  return { edge, admin, port, switched };
 }
 
 /** There are no two machines in a test: the kernel's word about the peer is replaced. */

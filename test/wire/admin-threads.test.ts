@@ -3,6 +3,9 @@ import assert from 'node:assert/strict';
 import { networkInterfaces } from 'node:os';
 import { test } from 'node:test';
 import { VirtualClock } from '../../src/base/virtual-clock.ts';
+import { MessageChannel } from 'node:worker_threads';
+import { CAUGHT_UP } from '../../src/admin/remote-messages.ts';
+import { PortChannel } from '../../src/base/port-channel.ts';
 import { ADMIN_ROUTES } from '../../src/admin/routes.ts';
 import type { Log } from '../../src/observe/log.ts';
 import { adminOf } from '../support/admin.ts';
@@ -193,6 +196,39 @@ test('a client that leaves in the middle leaves nothing behind in any layout', a
     await eventually(() => bodyBytes.held === 0);
     assert.equal((await adminOf(world)('GET', '/workers')).status, 200, layout);
   }
+});
+
+test('who switched a policy is answered when it is switched in the threads', async () => {
+  await using world = await startAdminWorld('two ends of a port', { workers: [{ models: ['m'] }] });
+  const admin = adminOf(world);
+  for (const [body, expected] of [
+    ['random', ' random'],
+    [{ model: 'm', policy: 'round_robin' }, 'm round_robin'],
+    [{ model: 'm', policy: null }, 'm back'],
+  ] as const) {
+    assert.equal((await admin('PUT', '/admin/policy', JSON.stringify(body))).status, 200);
+    assert.equal(world.switched.at(-1), expected);
+  }
+});
+
+test('who changes something is answered when it is so in every thread, and who looks at once', async () => {
+  await using world = await startAdminWorld('two ends of a port');
+  const { port1, port2 } = new MessageChannel();
+  world.channels.add(2, port1);
+  const [asked, caughtUp] = [Promise.withResolvers<undefined>(), Promise.withResolvers<true>()];
+  new PortChannel(port2).answer(CAUGHT_UP, () => {
+    asked.resolve(undefined);
+    return caughtUp.promise;
+  });
+  const admin = adminOf(world);
+  let answered = false;
+  const put = admin('PUT', '/admin/policy', '"random"').finally(() => (answered = true));
+  await asked.promise;
+  assert.equal((await admin('GET', '/admin/config')).body.policy.type, 'random');
+  assert.ok(!answered);
+  caughtUp.resolve(true);
+  assert.equal((await put).status, 200);
+  port1.close();
 });
 
 test('while control is busy its thread goes on with everything else', async () => {
