@@ -82,7 +82,7 @@ export function openState(settings: Settings, deps: StateDeps<OwnPart>): SharedS
 export function openState(settings: Settings, deps: StateDeps<RequestPart>): SharedState<RegistryReplica>;
 export function openState(settings: Settings, { plugins, ...deps }: StateDeps<ThreadPart>): SharedState {
   const { clock, random, log, descriptors } = deps;
-  const ledger = new LoadLedger(clock);
+  const ledger = new LoadLedger(clock, { part: deps.part });
   const registry = openRegistry(deps.part, { clock, ledger, ...settings });
   const metrics = createMetrics({ version: VERSION });
   const bodyBytes = new BodyBytes(settings.listen.maxInflightBodyBytes);

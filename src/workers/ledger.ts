@@ -1,173 +1,159 @@
 import type { Clock } from '../base/clock.ts';
+import { aloneInRouter, type ThreadPart } from '../base/thread-part.ts';
 import type { LoadColumns, LoadView } from '../routing/policy.ts';
-import { PrefillQueues } from './prefill-queues.ts';
-import type { QueuedPrompt } from './prefill-queues.ts';
-import { PrefillRates, resized } from './prefill-rates.ts';
+import { IdleWatch } from './idle-watch.ts';
+import { BookedLease, NO_BOOK, whole, type Book, type Lease, type LeaseAsk } from './lease.ts';
+import { LedgerColumns, SHARED_SLOTS } from './ledger-columns.ts';
+import { LedgerSlots, type SlotId } from './ledger-slots.ts';
+import { PrefillQueues, type PromptQueues } from './prefill-queues.ts';
+import { PrefillRates, resized, type Rates } from './prefill-rates.ts';
+import { eachSample, PREFILL_SAMPLES, ReportedRates } from './reported-rates.ts';
+import { SharedPrefillQueues } from './shared-prefill-queues.ts';
 
-/** What one request is expected to cost a worker. Token counts may be estimates; they are rounded to whole tokens. */
-export interface LeaseAsk {
-  /** Prompt tokens the worker has to compute, those it has cached left out. */
-  readonly prefillTokens: number;
-  /** Tokens of KV cache it is expected to hold: prompt and answer. */
-  readonly kvTokens: number;
-  readonly stream: boolean;
-}
-
-/** One request's share of a worker's load, from dispatch to its end. */
-export interface Lease {
-  readonly slot: number;
-  readonly generation: number;
-  /**
-   * The first non-empty data event of a streamed body has come: its prefill is over, and the worker's speed is learnt
-   * from how long it took. `uncachedTokens` is the prefill it needed, as well as that is known by now. Does nothing
-   * for what is not streamed, the second time, and after `release`.
-   */
-  firstToken(uncachedTokens: number): void;
-  /** The answer grew by `count` tokens that `kvTokens` did not foresee. */
-  tokens(count: number): void;
-  /** Gives everything back. Only the first call does so and returns true. */
-  release(): boolean;
-}
-
-export interface SlotId {
-  readonly slot: number;
-  readonly generation: number;
-}
-
-const FIRST_CAPACITY = 16;
-/** Keeps sums finite and exact whatever a caller's estimate yields. */
-const MOST_TOKENS = 2 ** 40;
+export type { Lease, LeaseAsk } from './lease.ts';
+export type { SlotId } from './ledger-slots.ts';
 
 /**
- * The load of every worker as this router caused it, exact at every instant: one row of flat counters of whole
- * numbers, indexed by slot, written at dispatch, first token and end. Polled metrics only add what others cause.
+ * The load of every worker as this router caused it, exact at every instant: flat counters of whole numbers, indexed by slot,
+ * written at dispatch, first token and end. Polled metrics only add what others cause.
+ *
+ * Of several threads each has a row of counters that it alone writes; whoever asks gets the sum of all rows. Control gives out
+ * slots, learns rates and hears of others' load; request threads take leases.
  */
 export class LoadLedger implements LoadView {
   readonly #clock: Clock;
-  readonly #rates: PrefillRates;
-  readonly #queues: PrefillQueues;
-  #openLeases = 0;
+  readonly #columns: LedgerColumns;
+  readonly #slots: LedgerSlots;
+  readonly #rates: Rates;
+  /** The same, where they are learnt. */
+  readonly #learnt: PrefillRates | undefined;
+  readonly #queues: PromptQueues;
+  readonly #idle: IdleWatch;
+  readonly #shared: boolean;
+  readonly #self: number;
+  /** This thread's rows. */
+  #own: Int32Array = new Int32Array(0);
+  #kv: Float64Array = new Float64Array(0);
+  #most: Int32Array = new Int32Array(0);
   #externalTtlMs = 30_000;
-  #capacity = 0;
-  #slots = 0;
-  /** Slots whose worker left and whose leases are back. */
-  readonly #reusable: number[] = [];
-  readonly #generations: number[] = [];
-  readonly #allocated: boolean[] = [];
-  /** Who wants to know when a slot's last lease is back. */
-  readonly #idleWatch = new Map<number, Set<() => void>>();
-  #own = new Float64Array(0);
-  #mostOwn = new Float64Array(0);
-  #kv = new Float64Array(0);
-  #external = new Float64Array(0);
+  /** When the load of others was reported. */
   #externalAt = new Float64Array(0);
-  /** Reports of others' load may be too old from then on. */
+  /** Reports of others' load may be too old from then on. Only for one thread; several look at each. */
   #externalGoodUntil = Infinity;
-  /** Own and external together. */
+  /** Own and external together: always, for one thread; when looked at, for several. */
   #running = new Float64Array(0);
   readonly #book: Book = {
     firstToken: (lease, uncachedTokens) => {
       this.#firstToken(lease, uncachedTokens);
     },
     grow: (slot, tokens) => {
-      this.#kv[slot] = (this.#kv[slot] ?? 0) + tokens;
+      this.#kv[slot]! += tokens;
     },
     close: (lease) => {
       this.#close(lease);
     },
   };
 
-  constructor(clock: Clock, options: { readonly defaultRate?: number } = {}) {
+  constructor(clock: Clock, options: { readonly defaultRate?: number; readonly part?: ThreadPart } = {}) {
+    const part = options.part ?? aloneInRouter();
     this.#clock = clock;
-    this.#rates = new PrefillRates(options.defaultRate ?? 8000);
-    this.#queues = new PrefillQueues(this.#rates);
-    this.#reserve(FIRST_CAPACITY);
+    this.#columns = new LedgerColumns(part.memory);
+    this.#slots = new LedgerSlots(this.#columns, part.kind !== 'request');
+    this.#idle = new IdleWatch(this.#columns, part);
+    const { shared, self } = this.#columns;
+    this.#shared = shared;
+    this.#self = self;
+    const rates = shared ? new Float64Array(part.memory.region('ledger:rates', 8 * SHARED_SLOTS)) : undefined;
+    if (part.kind === 'request' && rates)
+      this.#rates = new ReportedRates(rates, { channel: part.channel, clock });
+    else this.#rates = this.#learnt = new PrefillRates(options.defaultRate ?? 8000, rates);
+    this.#queues = shared
+      ? new SharedPrefillQueues(part.memory, this.#rates)
+      : new PrefillQueues(this.#rates);
+    this.#reserve();
+    if (part.kind === 'control') this.#attend(part);
   }
 
-  /** Leases not yet released, over all slots. */
+  /** Leases not yet released, over all slots and threads. */
   get openLeases(): number {
-    return this.#openLeases;
+    return this.#columns.leases.reduce((sum, leases) => sum + leases, 0);
   }
 
+  /** Those that were taken in this thread. */
+  get openLeasesHere(): number {
+    return this.#columns.leases[this.#self]!;
+  }
+
+  /** Throws a `RangeError` where several threads have no room for more workers. */
   allocate(): SlotId {
-    const slot = this.#reusable.pop() ?? this.#slots++;
-    if (slot >= this.#capacity) this.#reserve(2 * this.#capacity);
-    this.#allocated[slot] = true;
-    const generation = (this.#generations[slot] ?? 0) + 1;
-    this.#generations[slot] = generation;
-    return { slot, generation };
+    const given = this.#slots.allocate();
+    if (this.#running.length < this.#columns.slots) this.#reserve();
+    return given;
   }
 
   /** The worker left. What was learnt of it is forgotten; the slot is given away again once its leases are back. */
   free(slot: number): void {
-    this.#assertAllocated(slot);
-    this.#allocated[slot] = false;
-    this.#rates.forget(slot);
-    this.#external[slot] = 0;
+    this.#slots.free(slot);
+    this.#learnt?.forget(slot);
+    this.#publishRates();
+    this.#columns.external[slot] = 0;
     this.#running[slot] = this.own(slot);
-    if (this.own(slot) === 0) this.#reusable.push(slot);
   }
 
   /** In a request thread: control has given the slot to a worker. */
   adopt(slot: number, generation: number): void {
-    while (slot >= this.#capacity) this.#reserve(2 * this.#capacity);
-    this.#slots = Math.max(this.#slots, slot + 1);
-    this.#allocated[slot] = true;
-    this.#generations[slot] = generation;
+    this.#slots.adopt(slot, generation);
   }
 
   /** In a request thread: the worker of the slot left. */
   left(slot: number): void {
-    this.#allocated[slot] = false;
+    this.#slots.forget(slot);
   }
 
   /** Books a request at the moment of its dispatch. Throws a `RangeError` for a slot that no worker has. */
   acquire(slot: number, ask: LeaseAsk): Lease {
-    this.#assertAllocated(slot);
+    const generation = this.#slots.generation(slot);
+    if (generation === 0) this.#slots.assertTaken(slot);
     const now = this.#clock.now();
-    const lease = new BookedLease(this.#book, slot, this.#generations[slot] ?? 0, ask, now);
+    const mine = this.#own[slot]! + 1;
+    if (!this.#shared) this.#own[slot] = mine;
+    else if (!this.#count(slot, mine, generation))
+      return new BookedLease(NO_BOOK, slot, generation, ask, now);
+    const lease = new BookedLease(this.#book, slot, generation, ask, now);
     if (lease.stream) lease.ahead = this.#queues.remaining(slot, now);
     this.#queues.push(lease, now);
-    const own = this.own(slot) + 1;
-    this.#own[slot] = own;
+    const all = this.#shared ? this.own(slot) : mine;
+    if (all > this.#most[slot]!) this.#most[slot] = all;
     this.#running[slot]! += 1;
-    if (own > this.mostOwn(slot)) this.#mostOwn[slot] = own;
-    this.#kv[slot] = this.kvTokens(slot) + lease.kv;
-    this.#openLeases += 1;
+    this.#kv[slot]! += lease.kv;
+    this.#columns.leases[this.#self]! += 1;
     return lease;
   }
 
   /** Calls back once, when no lease is out on the slot; at once where none is. Returns what withdraws the wish. */
   whenIdle(slot: number, callback: () => void): () => void {
-    if (this.own(slot) === 0) {
-      callback();
-      return () => undefined;
-    }
-    const watchers = this.#idleWatch.get(slot) ?? new Set();
-    this.#idleWatch.set(slot, watchers.add(callback));
-    return () => {
-      if (watchers.delete(callback) && watchers.size === 0) this.#idleWatch.delete(slot);
-    };
+    return this.#idle.add(slot, callback);
   }
 
   running(slot: number): number {
-    if ((this.#external[slot] ?? 0) > 0) this.#forgetOld(this.#clock.now());
-    return this.#running[slot] ?? 0;
+    return this.own(slot) + this.#externalOf(slot);
   }
 
   /** Requests of this router alone. */
   own(slot: number): number {
-    return this.#own[slot] ?? 0;
+    let sum = 0;
+    for (const own of this.#columns.own) sum += own[slot] ?? 0;
+    return sum;
   }
 
   /** The most of them at a time since `watchOwn`. */
   mostOwn(slot: number): number {
-    return this.#mostOwn[slot] ?? 0;
+    return this.#most[slot] ?? 0;
   }
 
   /** A report of the engine has been asked for: nobody can tell at which moment until its coming it will be true. */
   watchOwn(slot: number): void {
-    this.#mostOwn[slot] = this.own(slot);
+    this.#most[slot] = this.own(slot);
   }
 
   /** `now` is for who has just looked at the clock. */
@@ -176,20 +162,23 @@ export class LoadLedger implements LoadView {
   }
 
   kvTokens(slot: number): number {
-    return this.#kv[slot] ?? 0;
+    let sum = 0;
+    for (const kv of this.#columns.kv) sum += kv[slot] ?? 0;
+    return sum;
   }
 
   prefillRate(slot: number): number {
     return this.#rates.rate(slot);
   }
 
-  /** Nothing is copied: they are kept up to date, but for what time alone changes. */
+  /** One thread has them up to date, but for what time alone changes; several add their rows. */
   columns(): LoadColumns {
     const now = this.#clock.now();
-    this.#forgetOld(now);
+    if (this.#shared) this.#addUp(now);
+    else this.#forgetOld(now);
     return {
       running: this.#running,
-      prefillTokens: this.#queues.column(now),
+      prefillTokens: this.#queues.column(now, this.#slots.used),
       prefillRate: this.#rates.column(),
     };
   }
@@ -205,28 +194,63 @@ export class LoadLedger implements LoadView {
    * our own that has ended since. What goes beyond ours is added to `running` until a newer report, or until it is too old.
    */
   setExternal(slot: number, reported: number, ours: number, at: number): void {
-    if (this.#allocated[slot] !== true) return;
+    if (this.#slots.generation(slot) === 0) return;
     const external = Math.max(0, whole(reported) - ours);
-    this.#external[slot] = external;
+    const until = at + this.#externalTtlMs;
     this.#externalAt[slot] = at;
+    this.#columns.externalUntil[slot] = until;
+    this.#columns.external[slot] = external;
     this.#running[slot] = this.own(slot) + external;
-    if (external > 0) this.#externalGoodUntil = Math.min(this.#externalGoodUntil, at + this.#externalTtlMs);
+    if (external > 0) this.#externalGoodUntil = Math.min(this.#externalGoodUntil, until);
   }
 
   /** Reports are forgotten when older than this; three polling periods. */
   setExternalTtl(ms: number): void {
-    if (ms !== this.#externalTtlMs) this.#externalGoodUntil = -Infinity;
+    if (ms === this.#externalTtlMs) return;
     this.#externalTtlMs = ms;
+    this.#externalGoodUntil = -Infinity;
+    for (let slot = 0; slot < this.#slots.used; slot++)
+      this.#columns.externalUntil[slot] = this.#externalAt[slot]! + ms;
+  }
+
+  /** In control: the request thread of this row has died, and its requests with it. */
+  reclaim(row: number): void {
+    this.#columns.reclaim(row);
+    if (this.#queues instanceof SharedPrefillQueues) this.#queues.reclaim(row, this.#clock.now());
+    this.#idle.lookAtAll();
+  }
+
+  /** False, and not counted, where the slot is another worker's by now. Counted first, looked then: see `LedgerSlots`. */
+  #count(slot: number, mine: number, generation: number): boolean {
+    Atomics.store(this.#own, slot, mine);
+    if (Atomics.load(this.#columns.generations, slot) === generation) return true;
+    Atomics.store(this.#own, slot, mine - 1);
+    return false;
+  }
+
+  #externalOf(slot: number): number {
+    const external = this.#columns.external[slot] ?? 0;
+    return external > 0 && this.#clock.now() <= this.#columns.externalUntil[slot]! ? external : 0;
+  }
+
+  #addUp(now: number): void {
+    const running = this.#running;
+    const { own, external, externalUntil } = this.#columns;
+    const { used } = this.#slots;
+    for (let slot = 0; slot < used; slot++)
+      running[slot] = external[slot]! > 0 && now <= externalUntil[slot]! ? external[slot]! : 0;
+    for (const row of own) for (let slot = 0; slot < used; slot++) running[slot]! += row[slot]!;
   }
 
   #forgetOld(now: number): void {
     if (now <= this.#externalGoodUntil) return;
     let goodUntil = Infinity;
-    for (let slot = 0; slot < this.#slots; slot++) {
-      if (this.#external[slot] === 0) continue;
-      const until = this.#externalAt[slot]! + this.#externalTtlMs;
+    const { external, externalUntil } = this.#columns;
+    for (let slot = 0; slot < this.#slots.used; slot++) {
+      if (external[slot] === 0) continue;
+      const until = externalUntil[slot]!;
       if (now > until) {
-        this.#external[slot] = 0;
+        external[slot] = 0;
         this.#running[slot] = this.own(slot);
       } else goodUntil = Math.min(goodUntil, until);
     }
@@ -235,101 +259,49 @@ export class LoadLedger implements LoadView {
 
   #firstToken(lease: BookedLease, uncachedTokens: number): void {
     const now = this.#clock.now();
+    const { slot, generation } = lease;
     this.#queues.remove(lease, now);
-    if (this.#allocated[lease.slot] !== true) return;
-    this.#rates.learn(lease.slot, lease.ahead + whole(uncachedTokens), now - lease.dispatchedAt);
+    if (this.#slots.generation(slot) !== generation) return;
+    this.#rates.learn(slot, lease.ahead + whole(uncachedTokens), now - lease.dispatchedAt, generation);
   }
 
   #close(lease: BookedLease): void {
     const { slot } = lease;
     if (lease.queued) this.#queues.remove(lease, this.#clock.now());
-    const own = this.own(slot) - 1;
-    this.#own[slot] = own;
+    const left = this.#own[slot]! - 1;
+    this.#kv[slot]! -= lease.kv;
     this.#running[slot]! -= 1;
-    this.#kv[slot] = this.kvTokens(slot) - lease.kv;
-    this.#openLeases -= 1;
-    if (own !== 0) return;
-    if (this.#allocated[slot] !== true) this.#reusable.push(slot);
-    if (this.#idleWatch.size > 0) this.#tellIdle(slot);
+    this.#columns.leases[this.#self]! -= 1;
+    if (this.#shared) Atomics.store(this.#own, slot, left);
+    else this.#own[slot] = left;
+    if (left === 0) this.#idle.left(slot);
   }
 
-  #tellIdle(slot: number): void {
-    const watchers = this.#idleWatch.get(slot);
-    this.#idleWatch.delete(slot);
-    for (const callback of watchers ?? []) callback();
+  #attend({ channels }: ThreadPart & { readonly kind: 'control' }): void {
+    channels.on(PREFILL_SAMPLES, (_, samples) => {
+      eachSample(samples, (slot, tokens, elapsedMs, generation) => {
+        if (this.#slots.generation(slot) === generation) this.#learnt?.learn(slot, tokens, elapsedMs);
+      });
+      this.#publishRates();
+    });
+    channels.onEnded((row) => {
+      this.reclaim(row);
+    });
   }
 
-  #assertAllocated(slot: number): void {
-    if (this.#allocated[slot] !== true) throw new RangeError(`No worker has slot ${String(slot)}`);
+  /** The others read them as they lie there. */
+  #publishRates(): void {
+    if (this.#shared) this.#rates.column();
   }
 
-  #reserve(slots: number): void {
-    this.#capacity = slots;
-    this.#own = resized(this.#own, slots);
-    this.#mostOwn = resized(this.#mostOwn, slots);
-    this.#kv = resized(this.#kv, slots);
-    this.#external = resized(this.#external, slots);
-    this.#externalAt = resized(this.#externalAt, slots);
+  #reserve(): void {
+    const { slots, own, kv, most } = this.#columns;
+    this.#own = own[this.#self]!;
+    this.#kv = kv[this.#self]!;
+    this.#most = most;
     this.#running = resized(this.#running, slots);
-    this.#rates.reserve(slots);
+    this.#externalAt = resized(this.#externalAt, slots);
+    this.#learnt?.reserve(slots);
     this.#queues.reserve(slots);
   }
-}
-
-/** What a lease may do to the ledger. */
-interface Book {
-  firstToken(lease: BookedLease, uncachedTokens: number): void;
-  grow(slot: number, tokens: number): void;
-  close(lease: BookedLease): void;
-}
-
-class BookedLease implements Lease, QueuedPrompt {
-  readonly slot: number;
-  readonly generation: number;
-  readonly stream: boolean;
-  readonly prefill: number;
-  readonly dispatchedAt: number;
-  /** Tokens that the worker had to compute before this prompt. */
-  ahead = 0;
-  kv: number;
-  queued = false;
-  previous: QueuedPrompt | undefined = undefined;
-  next: QueuedPrompt | undefined = undefined;
-  readonly #book: Book;
-  #begun = false;
-  #open = true;
-
-  constructor(book: Book, slot: number, generation: number, ask: LeaseAsk, now: number) {
-    this.#book = book;
-    this.slot = slot;
-    this.generation = generation;
-    this.stream = ask.stream;
-    this.prefill = whole(ask.prefillTokens);
-    this.kv = whole(ask.kvTokens);
-    this.dispatchedAt = now;
-  }
-
-  firstToken(uncachedTokens: number): void {
-    if (!this.stream || this.#begun || !this.#open) return;
-    this.#begun = true;
-    this.#book.firstToken(this, uncachedTokens);
-  }
-
-  tokens(count: number): void {
-    if (!this.#open) return;
-    const grown = whole(count);
-    this.kv += grown;
-    this.#book.grow(this.slot, grown);
-  }
-
-  release(): boolean {
-    if (!this.#open) return false;
-    this.#open = false;
-    this.#book.close(this);
-    return true;
-  }
-}
-
-function whole(tokens: number): number {
-  return tokens > 0 ? Math.min(Math.round(tokens), MOST_TOKENS) : 0;
 }

@@ -7,6 +7,10 @@ import { PrefillRates } from './prefill-rates.ts';
 
 const RATE = 1000;
 
+function promptOf(prefill: number, stream: boolean): QueuedPrompt {
+  return { slot: 0, prefill, stream, queued: false, previous: undefined, next: undefined, end: 0 };
+}
+
 /** The same rules said plainly: remaining tokens per prompt, the oldest worked off first. */
 class PlainQueue {
   readonly #prompts: { readonly of: QueuedPrompt; left: number }[] = [];
@@ -67,7 +71,7 @@ describe('prefill queues', () => {
             plain.advance(one.ms);
           } else if (one.do === 'push') {
             const { prefill, stream } = one;
-            const prompt = { slot: 0, prefill, stream, queued: false, previous: undefined, next: undefined };
+            const prompt = promptOf(prefill, stream);
             prompts.push(prompt);
             queues.push(prompt, now);
             plain.push(prompt);

@@ -1,5 +1,5 @@
 import { resized } from './prefill-rates.ts';
-import type { PrefillRates } from './prefill-rates.ts';
+import type { Rates } from './prefill-rates.ts';
 
 /** A dispatched prompt that the worker has not computed yet, linked into the queue of its slot. */
 export interface QueuedPrompt {
@@ -11,17 +11,36 @@ export interface QueuedPrompt {
   queued: boolean;
   previous: QueuedPrompt | undefined;
   next: QueuedPrompt | undefined;
+  /** Where it ends in the line of all threads, in tokens; for `SharedPrefillQueues`. */
+  end: number;
 }
 
 /**
  * The prompts each worker has still to compute, in order of dispatch: vLLM schedules first come, first served, with
  * all of a step's token budget to the oldest prompt. So the first of the queue advances at the worker's rate. A stream
  * that should be done by now stays until its first token shows that it is; what is not streamed is then taken as done.
- *
- * Brought up to date when looked at. Sums are of whole tokens, hence exactly 0 for an empty queue.
  */
-export class PrefillQueues {
-  readonly #rates: PrefillRates;
+export interface PromptQueues {
+  reserve(slots: number): void;
+  /** Whether `outstanding` depends on the time. */
+  moves(slot: number): boolean;
+  /** Tokens whose first token has not come (streams, in full) or that are not yet computed (the others). */
+  outstanding(slot: number, now: number): number;
+  /** `outstanding` of the slots from 0 to `end`, in whole tokens. */
+  column(now: number, end: number): Float64Array;
+  /** Tokens still to be computed, the progress of a stream at the front deducted. */
+  remaining(slot: number, now: number): number;
+  push(prompt: QueuedPrompt, now: number): void;
+  /** Does nothing for a prompt that is not, or no longer, queued. */
+  remove(prompt: QueuedPrompt, now: number): void;
+}
+
+/**
+ * The queues of a router with one thread. Brought up to date when looked at. Sums are of whole tokens, hence exactly 0 for an
+ * empty queue.
+ */
+export class PrefillQueues implements PromptQueues {
+  readonly #rates: Rates;
   /** Tokens of all queued prompts, each in full. */
   #queued = new Float64Array(0);
   /** Tokens of the first prompt computed up to `#settledAt`, fractional, at most all of it. */
@@ -35,7 +54,7 @@ export class PrefillQueues {
   readonly #moving: number[] = [];
   #placeOf = new Int32Array(0);
 
-  constructor(rates: PrefillRates) {
+  constructor(rates: Rates) {
     this.#rates = rates;
   }
 
@@ -53,20 +72,18 @@ export class PrefillQueues {
     }
   }
 
-  /** Whether `outstanding` depends on the time. */
   moves(slot: number): boolean {
     const first = this.#first[slot];
     return first !== undefined && !first.stream;
   }
 
-  /** Tokens whose first token has not come (streams, in full) or that are not yet computed (the others). */
   outstanding(slot: number, now: number): number {
     if (this.moves(slot)) this.#settle(slot, now);
     const queued = this.#queued[slot] ?? 0;
     return this.moves(slot) ? queued - (this.#computed[slot] ?? 0) : queued;
   }
 
-  /** `outstanding` of all slots in whole tokens. Only those that move need to be looked at. */
+  /** Only those that move need to be looked at. */
   column(now: number): Float64Array {
     // Whoever is found to stand still gives its place to the last, which has been looked at already.
     for (let at = this.#moving.length - 1; at >= 0; at--) {
@@ -76,7 +93,6 @@ export class PrefillQueues {
     return this.#outstanding;
   }
 
-  /** Tokens still to be computed, the progress of a stream at the front deducted. */
   remaining(slot: number, now: number): number {
     this.#settle(slot, now);
     return (this.#queued[slot] ?? 0) - (this.#computed[slot] ?? 0);
@@ -99,7 +115,6 @@ export class PrefillQueues {
     this.#note(slot);
   }
 
-  /** Does nothing for a prompt that is not, or no longer, queued. */
   remove(prompt: QueuedPrompt, now: number): void {
     if (!prompt.queued) return;
     this.#settle(prompt.slot, now);

@@ -5,27 +5,44 @@ const MEMORY_TOKENS = 32_768;
 /** How far one sample may lie from what was expected: one stall must not starve a worker of the traffic that would correct it. */
 const WIDEST_FACTOR = 4;
 
-/** Prefill speed of each worker, learnt from how long its prompts took. Tokens per second. */
-export class PrefillRates {
+/** Prefill speed of each worker, in tokens per second. */
+export interface Rates {
+  rate(slot: number): number;
+  /** `rate` of all slots. */
+  column(): Float64Array;
+  /** The worker that has the slot in this generation needed so long for so much. */
+  learn(slot: number, tokens: number, elapsedMs: number, generation: number): void;
+}
+
+/** Whether it says something of the worker. */
+export function isSample(tokens: number, elapsedMs: number): boolean {
+  return tokens >= LEAST_WORK_TOKENS && elapsedMs > 0;
+}
+
+/** Learns them from how long prompts took. Where threads share them this is control's part, which alone writes them. */
+export class PrefillRates implements Rates {
   readonly #defaultRate: number;
   /** Tokens and ms seen per slot, both fading with further work; their quotient is the mean weighted by work. */
   #tokens = new Float64Array(0);
   #ms = new Float64Array(0);
   /** That quotient, tokens per second; the typical one where nothing was learnt. */
-  #rates = new Float64Array(0);
+  #rates: Float64Array;
   readonly #learnt = new Set<number>();
   #median: number;
   #samplesSinceMedian = 0;
   #medianStale = false;
 
-  constructor(defaultRate: number) {
+  /** @param rates Where they are written, for as many slots as there will ever be; without it there is room for those reserved. */
+  constructor(defaultRate: number, rates: Float64Array = new Float64Array(0)) {
     this.#defaultRate = defaultRate;
+    this.#rates = rates.fill(defaultRate);
     this.#median = defaultRate;
   }
 
   reserve(slots: number): void {
     this.#tokens = resized(this.#tokens, slots);
     this.#ms = resized(this.#ms, slots);
+    if (slots <= this.#rates.length) return;
     const rates = new Float64Array(slots).fill(this.#median);
     rates.set(this.#rates);
     this.#rates = rates;
@@ -37,14 +54,13 @@ export class PrefillRates {
     return this.#rates[slot] ?? this.#median;
   }
 
-  /** `rate` of all slots. */
   column(): Float64Array {
     this.#refresh();
     return this.#rates;
   }
 
   learn(slot: number, tokens: number, elapsedMs: number): void {
-    if (!(tokens >= LEAST_WORK_TOKENS) || !(elapsedMs > 0)) return;
+    if (!isSample(tokens, elapsedMs)) return;
     const expectedMs = (tokens / this.rate(slot)) * 1000;
     const ms = Math.min(Math.max(elapsedMs, expectedMs / WIDEST_FACTOR), expectedMs * WIDEST_FACTOR);
     const kept = Math.exp(-tokens / MEMORY_TOKENS);
