@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 import type { ThreadPart } from '../base/thread-part.ts';
-import type { PredictedIndex } from '../cache-knowledge/predicted-index.ts';
+import type { CacheIndex } from '../cache-knowledge/cache-index.ts';
 import type { KnownPlugins } from '../config/schema/plugin-policy-schema.ts';
 import type { Config } from '../config/schema/schema.ts';
 import type { PolicySettings, Settings, WorkerSpec } from '../config/settings/settings.ts';
@@ -41,7 +41,7 @@ export interface SwitchablePolicies {
   noticesOf(worker: Worker): readonly string[];
   /** The same before there is a worker. */
   noticesOfLabels(labels: Readonly<Record<string, string>>): readonly string[];
-  readonly index: PredictedIndex | undefined;
+  readonly index: CacheIndex | undefined;
 }
 
 /** A request that is only to be talked about; headers are a flat list of names and values. */

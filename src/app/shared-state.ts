@@ -1,7 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { OwnPart, RequestPart, ThreadPart } from '../base/thread-part.ts';
 import type { Random } from '../base/random.ts';
-import { PredictedIndex } from '../cache-knowledge/predicted-index.ts';
+import type { IndexBounds } from '../cache-knowledge/predicted-index.ts';
 import { policyNamed } from '../config/settings/policy-named.ts';
 import type { KnownPlugins } from '../config/schema/plugin-policy-schema.ts';
 import type { DecisionLogSettings, Settings } from '../config/settings/settings.ts';
@@ -35,6 +35,7 @@ import type { WorkerRegistry } from '../workers/registry.ts';
 import type { Roster } from '../workers/roster.ts';
 import { RetryBudget } from '../workers/retry-budget.ts';
 import { WorkerWait } from '../workers/worker-wait.ts';
+import { openIndexFor } from './open-index.ts';
 import { openProcessView, type ProcessView } from './process-view.ts';
 import { reportShortages } from './shortages.ts';
 import { withinDescriptors, type DescriptorPlan } from './descriptors.ts';
@@ -100,7 +101,7 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
     connections: new WorkerConnections({ clock, sockets, ...connectionSettings(settings) }),
     policies: new Policies(settings, {
       ...{ loads: ledger, clock, random, registry },
-      openIndex: () => new PredictedIndex({ clock, ...indexBounds(inForce()) }),
+      ...openIndexFor(deps, { registry, metrics, bounds: () => indexBounds(inForce()) }),
       named: (name) => policyNamed(name, inForce().loadCheckIntervalMs, plugins),
       onPluginTrouble,
       onNotice: (worker, notice) => log.warn({ worker: worker.id }, notice),
@@ -212,7 +213,7 @@ function budgetOf({ retry }: Settings): { ratio: number; floor: number } {
   return { ratio: retry.budgetRatio, floor: retry.budgetFloor };
 }
 
-function indexBounds({ cacheIndex }: Settings): Parameters<PredictedIndex['reconfigure']>[0] {
+function indexBounds({ cacheIndex }: Settings): IndexBounds {
   return {
     maxBytes: cacheIndex.maxBytes,
     maxBlocksPerWorker: Math.max(1, Math.floor(cacheIndex.maxCharsPerWorker / BYTES_PER_BLOCK)),

@@ -400,6 +400,11 @@ const STATE_SERIES = {
     ['worker'],
     'Entries of the predicted prefix index for the worker.',
   ),
+  cacheIndexRecordsDroppedTotal: counter(
+    'vllm_router_cache_index_records_dropped_total',
+    [],
+    'Routed prompts that the predicted prefix index has not taken in, because the ring of their thread was full.',
+  ),
   inflightRequests: gauge('vllm_router_inflight_requests', [], 'Requests admitted and not yet ended.'),
   queuedRequests: gauge(
     'vllm_router_queued_requests',

@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 import type { Random } from '../base/random.ts';
-import type { PredictedIndex } from '../cache-knowledge/predicted-index.ts';
+import type { CacheIndex } from '../cache-knowledge/cache-index.ts';
 import type { Settings } from '../config/settings/settings.ts';
 import type { WorkerClient } from '../engines/client.ts';
 import type { HookChain } from '../hooks/chain.ts';
@@ -47,7 +47,7 @@ export interface Runtime {
   readonly hooks: HookChain;
   readonly freshIds: FreshIdWatch;
   /** Kept only for policies that need it. */
-  readonly cacheIndex: PredictedIndex | undefined;
+  readonly cacheIndex: CacheIndex | undefined;
   readonly tokenRatio: TokenRatio;
   readonly clients: Clients;
   readonly admission: Admission;

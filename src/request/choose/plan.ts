@@ -213,7 +213,8 @@ function seal(rt: Runtime, call: Call, pool: PoolView, pick: Pick, now: number):
   });
   const permit = worker.breaker.permit(now);
   worker.processed += 1;
-  if (looksAtIndex(rt, call) && promptTokens > 0) rt.cacheIndex?.record(call.ask.blocks(), slot);
+  if (looksAtIndex(rt, call) && promptTokens > 0)
+    rt.cacheIndex?.record(call.ask.blocks(), slot, worker.generation);
   call.policy.observe?.({
     type: 'dispatched',
     ask: call.ask,

@@ -1,7 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../../base/clock.ts';
 import type { Random } from '../../base/random.ts';
-import { noCache, type PredictedIndex } from '../../cache-knowledge/predicted-index.ts';
+import type { CacheIndex } from '../../cache-knowledge/cache-index.ts';
+import { noCache } from '../../cache-knowledge/predicted-index.ts';
 import { policyName, type ModelPolicy, type PolicySettings } from '../../config/settings/settings.ts';
 import { createPolicy, type OnPluginTrouble } from '../../routing/policies/index.ts';
 import type { LoadView, Policy } from '../../routing/policy.ts';
@@ -21,7 +22,9 @@ export interface PoliciesDeps {
   readonly clock: Clock;
   readonly random: Random;
   readonly registry: Roster;
-  readonly openIndex: () => PredictedIndex;
+  readonly openIndex: () => CacheIndex;
+  /** The index that request threads need, whether a policy of this thread does or not. */
+  readonly threadsIndex?: () => CacheIndex | undefined;
   /** The policy of that name with its defaults, for a worker's `labels.policy`; undefined where there is none. */
   readonly named: (name: string) => PolicySettings | undefined;
   /** Told what is wrong with a worker's hint. */
@@ -83,7 +86,7 @@ export class Policies {
   #shared: Instance[] = [];
   #configured: ModelPolicyTable;
   #default: Instance;
-  #index: PredictedIndex | undefined;
+  #index: CacheIndex | undefined;
   #version = 0;
   /** Whether any model may have a policy of its own. */
   #several = false;
@@ -110,8 +113,8 @@ export class Policies {
   }
 
   /** Kept only for policies that need it. */
-  get index(): PredictedIndex | undefined {
-    return this.#index;
+  get index(): CacheIndex | undefined {
+    return this.#index ?? this.#deps.threadsIndex?.();
   }
 
   /** Whether the model may make a difference to the policy. */
@@ -179,7 +182,7 @@ export class Policies {
 
   /** A policy for one look: it sees the real loads and the index as it is, and has no memory of its own yet. */
   trial(settings: PolicySettings): Policy {
-    return createPolicy(settings, { ...this.#deps, cache: this.#index ?? noCache });
+    return createPolicy(settings, { ...this.#deps, cache: this.index ?? noCache });
   }
 
   /** Other settings: what was switched while it ran is undone, and a policy that is the same goes on as it is. */
@@ -279,7 +282,9 @@ export class Policies {
       wanted.some((one) => isDeepStrictEqual(one, settings)),
     );
     // It would be filled with every request for nobody, and be stale when somebody looks again.
-    if (![...this.#instances()].some(({ policy }) => policy.needs.cache)) this.#index = undefined;
+    if (!this.#index || [...this.#instances()].some(({ policy }) => policy.needs.cache)) return;
+    this.#index.close();
+    this.#index = undefined;
   }
 
   *#instances(): Generator<Instance> {
@@ -290,7 +295,7 @@ export class Policies {
 
   #create(settings: PolicySettings): Instance {
     const { loads, clock, random } = this.#deps;
-    const indexOf = (): PredictedIndex => (this.#index ??= this.#deps.openIndex());
+    const indexOf = (): CacheIndex => (this.#index ??= this.#deps.openIndex());
     const deps = {
       loads,
       clock,

@@ -1,0 +1,30 @@
+import type { PromptBlocks } from '../routing/blocks.ts';
+import type { CacheView } from '../routing/policy.ts';
+
+/** What the workers' caches are expected to hold, for one thread: it looks at it, and says what goes where. */
+export interface CacheIndex extends CacheView {
+  readonly matchAll: NonNullable<CacheView['matchAll']>;
+  /**
+   * Notes that the prompt goes to the worker in `slot`, whose cache will then hold its blocks.
+   *
+   * @param generation Tells the worker from an earlier or later one of that slot.
+   */
+  record(blocks: PromptBlocks, slot: number, generation: number): void;
+
+  // What follows is for the thread that is in control, or alone: elsewhere nothing is done, and nothing counted twice.
+
+  /** The worker in `slot` left or lost its cache: nothing of it matches any more. */
+  forget(slot: number): void;
+  /** Some of the work that need not be done at once. Returns whether there is more to do. */
+  sweep(): boolean;
+  readonly entries: number;
+  readonly bytes: number;
+  entriesOf(slot: number): number;
+  reconfigure(bounds: {
+    readonly maxBytes: number;
+    readonly maxBlocksPerWorker: number;
+    readonly idleMs?: number;
+  }): void;
+  /** Nobody looks at it any more. */
+  close(): void;
+}

@@ -1,0 +1,84 @@
+import type { Channel } from '../base/channel.ts';
+import type { PromptBlocks } from '../routing/blocks.ts';
+import type { CacheMatch, MatchColumns } from '../routing/policy.ts';
+import type { CacheIndex } from './cache-index.ts';
+import { INDEX_IS, INDEX_RECORDS, INDEX_WANTED, type ShownIndex } from './index-messages.ts';
+import { matchOf } from './predicted-index.ts';
+import { RecordRing } from './record-ring.ts';
+import { IndexReader, TableReader } from './table-reader.ts';
+
+/**
+ * The predicted index as a request thread sees it: it looks at the tables that control writes, and what it routes it notes in a
+ * ring, from which control takes it over within milliseconds. There is one per thread; while nobody needs the index, and until
+ * control has shown it, nothing is known to be held.
+ */
+export class PredictedIndexView implements CacheIndex {
+  readonly #channel: Channel;
+  #reader: IndexReader | undefined;
+  #records: RecordRing | undefined;
+  /** By row: nothing. */
+  readonly #nothing = new Float64Array(1);
+  #noRows = new Int32Array(0);
+
+  constructor(channel: Channel) {
+    this.#channel = channel;
+    channel.on(INDEX_IS, (shown) => {
+      this.#show(shown);
+    });
+  }
+
+  /** A policy needs it. */
+  open(): this {
+    this.#channel.post(INDEX_WANTED, true);
+    return this;
+  }
+
+  close(): void {
+    this.#channel.post(INDEX_WANTED, false);
+  }
+
+  match(blocks: PromptBlocks, slot: number): CacheMatch {
+    return matchOf(this.#reader?.match(blocks, slot) ?? 0);
+  }
+
+  matchAll(blocks: PromptBlocks, end: number): MatchColumns {
+    if (this.#reader) return this.#reader.matchAll(blocks, end);
+    if (this.#noRows.length < end) this.#noRows = new Int32Array(2 * end);
+    return { rows: this.#noRows, tokens: this.#nothing };
+  }
+
+  /** Where control is so far behind that the ring is full, the prompt is not noted, and counted. */
+  record(blocks: PromptBlocks, slot: number, generation: number): void {
+    if (this.#records?.append(blocks, slot, generation)) this.#channel.post(INDEX_RECORDS, null);
+  }
+
+  forget(): void {
+    // Control does, for all threads.
+  }
+
+  sweep(): boolean {
+    return false;
+  }
+
+  reconfigure(): void {
+    // Control does, and shows the tables of the new size.
+  }
+
+  get entries(): number {
+    return 0;
+  }
+
+  get bytes(): number {
+    return 0;
+  }
+
+  entriesOf(): number {
+    return 0;
+  }
+
+  #show(shown: ShownIndex): void {
+    this.#reader =
+      shown && new IndexReader(new TableReader(shown.current), shown.former && new TableReader(shown.former));
+    this.#records = shown && new RecordRing(shown.records);
+  }
+}
