@@ -5,10 +5,10 @@ import { PredictedIndexView } from '../cache-knowledge/predicted-index-view.ts';
 import { ThreadsIndex } from '../cache-knowledge/threads-index.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { PoliciesDeps } from '../request/choose/policies.ts';
-import type { WorkerRegistry } from '../workers/registry.ts';
+import type { Roster } from '../workers/roster.ts';
 
 interface Parts {
-  readonly registry: WorkerRegistry;
+  readonly registry: Roster;
   readonly metrics: Metrics;
   readonly bounds: () => IndexBounds;
 }
@@ -27,8 +27,9 @@ export function openIndexFor(
     }
     case 'control': {
       const { memory, channels } = part;
-      const generationOf = generations(registry);
-      const index = new ThreadsIndex({ memory, channels, clock, bounds, generationOf });
+      const isPresent = (slot: number, generation: number): boolean =>
+        registry.at({ slot, generation }) !== undefined;
+      const index = new ThreadsIndex({ memory, channels, clock, bounds, isPresent });
       metrics.cacheIndexRecordsDroppedTotal.onCollect((family) => {
         const counter = family.with();
         counter.inc(index.dropped - counter.value);
@@ -36,15 +37,4 @@ export function openIndexFor(
       return { openIndex: () => index.open(), threadsIndex: () => index.current };
     }
   }
-}
-
-/** The generation of the worker that is in a slot, kept by slot: it is asked for with every prompt. */
-function generations(registry: WorkerRegistry): (slot: number) => number | undefined {
-  const bySlot: (number | undefined)[] = [];
-  for (const { slot, generation } of registry.workers) bySlot[slot] = generation;
-  registry.on(({ type, worker: { slot, generation } }) => {
-    if (type === 'joined') bySlot[slot] = generation;
-    else if (type === 'left' && bySlot[slot] === generation) bySlot[slot] = undefined;
-  });
-  return (slot) => bySlot[slot];
 }

@@ -34,7 +34,7 @@ class Bench {
     this.index = new ThreadsIndex({
       ...{ ...this.ends.control, clock: this.clock, ringWords },
       bounds: () => bounds,
-      generationOf: (slot) => this.generations.get(slot),
+      isPresent: (slot, generation) => this.generations.get(slot) === generation,
     });
     this.views = [1, 2].map((row) => new PredictedIndexView(this.ends.begin(row).channel));
   }
@@ -166,13 +166,13 @@ it('threads that look at it and record never find what nobody wrote, whatever co
   const channels = new PortChannels();
   const memory = new SharedMemory(2);
   const bounds: IndexBounds = { maxBytes: 2 ** 17, maxBlocksPerWorker: 400, idleMs: 200 };
-  const generationOf = (): number => 1;
+  const isPresent = (): boolean => true;
   const shared = new ThreadsIndex({
     memory,
     channels,
     clock: systemClock,
     bounds: () => bounds,
-    generationOf,
+    isPresent,
   });
   const index = shared.open();
   const begin = (row: number): Worker => {

@@ -19,8 +19,8 @@ export interface ThreadsIndexDeps {
   readonly clock: Clock;
   /** The bounds that are in force. */
   readonly bounds: () => IndexBounds;
-  /** The generation of the worker that is in the slot now. */
-  readonly generationOf: (slot: number) => number | undefined;
+  /** Whether that worker is still in the slot. */
+  readonly isPresent: (slot: number, generation: number) => boolean;
   readonly ringWords?: number;
 }
 
@@ -144,7 +144,7 @@ export class ThreadsIndex {
       taken++;
       const { slot, generation } = record;
       // A worker that has left gets nothing, nor does the next one in its slot.
-      if (this.#deps.generationOf(slot) === generation) this.#index?.record(record, slot);
+      if (this.#deps.isPresent(slot, generation)) this.#index?.record(record, slot);
       isTimeUp = clock.now() >= until;
     }
     const isIdle = taken === 0 && rings.map(({ ring }) => ring.rest()).every(Boolean);
