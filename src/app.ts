@@ -175,9 +175,14 @@ export class App {
     return this.#admin.registrar.jobs.open;
   }
 
-  /** The latest decision records, oldest first. */
+  /** The latest decision records of this thread, oldest first. */
   decisions(limit: number): readonly Decision[] {
     return this.#state.decisions.latest(limit);
+  }
+
+  /** The same of all threads. */
+  allDecisions(limit: number): Promise<readonly Decision[]> {
+    return this.#state.view.records.find({ limit });
   }
 
   /**
@@ -263,6 +268,7 @@ export class App {
     return new Admin({
       ...this.#runtime,
       part,
+      decisions: this.#state.view.records,
       get settings() {
         return inForce.settings();
       },

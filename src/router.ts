@@ -134,8 +134,8 @@ export class Router {
   }
 
   /** The latest decision records, oldest first. */
-  decisions(limit = 50): readonly Decision[] {
-    return this.#app?.decisions(limit) ?? [];
+  decisions(limit = 50): Promise<readonly Decision[]> {
+    return this.#app?.allDecisions(limit) ?? Promise.resolve([]);
   }
 
   /** Lets open responses finish, up to `shutdownTimeoutSecs`. */

@@ -10,16 +10,17 @@ import type { BodyBytes } from '../http/body.ts';
 import type { Admission } from '../limits/admission.ts';
 import type { Tenants } from '../limits/tenants.ts';
 import type { Log } from '../observe/log.ts';
-import type { Decision } from '../request/record/decision.ts';
+import type { Decision, DecisionQuery } from '../request/record/decision.ts';
 import type { Policy } from '../routing/policy.ts';
 import type { LoadLedger } from '../workers/ledger.ts';
 import type { WorkerRegistry } from '../workers/registry.ts';
 import type { Worker } from '../workers/worker.ts';
 import type { LoadedConfig, ReloadOutcome, ReloadRequest } from './reload-report.ts';
 
-/** The latest decision records. */
+/** The latest decision records, those of all threads. */
 export interface DecisionRecords {
-  latest(limit: number): readonly Decision[];
+  /** Oldest first. */
+  find(query: DecisionQuery): Promise<readonly Decision[]>;
   readonly size: number;
   readonly bytes: number;
   readonly total: number;

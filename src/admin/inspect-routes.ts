@@ -1,7 +1,6 @@
 import * as z from 'zod';
 import { redactConfig } from '../config/show/redact.ts';
 import { VERSION } from '../config/version.ts';
-import type { Decision } from '../request/record/decision.ts';
 import { isOpen } from '../workers/jobs.ts';
 import { queueSchema, queueView } from './queue-view.ts';
 import type { LoadedConfig } from './reload-report.ts';
@@ -156,17 +155,8 @@ const decisions = route({
       schema: z.strictObject({ decisions: z.array(z.record(z.string(), z.unknown())) }),
     },
   },
-  handle({ decisions: records }, { query }) {
-    const { limit, worker, model, since } = query;
-    const matches = (record: Decision): boolean =>
-      (worker === undefined ||
-        record.worker === worker ||
-        record.attempts.some((one) => one.worker === worker)) &&
-      (model === undefined || record.model === model || record.requested_model === model) &&
-      (since === undefined || Date.parse(record.timestamp) >= since);
-    const all = worker === undefined && model === undefined && since === undefined;
-    const found = all ? records.latest(limit) : records.latest(records.size).filter(matches).slice(-limit);
-    return { status: 200, json: { decisions: found } };
+  async handle({ decisions: records }, { query }) {
+    return { status: 200, json: { decisions: await records.find(query) } };
   },
 });
 

@@ -1,51 +1,109 @@
 import type { Clock } from '../base/clock.ts';
 import type { ThreadPart } from '../base/thread-part.ts';
-import type { MetricsServerDeps } from '../observe/metrics-server.ts';
+import type { DecisionLogSettings, Settings } from '../config/settings/settings.ts';
+import { VERSION } from '../config/version.ts';
+import { DecisionLog } from '../decisions/decision-log.ts';
+import { PostedRecords, takeRecords } from '../decisions/posted-records.ts';
+import type { Log } from '../observe/log.ts';
 import { MergedMetrics } from '../observe/merged-metrics.ts';
-import type { Metrics } from '../observe/metrics.ts';
+import { createMetrics, type Metrics } from '../observe/metrics.ts';
 import { MetricsFeed } from '../observe/metrics-feed.ts';
+import type { MetricsServerDeps } from '../observe/metrics-server.ts';
 import { observeThread, ONLY_THREAD, ThreadCounts } from '../observe/thread-metrics.ts';
+import { DecisionRecords } from '../request/record/decision-records.ts';
+import { DecisionRing } from '../request/record/decision-ring.ts';
+import { findDecisions, offerDecisions } from '../request/record/merged-decisions.ts';
 
-/** What makes the metrics of several threads those of one process. */
+/** What is seen of the process, whatever thread it happened in: in control all of it, in a request thread what it adds. */
 export interface ProcessView {
-  /** What a scrape needs to know of threads. */
+  readonly metrics: Metrics;
+  /** Where this thread puts its records... */
+  readonly decisions: DecisionRing;
+  readonly decisionLog: DecisionLog | PostedRecords | undefined;
+  /** ...and those of all threads. */
+  readonly records: DecisionRecords;
+  /** What the server of metrics needs to know of threads. */
   readonly scrape: Pick<MetricsServerDeps, 'gather' | 'thread' | 'connections'>;
-  /** In a request thread: hands over what is left. */
+  /** Hands over what is left, in a request thread. */
   close(): Promise<void>;
 }
 
 export interface ProcessViewDeps {
-  readonly metrics: Metrics;
+  readonly part: ThreadPart;
   readonly clock: Clock;
+  readonly log: Log;
   /** Connections of clients in this thread. */
   readonly connections: () => number;
 }
 
-export function openProcessView(
-  part: ThreadPart,
-  { metrics, clock, connections }: ProcessViewDeps,
-): ProcessView {
-  const { registry } = metrics;
+export function openProcessView(settings: Settings, deps: ProcessViewDeps): ProcessView {
+  const { part } = deps;
+  const decisions = new DecisionRing(settings.decisionRing, part.memory);
+  const own = {
+    decisions,
+    metrics: createMetrics({ version: VERSION }),
+    records: new DecisionRecords(decisions, (query) => Promise.resolve(decisions.find(query))),
+    close: () => Promise.resolve(),
+  };
   switch (part.kind) {
     case 'alone':
-      new ThreadCounts(metrics, 1).running(1);
-      return { scrape: { thread: ONLY_THREAD, connections }, close: () => Promise.resolve() };
-    case 'control': {
-      const merged = new MergedMetrics(registry, part.channels);
-      const gather = (): Promise<void> => merged.gather();
-      return { scrape: { gather, thread: 'control' }, close: () => Promise.resolve() };
-    }
-    case 'request': {
-      const thread = String(part.memory.self);
-      const stop = observeThread(metrics, { thread, connections });
-      const feed = new MetricsFeed(registry, { channel: part.channel, clock });
-      return {
-        scrape: {},
-        close: async () => {
-          stop();
-          await feed.close();
-        },
-      };
-    }
+      return alone(own, settings, deps);
+    case 'control':
+      return inControl(own, settings, { ...deps, ...part });
+    case 'request':
+      return inRequestThread(own, settings, { ...deps, ...part });
   }
+}
+
+type Own = Omit<ProcessView, 'decisionLog' | 'scrape'>;
+type Of<K extends ThreadPart['kind']> = ProcessViewDeps & Extract<ThreadPart, { readonly kind: K }>;
+
+function alone(own: Own, { decisionLog }: Settings, deps: ProcessViewDeps): ProcessView {
+  new ThreadCounts(own.metrics, 1).running(1);
+  return {
+    ...own,
+    decisionLog: decisionLog && openLog(decisionLog, deps),
+    scrape: { thread: ONLY_THREAD, connections: deps.connections },
+  };
+}
+
+function inControl(own: Own, settings: Settings, deps: Of<'control'>): ProcessView {
+  const { channels } = deps;
+  const { decisions, metrics } = own;
+  const merged = new MergedMetrics(metrics.registry, channels);
+  channels.onEnded((row) => {
+    decisions.reclaim(row);
+  });
+  const decisionLog = settings.decisionLog && openLog(settings.decisionLog, deps);
+  if (decisionLog) takeRecords(channels, decisionLog);
+  return {
+    ...own,
+    decisionLog,
+    records: new DecisionRecords(decisions, (query) => findDecisions(channels, query)),
+    scrape: { gather: () => merged.gather(), thread: 'control' },
+  };
+}
+
+function inRequestThread(own: Own, { decisionLog }: Settings, deps: Of<'request'>): ProcessView {
+  const { channel, memory, clock, connections } = deps;
+  const { decisions, metrics } = own;
+  offerDecisions(decisions, memory.self, channel);
+  const stop = observeThread(metrics, { thread: String(memory.self), connections });
+  const feed = new MetricsFeed(metrics.registry, { channel, clock });
+  return {
+    ...own,
+    decisionLog: decisionLog && new PostedRecords(decisionLog, { channel, clock, threads: memory.rows - 1 }),
+    scrape: {},
+    close: async () => {
+      stop();
+      await feed.close();
+    },
+  };
+}
+
+function openLog(settings: DecisionLogSettings, { clock, log }: ProcessViewDeps): DecisionLog {
+  return new DecisionLog(settings, {
+    clock,
+    onTrouble: (error, dropped) => log.error({ err: error, dropped }, 'the decision log cannot be written'),
+  });
 }

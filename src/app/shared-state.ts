@@ -4,9 +4,7 @@ import type { Random } from '../base/random.ts';
 import type { IndexBounds } from '../cache-knowledge/predicted-index.ts';
 import { policyNamed } from '../config/settings/policy-named.ts';
 import type { KnownPlugins } from '../config/schema/plugin-policy-schema.ts';
-import type { DecisionLogSettings, Settings } from '../config/settings/settings.ts';
-import { VERSION } from '../config/version.ts';
-import { DecisionLog } from '../decisions/decision-log.ts';
+import type { Settings } from '../config/settings/settings.ts';
 import { KeyServices } from '../engines/http/key-services.ts';
 import { WorkerConnections, type ConnectionSettings } from '../engines/http/worker-connections.ts';
 import { HttpWorkerClient } from '../engines/http/http-client.ts';
@@ -18,10 +16,10 @@ import { BodyBytes } from '../http/body.ts';
 import { ClientSeats } from '../http/client-seats.ts';
 import { Admission } from '../limits/admission.ts';
 import type { Log } from '../observe/log.ts';
-import { createMetrics, type Metrics } from '../observe/metrics.ts';
+import type { Metrics } from '../observe/metrics.ts';
 import { reportTrouble } from '../plugins/report-trouble.ts';
 import { Clients } from '../request/arrive/clients.ts';
-import { DecisionRing } from '../request/record/decision-ring.ts';
+import type { DecisionRing } from '../request/record/decision-ring.ts';
 import { Policies } from '../request/choose/policies.ts';
 import { ResourceOwners } from '../request/choose/resource-owners.ts';
 import type { Runtime } from '../request/runtime.ts';
@@ -66,7 +64,7 @@ export interface SharedState<Workers extends Roster = Roster> {
   readonly onShortage: ReturnType<typeof reportShortages>;
   readonly owners: ResourceOwners;
   readonly decisions: DecisionRing;
-  readonly decisionLog: DecisionLog | undefined;
+  readonly decisionLog: ProcessView['decisionLog'];
   readonly view: ProcessView;
   readonly stopping: () => boolean;
   /** The settings that are in force; written by `adoptSettings` alone. */
@@ -85,7 +83,8 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
   const { clock, random, log, descriptors } = deps;
   const ledger = new LoadLedger(clock, { part: deps.part });
   const registry = openRegistry(deps.part, { clock, ledger, ...settings });
-  const metrics = createMetrics({ version: VERSION });
+  const view = openProcessView(settings, { ...deps, connections: () => bounded.seats.taken });
+  const { metrics, decisions, decisionLog } = view;
   const bodyBytes = new BodyBytes(settings.listen.maxInflightBodyBytes);
   const bounded = openSockets(descriptors, { metrics, log, clock });
   const { sockets } = bounded;
@@ -125,9 +124,7 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
     bodyBytes,
     ...bounded,
     owners: new ResourceOwners(),
-    decisions: new DecisionRing(settings.decisionRing),
-    decisionLog: settings.decisionLog && openLog(settings.decisionLog, { clock, log }),
-    view: openProcessView(deps.part, { metrics, clock, connections: () => bounded.seats.taken }),
+    ...{ view, decisions, decisionLog },
   };
   inForce = () => state.settings;
   return state;
@@ -188,13 +185,6 @@ export function adoptSettings(state: SharedState, settings: Settings): void {
   state.bodyBytes.reconfigure(settings.listen.maxInflightBodyBytes);
   state.decisions.reconfigure(settings.decisionRing);
   if (settings.decisionLog) state.decisionLog?.reconfigure(settings.decisionLog);
-}
-
-function openLog(settings: DecisionLogSettings, { clock, log }: { clock: Clock; log: Log }): DecisionLog {
-  return new DecisionLog(settings, {
-    clock,
-    onTrouble: (error, dropped) => log.error({ err: error, dropped }, 'the decision log cannot be written'),
-  });
 }
 
 /** The series of tenants that are gone disappear. */

@@ -11,6 +11,7 @@ import {
   segmentsOf,
   type CurrentFile,
 } from './log-files.ts';
+import { WaitingLines, type LineBatch } from './waiting-lines.ts';
 
 export interface DecisionLogDeps {
   readonly clock: Clock;
@@ -21,6 +22,7 @@ export interface DecisionLogDeps {
 /** What is written at once at most: the event loop and the disk get their turns between. */
 const WRITE_BYTES = 256 * 1024;
 const RETRY_MS = 1_000;
+const LINE_FEED = Buffer.from('\n');
 
 /**
  * Appends one line per record to a file, in the background. Nobody waits for the disk: what it cannot take stays in
@@ -31,8 +33,7 @@ export class DecisionLog {
   readonly #deps: DecisionLogDeps;
   #settings: DecisionLogSettings;
   #file: CurrentFile | undefined;
-  #waiting: string[] = [];
-  #waitingBytes = 0;
+  readonly #waiting = new WaitingLines();
   #writing: Promise<void> | undefined;
   #timer: Timer | undefined;
   #compressing: Promise<void> = Promise.resolve();
@@ -63,7 +64,7 @@ export class DecisionLog {
   }
 
   get waitingBytes(): number {
-    return this.#waitingBytes;
+    return this.#waiting.bytes;
   }
 
   /** Opens the file, so that a path that cannot be written is found at the start. Rejects with the system's error. */
@@ -85,13 +86,25 @@ export class DecisionLog {
   push(record: object): void {
     if (this.#closed) return;
     const line = `${JSON.stringify(record)}\n`;
-    if (this.#waitingBytes + line.length > this.#settings.maxWaitingBytes) {
+    if (this.#waiting.bytes + line.length > this.#settings.maxWaitingBytes) {
       this.#dropped += 1;
       return;
     }
-    this.#waiting.push(line);
-    this.#waitingBytes += line.length;
-    if (this.#waitingBytes >= WRITE_BYTES && !this.#inTrouble) this.#write();
+    this.#waiting.add(line);
+    if (this.#waiting.bytes >= WRITE_BYTES && !this.#inTrouble) this.#write();
+  }
+
+  /** Lines of records that another thread has made, and how many it had to give up before. */
+  pushLines(batch: LineBatch, givenUp: number): void {
+    this.#dropped += givenUp;
+    const isFull = this.#waiting.bytes + batch.bytes.length > this.#settings.maxWaitingBytes;
+    if (this.#closed || isFull || batch.lines === 0) {
+      this.#dropped += batch.lines;
+      batch.onDone();
+      return;
+    }
+    this.#waiting.add(batch);
+    if (this.#waiting.bytes >= WRITE_BYTES && !this.#inTrouble) this.#write();
   }
 
   /** Resolves when everything accepted has been handed to the operating system, or cannot be. */
@@ -105,7 +118,7 @@ export class DecisionLog {
     await this.flush();
     this.#closed = true;
     this.#timer?.cancel();
-    this.#dropped += this.#waiting.length;
+    this.#dropped += this.#waiting.lines;
     await this.#compressing;
     await this.#file?.handle.close();
   }
@@ -131,7 +144,7 @@ export class DecisionLog {
     try {
       await this.#reopenIfGone();
       await this.#rotateIfDue();
-      while (this.#waiting.length > 0) await this.#append();
+      while (!this.#waiting.isEmpty) await this.#append();
       this.#inTrouble = false;
     } catch (error) {
       if (!this.#inTrouble) this.#deps.onTrouble(error, this.#dropped);
@@ -142,18 +155,16 @@ export class DecisionLog {
   /** Writes the oldest lines. What could not be written whole is written again, on a line of its own. */
   async #append(): Promise<void> {
     const file = await this.#current();
-    const lines = this.#waiting.slice(0, linesWithin(this.#waiting, WRITE_BYTES));
-    const text = lines.join('');
-    const bytes = Buffer.from(file.torn ? `\n${text}` : text);
+    const { bytes: text, lines } = this.#waiting.oldest(WRITE_BYTES);
+    const bytes = file.torn ? Buffer.concat([LINE_FEED, text]) : text;
     let done = 0;
     try {
       while (done < bytes.length) done += (await file.handle.write(bytes, done)).bytesWritten;
     } finally {
       file.bytes += done;
       if (done > 0) file.torn = bytes[done - 1] !== 0x0a;
-      const whole = done === bytes.length ? lines.length : wholeLines(bytes, done);
-      this.#waiting.splice(0, whole);
-      this.#waitingBytes -= lines.slice(0, whole).reduce((sum, line) => sum + line.length, 0);
+      const whole = done === bytes.length ? lines : wholeLines(bytes, done);
+      this.#waiting.remove(whole);
       this.#written += whole;
     }
     await this.#rotateIfDue();
@@ -169,7 +180,7 @@ export class DecisionLog {
   /** A file that was removed or moved away would take records that nobody reads: another one takes its place. */
   async #reopenIfGone(): Promise<void> {
     const file = this.#file;
-    if (!file || this.#waiting.length === 0 || (await isAt(file, this.#settings.path))) return;
+    if (!file || this.#waiting.isEmpty || (await isAt(file, this.#settings.path))) return;
     this.#reopened += 1;
     this.#file = undefined;
     await file.handle.close();
@@ -198,18 +209,6 @@ export class DecisionLog {
       }
     });
   }
-}
-
-/** How many of the lines go into one write; at least one. */
-function linesWithin(lines: readonly string[], most: number): number {
-  let bytes = 0;
-  let count = 0;
-  for (const line of lines) {
-    bytes += line.length;
-    if (count > 0 && bytes > most) break;
-    count += 1;
-  }
-  return count;
 }
 
 /** Lines that are complete within the first `done` bytes; the line feed that ends a torn line is none of them. */

@@ -6,8 +6,10 @@ import { ensureDir } from '../base/ensure-dir.ts';
 
 /** Where finished lines go. Never throws and never blocks: a full disk or a stalled reader must not stop requests. */
 export interface LogSink {
-  /** `line` ends with a newline. */
-  write(line: string): void;
+  /** `line` ends with a newline. What is `urgent` is not kept back to be written with others, where that takes another thread. */
+  write(line: string, urgent?: boolean): void;
+  /** Lines of another thread, as they are; where it is missing, they are written one by one. */
+  writeLines?(bytes: Buffer, lines: number): void;
   /** Resolves when everything accepted is written, or never can be. Later writes are ignored. */
   close(): Promise<void>;
   /** Lines given up because too much was waiting or the file could not be written. */
@@ -73,6 +75,13 @@ class FdSink implements LogSink {
     this.#timer ??= setTimeout(this.#onTimer, FLUSH_MS).unref();
   }
 
+  writeLines(bytes: Buffer, lines: number): void {
+    if (this.#state === 'broken') this.dropped += lines;
+    if (this.#state !== 'open') return;
+    this.flush();
+    this.#hand(bytes, lines);
+  }
+
   close(): Promise<void> {
     if (this.#state !== 'open') return Promise.resolve();
     this.flush();
@@ -108,6 +117,15 @@ class FdSink implements LogSink {
     (this.#stream as unknown as { write(bytes: Buffer): boolean }).write(bytes);
     this.#lines = 0;
   }
+}
+
+/** Hands lines that were made elsewhere to a sink, whole or one by one. */
+export function writeLines(sink: LogSink, bytes: Buffer, lines: number): void {
+  if (sink.writeLines) {
+    sink.writeLines(bytes, lines);
+    return;
+  }
+  for (const line of bytes.toString().split('\n').slice(0, -1)) sink.write(`${line}\n`);
 }
 
 const gathering = new Set<FdSink>();
@@ -191,6 +209,12 @@ export function dailyFileSink(dir: string, clock: Clock): FileSink {
       if (now >= lookAt) look(now);
       linesSinceLook += 1;
       current.sink.write(line);
+    },
+    writeLines(bytes, lines) {
+      const now = clock.wall();
+      if (now >= lookAt) look(now);
+      linesSinceLook += lines;
+      writeLines(current.sink, bytes, lines);
     },
     async close() {
       await Promise.all([...closing, current.sink.close()]);

@@ -1,10 +1,12 @@
+import type { Channel, Channels, MessageKind } from '../base/channel.ts';
 import type { Clock } from '../base/clock.ts';
 import { isoTime } from '../base/iso-time.ts';
 import { wantsColours } from '../base/colours.ts';
 import { systemClock } from '../base/system-clock.ts';
 import { fieldsText, stringText } from './json-line.ts';
 import type { LogFields } from './log-redaction.ts';
-import { dailyFileSink, fdSink, type LogSink } from './log-sink.ts';
+import { dailyFileSink, fdSink, writeLines, type LogSink } from './log-sink.ts';
+import { LinePoster, lineKinds, takeLines } from './posted-lines.ts';
 import { prettyLine } from './pretty-line.ts';
 
 export type { LogFields } from './log-redaction.ts';
@@ -54,7 +56,14 @@ export interface OpenLog {
   readonly dropped: () => number;
   /** Log files opened anew so far because the one before had been removed or moved away. */
   readonly reopened: () => number;
+  /** In control: takes the lines of request threads (`createThreadLog`), and tells them of other levels. */
+  readonly takeFrom: (channels: Channels) => void;
 }
+
+const LOG_LINES = lineKinds('log');
+const LOG_LEVEL: MessageKind<LogLevel> = { name: 'log:level' };
+/** Bytes of lines that may be on their way to control, from all threads together. */
+const MOST_UNDER_WAY = 16 * 1024 * 1024;
 
 /**
  * Lines go to standard output, as JSON or for people ('auto': for people on a terminal), and, with `dir`, to one JSON
@@ -72,16 +81,61 @@ export function createLog(options: LogOptions, deps: LogDeps = {}): OpenLog {
   if (file) sinks.push(file);
 
   const gate: Gate = { least: RANKS[options.level], clock, sinks };
+  const threads: Channels[] = [];
+  let droppedThere = 0;
   return {
     log: new LineLog(gate, ''),
     setLevel: (level) => {
       gate.least = RANKS[level];
+      for (const channels of threads) channels.broadcast(LOG_LEVEL, level);
     },
     close: async () => {
       await Promise.all(sinks.map((sink) => sink.close()));
     },
-    dropped: () => sinks.reduce((sum, sink) => sum + sink.dropped, 0),
+    dropped: () => sinks.reduce((sum, sink) => sum + sink.dropped, droppedThere),
     reopened: () => file?.reopened ?? 0,
+    takeFrom: (channels) => {
+      threads.push(channels);
+      takeLines(channels, LOG_LINES, ({ bytes, lines, dropped }, done) => {
+        droppedThere += dropped;
+        if (lines > 0) for (const sink of sinks) writeLines(sink, Buffer.from(bytes.buffer), lines);
+        done();
+      });
+    },
+  };
+}
+
+export interface ThreadLogDeps {
+  readonly channel: Channel;
+  /** How many request threads there are. */
+  readonly threads: number;
+  readonly clock?: Clock;
+}
+
+/** The log of a request thread: its lines are made here, and control writes them. */
+export function createThreadLog(
+  { level }: Pick<LogOptions, 'level'>,
+  { channel, threads, clock = systemClock }: ThreadLogDeps,
+): OpenLog {
+  const poster = new LinePoster({
+    ...{ channel, clock, kinds: LOG_LINES },
+    mostBytes: MOST_UNDER_WAY / threads,
+  });
+  const gate: Gate = { least: RANKS[level], clock, sinks: [poster] };
+  const setLevel = (other: LogLevel): void => {
+    gate.least = RANKS[other];
+  };
+  channel.on(LOG_LEVEL, setLevel);
+  return {
+    log: new LineLog(gate, ''),
+    setLevel,
+    close: () => poster.close(),
+    // Control is told, and counts them.
+    dropped: () => 0,
+    reopened: () => 0,
+    takeFrom: () => {
+      throw new Error('lines go to control');
+    },
   };
 }
 
@@ -144,7 +198,8 @@ class LineLog implements Log {
       // A field whose getter throws: the message alone is better than a failed request.
     }
     const line = `{"level":"${level}","time":"${isoTime(clock.wall())}"${this.#own}${text},"msg":${stringText(message)}}\n`;
-    for (const sink of sinks) sink.write(line);
+    const urgent = RANKS[level] >= RANKS.warn;
+    for (const sink of sinks) sink.write(line, urgent);
   }
 }
 

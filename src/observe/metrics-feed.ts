@@ -177,7 +177,7 @@ class OpenPiece {
   }
 
   close(): { readonly body: MetricsPiece; readonly transfer: readonly ArrayBuffer[] } {
-    const ids = Uint32Array.from(this.#ids);
+    const ids = new Uint32Array(this.#ids);
     const numbers = this.#numbers.slice(0, this.#used);
     const body = { named: this.#named, first: this.#first, gone: this.gone, ids, numbers };
     return { body, transfer: [ids.buffer, numbers.buffer] };

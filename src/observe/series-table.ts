@@ -443,13 +443,11 @@ const STATE_SERIES = {
     'vllm_router_decision_ring_records',
     [],
     'Decision records kept for inspection.',
-    'sum',
   ),
   decisionRingBytes: gauge(
     'vllm_router_decision_ring_bytes',
     [],
     'Memory of the kept decision records, estimated.',
-    'sum',
   ),
   decisionLogRecordsTotal: counter(
     'vllm_router_decision_log_records_total',

@@ -39,12 +39,6 @@ export function observeRuntime(
 /** Families whose rule is `sum`: each thread has some of it. */
 function observeThreadsOwn(rt: Runtime): void {
   const { metrics } = rt;
-  metrics.decisionRingRecords.onCollect((family) => {
-    family.with().set(rt.decisions.size);
-  });
-  metrics.decisionRingBytes.onCollect((family) => {
-    family.with().set(rt.decisions.bytes);
-  });
   metrics.engineWaitingRequests.onCollect((family) => {
     family.with().set(rt.workerWait.size);
   });
@@ -126,6 +120,12 @@ function observeRequests(rt: Runtime): void {
       ['worker', rt.sockets],
     ] as const)
       if (Number.isFinite(limit)) family.with(side).set(limit);
+  });
+  metrics.decisionRingRecords.onCollect((family) => {
+    family.with().set(rt.decisions.size);
+  });
+  metrics.decisionRingBytes.onCollect((family) => {
+    family.with().set(rt.decisions.bytes);
   });
   metrics.inflightBodyBytes.onCollect((family) => {
     family.with().set(rt.bodyBytes.held);

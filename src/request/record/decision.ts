@@ -29,6 +29,18 @@ export interface OpenDecision extends Omit<Decision, 'candidates'> {
   candidates?: readonly CandidateRecord[] | RecordedLater;
 }
 
+/** Which records somebody wants to see: the latest of those that everything given here is true of. */
+export interface DecisionQuery {
+  /** How many at most. */
+  readonly limit: number;
+  /** A worker that got one of the attempts. */
+  readonly worker?: string | undefined;
+  /** The model asked for or resolved to. */
+  readonly model?: string | undefined;
+  /** Begun at this time or later, ms since 1970. */
+  readonly since?: number | undefined;
+}
+
 /** A duration for the record: digits below a microsecond are noise. */
 export function roundMs(ms: number): number {
   return Math.round(ms * 1000) / 1000;
