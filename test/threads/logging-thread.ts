@@ -30,7 +30,7 @@ function open(): { readonly write: (n: number) => void; readonly close: () => Pr
   const { log, close } = createThreadLog({ level: 'info' }, { channel, threads: 2 });
   return {
     write: (n) => {
-      log[n % 1000 === 999 ? 'warn' : 'info']({ thread: row, n, text }, 'a line');
+      log[n % 1000 === 999 ? 'warn' : 'info']({ thread: row, n, place: text }, 'a line');
     },
     close,
   };
