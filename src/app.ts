@@ -226,7 +226,6 @@ export class App {
     this.#state.hooks.close();
     await this.#state.decisionLog?.close();
     await this.#metricsServer?.stop();
-    await this.#state.view.close();
   }
 
   /** Cuts what is still open, and ends the shutdown delay: the second signal. */
@@ -260,15 +259,14 @@ export class App {
   }
 
   #openAdmin(): Admin {
-    const { part, policies, connections } = this.#state;
+    const { part, policies, connections, view } = this.#state;
     const inForce = {
       settings: () => this.#state.settings,
       config: () => this.#reloads.config,
     };
     return new Admin({
       ...this.#runtime,
-      part,
-      decisions: this.#state.view.records,
+      ...{ part, decisions: view.records },
       get settings() {
         return inForce.settings();
       },

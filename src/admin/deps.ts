@@ -20,7 +20,7 @@ import type { LoadedConfig, ReloadOutcome, ReloadRequest } from './reload-report
 /** The latest decision records, those of all threads. */
 export interface DecisionRecords {
   /** Oldest first. */
-  find(query: DecisionQuery): Promise<readonly Decision[]>;
+  find(query: DecisionQuery): readonly Decision[] | Promise<readonly Decision[]>;
   readonly size: number;
   readonly bytes: number;
   readonly total: number;
