@@ -18,15 +18,17 @@ import {
 /** Of an answer. */
 const PIECE_BYTES = 64 * 1024;
 /** A thread that takes longer is late with everything; who changed something is not kept waiting for it. */
-const CATCH_UP_MS = 1_000;
+const CATCH_UP_MS = 5_000;
 
 /** Where control serves the worker and admin routes to request threads. */
 export class AdminDesk {
   readonly #channels: Channels;
+  readonly #catchUpMs: number;
   readonly #byRow = new Map<number, Map<number, RemoteExchange>>();
 
-  constructor(channels: Channels, serve: ServeAdmin) {
+  constructor(channels: Channels, serve: ServeAdmin, catchUpMs = CATCH_UP_MS) {
     this.#channels = channels;
+    this.#catchUpMs = catchUpMs;
     const find = (row: number, id: number): RemoteExchange | undefined => this.#byRow.get(row)?.get(id);
     channels.on(ASKED, (row, { id, head }) => {
       const channel = channels.to(row);
@@ -60,7 +62,7 @@ export class AdminDesk {
    * Resolves when every thread has done what control told it before: whoever is answered then finds it so on whichever connection.
    */
   async caughtUp(): Promise<void> {
-    await this.#channels.askAll(CAUGHT_UP, undefined, CATCH_UP_MS);
+    await this.#channels.askAll(CAUGHT_UP, undefined, this.#catchUpMs);
   }
 
   #of(row: number): Map<number, RemoteExchange> {

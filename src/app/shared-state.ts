@@ -7,6 +7,7 @@ import type { KnownPlugins } from '../config/schema/plugin-policy-schema.ts';
 import type { Settings } from '../config/settings/settings.ts';
 import { KeyServices } from '../engines/http/key-services.ts';
 import { WorkerConnections, type ConnectionSettings } from '../engines/http/worker-connections.ts';
+import { WorkerVersions } from '../engines/http/worker-versions.ts';
 import { HttpWorkerClient } from '../engines/http/http-client.ts';
 import { OutboundSockets } from '../engines/http/outbound-sockets.ts';
 import { HookChain } from '../hooks/chain.ts';
@@ -67,13 +68,14 @@ export interface SharedState<Workers extends Roster = Roster> {
   readonly decisionLog: ProcessView['decisionLog'];
   readonly view: ProcessView;
   readonly stopping: () => boolean;
+  readonly threadsAreWell?: () => boolean;
   /** The settings that are in force; written by `adoptSettings` alone. */
   settings: Settings;
 }
 
 type StateDeps<Part extends ThreadPart> = Pick<
   SharedState,
-  'clock' | 'random' | 'log' | 'stopping' | 'descriptors'
+  'clock' | 'random' | 'log' | 'stopping' | 'threadsAreWell' | 'descriptors'
 > & { readonly part: Part; readonly plugins: KnownPlugins };
 
 /** In a request thread the registry is a copy, which is empty until it has been started. */
@@ -97,7 +99,10 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
     ledger,
     metrics,
     registry,
-    connections: new WorkerConnections({ clock, sockets, ...connectionSettings(settings) }),
+    connections: new WorkerConnections({
+      ...{ clock, sockets, versions: new WorkerVersions(deps.part) },
+      ...connectionSettings(settings),
+    }),
     policies: new Policies(settings, {
       ...{ loads: ledger, clock, random, registry },
       ...openIndexFor(deps, { registry, metrics, bounds: () => indexBounds(inForce()) }),

@@ -68,4 +68,6 @@ export interface Runtime {
   versionOf(worker: Worker): string | undefined;
   /** True from the first sign of shutdown on. */
   stopping(): boolean;
+  /** False while a thread of the router has not been heard of for seconds; absent where there is but one. */
+  threadsAreWell?: () => boolean;
 }

@@ -39,12 +39,16 @@ interface Ends extends AsyncDisposable {
 async function connectEnds(serve: ServeAdmin = () => undefined): Promise<Ends> {
   const channels = new PortChannels();
   const served: Served[] = [];
-  const desk = new AdminDesk(channels, (head, body, reply) => {
-    let closed = false;
-    reply.onClosed(() => (closed = true));
-    served.push({ head, body, reply, closed: () => closed });
-    serve(head, body, reply);
-  });
+  const desk = new AdminDesk(
+    channels,
+    (head, body, reply) => {
+      let closed = false;
+      reply.onClosed(() => (closed = true));
+      served.push({ head, body, reply, closed: () => closed });
+      serve(head, body, reply);
+    },
+    500,
+  );
   const { port1, port2 } = new MessageChannel();
   const posted = new Map<string, { messages: number; bytes: number }>();
   channels.add(1, counting(port1, posted));

@@ -12,6 +12,7 @@ import { HttpWorkerClient } from './http-client.ts';
 import { probeOneToken } from './one-token.ts';
 import type { OutboundSockets } from './outbound-sockets.ts';
 import { probeHeaders, probeWorker, type ProbeResult } from './probe.ts';
+import type { WorkerVersions } from './worker-versions.ts';
 
 const MOST_STATE_BYTES = 64 * 1024;
 
@@ -36,6 +37,7 @@ interface Server {
 export interface ConnectionDeps extends ConnectionSettings {
   readonly clock: Clock;
   readonly sockets: OutboundSockets;
+  readonly versions: WorkerVersions;
 }
 
 /** The connections to every server, opened at first use. Ranks of one server share them. */
@@ -44,12 +46,13 @@ export class WorkerConnections {
   readonly #sockets: OutboundSockets;
   #settings: ConnectionSettings;
   readonly #servers = new Map<string, Server>();
-  readonly #versions = new Map<string, string>();
+  readonly #versions: WorkerVersions;
   readonly #engineStates = new Map<string, EngineStateQuestions>();
 
   constructor(deps: ConnectionDeps) {
     this.#clock = deps.clock;
     this.#sockets = deps.sockets;
+    this.#versions = deps.versions;
     this.#settings = deps;
   }
 
@@ -78,7 +81,7 @@ export class WorkerConnections {
 
   /** What its `/version` said at the last check. */
   versionOf({ baseUrl }: WorkerSpec): string | undefined {
-    return this.#versions.get(baseUrl);
+    return this.#versions.of(baseUrl);
   }
 
   /** One health check of a registered worker. */
@@ -115,14 +118,14 @@ export class WorkerConnections {
   }
 
   noteVersion({ baseUrl }: WorkerSpec, result: ProbeResult): void {
-    if (result.ok && result.version !== undefined) this.#versions.set(baseUrl, result.version);
+    if (result.ok && result.version !== undefined) this.#versions.note(baseUrl, result.version);
   }
 
   /** The server's last worker has left; requests still running on it finish. */
   drop({ baseUrl }: WorkerSpec): void {
     this.#servers.get(baseUrl)?.client.close();
     this.#servers.delete(baseUrl);
-    this.#versions.delete(baseUrl);
+    this.#versions.drop(baseUrl);
     this.#engineStates.delete(baseUrl);
   }
 

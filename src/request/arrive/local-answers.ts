@@ -40,12 +40,14 @@ const ANSWERS: Readonly<
   model_info: modelInfo,
 };
 
-/** Ready = at least one worker can be used, and the router is not about to stop. */
+/** Ready = at least one worker can be used, all threads turn, and the router is not about to stop. */
 function readiness(rt: Runtime): LocalAnswer {
   const { workers } = rt.registry;
   const total = workers.length;
   const healthy = workers.filter(isServing).length;
   if (rt.stopping()) return json(503, { status: 'not_ready', reason: 'shutting down', total_workers: total });
+  if (rt.threadsAreWell?.() === false)
+    return json(503, { status: 'not_ready', reason: 'a thread does not respond', total_workers: total });
   if (healthy > 0) return json(200, { status: 'ready', healthy_workers: healthy, total_workers: total });
   return json(503, { status: 'not_ready', reason: 'no healthy workers available', total_workers: total });
 }
