@@ -32,7 +32,7 @@ export function giveOldGenerationRoom(): void {
 }
 
 /** By how much what lives may grow, in percent of it; 0: as V8 sees fit. */
-function growthPercent(liveBytes: number): number {
+export function growthPercent(liveBytes: number): number {
   const percent = STEP_PERCENT * Math.round((100 * ROOM_BYTES) / liveBytes / STEP_PERCENT);
   return percent < LEAST_PERCENT ? 0 : percent;
 }
