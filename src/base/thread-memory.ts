@@ -13,6 +13,8 @@ export interface ThreadMemory {
    * one that control has not made, and where the size is another one.
    */
   region(name: string, bytes: number): ArrayBufferLike;
+  /** Nobody asks for it any more; who has it keeps it. Control's to say: a request thread is told by which regions it is given. */
+  drop(name: string): void;
 }
 
 /** What a request thread is given of it; can be posted. */
@@ -25,6 +27,7 @@ export function ownMemory(): ThreadMemory {
     rows: 1,
     self: 0,
     region: (name, bytes) => sized(regions, name, bytes, () => new ArrayBuffer(bytes)),
+    drop: (name) => void regions.delete(name),
   };
 }
 
@@ -48,7 +51,6 @@ export class SharedMemory implements ThreadMemory {
     return this.#regions;
   }
 
-  /** Nobody asks for it any more; who has it keeps it. */
   drop(name: string): void {
     this.#regions.delete(name);
   }
@@ -70,6 +72,10 @@ export class JoinedMemory implements ThreadMemory {
     return sized(this.#regions, name, bytes, () => {
       throw new Error(`no region ${name}: control makes it first`);
     });
+  }
+
+  drop(): void {
+    // What control has dropped is not in what it gives.
   }
 
   /** Control has made others, or dropped some. */
