@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { VirtualClock } from '../base/virtual-clock.ts';
 import type { RequestHead } from '../http1/request-head.ts';
+import { JoinedMemory, SharedMemory } from '../base/thread-memory.ts';
 import { BodyBytes, readBody, refuseTooLong, StreamedBody } from './body.ts';
 import { EdgeRequest, type BodyInlet } from './edge-request.ts';
 
@@ -245,4 +246,24 @@ test('a request whose body has come leaves the connection to the one behind it, 
   assert.deepEqual(got, ['10 bytes', 'end']);
   req.drop();
   assert.equal(resumed, 0);
+});
+
+test('the bytes of all threads together are bounded, beyond 2 GiB too, and those of one that died are free', () => {
+  const GIB = 2 ** 30;
+  const memory = new SharedMemory(2);
+  const control = new BodyBytes(5 * GIB, memory);
+  const [one, other] = [1, 2].map(
+    (self) => new BodyBytes(1, new JoinedMemory(memory.regions, { rows: 3, self })),
+  );
+  assert.ok(one && other);
+  assert.deepEqual([one.take(3 * GIB), other.take(2 * GIB), one.take(1)], [true, true, false]);
+  assert.deepEqual([control.held, one.held], [5 * GIB, 5 * GIB]);
+  other.give(7);
+  assert.deepEqual([one.take(8), one.take(7)], [false, true]);
+  control.reconfigure(6 * GIB);
+  assert.equal(other.take(GIB), true);
+  control.reclaim(1);
+  assert.equal(control.held, 3 * GIB - 7);
+  other.give(3 * GIB - 7);
+  assert.equal(control.held, 0);
 });

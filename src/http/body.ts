@@ -3,6 +3,7 @@ import { ByteCollector } from '../base/byte-collector.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import { RouterError } from '../base/errors.ts';
 import { inPieces } from '../base/in-pieces.ts';
+import { ownMemory, type ThreadMemory } from '../base/thread-memory.ts';
 import type { BodySink, EdgeRequest } from './edge-request.ts';
 
 export interface BodyLimits {
@@ -11,33 +12,68 @@ export interface BodyLimits {
   readonly idleTimeoutMs: number;
 }
 
-/** Bytes of request bodies held by all requests together; a request takes them as they arrive and gives them back once. */
-export class BodyBytes {
-  held = 0;
-  #max: number;
+const HELD = 0;
+const MAX = 1;
+const FIRST_ROW = 2;
 
-  constructor(max: number) {
-    this.#max = max;
+/**
+ * Bytes of request bodies held by all requests of all threads together; a request takes them as they arrive and gives them back
+ * once. What each thread holds is written down as `Places` do it, so that the bytes of one that has died can be taken back. In 64
+ * bits, since bodies may be more than 2 GiB.
+ */
+export class BodyBytes {
+  readonly #words: BigInt64Array;
+  /** The same memory: a word that one thread writes need not be one that `Atomics` knows. */
+  readonly #rows: Float64Array;
+  readonly #self: number;
+
+  constructor(max: number, memory: ThreadMemory = ownMemory()) {
+    const region = memory.region('body-bytes', 8 * (FIRST_ROW + memory.rows));
+    this.#words = new BigInt64Array(region);
+    this.#rows = new Float64Array(region);
+    this.#self = memory.self;
+    this.reconfigure(max);
   }
 
-  /** Another limit. What is held above it stays until it is given back; meanwhile nothing more is taken. */
+  get held(): number {
+    return Number(Atomics.load(this.#words, HELD));
+  }
+
+  /** Another limit: row 0 says it for all. What is held above it stays until it is given back; meanwhile nothing more is taken. */
   reconfigure(max: number): void {
-    this.#max = max;
+    if (this.#self === 0) Atomics.store(this.#words, MAX, BigInt(max));
   }
 
   take(bytes: number): boolean {
-    if (this.held + bytes > this.#max) return false;
-    this.held += bytes;
-    return true;
+    const words = this.#words;
+    const rows = this.#rows;
+    const own = FIRST_ROW + this.#self;
+    const more = BigInt(bytes);
+    for (;;) {
+      const held = Atomics.load(words, HELD);
+      if (held + more > Atomics.load(words, MAX)) return false;
+      if (Atomics.compareExchange(words, HELD, held, held + more) !== held) continue;
+      rows[own] = (rows[own] ?? 0) + bytes;
+      return true;
+    }
   }
 
   give(bytes: number): void {
-    this.held -= bytes;
+    const rows = this.#rows;
+    const own = FIRST_ROW + this.#self;
+    Atomics.sub(this.#words, HELD, BigInt(bytes));
+    rows[own] = (rows[own] ?? 0) - bytes;
   }
 
   /** Undefined where there is no room. */
   hold(bytes: Buffer): HeldBody | undefined {
     return this.take(bytes.length) ? hold(bytes, this) : undefined;
+  }
+
+  /** What a thread that has died held is free. */
+  reclaim(row: number): void {
+    Atomics.sub(this.#words, HELD, BigInt(this.#rows[FIRST_ROW + row] ?? 0));
+    this.#rows[FIRST_ROW + row] = 0;
   }
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { JoinedMemory, SharedMemory } from '../base/thread-memory.ts';
 import { VirtualClock } from '../base/virtual-clock.ts';
 import { RetryBudget } from './retry-budget.ts';
 
@@ -74,4 +75,52 @@ it('goes on counting in the same window when its limits change', () => {
   assert.equal(take(5), 1);
   budget.reconfigure({ ratio: 0, floor: 20 });
   assert.equal(take(50), 11);
+});
+
+describe('the retry budget of several threads', () => {
+  function open(floor: number) {
+    const clock = new VirtualClock();
+    const memory = new SharedMemory(3);
+    const limits = { ratio: 0.2, floor };
+    const control = new RetryBudget(clock, limits, memory);
+    const threads = [1, 2, 3].map(
+      (self) => new RetryBudget(clock, limits, new JoinedMemory(memory.regions, { rows: 4, self })),
+    );
+    return { clock, budgets: [control, ...threads] };
+  }
+
+  it('is a share of the requests of all of them, whichever has the retries', () => {
+    const { clock, budgets } = open(3);
+    for (let request = 0; request < 500; request += 1) budgets[1 + (request % 2)]?.onRequest();
+    const taken = (tries: number): number => {
+      let count = 0;
+      for (let turn = 0; turn < tries; turn += 1) if (budgets[1 + (turn % 3)]?.tryRetry()) count += 1;
+      return count;
+    };
+    assert.deepEqual([taken(60), taken(300)], [60, 40]);
+    clock.advance(10_000);
+    assert.equal(taken(300), 3);
+  });
+
+  it('is what one thread would have with all the requests', () => {
+    const step = fc.record({
+      ...{ row: fc.nat(3), ms: fc.nat(2500), requests: fc.nat(60), tries: fc.nat(20) },
+    });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 40, size: 'max' }), fc.nat(5), (steps, floor) => {
+        const { clock, budgets } = open(floor);
+        const alone = new RetryBudget(clock, { ratio: 0.2, floor });
+        for (const { row, ms, requests, tries } of steps) {
+          clock.advance(ms);
+          for (let request = 0; request < requests; request += 1) {
+            alone.onRequest();
+            budgets[row]?.onRequest();
+          }
+          for (let turn = 0; turn < tries; turn += 1)
+            assert.equal(budgets[(row + turn) % 4]?.tryRetry(), alone.tryRetry());
+        }
+      }),
+      { numRuns: 200, seed: 47 },
+    );
+  });
 });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { BREAKER, HEALTH } from '../../test/support/registry-settings.ts';
+import { JoinedMemory, ownMemory, SharedMemory } from '../base/thread-memory.ts';
 import { VirtualClock } from '../base/virtual-clock.ts';
 import { DEFAULT_TRAITS } from '../config/settings/settings.ts';
 import { LoadLedger } from './ledger.ts';
@@ -18,8 +19,8 @@ class Bench {
   readonly ended: [string, WorkerWaitOutcome][] = [];
   looks = 0;
 
-  constructor(most = 10) {
-    this.wait = new WorkerWait({ registry: this.registry, clock: this.clock, most });
+  constructor(most = 10, memory = ownMemory()) {
+    this.wait = new WorkerWait({ registry: this.registry, clock: this.clock, most, memory });
   }
 
   join(id: string): Worker {
@@ -145,4 +146,26 @@ describe('waiting for a worker', () => {
     ]);
     assert.equal(bench.clock.pending, 0);
   });
+});
+
+it('as many wait as may, in all threads together; those of one that died do not count', async () => {
+  const memory = new SharedMemory(2);
+  const control = new Bench(2, memory);
+  const [one, other] = [1, 2].map(
+    (self) => new Bench(9, new JoinedMemory(memory.regions, { rows: 3, self })),
+  );
+  assert.ok(one && other);
+  assert.deepEqual(
+    [one.enter('a'), other.enter('b'), one.enter('c')].map(({ kind }) => kind),
+    ['waiting', 'waiting', 'full'],
+  );
+  assert.deepEqual([control.wait.size, one.wait.size], [0, 1]);
+  one.clock.advance(1000);
+  assert.deepEqual([other.enter('d').kind, other.enter('e').kind], ['waiting', 'full']);
+  control.wait.reclaim(2);
+  control.wait.reconfigure({ most: 1 });
+  assert.deepEqual([one.enter('f').kind, one.enter('g').kind], ['waiting', 'full']);
+  one.wait.close();
+  await turn();
+  assert.equal(control.enter('h').kind, 'waiting');
 });

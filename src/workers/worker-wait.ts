@@ -1,4 +1,6 @@
 import type { Clock } from '../base/clock.ts';
+import { Places } from '../base/places.ts';
+import { ownMemory, type ThreadMemory } from '../base/thread-memory.ts';
 import type { RegistryEvent, Roster } from './roster.ts';
 
 /** `worker_came`: what the request waited for may be there. `left`: it gave up by itself. */
@@ -38,39 +40,45 @@ const HOPEFUL: ReadonlySet<RegistryEvent['type']> = new Set([
 /**
  * Requests that no worker can take right now. They are looked at when something about the workers changes, all changes
  * of one turn at once, and those that could be served are let go in the order of their coming; each then chooses as
- * every request does, with the loads that those before it have left.
+ * every request does, with the loads that those before it have left. Each thread looks at its own; how many may wait is said of
+ * all threads together.
  */
 export class WorkerWait {
   readonly #registry: Roster;
   readonly #clock: Clock;
   readonly #waiting = new Set<Waiter>();
-  #most: number;
+  readonly #places: Places;
   #closed = false;
   #looking = false;
 
   /** @param most Requests that may wait at once. */
-  constructor(deps: { readonly registry: Roster; readonly clock: Clock; readonly most: number }) {
+  constructor(deps: {
+    readonly registry: Roster;
+    readonly clock: Clock;
+    readonly most: number;
+    readonly memory?: ThreadMemory;
+  }) {
     this.#registry = deps.registry;
     this.#clock = deps.clock;
-    this.#most = deps.most;
+    this.#places = new Places(deps.memory ?? ownMemory(), 'worker-wait:places', deps.most);
     this.#registry.on(({ type }) => {
       if (this.#waiting.size > 0 && HOPEFUL.has(type)) this.#lookSoon();
     });
   }
 
-  /** Requests waiting now. */
+  /** Requests waiting now in this thread. */
   get size(): number {
     return this.#waiting.size;
   }
 
   /** Another bound for those that come from now on. */
   reconfigure(settings: { readonly most: number }): void {
-    this.#most = settings.most;
+    this.#places.reconfigure(settings.most);
   }
 
   enter(wish: Wish, timeoutMs: number): WorkerWaitEntry {
     if (this.#closed) return { kind: 'closed' };
-    if (this.#waiting.size >= this.#most) return { kind: 'full' };
+    if (!this.#places.take()) return { kind: 'full' };
     let end!: (outcome: WorkerWaitOutcome) => void;
     const ended = new Promise<WorkerWaitOutcome>((resolve) => {
       end = resolve;
@@ -79,6 +87,7 @@ export class WorkerWait {
       ...wish,
       end: (outcome) => {
         if (!this.#waiting.delete(waiter)) return;
+        this.#places.give();
         timer.cancel();
         end(outcome);
       },
@@ -100,6 +109,11 @@ export class WorkerWait {
   close(): void {
     this.#closed = true;
     for (const waiter of this.#waiting) waiter.end('closed');
+  }
+
+  /** A thread has died, and who waited in it. */
+  reclaim(row: number): void {
+    this.#places.reclaim(row);
   }
 
   #lookSoon(): void {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
 import { describe, it } from 'node:test';
+import { JoinedMemory, SharedMemory, type ThreadMemory } from '../../base/thread-memory.ts';
 import { OutboundSockets, type Opener } from './outbound-sockets.ts';
 import { toFailure } from './transport-failure.ts';
 
@@ -10,9 +11,9 @@ function errorWith(code: string, more: object = {}): Error {
 }
 
 /** Sockets that open at once, or fail as the test says. */
-function start(limit?: number) {
+function start(limit?: number, memory?: ThreadMemory) {
   let shortages = 0;
-  const sockets = new OutboundSockets(limit, () => (shortages += 1));
+  const sockets = new OutboundSockets(limit, () => (shortages += 1), memory);
   const opened: (EventEmitter & { closed: boolean })[] = [];
   const failures: Error[] = [];
   const opener: Opener = (done) => {
@@ -75,6 +76,27 @@ describe('the limit', () => {
     assert.deepEqual([connect(), connect()], ['connect_failed', 'out_of_sockets']);
     assert.equal(sockets.open, 0);
     assert.equal(connect(), 'open');
+  });
+});
+
+describe('the limit of several threads', () => {
+  it('is one, and each makes room by its own', () => {
+    const memory = new SharedMemory(2);
+    const control = start(2, memory);
+    const [one, other] = [1, 2].map((self) => start(9, new JoinedMemory(memory.regions, { rows: 3, self })));
+    assert.ok(one && other);
+    assert.deepEqual([one.connect(), other.connect(), one.connect()], ['open', 'open', 'out_of_sockets']);
+    other.sockets.idle({ drop: () => (other.opened[0]?.emit('close'), true) });
+    assert.equal(one.connect(), 'out_of_sockets');
+    assert.equal(other.connect(), 'open');
+    assert.deepEqual([one.sockets.open, other.sockets.open, one.sockets.limit], [1, 1, 2]);
+    control.sockets.reclaim(2);
+    assert.deepEqual([one.connect(), one.connect(), one.sockets.open], ['open', 'out_of_sockets', 2]);
+    for (const socket of one.opened) socket.emit('close');
+    assert.deepEqual(
+      [control.connect(), control.connect(), control.connect()],
+      ['open', 'open', 'out_of_sockets'],
+    );
   });
 });
 

@@ -1,6 +1,8 @@
 import { closeSync, openSync } from 'node:fs';
 import type { Socket } from 'node:net';
+import { Places } from '../../base/places.ts';
 import { isShortage } from '../../base/shortage.ts';
+import { ownMemory, type ThreadMemory } from '../../base/thread-memory.ts';
 
 /** Hears once of a socket: that it is connected, or why not. */
 export type Opened = (error: Error | null, socket: Socket | null) => void;
@@ -17,45 +19,54 @@ export interface IdleConnection {
 /**
  * The sockets that the router opens, to workers, hooks and key services: so many, so that there is always one left for
  * the router's own questions. Where another is needed and may not be had, one that is kept for such questions goes, else the one
- * that has been idle longest.
+ * that has been idle longest. How many may be open is said of all threads together; each gives up its own.
  */
 export class OutboundSockets {
-  readonly #limit: number;
+  readonly #places: Places;
   readonly #onShortage: (side: 'worker') => void;
   readonly #idle = new Set<IdleConnection>();
   readonly #spare = new Set<IdleConnection>();
-  #open = 0;
 
-  constructor(limit = Infinity, onShortage: (side: 'worker') => void = () => undefined) {
-    this.#limit = limit;
+  constructor(
+    limit = Infinity,
+    onShortage: (side: 'worker') => void = () => undefined,
+    memory: ThreadMemory = ownMemory(),
+  ) {
+    this.#places = new Places(memory, 'outbound', limit);
     this.#onShortage = onShortage;
   }
 
-  /** Open now, those of the reserve aside. */
+  /** Open now in this thread, those of the reserve aside. */
   get open(): number {
-    return this.#open;
+    return this.#places.own;
   }
 
+  /** Of all threads together. */
   get limit(): number {
-    return this.#limit;
+    return this.#places.limit;
   }
 
   get full(): boolean {
-    return this.#open >= this.#limit;
+    return this.#places.full;
   }
 
   /** `reserved` ones are not bound by the limit. */
   connect(opener: Opener, reserved: boolean, done: Opened): void {
-    if (!reserved && this.full && !this.#dropOne()) {
-      this.#onShortage('worker');
-      done(new NoSocketLeft(), null);
-      return;
+    if (!reserved && !this.#places.take()) {
+      if (!this.#dropOne()) {
+        this.#onShortage('worker');
+        done(new NoSocketLeft(), null);
+        return;
+      }
+      this.#places.takeAnyway();
     }
     this.#tryConnect(opener, reserved, (error, socket) => {
       if (socket) done(null, socket);
       else if (!isShortage(error) && !isFailedLookup(error)) done(error, null);
-      else if (this.#dropOne()) this.#tryConnect(opener, reserved, done);
-      else {
+      else if (this.#dropOne()) {
+        if (!reserved) this.#places.takeAnyway();
+        this.#tryConnect(opener, reserved, done);
+      } else {
         this.#onShortage('worker');
         done(isShortage(error) ? error : new NoSocketLeft(), null);
       }
@@ -69,7 +80,7 @@ export class OutboundSockets {
 
   /** Idle, and kept for the router's own questions: the first to give way. False: there are enough of them. */
   spare(connection: IdleConnection): boolean {
-    if (this.#spare.size >= this.#limit / 2) return false;
+    if (this.#spare.size >= this.limit / 2) return false;
     this.#spare.add(connection);
     return true;
   }
@@ -79,11 +90,15 @@ export class OutboundSockets {
     if (!this.#idle.delete(connection)) this.#spare.delete(connection);
   }
 
+  /** A thread has died, and its sockets. */
+  reclaim(row: number): void {
+    this.#places.reclaim(row);
+  }
+
+  /** Unless it is reserved it has a place, which it gives back. */
   #tryConnect(opener: Opener, reserved: boolean, done: Opened): void {
-    const count = reserved ? 0 : 1;
-    this.#open += count;
     const closed = (): void => {
-      this.#open -= count;
+      if (!reserved) this.#places.give();
     };
     opener((error, socket) => {
       if (socket) socket.once('close', closed);
