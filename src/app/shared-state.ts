@@ -15,7 +15,8 @@ import { showHookEvents } from '../hooks/hook-events.ts';
 import { openHook } from '../hooks/open-hook.ts';
 import { BodyBytes } from '../http/body.ts';
 import { ClientSeats } from '../http/client-seats.ts';
-import { Admission } from '../limits/admission.ts';
+import type { Door } from '../limits/door.ts';
+import { openDoor } from '../limits/open-door.ts';
 import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import { reportTrouble } from '../plugins/report-trouble.ts';
@@ -55,7 +56,7 @@ export interface SharedState<Workers extends Roster = Roster> {
   readonly tokenRatio: TokenRatio;
   readonly keyServices: KeyServices;
   readonly clients: Clients;
-  readonly admission: Admission;
+  readonly admission: Door;
   readonly workerWait: WorkerWait;
   readonly retryBudget: RetryBudget;
   readonly bodyBytes: BodyBytes;
@@ -82,13 +83,13 @@ type StateDeps<Part extends ThreadPart> = Pick<
 export function openState(settings: Settings, deps: StateDeps<OwnPart>): SharedState<WorkerRegistry>;
 export function openState(settings: Settings, deps: StateDeps<RequestPart>): SharedState<RegistryReplica>;
 export function openState(settings: Settings, { plugins, ...deps }: StateDeps<ThreadPart>): SharedState {
-  const { clock, random, log, descriptors } = deps;
-  const ledger = new LoadLedger(clock, { part: deps.part });
-  const registry = openRegistry(deps.part, { clock, ledger, ...settings });
+  const { part, clock, random, log, descriptors } = deps;
+  const ledger = new LoadLedger(clock, { part });
+  const registry = openRegistry(part, { clock, ledger, ...settings });
   const view = openProcessView(settings, { ...deps, connections: () => bounded.seats.taken });
   const { metrics, decisions, decisionLog } = view;
-  const bodyBytes = new BodyBytes(settings.listen.maxInflightBodyBytes);
-  const bounded = openSockets(descriptors, { metrics, log, clock });
+  const bodyBytes = new BodyBytes(settings.listen.maxInflightBodyBytes, part.memory);
+  const bounded = openSockets(descriptors, part, { metrics, log, clock });
   const { sockets } = bounded;
   const keyServices = new KeyServices(clock, connectionSettings(settings).pool, sockets);
   const onPluginTrouble = reportTrouble({ clock, log, metrics });
@@ -122,17 +123,23 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
     freshIds: new FreshIdWatch(),
     tokenRatio: new TokenRatio(),
     keyServices,
-    clients: new Clients(settings.clients.auth, clock, keyServices.ask),
-    admission: new Admission(withinDescriptors(settings.admission, descriptors, log), clock),
-    workerWait: new WorkerWait({ registry, clock, most: settings.admission.queueSize }),
-    retryBudget: new RetryBudget(clock, budgetOf(settings)),
+    clients: new Clients(settings.clients.auth, clock, keyServices.ask, part.memory),
+    admission: openDoor(withinDescriptors(settings.admission, descriptors, log), clock, part),
+    workerWait: new WorkerWait({ registry, clock, most: settings.admission.queueSize, ...part }),
+    retryBudget: new RetryBudget(clock, budgetOf(settings), part.memory),
     bodyBytes,
     ...bounded,
     owners: new ResourceOwners(),
     ...{ view, decisions, decisionLog },
   };
   inForce = () => state.settings;
+  if (part.kind === 'control') part.channels.onEnded((row) => reclaim(state, row));
   return state;
+}
+
+/** A request thread has died: what it held of what threads share is free. The door does so by itself, after sending its waiters away. */
+function reclaim({ clients, workerWait, bodyBytes, seats, sockets }: SharedState, row: number): void {
+  for (const part of [clients.tenants, workerWait, bodyBytes, seats, sockets]) part.reclaim(row);
 }
 
 function hookClient(
@@ -145,13 +152,14 @@ function hookClient(
 
 function openSockets(
   { perSide, outbound }: DescriptorPlan,
+  { memory }: ThreadPart,
   deps: Parameters<typeof reportShortages>[0],
 ): Pick<SharedState, 'onShortage' | 'sockets' | 'seats'> {
   const onShortage = reportShortages(deps);
   return {
     onShortage,
-    sockets: new OutboundSockets(outbound, onShortage),
-    seats: new ClientSeats(perSide, deps.clock),
+    sockets: new OutboundSockets(outbound, onShortage, memory),
+    seats: new ClientSeats(perSide, deps.clock, memory),
   };
 }
 

@@ -1,56 +1,18 @@
 import type { Clock, Timer } from '../base/clock.ts';
+import { Places } from '../base/places.ts';
+import { ownMemory, type ThreadMemory } from '../base/thread-memory.ts';
 import type { AdmissionSettings, PriorityClass } from '../config/settings/settings.ts';
-import { FairQueue, type Bill, type QueuedFlow, type Standing } from './fair-queue.ts';
+import type { Door, Entry, Newcomer, Ticket, Waiting, WaitOutcome } from './door.ts';
+import { FairQueue, type Bill, type QueuedFlow } from './fair-queue.ts';
 import { Line, type Link } from './line.ts';
+import { PlaceInside } from './place-inside.ts';
 import { RateBucket } from './rate-bucket.ts';
 
-/** The right to be in flight, held until the response has ended. */
-export interface Ticket {
-  /** What the request really took, prompt and answer; before `release`. Without it the estimate stands. */
-  settle(tokens: number): void;
-  /** Only the first call gives it back and returns true. */
-  release(): boolean;
-}
-
-export interface Admitted {
-  readonly kind: 'admitted';
-  readonly ticket: Ticket;
-}
-
-/**
- * `timeout`: `queueTimeoutMs` passed. `left`: the client went away. `closed`: the router is shutting down. `pushed_out`:
- * the place was given to a request that had more right to it.
- */
-export type WaitOutcome =
-  | Admitted
-  | { readonly kind: 'timeout' | 'left' | 'closed' }
-  | { readonly kind: 'pushed_out'; readonly retryAfterSecs: number };
-
-export interface Waiting {
-  readonly kind: 'waiting';
-  readonly wait: Promise<WaitOutcome>;
-  /** Gives up the place. False when the wait is over: its outcome stands, and a ticket in it is to be released. */
-  leave(): boolean;
-}
-
-export type Entry =
-  | Admitted
-  | Waiting
-  | {
-      readonly kind: 'full';
-      /** What the queue waits for: a place, or the rate to allow another one. */
-      readonly limit: 'concurrency' | 'rate';
-      readonly retryAfterSecs: number;
-    }
-  | { readonly kind: 'closed' };
-
-/** Who asks to be let in. */
-export interface Newcomer extends Standing {
-  /** Estimate of the tokens of prompt and answer; asked only when the order of those who wait depends on it. */
-  readonly tokens: () => number;
-}
+export type { Admitted, Door, Entry, Newcomer, Ticket, Waiting, WaitOutcome } from './door.ts';
 
 interface Waiter {
+  /** The thread that it waits in. */
+  readonly row: number;
   readonly since: number;
   readonly resolve: (outcome: WaitOutcome) => void;
   leaveQueue: (() => void) | undefined;
@@ -65,32 +27,36 @@ const LONGEST_RETRY_AFTER_SECS = 60;
 /**
  * The door: at most `maxConcurrent` requests in flight, from admission to the end of the response, at most
  * `ratePerSecond` admitted per second, and behind it a bounded queue, served by class and fairly within a class.
+ * Of several threads the one in control has it; the others have a `JoinedAdmission`.
  */
-export class Admission {
+export class Admission implements Door {
   readonly #clock: Clock;
   readonly #queue: FairQueue<Waiter>;
   /** Those who wait in order of arrival, hence of deadline. */
   readonly #arrivals = new Line<Waiter>();
+  readonly #places: Places;
   readonly #bucket: RateBucket;
+  readonly #self: number;
   readonly #onRelease = (): void => {
-    this.#inFlight -= 1;
-    if (this.#arrivals.size > 0) this.#advance();
+    this.#places.give();
+    if (this.#arrivals.size > 0) this.advance();
   };
   #settings: AdmissionSettings;
-  #inFlight = 0;
   #timer: Timer | undefined;
   #wakesAt = 0;
   #closed = false;
 
-  constructor(settings: AdmissionSettings, clock: Clock) {
+  constructor(settings: AdmissionSettings, clock: Clock, memory: ThreadMemory = ownMemory()) {
     this.#settings = settings;
     this.#clock = clock;
     this.#queue = new FairQueue(clock);
-    this.#bucket = new RateBucket(settings.ratePerSecond, clock);
+    this.#self = memory.self;
+    this.#places = new Places(memory, 'admission:places', settings.maxConcurrent);
+    this.#bucket = new RateBucket(settings.ratePerSecond, clock, memory);
   }
 
   get inFlight(): number {
-    return this.#inFlight;
+    return this.#places.count;
   }
 
   get queued(): number {
@@ -101,26 +67,28 @@ export class Admission {
     return this.#queue.sizeOf(priority);
   }
 
-  /** How many flows wait or owe. */
   get flowCount(): number {
     return this.#queue.flowCount;
   }
 
-  /** The flows that wait or owe, those with the most waiting first. */
   flows(limit: number): readonly QueuedFlow[] {
     return this.#queue.flows(limit);
   }
 
-  /** The way in for who need not wait; undefined for who must ask to `enter`. */
-  enterAtOnce(): Ticket | undefined {
+  enterAtOnce(row = this.#self): Ticket | undefined {
     if (this.#closed) return undefined;
-    // The timer may be a moment late; those who wait go first all the same.
-    if (this.#arrivals.size > 0 && this.#mayAdmit()) this.#advance();
-    return this.#mayAdmit() ? this.#admit() : undefined;
+    if (this.#arrivals.size > 0) {
+      // The timer may be a moment late; those who wait go first all the same.
+      this.advance();
+      // A place may come free in another thread in between.
+      if (this.#arrivals.size > 0) return undefined;
+    }
+    return this.#takePlace() ? this.#ticket(row) : undefined;
   }
 
-  enter(newcomer: Newcomer = ANYBODY): Entry {
-    const ticket = this.enterAtOnce();
+  /** @param row The thread that the request is in. */
+  enter(newcomer: Newcomer = ANYBODY, row = this.#self): Entry {
+    const ticket = this.enterAtOnce(row);
     if (ticket) return { kind: 'admitted', ticket };
     if (this.#closed) return { kind: 'closed' };
     if (this.#arrivals.size >= this.#settings.queueSize) this.#sendAway();
@@ -130,7 +98,7 @@ export class Admission {
         return { kind: 'full', limit: this.#limit, retryAfterSecs: this.#retryAfterSecs() };
       this.#pushOut(rival);
     }
-    return this.#wait(newcomer);
+    return this.#wait(newcomer, row);
   }
 
   /**
@@ -139,6 +107,7 @@ export class Admission {
    */
   reconfigure(settings: AdmissionSettings): void {
     this.#settings = settings;
+    this.#places.reconfigure(settings.maxConcurrent);
     this.#bucket.reconfigure(settings.ratePerSecond);
     this.#admitWaiting();
     while (this.#arrivals.size > settings.queueSize) {
@@ -146,19 +115,32 @@ export class Admission {
       if (waiter === undefined) break;
       this.#pushOut(waiter);
     }
-    this.#advance();
+    this.advance();
   }
 
-  /** Shutting down: all waiters get `closed`, nobody is admitted any more. Tickets stay good. */
+  /** What a thread that has died had is free. Its waiters are to have left. */
+  reclaim(row: number): void {
+    this.#places.reclaim(row);
+    this.advance();
+  }
+
+  /** Lets in whom it can, and sends away who has waited too long. To be called when another thread has given a place back. */
+  advance(): void {
+    this.#admitWaiting();
+    this.#sendAway();
+    this.#arm();
+  }
+
   close(): void {
     this.#closed = true;
     for (let waiter = this.#arrivals.first; waiter; waiter = this.#arrivals.first)
       this.#end(waiter, { kind: 'closed' });
   }
 
-  #wait(newcomer: Newcomer): Waiting {
+  #wait(newcomer: Newcomer, row: number): Waiting {
     const { promise, resolve } = Promise.withResolvers<WaitOutcome>();
     const waiter: Waiter = {
+      row,
       since: this.#clock.now(),
       resolve,
       leaveQueue: undefined,
@@ -184,18 +166,14 @@ export class Admission {
     this.#end(waiter, { kind: 'pushed_out', retryAfterSecs: this.#retryAfterSecs() });
   }
 
-  /** Lets in whom it can, and sends away who has waited too long. */
-  #advance(): void {
-    this.#admitWaiting();
-    this.#sendAway();
-    this.#arm();
-  }
-
   #admitWaiting(): void {
-    while (this.#arrivals.size > 0 && this.#mayAdmit()) {
+    while (this.#arrivals.size > 0 && this.#takePlace()) {
       const turn = this.#queue.take();
-      if (turn === undefined) return;
-      this.#end(turn.waiter, { kind: 'admitted', ticket: this.#admit(turn.bill) });
+      if (turn === undefined) {
+        this.#places.give();
+        return;
+      }
+      this.#end(turn.waiter, { kind: 'admitted', ticket: this.#ticket(turn.waiter.row, turn.bill) });
     }
   }
 
@@ -217,7 +195,7 @@ export class Admission {
     if (first === undefined) return;
     const now = this.#clock.now();
     let delayMs = this.#deadline(first) - now;
-    if (this.#inFlight < this.#settings.maxConcurrent) delayMs = Math.min(delayMs, this.#bucket.msUntil(1));
+    if (!this.#places.full) delayMs = Math.min(delayMs, this.#bucket.msUntil(1));
     delayMs = Math.max(0, Math.ceil(delayMs));
     // One that ends too early does no harm, and spares setting another for each that comes and goes.
     if (this.#timer !== undefined && this.#wakesAt <= now + delayMs) return;
@@ -225,7 +203,7 @@ export class Admission {
     this.#wakesAt = now + delayMs;
     this.#timer = this.#clock.after(delayMs, () => {
       this.#timer = undefined;
-      this.#advance();
+      this.advance();
     });
   }
 
@@ -235,47 +213,29 @@ export class Admission {
   }
 
   get #limit(): 'concurrency' | 'rate' {
-    return this.#inFlight < this.#settings.maxConcurrent ? 'rate' : 'concurrency';
+    return this.#places.full ? 'concurrency' : 'rate';
   }
 
-  #mayAdmit(): boolean {
-    return this.#inFlight < this.#settings.maxConcurrent && this.#bucket.ready;
+  #takePlace(): boolean {
+    if (!this.#bucket.ready || !this.#places.take()) return false;
+    if (this.#bucket.take()) return true;
+    this.#places.give();
+    return false;
   }
 
-  #admit(bill?: Bill): Ticket {
-    this.#inFlight += 1;
-    this.#bucket.take();
-    return new PlaceInside(this.#onRelease, bill);
+  /** For the place that has just been taken. */
+  #ticket(row: number, bill?: Bill): Ticket {
+    if (row === this.#self) return new PlaceInside(this.#onRelease, bill);
+    this.#places.handTo(row);
+    return new PlaceInside(() => {
+      this.#places.giveFor(row);
+      if (this.#arrivals.size > 0) this.advance();
+    }, bill);
   }
 
   /** When the rate would let in a request behind the queue; how long the requests in flight take is not known. */
   #retryAfterSecs(): number {
     const secs = Math.ceil(this.#bucket.msUntil(this.#arrivals.size + 1) / 1000);
     return Math.min(Math.max(1, secs), LONGEST_RETRY_AFTER_SECS);
-  }
-}
-
-class PlaceInside implements Ticket {
-  readonly #onRelease: () => void;
-  #bill: Bill | undefined;
-  #held = true;
-
-  constructor(onRelease: () => void, bill: Bill | undefined) {
-    this.#onRelease = onRelease;
-    this.#bill = bill;
-  }
-
-  settle(tokens: number): void {
-    const bill = this.#bill;
-    this.#bill = undefined;
-    bill?.settle(tokens);
-  }
-
-  release(): boolean {
-    if (!this.#held) return false;
-    this.#held = false;
-    this.#bill = undefined;
-    this.#onRelease();
-    return true;
   }
 }

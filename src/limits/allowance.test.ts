@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { JoinedMemory, SharedMemory, type ThreadMemory } from '../base/thread-memory.ts';
 import { VirtualClock } from '../base/virtual-clock.ts';
 import { Allowance } from './allowance.ts';
 
@@ -96,5 +97,47 @@ describe('an allowance', () => {
         },
       ),
     );
+  });
+});
+
+describe('an allowance of several threads', () => {
+  const region = 'allowance:test';
+  const open = (clock: VirtualClock, memory: ThreadMemory, most = 1, perSecond = 1): Allowance =>
+    new Allowance(clock, most, perSecond, { memory, region });
+
+  it('is one: what one spends or gives back, the others have less or more of, by limits that control says', () => {
+    const clock = new VirtualClock();
+    const memory = new SharedMemory(2);
+    const control = open(clock, memory, 10, 2);
+    const [one, other] = [1, 2].map((self) =>
+      open(clock, new JoinedMemory(memory.regions, { rows: 3, self })),
+    );
+    assert.ok(one && other);
+    assert.deepEqual([one.most, one.take(7), other.take(4), other.take(3)], [10, true, false, true]);
+    one.correct(5);
+    assert.deepEqual([control.left, other.msUntil(1)], [-5, 3000]);
+    other.reconfigure(1000, 1000);
+    assert.deepEqual([one.left, one.most], [-5, 10]);
+    control.reconfigure(100, 10);
+    assert.equal(other.left, 85);
+    clock.advance(1000);
+    assert.equal(one.left, 95);
+    other.correct(-1000);
+    assert.equal(one.left, 100);
+  });
+
+  it('that begins anew is not corrected by what was taken of the one before', () => {
+    const clock = new VirtualClock();
+    const memory = new SharedMemory(1);
+    open(clock, memory, 10, 1);
+    const joined = new JoinedMemory(memory.regions, { rows: 2, self: 1 });
+    const before = open(clock, joined);
+    assert.equal(before.take(8), true);
+    const anew = open(clock, memory, 20, 1);
+    assert.equal(anew.left, 20);
+    before.correct(100);
+    assert.equal(anew.left, 20);
+    open(clock, joined).correct(5);
+    assert.equal(anew.left, 15);
   });
 });

@@ -27,6 +27,9 @@ const MOST_QUESTIONS = 256;
 /**
  * Whether services elsewhere accept a key. Their answers are kept for a while, by the digest of the key; of those who
  * ask about one key at the same time all hear one answer. That a service could not be asked is never taken for a no.
+ *
+ * Each thread of a router has its own: a service is asked once about a key by each thread that its requests come to, and the
+ * bounds on what is kept and asked at once are a thread's. No answer is believed longer by it.
  */
 export class KeyVerdicts {
   readonly #clock: Clock;

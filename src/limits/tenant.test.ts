@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { JoinedMemory, SharedMemory } from '../base/thread-memory.ts';
 import { VirtualClock } from '../base/virtual-clock.ts';
 import type { TenantSettings } from '../config/settings/settings.ts';
 import { Tenant, TenantAccess, type OverLimit, type Reservation, type Visit } from './tenant.ts';
@@ -199,5 +200,110 @@ describe('tenants over a reload', () => {
     assert.deepEqual(tenants.reconfigure({ kind: 'open' }), ['a', 'c']);
     assert.equal(tenants.withKey('4'), undefined);
     assert.deepEqual(tenants.all(), []);
+  });
+});
+
+describe('tenants of several threads', () => {
+  const auth = (...tenants: Partial<TenantSettings>[]) => ({
+    kind: 'tenants' as const,
+    tenants: tenants.map((one) => ({ ...SETTINGS, ...one })),
+  });
+
+  function open(first: ReturnType<typeof auth>) {
+    const clock = new VirtualClock();
+    const memory = new SharedMemory(2);
+    const control = new Tenants(first, clock, memory);
+    const threads = [1, 2].map((self) => {
+      const joined = new JoinedMemory(new Map(memory.regions), { rows: 3, self });
+      return { joined, tenants: new Tenants(first, clock, joined) };
+    });
+    return {
+      ...{ clock, control, memory },
+      /** Of control, and of each thread. */
+      named: (name: string) => [
+        control.named(name) ?? assert.fail(),
+        ...threads.map(({ tenants }) => tenants.named(name) ?? assert.fail()),
+      ],
+      /** As control does it: first itself, then the threads with what it has made. */
+      reload: (next: ReturnType<typeof auth>) => {
+        control.reconfigure(next);
+        for (const { joined, tenants } of threads) {
+          joined.adopt(new Map(memory.regions));
+          tenants.reconfigure(next);
+        }
+      },
+    };
+  }
+
+  it('have one number of places, one rate, one budget, and counts that add up', () => {
+    const { clock, named } = open(auth({ maxConcurrent: 3, ratePerSecond: 4 }));
+    const [blue, one, other] = named('blue');
+    assert.ok(blue && one && other);
+    const inside = [visit(one.enter()), visit(other.enter()), visit(one.enter())];
+    assert.equal(other.enter().kind, 'over_limit');
+    assert.deepEqual([blue.inFlight, one.inFlight, blue.totalRequests, blue.totalRateLimited], [3, 3, 3, 1]);
+    for (const each of inside) each.leave();
+    visit(other.enter()).leave();
+    assert.deepEqual(one.enter(), { kind: 'over_limit', limit: 'requests', retryAfterSecs: 1 });
+    assert.deepEqual(other.requestLevel(), { limit: 4, remaining: 0, resetMs: 1000 });
+    clock.advance(250);
+    visit(one.enter()).leave();
+    const tokens = reserved(one.reserve(500));
+    assert.equal(other.reserve(102).kind, 'over_limit');
+    const more = reserved(other.reserve(100));
+    tokens.settle(700);
+    more.settle(0);
+    assert.deepEqual([one.tokensUsed, blue.tokensUsed, other.tokenLevel()?.remaining], [700, 700, 0]);
+    assert.deepEqual(blue.reserve(1), { kind: 'over_limit', limit: 'tokens', retryAfterSecs: 11 });
+  });
+
+  it('keep over reloads what was spent where the name stays, and begin anew where it comes again', () => {
+    const { named, reload, memory } = open(auth({}, { name: 'red' }));
+    const [, one, other] = named('blue');
+    const [, red] = named('red');
+    assert.ok(one && other && red);
+    const inside = visit(one.enter());
+    const tokens = reserved(one.reserve(400));
+    const late = { visit: visit(red.enter()), tokens: reserved(red.reserve(300)) };
+    const regions = memory.regions.size;
+    reload(auth({ maxConcurrent: 1, tokensPerMinute: 1000 }));
+    assert.ok(memory.regions.size < regions);
+    assert.deepEqual([other.enter().kind, other.tokenLevel()?.remaining], ['over_limit', 600]);
+    reload(auth({}, { name: 'red' }));
+    const [anew, there] = named('red');
+    assert.deepEqual([there?.inFlight, there?.tokenLevel()?.remaining, there?.totalRequests], [0, 600, 0]);
+    // What still ran when it was dropped ends in what was dropped.
+    late.visit.leave();
+    late.tokens.settle(900);
+    assert.deepEqual([anew?.inFlight, anew?.tokenLevel()?.remaining, anew?.tokensUsed], [0, 600, 0]);
+    inside.leave();
+    tokens.settle(100);
+    assert.deepEqual([other.inFlight, other.tokenLevel()?.remaining], [0, 500]);
+  });
+
+  it('settle into the budget it was taken from, in each thread, when the limit is lifted and set again', () => {
+    const { named, reload } = open(auth({}));
+    const [, one, other] = named('blue');
+    assert.ok(one && other);
+    const tokens = reserved(one.reserve(500));
+    reload(auth({ tokensPerMinute: undefined }));
+    assert.equal(other.reserve(1e9).kind, 'reserved');
+    reload(auth({ tokensPerMinute: 1000 }));
+    assert.equal(other.tokenLevel()?.remaining, 1000);
+    tokens.settle(500);
+    reserved(one.reserve(300));
+    assert.equal(other.tokenLevel()?.remaining, 700);
+  });
+
+  it('get back the places of a thread that has died, and keep what it had counted', () => {
+    const { named, control } = open(auth({}));
+    const [blue, one, other] = named('blue');
+    assert.ok(blue && one && other);
+    for (const each of [one, other]) visit(each.enter());
+    reserved(one.reserve(100)).settle(60);
+    control.reclaim(1);
+    assert.deepEqual([blue.inFlight, blue.totalRequests, blue.tokensUsed], [1, 2, 60]);
+    visit(other.enter());
+    assert.equal(other.enter().kind, 'over_limit');
   });
 });

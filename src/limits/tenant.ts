@@ -1,6 +1,9 @@
 import type { Clock } from '../base/clock.ts';
+import { Places } from '../base/places.ts';
+import { ownMemory, type ThreadMemory } from '../base/thread-memory.ts';
 import type { PriorityClass, TenantSettings } from '../config/settings/settings.ts';
-import { Allowance } from './allowance.ts';
+import { Allowance, ROUNDING } from './allowance.ts';
+import { TenantCounts } from './tenant-counts.ts';
 
 /** What a request may know of the tenant that makes it; it never changes, so that a request keeps what it began with. */
 export class TenantAccess {
@@ -63,25 +66,39 @@ const LONGEST_RETRY_AFTER_SECS = 60;
 const NEWEST = 0.1;
 const SECS_PER_MINUTE = 60;
 
-/** One tenant's limits and what it has used of them. Lives on over reloads that keep its name. */
+/**
+ * One tenant's limits and what it has used of them, in all threads together. Lives on over reloads that keep its name. Row 0 says
+ * the limits for all; the rest of the settings each thread takes over by itself.
+ */
 export class Tenant {
   readonly #clock: Clock;
+  readonly #memory: ThreadMemory;
+  readonly #places: Places;
+  readonly #counts: TenantCounts;
   readonly #requests: Allowance;
   #settings: TenantSettings;
   #access: TenantAccess;
   #tokens: Allowance | undefined;
-  #inFlight = 0;
+  /** Of the requests of this thread; those of the others will be much the same. */
   #meanMs = 0;
-  #totalRequests = 0;
-  #totalLimited = 0;
-  #tokensUsed = 0;
 
-  constructor(settings: TenantSettings, clock: Clock) {
+  constructor(settings: TenantSettings, clock: Clock, memory: ThreadMemory = ownMemory()) {
+    const { name } = settings;
     this.#clock = clock;
+    this.#memory = memory;
     this.#settings = settings;
     this.#access = new TenantAccess(settings);
-    this.#requests = new Allowance(clock, burstOf(settings), settings.ratePerSecond);
-    this.#tokens = budgetOf(settings, clock);
+    this.#places = new Places(memory, placesOf(name), settings.maxConcurrent);
+    this.#counts = new TenantCounts(memory, countsOf(name));
+    this.#requests = new Allowance(clock, burstOf(settings), settings.ratePerSecond, {
+      ...{ memory, region: requestsOf(name) },
+    });
+    this.#tokens = this.#openBudget();
+  }
+
+  /** For a tenant that is gone; requests that still run have what they need of it. */
+  static forget(name: string, memory: ThreadMemory): void {
+    for (const region of [placesOf, countsOf, requestsOf, tokensOf]) memory.drop(region(name));
   }
 
   get settings(): TenantSettings {
@@ -93,21 +110,21 @@ export class Tenant {
   }
 
   get inFlight(): number {
-    return this.#inFlight;
+    return this.#places.count;
   }
 
   /** Requests that were let in. */
   get totalRequests(): number {
-    return this.#totalRequests;
+    return this.#counts.requests;
   }
 
   get totalRateLimited(): number {
-    return this.#totalLimited;
+    return this.#counts.limited;
   }
 
   /** Of requests that have ended. */
   get tokensUsed(): number {
-    return this.#tokensUsed;
+    return this.#counts.tokens;
   }
 
   get countsTokens(): boolean {
@@ -118,20 +135,23 @@ export class Tenant {
   reconfigure(settings: TenantSettings): void {
     this.#settings = settings;
     this.#access = new TenantAccess(settings);
+    this.#places.reconfigure(settings.maxConcurrent);
     this.#requests.reconfigure(burstOf(settings), settings.ratePerSecond);
     const { tokensPerMinute } = settings;
-    if (tokensPerMinute === undefined || this.#tokens === undefined)
-      this.#tokens = budgetOf(settings, this.#clock);
+    if (tokensPerMinute === undefined || this.#tokens === undefined) this.#tokens = this.#openBudget();
     else this.#tokens.reconfigure(tokensPerMinute, tokensPerMinute / SECS_PER_MINUTE);
   }
 
   /** One more request, unless there are too many inside or they come too fast. */
   enter(): Visit | OverLimit {
-    if (this.#inFlight >= this.#settings.maxConcurrent)
-      return this.#refuse('concurrency', this.#msUntilPlace());
+    if (this.#places.full) return this.#refuse('concurrency', this.#msUntilPlace());
     if (!this.#requests.take(1)) return this.#refuse('requests', this.#requests.msUntil(1));
-    this.#inFlight += 1;
-    this.#totalRequests += 1;
+    if (!this.#places.take()) {
+      // Another thread took the last one in this moment.
+      this.#requests.correct(-1);
+      return this.#refuse('concurrency', this.#msUntilPlace());
+    }
+    this.#counts.request();
     const since = this.#clock.now();
     let inside = true;
     return {
@@ -139,7 +159,7 @@ export class Tenant {
       leave: () => {
         if (!inside) return;
         inside = false;
-        this.#inFlight -= 1;
+        this.#places.give();
         const tookMs = this.#clock.now() - since;
         this.#meanMs += (tookMs - this.#meanMs) * (this.#meanMs === 0 ? 1 : NEWEST);
       },
@@ -157,7 +177,7 @@ export class Tenant {
       settle: (used) => {
         if (!open) return;
         open = false;
-        this.#tokensUsed += used;
+        this.#counts.spend(used);
         budget?.correct(used - tokens);
       },
     };
@@ -171,8 +191,22 @@ export class Tenant {
     return this.#tokens && levelOf(this.#tokens);
   }
 
+  /** What a thread that has died had is free. */
+  reclaim(row: number): void {
+    this.#places.reclaim(row);
+  }
+
+  /** Undefined without a limit. One that is set after there was none begins full. */
+  #openBudget(): Allowance | undefined {
+    const { name, tokensPerMinute } = this.#settings;
+    if (tokensPerMinute === undefined) return undefined;
+    return new Allowance(this.#clock, tokensPerMinute, tokensPerMinute / SECS_PER_MINUTE, {
+      ...{ memory: this.#memory, region: tokensOf(name) },
+    });
+  }
+
   #refuse(limit: OverLimit['limit'], inMs: number): OverLimit {
-    this.#totalLimited += 1;
+    this.#counts.limit();
     return { kind: 'over_limit', limit, retryAfterSecs: Number.isFinite(inMs) ? secondsOf(inMs) : undefined };
   }
 
@@ -190,16 +224,15 @@ function burstOf({ ratePerSecond }: TenantSettings): number {
   return Math.max(1, ratePerSecond);
 }
 
-function budgetOf({ tokensPerMinute }: TenantSettings, clock: Clock): Allowance | undefined {
-  return tokensPerMinute === undefined
-    ? undefined
-    : new Allowance(clock, tokensPerMinute, tokensPerMinute / SECS_PER_MINUTE);
-}
+const placesOf = (name: string): string => `tenant:places:${name}`;
+const countsOf = (name: string): string => `tenant:counts:${name}`;
+const requestsOf = (name: string): string => `tenant:requests:${name}`;
+const tokensOf = (name: string): string => `tenant:tokens:${name}`;
 
 function levelOf(allowance: Allowance): Level {
   return {
     limit: Math.floor(allowance.most),
-    remaining: Math.max(0, Math.floor(allowance.left)),
+    remaining: Math.max(0, Math.floor(allowance.left + ROUNDING)),
     resetMs: allowance.msUntil(allowance.most),
   };
 }

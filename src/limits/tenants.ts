@@ -1,15 +1,21 @@
 import type { Clock } from '../base/clock.ts';
+import { ownMemory, type ThreadMemory } from '../base/thread-memory.ts';
 import type { AuthSettings, TenantSettings } from '../config/settings/settings.ts';
 import { Tenant } from './tenant.ts';
 
-/** The tenants by name and by the digest of their keys. */
+/**
+ * The tenants by name and by the digest of their keys. What threads have in common of them is by name; control makes it, and so
+ * takes over other settings before the other threads do.
+ */
 export class Tenants {
   readonly #clock: Clock;
+  readonly #memory: ThreadMemory;
   #byName = new Map<string, Tenant>();
   #byDigest = new Map<string, Tenant>();
 
-  constructor(auth: AuthSettings, clock: Clock) {
+  constructor(auth: AuthSettings, clock: Clock, memory: ThreadMemory = ownMemory()) {
     this.#clock = clock;
+    this.#memory = memory;
     this.reconfigure(auth);
   }
 
@@ -26,7 +32,14 @@ export class Tenants {
       this.#byName.set(settings.name, tenant);
       for (const digest of settings.digests) this.#byDigest.set(digest, tenant);
     }
-    return [...before.keys()].filter((name) => !this.#byName.has(name));
+    const gone = [...before.keys()].filter((name) => !this.#byName.has(name));
+    for (const name of gone) Tenant.forget(name, this.#memory);
+    return gone;
+  }
+
+  /** What a thread that has died had of them is free. */
+  reclaim(row: number): void {
+    for (const tenant of this.#byName.values()) tenant.reclaim(row);
   }
 
   /**
@@ -47,7 +60,7 @@ export class Tenants {
   }
 
   #adopt(known: Tenant | undefined, settings: TenantSettings): Tenant {
-    if (!known) return new Tenant(settings, this.#clock);
+    if (!known) return new Tenant(settings, this.#clock, this.#memory);
     known.reconfigure(settings);
     return known;
   }

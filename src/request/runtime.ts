@@ -6,7 +6,7 @@ import type { WorkerClient } from '../engines/client.ts';
 import type { HookChain } from '../hooks/chain.ts';
 import type { BodyBytes } from '../http/body.ts';
 import type { ClientSeats } from '../http/client-seats.ts';
-import type { Admission } from '../limits/admission.ts';
+import type { Door } from '../limits/door.ts';
 import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { FreshIdWatch, HashKeySource } from '../routing/hash-key.ts';
@@ -50,7 +50,7 @@ export interface Runtime {
   readonly cacheIndex: CacheIndex | undefined;
   readonly tokenRatio: TokenRatio;
   readonly clients: Clients;
-  readonly admission: Admission;
+  readonly admission: Door;
   readonly retryBudget: RetryBudget;
   readonly bodyBytes: BodyBytes;
   readonly seats: ClientSeats;

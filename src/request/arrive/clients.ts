@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../../base/clock.ts';
+import type { ThreadMemory } from '../../base/thread-memory.ts';
 import type { AuthSettings } from '../../config/settings/settings.ts';
 import { KeyVerdicts, type AskService, type VerdictSettings } from '../../limits/key-verdicts.ts';
 import { Tenants } from '../../limits/tenants.ts';
@@ -10,8 +11,8 @@ export class Clients {
   readonly verdicts: KeyVerdicts;
   #terms: VerdictSettings;
 
-  constructor(auth: AuthSettings, clock: Clock, ask: AskService) {
-    this.tenants = new Tenants(auth, clock);
+  constructor(auth: AuthSettings, clock: Clock, ask: AskService, memory?: ThreadMemory) {
+    this.tenants = new Tenants(auth, clock, memory);
     this.#terms = termsOf(auth);
     this.verdicts = new KeyVerdicts(this.#terms, ask, clock);
   }

@@ -1,6 +1,6 @@
 import { RouterError } from '../../base/errors.ts';
 import type { PriorityClass } from '../../config/settings/settings.ts';
-import type { Entry, Ticket, WaitOutcome, Waiting } from '../../limits/admission.ts';
+import type { Full, Ticket, WaitOutcome, Waiting } from '../../limits/door.ts';
 import type { TenantAccess } from '../../limits/tenant.ts';
 import type { Arrival } from '../arrive/arrival.ts';
 import type { Caller } from '../arrive/caller.ts';
@@ -45,10 +45,7 @@ export function waitForTurn(
   }
 }
 
-function overfull(
-  rt: Runtime,
-  { limit, retryAfterSecs }: Extract<Entry, { readonly kind: 'full' }>,
-): RouterError {
+function overfull(rt: Runtime, { limit, retryAfterSecs }: Full): RouterError {
   const { ratePerSecond = 0 } = rt.settings.admission;
   return limit === 'rate'
     ? new RouterError(
@@ -94,6 +91,8 @@ function settle(
       // It left in the moment it was let in: no worker need hear of it.
       if (arrival.client.gone) throw new RouterError('client_closed', 'the client left the queue');
       return;
+    case 'full':
+      throw overfull(rt, outcome);
     case 'pushed_out':
       rt.metrics.queuePushedOutTotal.with(priority).inc();
       throw new RouterError(
