@@ -8,8 +8,11 @@ import { Drain } from './drain.ts';
 import type { Awaited, InFlight } from './in-flight.ts';
 import { LoadLedger } from './ledger.ts';
 import { openRegistry } from './open-registry.ts';
+import { FIRST_TOKENS } from './progress.ts';
 import type { RegistryReplica } from './registry-replica.ts';
 import { StallWatch, type StallProbeEnd } from './stall-watch.ts';
+import { OwnTally } from './shared-slots.ts';
+import { ThreadProgress } from './thread-progress.ts';
 import type { Worker } from './worker.ts';
 
 const SEC = 1_000;
@@ -175,8 +178,9 @@ describe('the progress of a worker that several threads ask', () => {
   it('is not held against the worker when the awaited requests have ended', async () => {
     const bench = await Bench.start();
     await bench.learn();
-    const request = bench.send(1, false);
-    await bench.pass(9 * SEC);
+    const request = bench.send(1);
+    await bench.pass(10 * SEC);
+    // Before the next look, and before its thread says so.
     request.end();
     await bench.pass(20 * SEC);
     assert.deepEqual(bench.states, ['moving', 'moving', 'moving']);
@@ -218,6 +222,50 @@ describe('the progress of a worker that several threads ask', () => {
     assert.equal(bench.worker.progress.state, 'moving');
     await bench.pass(5 * SEC);
     assert.equal(bench.worker.progress.state, 'suspect');
+  });
+});
+
+describe('what a thread has to say of a progress', () => {
+  it('is said once, and is no more than matters', () => {
+    const progress = new ThreadProgress(new OwnTally(), () => undefined);
+    assert.equal(progress.news([]), undefined);
+    for (let ms = 0; ms < 1000; ms++) progress.firstToken(ms);
+    progress.wholeAnswer(7);
+    progress.wholeAnswer(5);
+    const news = progress.news([]);
+    assert.equal(news?.longestWholeMs, 7);
+    assert.equal(news.firstTokensMs.length, FIRST_TOKENS);
+    assert.ok(news.firstTokensMs.every((ms) => ms >= 1000 - FIRST_TOKENS));
+    assert.equal(progress.news([]), undefined);
+    progress.firstToken(3);
+    assert.deepEqual(progress.news([])?.firstTokensMs, [3]);
+  });
+
+  it('is who is awaited longest, and that nobody is any more', () => {
+    const progress = new ThreadProgress(new OwnTally(), () => undefined);
+    const awaited = (startedAt: number, streamed: boolean): InFlight => ({
+      ...{ cut: () => undefined, place: -1 },
+      awaited: { startedAt, streamed, expectedMs: 0, route: '/r', model: 'm' },
+    });
+    const running = [awaited(3, true), awaited(2, true), awaited(1, false), awaited(4, false)];
+    const news = progress.news(running);
+    assert.deepEqual([news?.stream?.startedAt, news?.whole?.startedAt], [2, 1]);
+    assert.equal(progress.news(running), undefined);
+    assert.deepEqual(progress.news(running.slice(0, 1))?.whole, undefined);
+    assert.equal(progress.news([])?.stream, undefined);
+    assert.equal(progress.news([]), undefined);
+  });
+
+  it('is at once that somebody gave up, unless that one has hardly waited', () => {
+    const told: [number, number][] = [];
+    const progress = new ThreadProgress(
+      new OwnTally(),
+      ({ startedAt }, now) => void told.push([startedAt, now]),
+    );
+    const request = { startedAt: 100, streamed: true, expectedMs: 0, route: '/r', model: 'm' };
+    progress.gaveUp(request, 500);
+    progress.gaveUp(request, 1100);
+    assert.deepEqual(told, [[100, 1100]]);
   });
 });
 

@@ -1,6 +1,6 @@
 /**
  * A thread that takes trial places of a half-open breaker and gives them back, again and again, and says the most that were taken
- * at a time, as it saw it. `dieWith`: it ends itself while it holds that many.
+ * at a time, as it saw it. `dies`: when all have done so, it takes one more and ends itself.
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { JoinedMemory, type Regions } from '../../src/base/thread-memory.ts';
@@ -14,37 +14,47 @@ export interface TrialTask {
   readonly epoch: number;
   readonly most: number;
   readonly rounds: number;
-  readonly dieWith: number;
+  readonly dies: boolean;
 }
 
 export interface TrialReport {
-  readonly taken: number;
   readonly mostAtOnce: number;
 }
 
 // What the test has posted.
-const { regions, rows, self, slot, epoch, most, rounds, dieWith } = workerData as TrialTask;
+const { regions, rows, self, slot, epoch, most, rounds, dies } = workerData as TrialTask;
 const memory = new JoinedMemory(regions, { rows, self });
 const cells = new BreakerCells(memory);
-/** Places that are taken, and threads that are ready. */
-const counts = new Int32Array(memory.region('test:counts', 8));
+/** Places that are taken, threads that are ready, and those that have taken as often as they should. */
+const [HELD, READY, DONE] = [0, 1, 2];
+const counts = new Int32Array(memory.region('test:counts', 12));
 
-Atomics.add(counts, 1, 1);
-Atomics.notify(counts, 1);
-for (let ready = Atomics.load(counts, 1); ready < rows - 1; ready = Atomics.load(counts, 1))
-  Atomics.wait(counts, 1, ready, 100);
+Atomics.add(counts, READY, 1);
+Atomics.notify(counts, READY);
+waitFor(READY, rows - 1);
 
-let taken = 0;
 let mostAtOnce = 0;
-for (let round = 0; round < rounds; round++) {
+for (let taken = 0; taken < rounds;) {
   const place = cells.takeTrial(slot, epoch, most);
   if (place < 0) continue;
   taken += 1;
-  mostAtOnce = Math.max(mostAtOnce, Atomics.add(counts, 0, 1) + 1);
-  Atomics.sub(counts, 0, 1);
+  mostAtOnce = Math.max(mostAtOnce, Atomics.add(counts, HELD, 1) + 1);
+  // Long enough that another who believes to have it is here, too.
+  for (let held = 0; held < 20; held++) mostAtOnce = Math.max(mostAtOnce, Atomics.load(counts, HELD));
+  Atomics.sub(counts, HELD, 1);
   cells.giveTrial(place, epoch);
 }
-for (let held = 0; held < dieWith;) if (cells.takeTrial(slot, epoch, most) >= 0) held += 1;
-const report: TrialReport = { taken, mostAtOnce };
+Atomics.add(counts, DONE, 1);
+Atomics.notify(counts, DONE);
+if (dies) {
+  waitFor(DONE, rows - 1);
+  cells.takeTrial(slot, epoch, most);
+}
+const report: TrialReport = { mostAtOnce };
 parentPort?.postMessage(report);
-if (dieWith > 0) process.exit(1);
+if (dies) process.exit(1);
+
+function waitFor(what: number, count: number): void {
+  for (let now = Atomics.load(counts, what); now < count; now = Atomics.load(counts, what))
+    Atomics.wait(counts, what, now, 100);
+}
