@@ -1,6 +1,6 @@
 import type { ThreadMemory } from '../base/thread-memory.ts';
 import { BREAKER_STATE_CODES, type BreakerStateName } from './breaker.ts';
-import { MOST_SHARED_SLOTS } from './shared-slots.ts';
+import { SHARED_SLOTS } from './ledger-columns.ts';
 
 /** Trial requests of one worker at once, where several threads send them: more are not let through, whatever is configured. */
 export const MOST_SHARED_TRIALS = 32;
@@ -45,10 +45,10 @@ export class BreakerCells {
     const ints = (name: string, count: number): Int32Array =>
       new Int32Array(memory.region(`breakers:${name}`, count * Int32Array.BYTES_PER_ELEMENT));
     const times = (name: string): Float64Array =>
-      new Float64Array(memory.region(`breakers:${name}`, MOST_SHARED_SLOTS * Float64Array.BYTES_PER_ELEMENT));
-    this.#words = ints('words', MOST_SHARED_SLOTS);
-    this.#counted = ints('counted', MOST_SHARED_SLOTS);
-    this.#places = ints('trials', MOST_SHARED_SLOTS * MOST_SHARED_TRIALS);
+      new Float64Array(memory.region(`breakers:${name}`, SHARED_SLOTS * Float64Array.BYTES_PER_ELEMENT));
+    this.#words = ints('words', SHARED_SLOTS);
+    this.#counted = ints('counted', SHARED_SLOTS);
+    this.#places = ints('trials', SHARED_SLOTS * MOST_SHARED_TRIALS);
     this.#openedAt = times('opened-at');
     this.#failedAt = times('failed-at');
   }
@@ -129,7 +129,7 @@ export class BreakerCells {
 
   /** The thread of this row has ended: the trials that it carried out are over. */
   reclaim(row: number): void {
-    for (let slot = 0; slot < MOST_SHARED_SLOTS; slot++) {
+    for (let slot = 0; slot < SHARED_SLOTS; slot++) {
       // Those of another state are of an earlier epoch than the next half-open one, and free by that.
       if (stateOf(this.word(slot)) !== 'half_open') continue;
       const first = slot * MOST_SHARED_TRIALS;

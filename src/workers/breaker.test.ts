@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { VirtualClock } from '../base/virtual-clock.ts';
 import type { BreakerSettings } from '../config/settings/settings.ts';
 import { Breaker, BREAKER_STATE_CODES } from './breaker.ts';
-import type { Permit } from './breaker.ts';
+import type { Permit, PermitEnd } from './breaker.ts';
 
 const settings: BreakerSettings = {
   enabled: true,
@@ -163,7 +163,7 @@ describe('a half-open breaker', () => {
 
 type Step =
   | { readonly do: 'send' }
-  | { readonly do: 'end'; readonly which: number; readonly as: keyof Permit }
+  | { readonly do: 'end'; readonly which: number; readonly as: PermitEnd }
   | { readonly do: 'advance'; readonly ms: number };
 
 const step: fc.Arbitrary<Step> = fc.oneof(
@@ -171,7 +171,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({
     do: fc.constant('end' as const),
     which: fc.nat(9),
-    as: fc.constantFrom<keyof Permit>('success', 'failure', 'failure', 'cancel'),
+    as: fc.constantFrom<PermitEnd>('success', 'failure', 'failure', 'cancel'),
   }),
   fc.record({ do: fc.constant('advance' as const), ms: fc.nat(600) }),
 );

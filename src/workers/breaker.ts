@@ -20,6 +20,8 @@ type BreakerState =
  * call returns whether it was the one that counted.
  */
 export interface Permit {
+  /** Whether the breaker would have admitted the request, too. Another thread may have been faster since it said so. */
+  readonly admitted: boolean;
   /** The worker answered as it should, client errors included. */
   success(): boolean;
   /** Transport error, timeout before the first token, 500 (first worker only), 502, 503, 504, broken stream. */
@@ -28,7 +30,7 @@ export interface Permit {
   cancel(): boolean;
 }
 
-export type PermitEnd = keyof Permit;
+export type PermitEnd = Exclude<keyof Permit, 'admitted'>;
 
 /** Says whether requests may be sent, and hears how they went. */
 export interface Circuit {
@@ -120,7 +122,7 @@ export class Breaker implements Circuit {
     const state = this.#state;
     const trial = state.name === 'half_open' && state.trials < this.#settings.halfOpenTrials;
     if (trial) state.trials += 1;
-    return new TakenPermit(this.#settle, this.#epoch, trial);
+    return new TakenPermit(this.#settle, this.#epoch, trial, trial || state.name === 'closed');
   }
 
   /** What came of a request that was sent in that epoch, with a permit that somebody else gave. */
@@ -183,12 +185,14 @@ type Settle = (outcome: PermitEnd, grantedIn: number, trial: boolean) => void;
 
 /** Settled once; what comes after that counts for nothing. */
 class TakenPermit implements Permit {
+  readonly admitted: boolean;
   readonly #settle: Settle;
   readonly #epoch: number;
   readonly #trial: boolean;
   #settled = false;
 
-  constructor(settle: Settle, epoch: number, trial: boolean) {
+  constructor(settle: Settle, epoch: number, trial: boolean, admitted: boolean) {
+    this.admitted = admitted;
     this.#settle = settle;
     this.#epoch = epoch;
     this.#trial = trial;

@@ -22,7 +22,7 @@ export interface ViewOptions {
   /** What the request says about the workers it wants. */
   readonly filters?: WorkerFilters | undefined;
   /** `WorkerRegistry.version`. Where it is the same as at the last look, nobody need be looked at again. */
-  readonly version?: number;
+  readonly version?: number | undefined;
 }
 
 /** Which workers a request wants at all. */

@@ -47,11 +47,10 @@ export abstract class SharedCircuit implements Circuit {
   permit(now: number): Permit {
     const word = this.#look(now);
     const epoch = epochOf(word);
+    const state = stateOf(word);
     const place =
-      stateOf(word) === 'half_open'
-        ? this.cells.takeTrial(this.slot, epoch, this.#settings.halfOpenTrials)
-        : -1;
-    return new SharedPermit(this.#settle, epoch, place);
+      state === 'half_open' ? this.cells.takeTrial(this.slot, epoch, this.#settings.halfOpenTrials) : -1;
+    return new SharedPermit(this.#settle, epoch, place, place >= 0 || state === 'closed');
   }
 
   /** An outcome that may change something. */
@@ -104,13 +103,15 @@ type Settle = (outcome: PermitEnd, grantedIn: number, place: number) => void;
 
 /** Settled once; what comes after that counts for nothing. */
 class SharedPermit implements Permit {
+  readonly admitted: boolean;
   readonly #settle: Settle;
   readonly #epoch: number;
   /** Of a trial; -1 = it takes none. */
   readonly #place: number;
   #settled = false;
 
-  constructor(settle: Settle, epoch: number, place: number) {
+  constructor(settle: Settle, epoch: number, place: number, admitted: boolean) {
+    this.admitted = admitted;
     this.#settle = settle;
     this.#epoch = epoch;
     this.#place = place;

@@ -1,7 +1,5 @@
 import type { ThreadMemory } from '../base/thread-memory.ts';
-
-/** Slots of workers in a router with several threads: the ledger gives out no others. */
-export const MOST_SHARED_SLOTS = 4096;
+import { SHARED_SLOTS } from './ledger-columns.ts';
 
 /** What is counted of one worker. */
 export interface Tally {
@@ -26,9 +24,9 @@ export class RowTallies {
   readonly #own: Float64Array;
 
   constructor(memory: ThreadMemory, name: string) {
-    const bytes = MOST_SHARED_SLOTS * Float64Array.BYTES_PER_ELEMENT;
+    const bytes = SHARED_SLOTS * Float64Array.BYTES_PER_ELEMENT;
     const region = memory.region(`workers:${name}`, memory.rows * bytes);
-    const rowAt = (row: number): Float64Array => new Float64Array(region, row * bytes, MOST_SHARED_SLOTS);
+    const rowAt = (row: number): Float64Array => new Float64Array(region, row * bytes, SHARED_SLOTS);
     this.#rows = Array.from({ length: memory.rows }, (_, row) => rowAt(row));
     this.#own = rowAt(memory.self);
   }

@@ -16,7 +16,7 @@ export interface RegistryTask {
   readonly settings: RegistrySettings;
 }
 
-/** Asks for that many permits where they are admitted, and ends those that it has as told. Answers how many it has then. */
+/** Asks for that many permits, keeps those that are admitted, and ends those that it has as told. Answers how many it has then. */
 export const PERMITS: QuestionKind<{ readonly take: number; readonly end?: PermitEnd }, number> = {
   name: 'test_permits',
 };
@@ -42,7 +42,10 @@ function serve(channel: PortChannel, { regions, rows, self, settings }: Registry
     const [worker] = registry.workers;
     for (let asked = 0; asked < take; asked++) {
       const now = systemClock.now();
-      if (worker?.breaker.admits(now)) permits.push(worker.breaker.permit(now));
+      if (worker?.breaker.admits(now) !== true) continue;
+      const permit = worker.breaker.permit(now);
+      if (permit.admitted) permits.push(permit);
+      else permit.cancel();
     }
     if (end) for (const permit of permits.splice(0)) permit[end]();
     return permits.length;

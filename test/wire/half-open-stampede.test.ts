@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { VirtualClock } from '../../src/base/virtual-clock.ts';
 import type { RouterOptions } from '../../src/config/load/options.ts';
+import type { Permit } from '../../src/workers/breaker.ts';
 import { chat, pieces, streamChat, workerOf } from '../support/chat.ts';
 import { advanceUntil, eventually, startFleet, type Fleet } from '../support/fleet.ts';
 
@@ -98,6 +99,30 @@ for (const limit of [1, 3]) {
     await others.leave();
   });
 }
+
+test('a request that comes too late for the trial place it has seen goes elsewhere, and leaves nothing behind', async () => {
+  const { fleet, trials, state } = await startRecovering({ halfOpenMaxRequests: 1 });
+  await using _fleet = fleet;
+  const { breaker } = fleet.app.runtime.registry.workers[0]!;
+  const permit = breaker.permit.bind(breaker);
+  const taken: Permit[] = [];
+  breaker.permit = (now) => {
+    // By another thread, since this one has looked.
+    if (taken.length === 0) taken.push(permit(now));
+    return permit(now);
+  };
+  for (let turn = 0; turn < 4; turn += 1) {
+    const response = await chat(fleet);
+    await response.text();
+    assert.deepEqual([response.status, workerOf(response)], [200, fleet.workers[1]!.url]);
+  }
+  assert.deepEqual([taken.length, trials(), state()], [1, 0, 'half_open']);
+  await eventually(() => fleet.app.runtime.ledger.openLeases === 0);
+  taken[0]?.cancel();
+  await (await chat(fleet)).text();
+  await (await chat(fleet)).text();
+  assert.equal(trials(), 1);
+});
 
 test('any failure opens it again: the crowd behind the trial does not follow', async () => {
   const { fleet, clock, trials, state } = await startRecovering({ halfOpenMaxRequests: 1 });

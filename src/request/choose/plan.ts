@@ -48,14 +48,28 @@ export interface NoPlan {
 
 export const NOBODY_TRIED: ReadonlySet<number> = new Set();
 
+/**
+ * How often a request looks again because another thread took the trial place that it had seen. Each time somebody else has got
+ * one, so that it will hardly come to this; then it goes there all the same.
+ */
+const MOST_LOST_PLACES = 8;
+
 /** Chooses among the workers not tried yet; when none of those can take the request, among all. */
 export function makePlan(rt: Runtime, call: Call, tried: ReadonlySet<number>): Plan | NoPlan {
   const now = rt.clock.now();
-  let pool = view(rt, call, tried, now);
-  if (pool.eligible === 0 && tried.size > 0) pool = view(rt, call, NOBODY_TRIED, now, true);
-  if (pool.failedOpen) rt.metrics.cbFailOpenTotal.with().inc();
-  const pick = pickWorker(rt, call, pool, false);
-  return pick ? seal(rt, call, pool, pick, now) : { kind: 'none', pool };
+  for (let lost = 0; ; lost++) {
+    const isFresh = lost > 0;
+    let pool = view(rt, call, tried, { now, isFresh });
+    if (pool.eligible === 0 && tried.size > 0)
+      pool = view(rt, call, NOBODY_TRIED, { now, isFresh, isRetry: true });
+    const pick = pickWorker(rt, call, pool, false);
+    const plan = pick
+      ? seal(rt, call, pool, pick, { now, isLast: lost === MOST_LOST_PLACES })
+      : ({ kind: 'none', pool } as const);
+    if (!plan) continue;
+    if (pool.failedOpen) rt.metrics.cbFailOpenTotal.with().inc();
+    return plan;
+  }
 }
 
 /** Whether `makePlan` would find a worker now. Asks no policy and changes nothing. */
@@ -100,15 +114,18 @@ function view(
   rt: Runtime,
   call: Call,
   tried: ReadonlySet<number>,
-  now: number,
-  isRetry = tried.size > 0,
+  {
+    now,
+    isFresh = false,
+    isRetry = tried.size > 0,
+  }: { readonly now: number; readonly isFresh?: boolean; readonly isRetry?: boolean },
 ): PoolView {
   return viewPool(candidatesFor(rt, call.model), {
     tried,
     isRetry,
     now,
     slowStartMs: rt.settings.slowStartMs,
-    version: rt.registry.version,
+    version: isFresh ? undefined : rt.registry.version,
     // A stored resource is where it is.
     filters: call.resourceId === undefined ? call.filters : undefined,
   });
@@ -142,7 +159,7 @@ function ownerIndex(rt: Runtime, call: Call, pool: PoolView): number {
 
 /** The members that may be chosen for a request, before any of them has been tried. */
 export function poolFor(rt: Runtime, call: Call): PoolView {
-  return view(rt, call, NOBODY_TRIED, rt.clock.now());
+  return view(rt, call, NOBODY_TRIED, { now: rt.clock.now() });
 }
 
 /** Whether no policy is asked, because the request is about something that one worker holds. */
@@ -201,7 +218,14 @@ function predict(rt: Runtime, call: Call, slot: number, pick: Pick): Prediction 
   return { promptTokens, uncachedTokens, predictedCachedTokens, predictedTtftMs };
 }
 
-function seal(rt: Runtime, call: Call, pool: PoolView, pick: Pick, now: number): Plan {
+/** Undefined where the worker was on trial, and another thread has taken the place meanwhile. */
+function seal(
+  rt: Runtime,
+  call: Call,
+  pool: PoolView,
+  pick: Pick,
+  { now, isLast }: { readonly now: number; readonly isLast: boolean },
+): Plan | undefined {
   const worker = memberAt(pool, pick.index);
   const { slot } = worker;
   const prediction = predict(rt, call, slot, pick);
@@ -212,6 +236,11 @@ function seal(rt: Runtime, call: Call, pool: PoolView, pick: Pick, now: number):
     stream: call.stream,
   });
   const permit = worker.breaker.permit(now);
+  if (!permit.admitted && !pool.failedOpen && !isLast) {
+    permit.cancel();
+    lease.release();
+    return undefined;
+  }
   worker.processed += 1;
   if (looksAtIndex(rt, call) && promptTokens > 0)
     rt.cacheIndex?.record(call.ask.blocks(), slot, worker.generation);
