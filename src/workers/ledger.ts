@@ -4,6 +4,7 @@ import type { LoadColumns, LoadView } from '../routing/policy.ts';
 import { IdleWatch } from './idle-watch.ts';
 import { BookedLease, NO_BOOK, whole, type Book, type Lease, type LeaseAsk } from './lease.ts';
 import { LedgerColumns, SHARED_SLOTS } from './ledger-columns.ts';
+import { LedgerSums } from './ledger-sums.ts';
 import { LedgerSlots, type SlotId } from './ledger-slots.ts';
 import { PrefillQueues, type PromptQueues } from './prefill-queues.ts';
 import { PrefillRates, resized, type Rates } from './prefill-rates.ts';
@@ -29,7 +30,8 @@ export class LoadLedger implements LoadView {
   readonly #learnt: PrefillRates | undefined;
   readonly #queues: PromptQueues;
   readonly #idle: IdleWatch;
-  readonly #shared: boolean;
+  /** Where there are several threads. */
+  readonly #sums: LedgerSums | undefined;
   readonly #self: number;
   /** This thread's rows. */
   #own: Int32Array = new Int32Array(0);
@@ -38,9 +40,9 @@ export class LoadLedger implements LoadView {
   #externalTtlMs = 30_000;
   /** When the load of others was reported. */
   #externalAt = new Float64Array(0);
-  /** Reports of others' load may be too old from then on. Only for one thread; several look at each. */
+  /** Of one thread alone: reports of others' load may be too old from then on. */
   #externalGoodUntil = Infinity;
-  /** Own and external together: always, for one thread; when looked at, for several. */
+  /** Of one thread alone: own and external together. */
   #running = new Float64Array(0);
   readonly #book: Book = {
     firstToken: (lease, uncachedTokens) => {
@@ -60,18 +62,17 @@ export class LoadLedger implements LoadView {
     this.#columns = new LedgerColumns(part.memory);
     this.#slots = new LedgerSlots(this.#columns, part.kind !== 'request');
     this.#idle = new IdleWatch(this.#columns, part);
-    const { shared, self } = this.#columns;
-    this.#shared = shared;
-    this.#self = self;
+    this.#self = part.memory.self;
+    const { shared } = this.#columns;
     const rates = shared ? new Float64Array(part.memory.region('ledger:rates', 8 * SHARED_SLOTS)) : undefined;
     if (part.kind === 'request' && rates)
       this.#rates = new ReportedRates(rates, { channel: part.channel, clock });
     else this.#rates = this.#learnt = new PrefillRates(options.defaultRate ?? 8000, rates);
-    this.#queues = shared
-      ? new SharedPrefillQueues(part.memory, this.#rates)
-      : new PrefillQueues(this.#rates);
+    const line = shared ? new SharedPrefillQueues(part.memory, this.#rates) : undefined;
+    this.#queues = line ?? new PrefillQueues(this.#rates);
+    this.#sums = line && new LedgerSums(part.memory, this.#columns, line);
     this.#reserve();
-    if (part.kind === 'control') this.#attend(part);
+    if (part.kind === 'control' && line) this.#attend(part, line);
   }
 
   /** Leases not yet released, over all slots and threads. */
@@ -98,6 +99,7 @@ export class LoadLedger implements LoadView {
     this.#publishRates();
     this.#columns.external[slot] = 0;
     this.#running[slot] = this.own(slot);
+    this.#sums?.changed(slot);
   }
 
   /** In a request thread: control has given the slot to a worker. */
@@ -116,17 +118,18 @@ export class LoadLedger implements LoadView {
     if (generation === 0) this.#slots.assertTaken(slot);
     const now = this.#clock.now();
     const mine = this.#own[slot]! + 1;
-    if (!this.#shared) this.#own[slot] = mine;
+    if (!this.#sums) this.#own[slot] = mine;
     else if (!this.#count(slot, mine, generation))
       return new BookedLease(NO_BOOK, slot, generation, ask, now);
     const lease = new BookedLease(this.#book, slot, generation, ask, now);
     if (lease.stream) lease.ahead = this.#queues.remaining(slot, now);
     this.#queues.push(lease, now);
-    const all = this.#shared ? this.own(slot) : mine;
+    const all = this.#sums ? this.own(slot) : mine;
     if (all > this.#most[slot]!) this.#most[slot] = all;
     this.#running[slot]! += 1;
     this.#kv[slot]! += lease.kv;
     this.#columns.leases[this.#self]! += 1;
+    this.#sums?.changed(slot);
     return lease;
   }
 
@@ -174,13 +177,10 @@ export class LoadLedger implements LoadView {
   /** One thread has them up to date, but for what time alone changes; several add their rows. */
   columns(): LoadColumns {
     const now = this.#clock.now();
-    if (this.#shared) this.#addUp(now);
-    else this.#forgetOld(now);
-    return {
-      running: this.#running,
-      prefillTokens: this.#queues.column(now, this.#slots.used),
-      prefillRate: this.#rates.column(),
-    };
+    const prefillRate = this.#rates.column();
+    if (this.#sums) return { ...this.#sums.at(now, this.#slots.used), prefillRate };
+    this.#forgetOld(now);
+    return { running: this.#running, prefillTokens: this.#queues.column(now), prefillRate };
   }
 
   /** Time from now to the first token of a prompt that needs `uncachedTokens` computed, ms. */
@@ -202,6 +202,7 @@ export class LoadLedger implements LoadView {
     this.#columns.external[slot] = external;
     this.#running[slot] = this.own(slot) + external;
     if (external > 0) this.#externalGoodUntil = Math.min(this.#externalGoodUntil, until);
+    this.#sums?.changed(slot);
   }
 
   /** Reports are forgotten when older than this; three polling periods. */
@@ -211,13 +212,7 @@ export class LoadLedger implements LoadView {
     this.#externalGoodUntil = -Infinity;
     for (let slot = 0; slot < this.#slots.used; slot++)
       this.#columns.externalUntil[slot] = this.#externalAt[slot]! + ms;
-  }
-
-  /** In control: the request thread of this row has died, and its requests with it. */
-  reclaim(row: number): void {
-    this.#columns.reclaim(row);
-    if (this.#queues instanceof SharedPrefillQueues) this.#queues.reclaim(row, this.#clock.now());
-    this.#idle.lookAtAll();
+    this.#sums?.changedAll();
   }
 
   /** False, and not counted, where the slot is another worker's by now. Counted first, looked then: see `LedgerSlots`. */
@@ -225,21 +220,13 @@ export class LoadLedger implements LoadView {
     Atomics.store(this.#own, slot, mine);
     if (Atomics.load(this.#columns.generations, slot) === generation) return true;
     Atomics.store(this.#own, slot, mine - 1);
+    this.#sums?.changed(slot);
     return false;
   }
 
   #externalOf(slot: number): number {
     const external = this.#columns.external[slot] ?? 0;
     return external > 0 && this.#clock.now() <= this.#columns.externalUntil[slot]! ? external : 0;
-  }
-
-  #addUp(now: number): void {
-    const running = this.#running;
-    const { own, external, externalUntil } = this.#columns;
-    const { used } = this.#slots;
-    for (let slot = 0; slot < used; slot++)
-      running[slot] = external[slot]! > 0 && now <= externalUntil[slot]! ? external[slot]! : 0;
-    for (const row of own) for (let slot = 0; slot < used; slot++) running[slot]! += row[slot]!;
   }
 
   #forgetOld(now: number): void {
@@ -261,6 +248,7 @@ export class LoadLedger implements LoadView {
     const now = this.#clock.now();
     const { slot, generation } = lease;
     this.#queues.remove(lease, now);
+    this.#sums?.changed(slot);
     if (this.#slots.generation(slot) !== generation) return;
     this.#rates.learn(slot, lease.ahead + whole(uncachedTokens), now - lease.dispatchedAt, generation);
   }
@@ -272,26 +260,32 @@ export class LoadLedger implements LoadView {
     this.#kv[slot]! -= lease.kv;
     this.#running[slot]! -= 1;
     this.#columns.leases[this.#self]! -= 1;
-    if (this.#shared) Atomics.store(this.#own, slot, left);
-    else this.#own[slot] = left;
+    if (this.#sums) {
+      Atomics.store(this.#own, slot, left);
+      this.#sums.changed(slot);
+    } else this.#own[slot] = left;
     if (left === 0) this.#idle.left(slot);
   }
 
-  #attend({ channels }: ThreadPart & { readonly kind: 'control' }): void {
+  #attend({ channels }: ThreadPart & { readonly kind: 'control' }, line: SharedPrefillQueues): void {
     channels.on(PREFILL_SAMPLES, (_, samples) => {
       eachSample(samples, (slot, tokens, elapsedMs, generation) => {
         if (this.#slots.generation(slot) === generation) this.#learnt?.learn(slot, tokens, elapsedMs);
       });
       this.#publishRates();
     });
+    // Its requests have died with it.
     channels.onEnded((row) => {
-      this.reclaim(row);
+      this.#columns.reclaim(row);
+      line.reclaim(row, this.#clock.now());
+      this.#sums?.changedAll();
+      this.#idle.lookAtAll();
     });
   }
 
   /** The others read them as they lie there. */
   #publishRates(): void {
-    if (this.#shared) this.#rates.column();
+    if (this.#sums) this.#rates.column();
   }
 
   #reserve(): void {

@@ -26,8 +26,8 @@ export interface PromptQueues {
   moves(slot: number): boolean;
   /** Tokens whose first token has not come (streams, in full) or that are not yet computed (the others). */
   outstanding(slot: number, now: number): number;
-  /** `outstanding` of the slots from 0 to `end`, in whole tokens. */
-  column(now: number, end: number): Float64Array;
+  /** `outstanding` of all slots, in whole tokens. */
+  column(now: number): Float64Array;
   /** Tokens still to be computed, the progress of a stream at the front deducted. */
   remaining(slot: number, now: number): number;
   push(prompt: QueuedPrompt, now: number): void;

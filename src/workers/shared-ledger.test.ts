@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { describe, it, type TestContext } from 'node:test';
+import fc from 'fast-check';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { PortChannel, PortChannels, type Port } from '../base/port-channel.ts';
 import { systemClock } from '../base/system-clock.ts';
 import { JoinedMemory, SharedMemory } from '../base/thread-memory.ts';
 import { VirtualClock } from '../base/virtual-clock.ts';
-import { LoadLedger } from './ledger.ts';
+import { LoadLedger, type Lease } from './ledger.ts';
 
 const ask = (prefillTokens: number, stream = true) => ({
   prefillTokens,
@@ -53,7 +54,7 @@ class Threads {
 }
 
 /** What everybody sees must be the same. */
-function counters({ views }: Threads, slot: number): readonly number[] {
+function counters(threads: Threads, slot: number, views = threads.views): readonly number[] {
   const [first, ...others] = views.map((ledger) => {
     const { running, prefillTokens } = ledger.columns();
     const asked = [ledger.running(slot), ledger.prefillTokens(slot)];
@@ -136,6 +137,88 @@ describe('a ledger of several threads', () => {
     threads.clock.advance(5);
     await settled();
     assert.equal(threads.control.prefillRate(slot), 8000);
+  });
+});
+
+type Step =
+  | { readonly do: 'acquire'; readonly thread: number; readonly slot: number; readonly stream: boolean }
+  | { readonly do: 'first' | 'release'; readonly lease: number }
+  | { readonly do: 'die'; readonly thread: number }
+  | { readonly do: 'external'; readonly slot: number; readonly load: number }
+  | { readonly do: 'advance'; readonly ms: number };
+
+const [thread, slotOf] = [fc.nat(2), fc.nat(3)];
+const step: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({ do: fc.constant('acquire' as const), thread, slot: slotOf, stream: fc.boolean() }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({ do: fc.constantFrom('first' as const, 'release' as const), lease: fc.nat(40) }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant('external' as const), slot: slotOf, load: fc.nat(9) }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('advance' as const), ms: fc.nat(900) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('die' as const), thread }) },
+);
+
+describe('in any interleaving', () => {
+  it('everybody sees the sum of what is open, and nothing of threads that have died', (t) => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 80, size: 'max' }), (steps) => {
+        const threads = new Threads(t, 3);
+        const slots = [0, 1, 2, 3].map(() => threads.join());
+        let open: { readonly lease: Lease; readonly by: number }[] = [];
+        const run = (one: Step): void => {
+          if (one.do === 'advance') threads.clock.advance(one.ms);
+          else if (one.do === 'external')
+            threads.control.setExternal(one.slot, one.load, 0, threads.clock.now());
+          else if (one.do === 'acquire') {
+            const lease = threads.ledgers[one.thread]?.acquire(one.slot, ask(100, one.stream));
+            if (lease) open.push({ lease, by: one.thread });
+          } else if (one.do === 'die') {
+            threads.channels.end(one.thread + 1);
+            open = open.filter(({ by }) => by !== one.thread);
+            const next = (threads.ledgers[one.thread] = threads.begin(t, one.thread + 1));
+            for (const slot of slots) next.adopt(slot, 1);
+          } else {
+            const at = one.lease % Math.max(1, open.length);
+            const lease = open[at]?.lease;
+            if (one.do === 'first') lease?.firstToken(100);
+            else if (lease) assert.equal((open.splice(at, 1), lease.release()), true);
+          }
+        };
+        for (const [at, one] of steps.entries()) {
+          run(one);
+          // Now this one looks, now that one: what others did meanwhile must not escape it.
+          const views = threads.views.slice(at % 4, (at % 4) + 1);
+          for (const slot of slots) {
+            const mine = open.filter(({ lease }) => lease.slot === slot);
+            const [own, , , kv, all] = counters(threads, slot, views);
+            assert.deepEqual([own, kv, all], [mine.length, 200 * mine.length, open.length]);
+          }
+        }
+        for (const { lease } of open) lease.release();
+        for (const slot of slots)
+          assert.deepEqual(counters(threads, slot), [0, threads.control.running(slot), 0, 0, 0]);
+      }),
+      { numRuns: 150, seed: 7 },
+    );
+  });
+
+  it('who has not looked for long sees all changes', (t) => {
+    const threads = new Threads(t, 2);
+    const [one, two] = threads.ledgers;
+    const [slot, other] = [threads.join(), threads.join()];
+    one?.columns();
+    const held = two?.acquire(slot, ask(70));
+    for (let round = 0; round < 3000; round++) two?.acquire(other, ask(5)).release();
+    assert.deepEqual(counters(threads, slot), [1, 1, 70, 140, 1]);
+    held?.release();
+    assert.deepEqual(counters(threads, slot), [0, 0, 0, 0, 0]);
   });
 });
 
