@@ -84,20 +84,26 @@ function inControl(own: Own, settings: Settings, deps: Of<'control'>): ProcessVi
   };
 }
 
-function inRequestThread(own: Own, { decisionLog }: Settings, deps: Of<'request'>): ProcessView {
-  const { channel, memory, clock, connections } = deps;
-  const { decisions, metrics } = own;
-  offerDecisions(decisions, memory.self, channel);
-  const stop = observeThread(metrics, { thread: String(memory.self), connections });
-  const feed = new MetricsFeed(metrics.registry, { channel, clock });
+function inRequestThread(own: Own, settings: Settings, deps: Of<'request'>): ProcessView {
+  const { channel, memory, clock } = deps;
+  const { decisionLog } = settings;
+  offerDecisions(own.decisions, memory.self, channel);
   return {
     ...own,
     decisionLog: decisionLog && new PostedRecords(decisionLog, { channel, clock, threads: memory.rows - 1 }),
     scrape: {},
-    close: async () => {
-      stop();
-      await feed.close();
-    },
+    // Nobody asks for metrics that are off.
+    close: settings.metrics.enabled ? feedMetrics(own.metrics, deps) : own.close,
+  };
+}
+
+function feedMetrics(metrics: Metrics, deps: Of<'request'>): () => Promise<void> {
+  const { memory, connections } = deps;
+  const stop = observeThread(metrics, { thread: String(memory.self), connections });
+  const feed = new MetricsFeed(metrics.registry, deps);
+  return async () => {
+    stop();
+    await feed.close();
   };
 }
 
