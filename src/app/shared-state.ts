@@ -4,7 +4,7 @@ import type { Random } from '../base/random.ts';
 import type { IndexBounds } from '../cache-knowledge/predicted-index.ts';
 import { policyNamed } from '../config/settings/policy-named.ts';
 import type { KnownPlugins } from '../config/schema/plugin-policy-schema.ts';
-import type { Settings } from '../config/settings/settings.ts';
+import type { AdmissionSettings, Settings } from '../config/settings/settings.ts';
 import { KeyServices } from '../engines/http/key-services.ts';
 import { WorkerConnections, type ConnectionSettings } from '../engines/http/worker-connections.ts';
 import { WorkerVersions } from '../engines/http/worker-versions.ts';
@@ -124,7 +124,7 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
     tokenRatio: new TokenRatio(),
     keyServices,
     clients: new Clients(settings.clients.auth, clock, keyServices.ask, part.memory),
-    admission: openDoor(withinDescriptors(settings.admission, descriptors, log), clock, part),
+    admission: openDoor(doorSettings(settings, deps), clock, part),
     workerWait: new WorkerWait({ registry, clock, most: settings.admission.queueSize, ...part }),
     retryBudget: new RetryBudget(clock, budgetOf(settings), part.memory),
     bodyBytes,
@@ -151,7 +151,7 @@ function hookClient(
 }
 
 function openSockets(
-  { perSide, outbound }: DescriptorPlan,
+  { perSide, outbound, standing }: DescriptorPlan,
   { memory }: ThreadPart,
   deps: Parameters<typeof reportShortages>[0],
 ): Pick<SharedState, 'onShortage' | 'sockets' | 'seats'> {
@@ -159,7 +159,7 @@ function openSockets(
   return {
     onShortage,
     sockets: new OutboundSockets(outbound, onShortage, memory),
-    seats: new ClientSeats(perSide, deps.clock, memory),
+    seats: new ClientSeats(perSide, deps.clock, memory, standing),
   };
 }
 
@@ -191,7 +191,7 @@ export function adoptSettings(state: SharedState, settings: Settings): void {
   state.policies.reconfigure(settings);
   state.policies.index?.reconfigure(indexBounds(settings));
   state.hooks.reconfigure(settings.hooks);
-  state.admission.reconfigure(withinDescriptors(settings.admission, state.descriptors, state.log));
+  state.admission.reconfigure(doorSettings(settings, state));
   state.workerWait.reconfigure({ most: settings.admission.queueSize });
   state.retryBudget.reconfigure(budgetOf(settings));
   adoptClients(state, settings);
@@ -210,6 +210,14 @@ function adoptClients({ clients, keyServices, metrics }: SharedState, settings: 
 
 function connectionSettings({ timeouts, listen, health, workerTls: tls }: Settings): ConnectionSettings {
   return { pool: { connectMs: timeouts.connectMs, maxHeaderSize: listen.maxHeaderSize }, tls, health };
+}
+
+/** Request threads keep to what control says, which says it in the log as well. */
+function doorSettings(
+  { admission }: Settings,
+  { part, descriptors, log }: Pick<SharedState, 'part' | 'descriptors' | 'log'>,
+): AdmissionSettings {
+  return part.kind === 'request' ? admission : withinDescriptors(admission, descriptors, log);
 }
 
 function budgetOf({ retry }: Settings): { ratio: number; floor: number } {

@@ -55,6 +55,26 @@ describe('seats', () => {
     assert.deepEqual([next.closed, seats.taken], [true, 0]);
   });
 
+  it('are followed by so much room to stand in, of all threads too; who is beyond is turned away', () => {
+    const clock = new VirtualClock();
+    const memory = new SharedMemory(1);
+    const control = new ClientSeats(1, clock, memory, 2);
+    const joined = new JoinedMemory(memory.regions, { rows: 2, self: 1 });
+    const seats = new ClientSeats(9, clock, joined, 9);
+    const [seated, first, second, third] = [socket(), socket(), socket(), socket()];
+    assert.deepEqual([control.arrive(seated, nobody), seats.arrive(first, nobody)], [true, true]);
+    assert.deepEqual([seats.arrive(second, nobody), seats.arrive(third, nobody)], [true, false]);
+    first.destroy();
+    assert.deepEqual([seats.arrive(third, nobody), seats.arrive(socket(), nobody)], [true, false]);
+    seated.destroy();
+    assert.deepEqual([seats.claim(third), seats.arrive(socket(), nobody)], [true, true]);
+    control.reclaim(1);
+    assert.deepEqual(
+      [1, 2, 3, 4].map(() => control.arrive(socket(), nobody)),
+      [true, true, true, false],
+    );
+  });
+
   it('are those of all threads; each makes room by its own, and those of one that died are free', () => {
     const clock = new VirtualClock();
     const memory = new SharedMemory(2);

@@ -76,7 +76,11 @@ export class EdgeServer {
     this.#limitTo(seats, standing);
     // With TLS, connections before that are the business of `Handshakes`.
     this.#server.on(this.#tlsServer ? 'secureConnection' : 'connection', (socket: Socket) => {
-      seats.arrive(socket, this.#isIdle);
+      if (!seats.arrive(socket, this.#isIdle)) {
+        socket.destroy();
+        this.#onDropped(seats);
+        return;
+      }
       this.#connections.set(socket, new ClientConnection(socket, this.#host));
       socket.once('close', () => {
         this.#connections.delete(socket);
@@ -97,13 +101,18 @@ export class EdgeServer {
     this.#events.onCertificate(tls);
   }
 
+  /** What other threads have is known to the seats alone; this keeps connections from being accepted at all. */
   #limitTo(seats: ClientSeats, standing: number): void {
     const connections = seats.limit + standing;
     if (Number.isFinite(connections)) this.#server.maxConnections = connections;
     this.#server.on('drop', () => {
-      this.#events.onShortage('dropped');
-      seats.makeRoom(this.#isIdle);
+      this.#onDropped(seats);
     });
+  }
+
+  #onDropped(seats: ClientSeats): void {
+    this.#events.onShortage('dropped');
+    seats.makeRoom(this.#isIdle);
   }
 
   /** Kept alive, and everything that was asked on it is answered; or slow to ask for anything. */
