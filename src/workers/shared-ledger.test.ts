@@ -1,12 +1,18 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { describe, it, type TestContext } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import fc from 'fast-check';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { PortChannel, PortChannels, type Port } from '../base/port-channel.ts';
 import { systemClock } from '../base/system-clock.ts';
 import { JoinedMemory, SharedMemory } from '../base/thread-memory.ts';
 import { VirtualClock } from '../base/virtual-clock.ts';
+import { BREAKER, HEALTH } from '../../test/support/registry-settings.ts';
+import { DEFAULT_TRAITS } from '../config/settings/settings.ts';
+import { Drain } from './drain.ts';
+import { WorkerRegistry } from './registry.ts';
+import { HEARD_ALL } from './idle-watch.ts';
 import { LoadLedger, type Lease } from './ledger.ts';
 
 const ask = (prefillTokens: number, stream = true) => ({
@@ -46,6 +52,12 @@ class Threads {
     const { slot, generation } = this.control.allocate();
     for (const ledger of this.ledgers) ledger.adopt(slot, generation);
     return slot;
+  }
+
+  /** What was posted before has come, in both directions. */
+  async settled(): Promise<void> {
+    await this.channels.askAll(HEARD_ALL, undefined, 60_000);
+    await setImmediate();
   }
 
   get views(): readonly LoadLedger[] {
@@ -114,7 +126,7 @@ describe('a ledger of several threads', () => {
     second?.firstToken(6000);
     for (const ledger of threads.views) assert.equal(ledger.prefillRate(slot), 8000);
     threads.clock.advance(5);
-    await settled();
+    await threads.settled();
     for (const ledger of threads.views) {
       assert.ok(Math.abs(ledger.prefillRate(slot) - 4000) < 1e-6);
       assert.ok(
@@ -135,7 +147,7 @@ describe('a ledger of several threads', () => {
     threads.control.free(slot);
     assert.equal(threads.control.allocate().slot, slot);
     threads.clock.advance(5);
-    await settled();
+    await threads.settled();
     assert.equal(threads.control.prefillRate(slot), 8000);
   });
 });
@@ -277,18 +289,37 @@ describe('the last request on a slot', () => {
     threads.control.whenIdle(slot, () => (idle += 1));
     const withdraw = threads.control.whenIdle(slot, () => assert.fail('withdrawn'));
     leases[1]?.release();
-    await settled();
+    await threads.settled();
     assert.equal(idle, 0);
     withdraw();
     leases[0]?.release();
-    await settled();
+    await threads.settled();
     assert.equal(idle, 1);
     threads.control.whenIdle(slot, () => (idle += 1));
+    await threads.settled();
     assert.equal(idle, 2);
     assert.throws(() => threads.ledgers[0]?.whenIdle(slot, () => undefined), /control/);
   });
 
-  it('ends with its thread', (t) => {
+  it('may be one of a thread that has not heard yet that the worker drains', async (t) => {
+    const threads = new Threads(t, 2);
+    const { clock, control: ledger } = threads;
+    const registry = new WorkerRegistry({ clock, ledger, breaker: BREAKER, health: HEALTH, slowStartMs: 0 });
+    const at = { baseUrl: 'http://w', id: 'http://w', rank: undefined, apiKey: undefined };
+    const worker = registry.add({ ...at, traits: DEFAULT_TRAITS });
+    threads.ledgers[1]?.adopt(worker.slot, worker.generation);
+    const drain = new Drain(worker, { clock, ledger, timeoutMs: 60_000 });
+    let end = '';
+    void drain.ended.then((how) => (end = how));
+    // Control has looked at the counts, and its messages are under way.
+    const late = threads.ledgers[1]?.acquire(worker.slot, ask(10));
+    await threads.settled();
+    assert.equal(end, '');
+    late?.release();
+    assert.equal(await drain.ended, 'idle');
+  });
+
+  it('ends with its thread', async (t) => {
     const threads = new Threads(t, 2);
     const [one, two] = threads.ledgers;
     const slot = threads.join();
@@ -296,6 +327,7 @@ describe('the last request on a slot', () => {
     const other = two?.acquire(slot, ask(10));
     let idle = 0;
     threads.control.whenIdle(slot, () => (idle += 1));
+    await threads.settled();
     assert.equal(held.length, 2);
     threads.channels.end(1);
     assert.deepEqual(counters(threads, slot), [1, 1, 10, 20, 1]);
@@ -314,17 +346,6 @@ describe('the last request on a slot', () => {
     assert.deepEqual(counters(threads, slot), [0, 0, 0, 0, 0]);
   });
 });
-
-/** What was posted has come. */
-async function settled(): Promise<void> {
-  const { port1, port2 } = new MessageChannel();
-  for (let turn = 0; turn < 3; turn++) {
-    const came = once(port2, 'message');
-    port1.postMessage(0);
-    await came;
-  }
-  port1.close();
-}
 
 describe('real threads', () => {
   const start = (
@@ -374,7 +395,7 @@ describe('real threads', () => {
     const other = start(t, { memory, channels }, 2, { slots, rounds: 2000, hold: 1 });
     const exit = once(other, 'exit');
     await once(other, 'message');
-    while (control.own(slot) < 2) await settled();
+    while (control.own(slot) < 2) await setImmediate();
     killed.on('exit', () => {
       channels.end(1);
     });
