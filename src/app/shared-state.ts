@@ -23,11 +23,11 @@ import { reportTrouble } from '../plugins/report-trouble.ts';
 import { Clients } from '../request/arrive/clients.ts';
 import type { DecisionRing } from '../request/record/decision-ring.ts';
 import { Policies } from '../request/choose/policies.ts';
-import { ResourceOwners } from '../request/choose/resource-owners.ts';
+import type { ResourceOwners } from '../request/choose/resource-owners.ts';
 import type { Runtime } from '../request/runtime.ts';
-import { FreshIdWatch, parseHashKeySource } from '../routing/hash-key.ts';
+import { parseHashKeySource, type FreshIdWatch } from '../routing/hash-key.ts';
 import { BYTES_PER_BLOCK } from '../routing/prompt-hash.ts';
-import { TokenRatio } from '../routing/token-ratio.ts';
+import type { TokenRatio } from '../routing/token-ratio.ts';
 import { LoadLedger } from '../workers/ledger.ts';
 import { openRegistry } from '../workers/open-registry.ts';
 import type { RegistryReplica } from '../workers/registry-replica.ts';
@@ -36,6 +36,7 @@ import type { Roster } from '../workers/roster.ts';
 import { RetryBudget } from '../workers/retry-budget.ts';
 import { WorkerWait } from '../workers/worker-wait.ts';
 import { openIndexFor } from './open-index.ts';
+import { openKnowledge } from './shared-knowledge.ts';
 import { openProcessView, type ProcessView } from './process-view.ts';
 import { reportShortages } from './shortages.ts';
 import { withinDescriptors, type DescriptorPlan } from './descriptors.ts';
@@ -92,6 +93,7 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
   const bounded = openSockets(descriptors, part, { metrics, log, clock });
   const { sockets } = bounded;
   const keyServices = new KeyServices(clock, connectionSettings(settings).pool, sockets);
+  const { shareFor, ...knowledge } = openKnowledge(part, clock);
   const onPluginTrouble = reportTrouble({ clock, log, metrics });
   let inForce = (): Settings => settings;
   const state: SharedState = {
@@ -107,6 +109,7 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
     policies: new Policies(settings, {
       ...{ loads: ledger, clock, random, registry },
       ...openIndexFor(deps, { registry, metrics, bounds: () => indexBounds(inForce()) }),
+      ...(shareFor && { shareFor }),
       named: (name) => policyNamed(name, inForce().loadCheckIntervalMs, plugins),
       onPluginTrouble,
       onNotice: (worker, notice) => log.warn({ worker: worker.id }, notice),
@@ -120,8 +123,7 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
           connect: ({ base }) => hookClient(base, inForce(), { clock, sockets }),
         }),
     }),
-    freshIds: new FreshIdWatch(),
-    tokenRatio: new TokenRatio(),
+    ...knowledge,
     keyServices,
     clients: new Clients(settings.clients.auth, clock, keyServices.ask, part.memory),
     admission: openDoor(doorSettings(settings, deps), clock, part),
@@ -129,7 +131,6 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
     retryBudget: new RetryBudget(clock, budgetOf(settings), part.memory),
     bodyBytes,
     ...bounded,
-    owners: new ResourceOwners(),
     ...{ view, decisions, decisionLog },
   };
   inForce = () => state.settings;

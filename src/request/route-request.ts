@@ -13,6 +13,7 @@ import { answerPreflight, guardRoute } from './arrive/guard-route.ts';
 import { Deadline } from './arrive/deadline.ts';
 import { finish } from './record/finish.ts';
 import { forward } from './send/forward.ts';
+import { knowOwners } from './understand/know-owners.ts';
 import { preparePolicy } from './choose/prepare-policy.ts';
 import { readCall } from './understand/read-call.ts';
 import { replyError } from './answer/reply.ts';
@@ -46,6 +47,8 @@ export async function routeRequest(
     // One variable: a call that another one replaces must not keep its body to the end of the answer.
     let call = await readCall(rt, arrival);
     arrival.times.bodyRead = rt.clock.now();
+    const asked = knowOwners(rt, caller, call);
+    if (asked) await asked;
     call = resolveModel(rt, arrival, caller, call);
     if (rt.settings.hooks.length > 0) call = await runHooks(rt, arrival, caller, call, deadline);
     call = askForUsage(rt, arrival, call);

@@ -100,6 +100,11 @@ export interface FreshIds {
   readonly share: number;
 }
 
+/** The id in a key, hashed; undefined for a fingerprint of the prompt. */
+export function idOf({ source, value }: HashKey): number | undefined {
+  return source === PROMPT_SOURCE ? undefined : hash53(`${source}:${value}`);
+}
+
 /**
  * Notices, once, that the ids used as keys are fresh for every request, e.g. because a proxy in front sets a new
  * `x-request-id` each time: the hash policies then place at random. Looks at windows of 1,000 keys.
@@ -110,13 +115,17 @@ export class FreshIdWatch {
 
   /** @returns a finding the first time that over 90% of a window's keys were ids seen once in it; else undefined. */
   note(key: HashKey): FreshIds | undefined {
+    return this.#seen && this.noteId(key.source, idOf(key));
+  }
+
+  /** The same with the id as a hash, undefined for a key that is none. */
+  protected noteId(source: string, id: number | undefined): FreshIds | undefined {
     if (!this.#seen) return undefined;
     this.#keys++;
-    if (key.source !== PROMPT_SOURCE) {
-      const id = hash53(`${key.source}:${key.value}`);
+    if (id !== undefined) {
       const entry = this.#seen.get(id);
       if (entry) entry.count++;
-      else this.#seen.set(id, { source: key.source, count: 1 });
+      else this.#seen.set(id, { source, count: 1 });
     }
     return this.#keys < WATCHED_KEYS ? undefined : this.#closeWindow(this.#seen);
   }

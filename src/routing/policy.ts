@@ -1,5 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 import type { Random } from '../base/random.ts';
+import type { ThreadMemory } from '../base/thread-memory.ts';
 import type { PromptBlocks } from './blocks.ts';
 
 /** What a request asks of the fleet. Costly parts are computed once, on first use. */
@@ -192,10 +193,27 @@ export interface Policy {
   observe?(event: PolicyEvent): void;
 }
 
+/** What an instance of a policy has in common with its equals in the other threads of a router. */
+export interface PolicyShare {
+  readonly memory: ThreadMemory;
+  /** The same for the same instance in every thread: the model whose policy it is, or what else it serves. */
+  readonly scope: string;
+  /** Tells the others where a session is at home, and hears it of them. */
+  readonly pins?: PinLink;
+}
+
+/** Pins of sessions (hashes) to workers (ids). */
+export interface PinLink {
+  tell(key: number, worker: string): void;
+  hear(listener: (key: number, worker: string) => void): void;
+}
+
 /** What every policy is made from. */
 export interface PolicyDeps {
   readonly loads: LoadView;
   readonly cache: CacheView;
   readonly clock: Clock;
   readonly random: Random;
+  /** Where the router has several threads. */
+  readonly share?: PolicyShare;
 }

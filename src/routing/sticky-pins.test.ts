@@ -26,7 +26,7 @@ describe('StickyPins', () => {
   });
 
   it('drops the least recently used pins when it is full', () => {
-    const pins = new StickyPins(new VirtualClock(), 1000, 100);
+    const pins = new StickyPins(new VirtualClock(), 1000, { maxPins: 100 });
     pins.keep(-1, 'kept');
     for (let key = 0; key < 1000; key++) {
       pins.keep(key, 'a');

@@ -10,7 +10,8 @@ const MEMORY_TOKENS = 50_000;
 const LOWEST = 0.5;
 const HIGHEST = 16;
 
-interface Sums {
+/** Bytes of text, and the tokens that they were. */
+export interface Sums {
   chars: number;
   tokens: number;
 }
@@ -40,5 +41,17 @@ export class TokenRatio {
     const keep = Math.min(1, MEMORY_TOKENS / tokens);
     sums.chars = (sums.chars + chars) * keep;
     sums.tokens = tokens * keep;
+  }
+
+  protected sumsOf(model: string): Readonly<Sums> | undefined {
+    return this.#models.get(model);
+  }
+
+  protected set(model: string, sums: Readonly<Sums>): void {
+    this.#models.set(model, { ...sums });
+  }
+
+  protected get models(): Iterable<string> {
+    return this.#models.keys();
   }
 }

@@ -5,7 +5,7 @@ import type { CacheIndex } from '../../cache-knowledge/cache-index.ts';
 import { noCache } from '../../cache-knowledge/predicted-index.ts';
 import { policyName, type ModelPolicy, type PolicySettings } from '../../config/settings/settings.ts';
 import { createPolicy, type OnPluginTrouble } from '../../routing/policies/index.ts';
-import type { LoadView, Policy } from '../../routing/policy.ts';
+import type { LoadView, Policy, PolicyShare } from '../../routing/policy.ts';
 import type { RegistryEvent, Roster } from '../../workers/roster.ts';
 import type { Worker } from '../../workers/worker.ts';
 import { ModelPolicyTable } from './model-policy-table.ts';
@@ -25,6 +25,8 @@ export interface PoliciesDeps {
   readonly openIndex: () => CacheIndex;
   /** The index that request threads need, whether a policy of this thread does or not. */
   readonly threadsIndex?: () => CacheIndex | undefined;
+  /** What the instance of this scope has in common with those in other threads, where there are any. */
+  readonly shareFor?: (scope: string) => PolicyShare;
   /** The policy of that name with its defaults, for a worker's `labels.policy`; undefined where there is none. */
   readonly named: (name: string) => PolicySettings | undefined;
   /** Told what is wrong with a worker's hint. */
@@ -66,6 +68,10 @@ interface Entry {
   version: number;
 }
 
+/** Whom an instance serves, beside those of single models. */
+const DEFAULT_SCOPE = 'default';
+const SHARED_SCOPE = 'unlisted';
+
 /** Models above this share one instance per policy with others. */
 const MOST_INSTANCES = 1000;
 
@@ -95,7 +101,7 @@ export class Policies {
     this.#deps = deps;
     this.#hints = new PolicyHints(deps.registry, deps.named);
     this.#configured = new ModelPolicyTable(settings.modelPolicies);
-    this.#default = this.#create(settings.policy);
+    this.#default = this.#create(settings.policy, DEFAULT_SCOPE);
     this.#changed();
     deps.registry.on((event) => {
       this.#onEvent(event);
@@ -149,7 +155,7 @@ export class Policies {
     if (model !== undefined) {
       this.#overrides.set(model, settings);
       this.#changed();
-    } else if (!same) this.#default = this.#create(settings);
+    } else if (!same) this.#default = this.#create(settings, DEFAULT_SCOPE);
     if (same) return false;
     if (model !== undefined) this.#lookUp(model);
     this.#dropUnused();
@@ -191,7 +197,7 @@ export class Policies {
     const changes: PolicyChange[] = [];
     const { name } = this.default;
     if (!isDeepStrictEqual(settings.policy, this.#default.settings)) {
-      this.#default = this.#create(settings.policy);
+      this.#default = this.#create(settings.policy, DEFAULT_SCOPE);
       changes.push({ model: undefined, from: name, to: this.default.name });
     }
     this.#overrides.clear();
@@ -251,7 +257,7 @@ export class Policies {
     const room = known !== undefined || this.#entries.size < MOST_INSTANCES;
     if (!listed || !room) return wanted && this.#sharedFor(wanted.settings);
     const kept = wanted && known?.instance && isDeepStrictEqual(known.instance.settings, wanted.settings);
-    const instance = kept ? known.instance : wanted && this.#create(wanted.settings);
+    const instance = kept ? known.instance : wanted && this.#create(wanted.settings, `of ${model}`);
     this.#entries.set(model, { instance, version: this.#version });
     return instance;
   }
@@ -259,7 +265,7 @@ export class Policies {
   #sharedFor(settings: PolicySettings): Instance {
     const known = this.#shared.find((instance) => isDeepStrictEqual(instance.settings, settings));
     if (known) return known;
-    const instance = this.#create(settings);
+    const instance = this.#create(settings, SHARED_SCOPE);
     this.#shared.push(instance);
     return instance;
   }
@@ -293,13 +299,14 @@ export class Policies {
     yield* this.#shared;
   }
 
-  #create(settings: PolicySettings): Instance {
+  #create(settings: PolicySettings, scope: string): Instance {
     const { loads, clock, random } = this.#deps;
     const indexOf = (): CacheIndex => (this.#index ??= this.#deps.openIndex());
     const deps = {
       loads,
       clock,
       random,
+      ...(this.#deps.shareFor && { share: this.#deps.shareFor(`${policyName(settings)} ${scope}`) }),
       // Made for the policy that takes it; the others do without its memory.
       get cache() {
         return indexOf();

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 
-interface Owner {
+export interface Owner {
   readonly worker: string;
   /** Whose key it was made with; undefined where that is not known, or nobody's. */
   readonly tenant: string | undefined;
@@ -26,6 +26,14 @@ export class ResourceOwners {
     this.#owners.set(resourceId, { worker, tenant: this.#owners.get(resourceId)?.tenant });
   }
 
+  /**
+   * Where other threads may know of the resource what this one does not: they have been asked when it resolves, and what they know
+   * is known here. Never rejects.
+   */
+  lookUp(_resourceId: string): Promise<void> | undefined {
+    return undefined;
+  }
+
   ownerOf(resourceId: string): string | undefined {
     return this.#owners.get(resourceId)?.worker;
   }
@@ -36,5 +44,13 @@ export class ResourceOwners {
 
   get size(): number {
     return this.#owners.size;
+  }
+
+  protected known(resourceId: string): Owner | undefined {
+    return this.#owners.get(resourceId);
+  }
+
+  protected set(resourceId: string, owner: Owner): void {
+    this.#owners.set(resourceId, owner);
   }
 }

@@ -49,12 +49,16 @@ export class CacheAwarePolicy implements Policy {
   readonly #settings: CacheAwareSettings;
   readonly #loads: FleetLoads;
   readonly #cache: CacheView;
-  readonly #cold = new ColdOrder();
+  readonly #cold: ColdOrder;
   readonly #matched = new MemberRow();
   readonly #running = new MemberRow();
   readonly #costs = new MemberRow();
 
-  constructor(settings: CacheAwareSettings, { loads, cache }: Pick<PolicyDeps, 'loads' | 'cache'>) {
+  constructor(
+    settings: CacheAwareSettings,
+    { loads, cache, share }: Pick<PolicyDeps, 'loads' | 'cache' | 'share'>,
+  ) {
+    this.#cold = new ColdOrder(share);
     this.#settings = settings;
     this.#loads = new FleetLoads(loads);
     this.#cache = cache;

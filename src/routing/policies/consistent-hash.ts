@@ -35,10 +35,13 @@ export class ConsistentHashPolicy implements Policy {
   readonly #pins: StickyPins;
   readonly #rings: PerPool<PoolRing>;
 
-  constructor(settings: ConsistentHashSettings, { loads, clock }: Pick<PolicyDeps, 'loads' | 'clock'>) {
+  constructor(
+    settings: ConsistentHashSettings,
+    { loads, clock, share }: Pick<PolicyDeps, 'loads' | 'clock' | 'share'>,
+  ) {
     this.#settings = settings;
     this.#loads = loads;
-    this.#pins = new StickyPins(clock, settings.stickyTtlMs);
+    this.#pins = new StickyPins(clock, settings.stickyTtlMs, { link: share?.pins });
     this.#rings = new PerPool<PoolRing>((pool, previous) => {
       const ring = new HashRing(pool.members, settings.virtualNodes, previous?.ring);
       const indexOfId = new Map(pool.members.map((member, index) => [member.id, index]));

@@ -43,11 +43,15 @@ export class LeastWorkPolicy implements Policy {
   readonly #theta: number;
   readonly #loads: FleetLoads;
   readonly #cache: CacheView;
-  readonly #cold = new ColdOrder();
+  readonly #cold: ColdOrder;
   readonly #scores = new MemberRow();
   readonly #matched = new MemberRow();
 
-  constructor({ theta }: LeastWorkSettings, { loads, cache }: Pick<PolicyDeps, 'loads' | 'cache'>) {
+  constructor(
+    { theta }: LeastWorkSettings,
+    { loads, cache, share }: Pick<PolicyDeps, 'loads' | 'cache' | 'share'>,
+  ) {
+    this.#cold = new ColdOrder(share);
     this.#theta = theta;
     this.#loads = new FleetLoads(loads);
     this.#cache = cache;

@@ -1,9 +1,7 @@
-import { LRUCache } from 'lru-cache';
 import type { Random } from '../../base/random.ts';
 import { NOBODY, isEligible } from '../eligible.ts';
 import type { Choice, Policy, PolicyDeps, Pool } from '../policy.ts';
-
-const MAX_POOLS = 1024;
+import { PoolTurns } from '../pool-turns.ts';
 
 /**
  * The next eligible worker in turn. Every pool has its own turn: with one for all, two models asked alternately would
@@ -16,31 +14,40 @@ export class RoundRobinPolicy implements Policy {
   readonly needs = { cache: false };
   readonly #random: Random;
   /** By pool: the index after the one chosen last. */
-  readonly #turns = new LRUCache<string, number>({ max: MAX_POOLS });
+  readonly #turns: PoolTurns;
 
-  constructor({ random }: Pick<PolicyDeps, 'random'>) {
+  constructor({ random, share }: Pick<PolicyDeps, 'random' | 'share'>) {
     this.#random = random;
+    this.#turns = new PoolTurns(share);
   }
 
   choose(ask: unknown, pool: Pool): Choice {
-    const choice = this.peek(ask, pool);
-    if (choice.kind === 'chosen' && !pool.isRetry) this.#turns.set(pool.key, choice.index + 1);
-    return choice;
+    if (pool.isRetry) return this.peek(ask, pool);
+    for (;;) {
+      if (pool.eligible === 0) return NOBODY;
+      const turn = this.#turns.of(pool.key);
+      const index = this.#from(turn, pool);
+      // Another thread was faster, and that turn is taken: whoever fails here, somebody else has gone on.
+      if (this.#turns.take(pool.key, turn, index + 1)) return chosen(index);
+    }
   }
 
   peek(_ask: unknown, pool: Pool): Choice {
-    if (pool.eligible === 0) return NOBODY;
+    return pool.eligible === 0 ? NOBODY : chosen(this.#from(this.#turns.of(pool.key), pool));
+  }
+
+  #from(turn: number, pool: Pool): number {
     const size = pool.members.length;
-    const start = (this.#turns.get(pool.key) ?? 0) % size;
+    const start = turn % size;
     let passedOver = -1;
     for (let step = 0; step < size; step++) {
       const index = (start + step) % size;
       if (!isEligible(pool, index)) continue;
       const ramp = pool.ramp(index);
-      if (ramp <= 1 || this.#random() * ramp < 1) return chosen(index);
+      if (ramp <= 1 || this.#random() * ramp < 1) return index;
       if (passedOver < 0) passedOver = index;
     }
-    return chosen(passedOver);
+    return passedOver;
   }
 }
 
