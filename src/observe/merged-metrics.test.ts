@@ -196,6 +196,31 @@ describe('the metrics of several threads', () => {
     await feed.close();
   });
 
+  it('come a few pieces at a time: control has its turns between', async () => {
+    const metrics = createMetrics();
+    for (let n = 0; n < 6000; n += 1) metrics.processedRequestsTotal.with(`w${n}`).inc();
+    let underWay = 0;
+    let most = 0;
+    let told = 0;
+    const channel: Channel = {
+      post: (_, body) => {
+        underWay += 1;
+        most = Math.max(most, underWay);
+        told += (body as MetricsPiece).ids.length;
+      },
+      ask: () => {
+        underWay = 0;
+        return Promise.resolve(undefined as never);
+      },
+      on: () => undefined,
+      answer: () => undefined,
+    };
+    const feed = new MetricsFeed(metrics.registry, { channel, clock: new VirtualClock() });
+    await feed.close();
+    assert.equal(most, 4);
+    assert.ok(told >= 6000);
+  });
+
   it('do not bring back a worker that control has given up, whatever a thread still counts', async (t) => {
     const { control, merged, threads } = opened(t, 1);
     const [thread] = threads;
