@@ -16,6 +16,7 @@ import { logReload, Reloads, type Commit, type ConfigSource } from './app/reload
 import { Retirements } from './app/retirements.ts';
 import { adoptSettings, openState, runtimeOf, type SharedState } from './app/shared-state.ts';
 import { cannotListen, StartError } from './app/start-error.ts';
+import { dropClientsOfLeft } from './app/worker-clients.ts';
 import { WorkerWatches } from './app/worker-watches.ts';
 import type { LoadResult } from './config/load/load.ts';
 import { NO_PLUGINS, type KnownPlugins } from './config/schema/plugin-policy-schema.ts';
@@ -29,7 +30,6 @@ import { LOCAL_PATHS } from './request/arrive/endpoints.ts';
 import type { Runtime } from './request/runtime.ts';
 import { observeRuntime, type LogCounts } from './request/runtime-metrics.ts';
 import type { WorkerRegistry } from './workers/registry.ts';
-import type { Worker } from './workers/worker.ts';
 
 export interface AppDeps {
   readonly log: Log;
@@ -70,6 +70,9 @@ export interface Address {
 
 /** That of a thread which writes the registry itself. */
 type OwnRuntime = Runtime & { readonly registry: WorkerRegistry };
+
+/** What waits for the admin routes is told of the end, also where nothing else is waited for. */
+const LAST_WORDS_MS = 100;
 
 /** One running router. */
 export class App {
@@ -123,14 +126,17 @@ export class App {
         })
       : undefined;
     observeRuntime(this.#runtime, deps.logCounts, this.#state.part.kind);
-    registry.on((event) => {
-      if (event.type === 'left') this.#dropClient(event.worker);
-    });
+    dropClientsOfLeft(this.#state);
   }
 
   /** What new requests get; a reload replaces it. */
   get runtime(): OwnRuntime {
     return this.#runtime;
+  }
+
+  /** Whether requests are served in this thread. */
+  get servesItself(): boolean {
+    return this.#state.part.kind === 'alone';
   }
 
   /** Whether clients want something, or the router stops: what can wait should. */
@@ -214,7 +220,7 @@ export class App {
     this.#state.workerWait.close();
     const closed = this.#admin.close();
     const atOnce = options.immediately === true || this.#cutting;
-    const cut = this.#clock.after(atOnce ? 0 : shutdownTimeoutMs, () => {
+    const cut = this.#clock.after(atOnce ? LAST_WORDS_MS : shutdownTimeoutMs, () => {
       this.#front.cut();
     });
     await stopped;
@@ -341,11 +347,6 @@ export class App {
     const onChange = (): void => void this.reload({ who: 'watch', dryRun: false });
     this.#watch = new ConfigWatch({ files, clock, log, onChange });
     this.#watch.start();
-  }
-
-  #dropClient({ spec }: Worker): void {
-    const { registry, connections } = this.#state;
-    if (!registry.workers.some((worker) => worker.spec.baseUrl === spec.baseUrl)) connections.drop(spec);
   }
 
   #pause(ms: number): Promise<void> {

@@ -1,5 +1,6 @@
 import type { ReloadReport } from './admin/reload-report.ts';
-import { App } from './app.ts';
+import type { App } from './app.ts';
+import { openApp } from './threads/open-app.ts';
 import { configFromOptions } from './config/load/load.ts';
 import type { PortableConfig } from './config/load/material.ts';
 import type { RouterOptions } from './config/load/options.ts';
@@ -78,19 +79,21 @@ export class Router {
     if (this.#app) throw new Error('the router is running');
     const log = createLog(this.#settings.log);
     for (const notice of this.#notices) log.log.warn({}, notice);
-    const app = new App(this.#settings, {
+    const app = await openApp(this.#settings, {
       log: log.log,
       config: this.#portable.config,
       material: this.#portable.material,
+      pluginSources: this.#plugins.isEmpty ? [] : undefined,
+      warmUp: this.#wantsWarmUp,
       plugins: this.#plugins,
-      logCounts: log,
+      ...{ logCounts: log, lines: log },
       setLogLevel: log.setLevel,
     });
     this.#log = log;
     this.#app = app;
     try {
       const { port, metricsPort } = await app.start();
-      if (this.#wantsWarmUp)
+      if (this.#wantsWarmUp && app.servesItself)
         this.#warmedUp = warmUp(this.#settings, { log: log.log, isBusy: () => app.isBusy });
       const { listen, metrics } = this.#settings;
       return {

@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts';
+import { SharedFlag } from '../base/shared-flag.ts';
 import type { OwnPart, RequestPart, ThreadPart } from '../base/thread-part.ts';
 import type { Random } from '../base/random.ts';
 import type { IndexBounds } from '../cache-knowledge/predicted-index.ts';
@@ -69,15 +70,19 @@ export interface SharedState<Workers extends Roster = Roster> {
   readonly decisions: DecisionRing;
   readonly decisionLog: ProcessView['decisionLog'];
   readonly view: ProcessView;
+  /** Up while one of the threads is not heard of. */
+  readonly threadMissing: SharedFlag;
   readonly stopping: () => boolean;
-  readonly threadsAreWell?: () => boolean;
   /** The settings that are in force; written by `adoptSettings` alone. */
   settings: Settings;
 }
 
+/** Its name in the memory that threads share. */
+export const THREAD_MISSING = 'threads:missing';
+
 type StateDeps<Part extends ThreadPart> = Pick<
   SharedState,
-  'clock' | 'random' | 'log' | 'stopping' | 'threadsAreWell' | 'descriptors'
+  'clock' | 'random' | 'log' | 'stopping' | 'descriptors'
 > & { readonly part: Part; readonly plugins: KnownPlugins };
 
 /** In a request thread the registry is a copy, which is empty until it has been started. */
@@ -132,6 +137,7 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
     bodyBytes,
     ...bounded,
     ...{ view, decisions, decisionLog },
+    threadMissing: new SharedFlag(deps.part.memory, THREAD_MISSING),
   };
   inForce = () => state.settings;
   if (part.kind === 'control') part.channels.onEnded((row) => reclaim(state, row));

@@ -13,7 +13,9 @@ interface Awaited {
 }
 
 /** A port, or a worker, which is the other end of its parent's. */
-export type Port = Pick<MessagePort, 'postMessage' | 'on'>;
+export interface Port extends Pick<MessagePort, 'postMessage'> {
+  on(event: 'message', listener: (envelope: Envelope) => void): unknown;
+}
 
 /** Messages over a port of `node:worker_threads`. */
 export class PortChannel implements Channel {
@@ -25,7 +27,7 @@ export class PortChannel implements Channel {
 
   constructor(port: Port) {
     this.#port = port;
-    port.on('message', (envelope: Envelope) => {
+    port.on('message', (envelope) => {
       if (!this.#closed) this.#receive(envelope);
     });
   }

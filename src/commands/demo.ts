@@ -1,11 +1,11 @@
-import { App, type Address } from '../app.ts';
+import type { Address, App } from '../app.ts';
 import { problemLine } from '../config/load/layer.ts';
-import { NO_PLUGINS, type KnownPlugins } from '../config/schema/plugin-policy-schema.ts';
 import type { PortableConfig } from '../config/load/material.ts';
 import type { Settings } from '../config/settings/settings.ts';
 import type { OpenLog } from '../observe/log.ts';
-import { loadConfigWithPlugins } from '../plugins/load-plugins.ts';
+import { loadConfigWithPlugins, noPlugins, type LoadedPlugins } from '../plugins/load-plugins.ts';
 import { httpUrl, listenerUrl } from '../router.ts';
+import { openApp } from '../threads/open-app.ts';
 import { startSimWorker, type SimWorker } from '../sim/server/server.ts';
 import { warmUp } from '../warm-up/warm-up.ts';
 import { openLog } from './open-log.ts';
@@ -51,13 +51,14 @@ async function run(
   const opened = openLog(loaded.settings.log);
   if (!opened) return 1;
   try {
-    const { app, address } = await listen({ ...loaded, plugins: loaded.plugins?.set ?? NO_PLUGINS }, opened);
+    const { app, address } = await listen({ ...loaded, plugins: loaded.plugins ?? noPlugins() }, opened);
     await app.firstWorker();
     process.stdout.write(welcome(app, address, loaded.settings, workers));
     const { log } = opened;
-    const warmedUp = loaded.settings.warmUp
-      ? warmUp(loaded.settings, { log, isBusy: () => app.isBusy })
-      : undefined;
+    const warmedUp =
+      loaded.settings.warmUp && app.servesItself
+        ? warmUp(loaded.settings, { log, isBusy: () => app.isBusy })
+        : undefined;
     await signal;
     await app.stop({ immediately: true });
     await warmedUp;
@@ -72,7 +73,7 @@ async function run(
 
 interface Started extends PortableConfig {
   readonly settings: Settings;
-  readonly plugins: KnownPlugins;
+  readonly plugins: LoadedPlugins;
 }
 
 /** A port in use is no reason to spoil somebody's first minute: any free one will do. */
@@ -81,8 +82,12 @@ async function listen(
   logCounts: OpenLog,
 ): Promise<{ app: App; address: Address }> {
   const { log } = logCounts;
-  const deps = { log, config, material, plugins, logCounts };
-  const app = new App(settings, deps);
+  const { set, modules } = plugins;
+  const deps = {
+    ...{ log, config, material, logCounts, lines: logCounts, plugins: set },
+    ...{ pluginSources: modules, warmUp: settings.warmUp },
+  };
+  const app = await openApp(settings, deps);
   try {
     return { app, address: await app.start() };
   } catch (error) {
@@ -94,7 +99,7 @@ async function listen(
     listen: { ...settings.listen, port: 0 },
     metrics: { ...settings.metrics, port: 0 },
   };
-  const second = new App(anyPort, deps);
+  const second = await openApp(anyPort, deps);
   return { app: second, address: await second.start() };
 }
 

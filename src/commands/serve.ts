@@ -1,10 +1,11 @@
-import { App } from '../app.ts';
+import type { App } from '../app.ts';
 import { problemLine } from '../config/load/layer.ts';
 import { policyName, type Settings } from '../config/settings/settings.ts';
 import { VERSION } from '../config/version.ts';
 import type { Log } from '../observe/log.ts';
 import { describeModules, loadConfigWithPlugins, noPlugins, rereadConfig } from '../plugins/load-plugins.ts';
 import { httpUrl, listenerUrl } from '../router.ts';
+import { openApp } from '../threads/open-app.ts';
 import { collectStart } from './collect-start.ts';
 import { giveOldGenerationRoom } from './old-generation.ts';
 import { openLog } from './open-log.ts';
@@ -28,9 +29,10 @@ export async function serve(argv: readonly string[]): Promise<number> {
   for (const line of describeModules(plugins)) log.info({}, `plugin ${line}`);
   const { configFile: file, files = [] } = loaded;
   const source = file === undefined ? undefined : { file, files, reread: () => rereadConfig(input, plugins) };
-  const app = new App(settings, {
+  const app = await openApp(settings, {
     ...{ log, config, material, source, plugins: plugins.set },
-    logCounts: opened,
+    ...{ pluginSources: plugins.modules, warmUp: settings.warmUp },
+    ...{ logCounts: opened, lines: opened },
     setLogLevel: setLevel,
   });
   try {
@@ -65,7 +67,7 @@ async function run(app: App, settings: Settings, log: Log): Promise<number> {
   giveOldGenerationRoom();
   if (!app.isBusy) collectStart();
   limitYoungGeneration();
-  const warmedUp = settings.warmUp ? startWarmUp(app, settings, log) : undefined;
+  const warmedUp = settings.warmUp && app.servesItself ? startWarmUp(app, settings, log) : undefined;
   const never = new Promise<never>(() => undefined);
   // With a state file, and to a gateway, workers may come through the API at any time.
   const waits = settings.stateFile === undefined && !settings.gateway ? app.firstWorker() : never;

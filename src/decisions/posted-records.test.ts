@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { MessageChannel, Worker } from 'node:worker_threads';
-import { PortChannel, PortChannels, type Port } from '../base/port-channel.ts';
+import { PortChannel, PortChannels } from '../base/port-channel.ts';
 import { systemClock } from '../base/system-clock.ts';
 import { VirtualClock } from '../base/virtual-clock.ts';
 import type { DecisionLogSettings } from '../config/settings/settings.ts';
@@ -80,7 +80,7 @@ describe('the decision log of several threads', () => {
         channels.end(row);
       });
       // It has what a port has; only its overloads are others.
-      channels.add(row, worker as unknown as Port);
+      channels.add(row, worker);
       t.after(() => worker.terminate());
       return once(worker, 'exit');
     });

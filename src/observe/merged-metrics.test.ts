@@ -4,7 +4,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import type { Channel } from '../base/channel.ts';
-import { PortChannel, PortChannels, type Port } from '../base/port-channel.ts';
+import { PortChannel, PortChannels } from '../base/port-channel.ts';
 import { VirtualClock } from '../base/virtual-clock.ts';
 import { MergedMetrics } from './merged-metrics.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
@@ -251,7 +251,7 @@ describe('the metrics of real threads', () => {
         channels.end(row);
       });
       // It has what a port has; only its overloads are others.
-      channels.add(row, worker as unknown as Port);
+      channels.add(row, worker);
       t.after(() => worker.terminate());
       return worker;
     });

@@ -23,9 +23,14 @@ export interface PluginModule {
   readonly url: string;
   readonly policies: readonly string[];
   readonly hooks: readonly string[];
+  /** Whether it wants one thread to serve all requests. */
+  readonly single: boolean;
   /** Of the file as it was, where it could be read. */
   readonly digest: string | undefined;
 }
+
+/** Where another thread finds the same module. */
+export type PluginSource = Pick<PluginModule, 'specifier' | 'url' | 'single'>;
 
 /** The plugins of a running router. */
 export interface LoadedPlugins {
@@ -68,6 +73,7 @@ export async function loadPlugins(named: readonly NamedPlugin[]): Promise<Plugin
       url: imported.url,
       policies: set.policyNames.slice(before.policies),
       hooks: set.hookNames.slice(before.hooks),
+      single: set.single.includes(specifier),
       digest: digestOf(imported.url),
     });
   }
@@ -80,6 +86,17 @@ export async function loadPlugins(named: readonly NamedPlugin[]): Promise<Plugin
     hook: (name, parameters) => set.hook(name, parameters),
   };
   return { kind: 'error', problems, others };
+}
+
+/** The same modules in another thread: each has instances of its own. Rejects where one cannot be loaded there. */
+export async function loadPluginsAgain(sources: readonly PluginSource[]): Promise<PluginSet> {
+  const set = new PluginSet(policyNames());
+  for (const { specifier, url } of sources) {
+    const imported = await inTime(importModule(url, process.cwd()));
+    const wrong = imported.kind === 'bad' ? imported.message : set.add({ from: specifier, ...imported });
+    if (wrong !== undefined) throw new Error(`the plugin ${specifier} ${wrong}`);
+  }
+  return set;
 }
 
 /** `loadConfig`, with the plugins that the configuration names loaded before it is validated. */

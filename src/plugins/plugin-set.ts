@@ -23,10 +23,20 @@ export class PluginSet implements KnownPlugins {
   readonly #policies = new Map<string, Known<PolicyPlugin>>();
   readonly #hooks = new Map<string, Known<HookPlugin>>();
   readonly #builtIn: ReadonlySet<string>;
+  readonly #single: string[] = [];
 
   /** @param builtIn Names of policies that no plugin may take. */
   constructor(builtIn: Iterable<string>) {
     this.#builtIn = new Set(builtIn);
+  }
+
+  /** Modules that want one thread to serve all requests. */
+  get single(): readonly string[] {
+    return this.#single;
+  }
+
+  get isEmpty(): boolean {
+    return this.#policies.size + this.#hooks.size === 0;
   }
 
   get policyNames(): readonly string[] {
@@ -41,20 +51,23 @@ export class PluginSet implements KnownPlugins {
   add({ from, exported }: LoadedModule): string | undefined {
     const plugin = asRecord(exported);
     if (!plugin) return `exports no plugin as default, but ${kindOf(exported)}`;
-    const { apiVersion, policies = {}, hooks = {}, ...rest } = plugin;
+    const { apiVersion, threads, policies = {}, hooks = {}, ...rest } = plugin;
     if (apiVersion !== PLUGIN_API_VERSION)
       return `is written for the plugin API ${shownVersion(apiVersion)}; this router has version ${PLUGIN_API_VERSION}`;
     const unknown = Object.keys(rest);
     if (unknown.length > 0) return `exports ${unknown.join(', ')}, which no plugin has`;
+    if (threads !== undefined && threads !== 'single')
+      return `has threads: ${JSON.stringify(threads) ?? ''}, which can only be "single"`;
     const policyList = asRecord(policies);
     const hookList = asRecord(hooks);
     if (!policyList || !hookList) return 'exports policies or hooks that are no object of names';
     if (Object.keys(policyList).length + Object.keys(hookList).length === 0)
       return 'exports neither policies nor hooks';
-    return (
+    const wrong =
       this.#register('policy', from, policyList, this.#policies) ??
-      this.#register('hook', from, hookList, this.#hooks)
-    );
+      this.#register('hook', from, hookList, this.#hooks);
+    if (wrong === undefined && threads === 'single') this.#single.push(from);
+    return wrong;
   }
 
   policy(name: string, raw: RawParameters): PluginReading<PolicyPlugin> | undefined {

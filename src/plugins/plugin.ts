@@ -6,6 +6,11 @@ export const PLUGIN_API_VERSION = 1;
 /** What a plugin module exports as `default`: ways of choosing a worker and checks of requests, by name. */
 export interface Plugin {
   readonly apiVersion: typeof PLUGIN_API_VERSION;
+  /**
+   * For policies and hooks that must see every request: the router then serves with one thread, whatever it is configured for.
+   * Without it each request thread has an instance of its own, which sees the requests of that thread.
+   */
+  readonly threads?: 'single';
   /** Used as `policy: {type: <name>, ...parameters}`. */
   readonly policies?: Readonly<Record<string, PolicyPlugin>>;
   /** Used as `pre_routing_hooks: [{name: ..., plugin: <name>, ...}]`. */

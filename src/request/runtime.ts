@@ -66,8 +66,8 @@ export interface Runtime {
   readonly decisionLog: RecordSink | undefined;
   clientOf(worker: Worker): WorkerClient;
   versionOf(worker: Worker): string | undefined;
+  /** Up while one of the threads that serve requests is not heard of. */
+  readonly threadMissing: { readonly isUp: boolean };
   /** True from the first sign of shutdown on. */
   stopping(): boolean;
-  /** False while a thread of the router has not been heard of for seconds; absent where there is but one. */
-  threadsAreWell?: () => boolean;
 }

@@ -3,7 +3,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { Worker as Thread } from 'node:worker_threads';
 import { BREAKER, HEALTH } from '../../test/support/registry-settings.ts';
 import { PERMITS, SEEN, type RegistryTask } from '../../test/threads/registry-thread.ts';
-import { PortChannels, type Port } from '../base/port-channel.ts';
+import { PortChannels } from '../base/port-channel.ts';
 import { systemClock } from '../base/system-clock.ts';
 import { SharedMemory } from '../base/thread-memory.ts';
 import { DEFAULT_TRAITS } from '../config/settings/settings.ts';
@@ -52,7 +52,7 @@ class Router {
     });
     this.#threads.set(row, thread);
     // Of a port nothing is used but what both have.
-    this.channels.add(row, thread as unknown as Port);
+    this.channels.add(row, thread);
   }
 
   async kill(row: number): Promise<void> {

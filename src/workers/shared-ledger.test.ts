@@ -4,7 +4,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import fc from 'fast-check';
 import { MessageChannel, Worker } from 'node:worker_threads';
-import { PortChannel, PortChannels, type Port } from '../base/port-channel.ts';
+import { PortChannel, PortChannels } from '../base/port-channel.ts';
 import { systemClock } from '../base/system-clock.ts';
 import { JoinedMemory, SharedMemory } from '../base/thread-memory.ts';
 import { VirtualClock } from '../base/virtual-clock.ts';
@@ -357,8 +357,7 @@ describe('real threads', () => {
     const worker = new Worker(new URL('../../test/threads/hammer-ledger.ts', import.meta.url), {
       workerData: { regions: memory.regions, rows: memory.rows, row, ...work },
     });
-    // A worker is a port with further events.
-    channels.add(row, worker as unknown as Port);
+    channels.add(row, worker);
     t.after(() => worker.terminate());
     return worker;
   };

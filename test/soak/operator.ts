@@ -3,6 +3,8 @@ import type { SoakedRouter } from './soaked-router.ts';
 import type { Tally } from './tally.ts';
 
 const RELOAD_EVERY_MS = 3_000;
+/** In reloads: 21 s. */
+const FATAL_EVERY = 7;
 
 /** Whoever runs the router: reloads it, drains a worker and takes the drain back, while clients are at work. */
 export class Operator {
@@ -29,6 +31,7 @@ export class Operator {
       this.#turns += 1;
       this.#expect('reload', await this.#router.reload(this.#turns), [200]);
       if (this.#turns % 2 === 0) await this.#drainAndTakeBack();
+      if (this.#router.threads > 1 && this.#turns % FATAL_EVERY === 0) await this.#endThread();
     }
   }
 
@@ -47,6 +50,13 @@ export class Operator {
       }
       await pause(50);
     }
+  }
+
+  /** Meets a fault that ends the thread; its own exchange ends with it. */
+  async #endThread(): Promise<void> {
+    this.#tally.threadDies();
+    await this.#router.meetFault();
+    this.#tally.threadDied();
   }
 
   #expect(what: string, status: number, fine: readonly number[]): void {

@@ -60,7 +60,7 @@ async function main(argv: readonly string[]): Promise<number> {
 }
 
 async function soak(options: SoakOptions, dir: string, workerUrls: readonly string[]): Promise<number> {
-  const router = await SoakedRouter.start(dir, workerUrls);
+  const router = await SoakedRouter.start(dir, workerUrls, options.threads);
   const tally = new Tally();
   const stopping = new AbortController();
   const interrupt = (): void => stopping.abort();
@@ -75,7 +75,11 @@ async function soak(options: SoakOptions, dir: string, workerUrls: readonly stri
     await settle(router, idle, tally);
     checkGrowth(samples, options, tally);
     await checkMetrics(router, tally);
-    say(['', `${tally.exchanges} exchanges, ${operator.turns} reloads`, ...tally.lines(CLIENTS)].join('\n'));
+    const { threads, exchanges } = tally.deaths;
+    const deaths =
+      options.threads > 1 ? `, ${threads} threads died and ${exchanges} exchanges with them` : '';
+    const summary = `${tally.exchanges} exchanges, ${operator.turns} reloads${deaths}`;
+    say(['', summary, ...tally.lines(CLIENTS)].join('\n'));
   } finally {
     process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
     const { status, tookMs } = await router.stop();
@@ -131,7 +135,8 @@ async function keepAsking(
 ): Promise<void> {
   while (!signal.aborted && router.alive) {
     const client = nextClient(random);
-    tally.count(client, await exchangeOf(client, { port: router.port, random }));
+    const startedAt = performance.now();
+    tally.count(client, await exchangeOf(client, { port: router.port, random }), startedAt);
     await pause(random() * MOST_PAUSE_MS);
   }
 }

@@ -14,6 +14,26 @@ export const ADMIN_KEY = 'soak-admin';
 /** Keys of two tenants: one with limits that bite, one without. */
 export const TENANT_KEYS = { free: 'sk-free', limited: 'sk-limited' } as const;
 
+/** A request for this model ends the thread that has it, as a fault in a plugin would. */
+const FATAL_MODEL = 'fatal';
+const FATAL = `export default {
+  apiVersion: 1,
+  hooks: {
+    fatal: {
+      create: () => ({
+        run({ model }) {
+          if (model === '${FATAL_MODEL}')
+            setTimeout(() => {
+              throw new Error('the fault of the soak');
+            });
+          return { action: 'allow' };
+        },
+      }),
+    },
+  },
+};
+`;
+
 /** The router as a process of its own, as its operators run it. */
 export class SoakedRouter {
   readonly port: number;
@@ -22,6 +42,8 @@ export class SoakedRouter {
   readonly #child: ChildProcess;
   readonly #config: string;
   readonly #workerUrls: readonly string[];
+  /** Request threads. */
+  readonly threads: number;
 
   private constructor(
     child: ChildProcess,
@@ -30,6 +52,7 @@ export class SoakedRouter {
       readonly metricsPort: number;
       readonly config: string;
       readonly workerUrls: readonly string[];
+      readonly threads: number;
     },
   ) {
     this.#child = child;
@@ -38,12 +61,14 @@ export class SoakedRouter {
     this.metricsPort = place.metricsPort;
     this.#config = place.config;
     this.#workerUrls = place.workerUrls;
+    this.threads = place.threads;
   }
 
   /** Resolves when it listens. Logs and the configuration are kept in `dir`. */
-  static async start(dir: string, workerUrls: readonly string[]): Promise<SoakedRouter> {
+  static async start(dir: string, workerUrls: readonly string[], threads: number): Promise<SoakedRouter> {
     const config = join(dir, 'router.yaml');
-    writeFileSync(config, configText(dir, workerUrls, 0));
+    if (threads > 1) writeFileSync(join(dir, 'fatal.mjs'), FATAL);
+    writeFileSync(config, configText(dir, workerUrls, { turn: 0, threads }));
     const log = join(dir, 'router.log');
     const file = openSync(log, 'w');
     const child = spawn(process.execPath, [LAUNCHER, '--config-file', config], {
@@ -57,7 +82,7 @@ export class SoakedRouter {
       const [, port] = /"url":"http:\/\/127\.0\.0\.1:(\d+)"/.exec(text) ?? [];
       const [, metricsPort] = /127\.0\.0\.1:(\d+)\/metrics/.exec(text) ?? [];
       if (port !== undefined && metricsPort !== undefined) {
-        const place = { port: Number(port), metricsPort: Number(metricsPort), config, workerUrls };
+        const place = { port: Number(port), metricsPort: Number(metricsPort), config, workerUrls, threads };
         return new SoakedRouter(child, place);
       }
       if (child.exitCode !== null || Date.now() > deadline) {
@@ -88,8 +113,17 @@ export class SoakedRouter {
 
   /** Writes the configuration with another value in it and has it read. */
   async reload(turn: number): Promise<number> {
-    writeFileSync(this.#config, configText(dirname(this.#config), this.#workerUrls, turn));
+    const text = configText(dirname(this.#config), this.#workerUrls, { turn, threads: this.threads });
+    writeFileSync(this.#config, text);
     return (await this.admin('POST', '/admin/reload')).status;
+  }
+
+  /** Asks for what ends the thread that is asked. */
+  async meetFault(): Promise<void> {
+    const body = JSON.stringify({ model: FATAL_MODEL, messages: [], stream: true });
+    const headers = { authorization: `Bearer ${TENANT_KEYS.free}`, 'content-type': 'application/json' };
+    const ask = { port: this.port, method: 'POST', path: '/v1/chat/completions', headers };
+    await exchange(ask, body).catch(() => undefined);
   }
 
   /** SIGTERM; resolves to its exit status and how long it took, in ms. */
@@ -121,7 +155,11 @@ function exchange(options: RequestOptions, body = ''): Promise<{ status: number;
 }
 
 /** `turn` changes what a reload may change, so that each reload has something to do. */
-function configText(dir: string, workerUrls: readonly string[], turn: number): string {
+function configText(
+  dir: string,
+  workerUrls: readonly string[],
+  { turn, threads }: { readonly turn: number; readonly threads: number },
+): string {
   return stringify({
     ...{ host: '127.0.0.1', port: 0, worker_urls: workerUrls, policy: 'least_work' },
     metrics: { host: '127.0.0.1', port: 0 },
@@ -146,6 +184,10 @@ function configText(dir: string, workerUrls: readonly string[], turn: number): s
     retry: { initial_backoff_ms: 5, max_backoff_ms: 50 + (turn % 2) },
     slow_start_secs: 1,
     health_check: { check_interval_secs: 2 },
+    ...(threads > 1 && {
+      ...{ threads, plugins: ['./fatal.mjs'] },
+      pre_routing_hooks: [{ name: 'fatal', plugin: 'fatal' }],
+    }),
   });
 }
 

@@ -184,7 +184,7 @@ test('the ring keeps the latest, as many as configured', async () => {
   }
   await eventually(() => fleet.app.runtime.decisions.total === 5);
   assert.deepEqual(
-    fleet.app.decisions(10).map(({ request_id: id }) => id),
+    (await fleet.app.allDecisions(10)).map(({ request_id: id }) => id),
     ['turn-2', 'turn-3', 'turn-4'],
   );
 });

@@ -67,6 +67,7 @@ export const RELOAD_EFFECTS: Readonly<Record<string, ReloadRow>> = {
   insecure: ['applied'],
   cors_allowed_origins: ['applied'],
   watch_config: ['applied'],
+  threads: ['restart_needed', 'they come with the start'],
   warm_up: ['restart_needed', 'it comes with the start'],
   max_payload_size: ['applied'],
   max_header_size: ['restart_needed', LISTENER],

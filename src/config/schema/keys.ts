@@ -149,7 +149,7 @@ function makeKey(
   const structured = isStructured(node);
   if (structured && (node.flags?.length !== 0 || node.env !== false))
     throw new Error(`${name} has no spelling as a flag or variable: give it flags: [] and env: false`);
-  const choices = node.enum ?? (node.const === undefined ? [] : [node.const]);
+  const choices = choicesOf(node);
   return {
     path,
     name,
@@ -176,8 +176,21 @@ function envName(name: string): string {
   return ENV_PREFIX + flat.toUpperCase();
 }
 
-function kindOf(node: SchemaNode): KeyKind {
-  if (node.enum ?? node.const) return 'choice';
+/** The words that may be given; beside them numbers, where the key is one of those. */
+function choicesOf(node: SchemaNode): readonly string[] {
+  if (node.enum) return node.enum;
+  if (node.const !== undefined) return [node.const];
+  return (node.anyOf ?? []).flatMap(({ const: word }) => word ?? []);
+}
+
+/** The part of a key that is a number or a word which tells what number is. */
+function numberIn(node: SchemaNode): SchemaNode {
+  return node.anyOf?.find(({ type }) => type === 'integer') ?? node;
+}
+
+function kindOf(key: SchemaNode): KeyKind {
+  if (key.enum ?? key.const) return 'choice';
+  const node = numberIn(key);
   switch (node.type) {
     case 'integer':
     case 'number':
@@ -198,7 +211,7 @@ function placeholder(kind: KeyKind, name: string, choices: readonly string[]): s
   if (name.endsWith('_secs')) return 'SECS';
   if (name.endsWith('_ms')) return 'MS';
   if (name.endsWith('_bytes') || name.endsWith('_size')) return kind === 'integer' ? 'N' : 'VALUE';
-  return kind === 'integer' || kind === 'number' ? 'N' : 'VALUE';
+  return kind === 'integer' || kind === 'number' ? ['N', ...choices].join('|') : 'VALUE';
 }
 
 function expectedOf(node: SchemaNode, kind: KeyKind, choices: readonly string[]): string {
@@ -214,7 +227,9 @@ function expectedOf(node: SchemaNode, kind: KeyKind, choices: readonly string[])
     case 'string':
       return 'a string that is not empty';
     default:
-      return `${kind === 'integer' ? 'an integer' : 'a number'}${rangeOf(node)}`;
+      return [`${kind === 'integer' ? 'an integer' : 'a number'}${rangeOf(numberIn(node))}`, ...choices].join(
+        ' or ',
+      );
   }
 }
 

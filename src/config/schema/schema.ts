@@ -10,6 +10,7 @@ import { clientKeys } from './clients-schema.ts';
 import { gatewayKeys } from './gateway-schema.ts';
 import { hookKeys } from './hooks-schema.ts';
 import { modelRuleKeys } from './model-rules-schema.ts';
+import { startKeys } from './start-schema.ts';
 import { listenerTlsKeys, workerTlsKeys } from './tls-schema.ts';
 import { parseUrlPrefix } from './url-prefixes.ts';
 import { parseWorkerUrl, WORKER_URL_FORMS } from './worker-url.ts';
@@ -158,10 +159,7 @@ export const configSchema = z.strictObject({
     group: 'Server',
     about: 'Reload the configuration when its file changes, a Kubernetes ConfigMap included.',
   }),
-  warm_up: key(z.boolean().default(true), {
-    group: 'Server',
-    about: 'Made-up chats once it listens, apart, until a client asks or 0.3 s of CPU are spent.',
-  }),
+  ...startKeys,
   max_payload_size: key(count(1).default(536_870_912), {
     group: 'Server',
     about: 'Largest request body in bytes; above it 413.',

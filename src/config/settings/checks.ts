@@ -6,6 +6,7 @@ import { pluginPolicyProblems, type KnownPlugins } from '../schema/plugin-policy
 import type { CheckProblem } from '../schema/check-problem.ts';
 import type { Config } from '../schema/schema.ts';
 import { expandWorkers } from './settings-from-config.ts';
+import { threadNotices } from './threads.ts';
 import { covers, parseUrlPrefix } from '../schema/url-prefixes.ts';
 import { parseWorkerUrl } from '../schema/worker-url.ts';
 
@@ -53,6 +54,7 @@ export function crossChecks(
       ...unusedFieldNotices(config),
       ...openListenerNotices(config),
       ...rules.notices,
+      ...threadNotices(config),
     ],
   };
 }

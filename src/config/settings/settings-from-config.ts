@@ -23,6 +23,7 @@ import type {
   WorkerSpec,
 } from './settings.ts';
 import { ms } from './ms.ts';
+import { threadsOf } from './threads.ts';
 import { NO_TLS, type TlsMaterial } from './tls-settings.ts';
 import { UrlPrefixes } from '../schema/url-prefixes.ts';
 import { registrationOf } from '../schema/worker-entry.ts';
@@ -81,6 +82,7 @@ export function settingsFromConfig(
     adminApiKey: config.admin_api_key,
     clients,
     watchConfig: config.watch_config,
+    threads: threadsOf(config.threads),
     warmUp: config.warm_up,
     decisionLog: decisionLogSettings(config),
     decisionRing: {

@@ -359,6 +359,8 @@ export interface Settings {
   readonly modelPolicies: readonly ModelPolicy[];
   /** Whether this is the gateway of many models, whose workers come and go. */
   readonly gateway: boolean;
+  /** Request threads; 1 = the one thread does everything. */
+  readonly threads: number;
   /** Whether the process runs made-up chats before it is asked for any. */
   readonly warmUp: boolean;
   /** How long a request waits for a worker that can take it; 0 = it is refused at once. */

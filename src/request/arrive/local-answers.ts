@@ -46,7 +46,7 @@ function readiness(rt: Runtime): LocalAnswer {
   const total = workers.length;
   const healthy = workers.filter(isServing).length;
   if (rt.stopping()) return json(503, { status: 'not_ready', reason: 'shutting down', total_workers: total });
-  if (rt.threadsAreWell?.() === false)
+  if (rt.threadMissing.isUp)
     return json(503, { status: 'not_ready', reason: 'a thread does not respond', total_workers: total });
   if (healthy > 0) return json(200, { status: 'ready', healthy_workers: healthy, total_workers: total });
   return json(503, { status: 'not_ready', reason: 'no healthy workers available', total_workers: total });
