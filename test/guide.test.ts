@@ -41,6 +41,7 @@ const GUIDES = [
     'security',
     'hooks',
     'tenants',
+    'threads',
     'fair-queue',
     'simulate',
     'replay',

@@ -17,7 +17,7 @@ const ROWS: readonly (readonly string[])[] = [
   ['commands'],
   ['router.ts'],
   ['threads'],
-  ['warm-up'],
+  ['warm-up', 'collector'],
   ['app.ts'],
   ['app', 'replay'],
   ['simulate'],

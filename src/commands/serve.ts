@@ -6,11 +6,9 @@ import type { Log } from '../observe/log.ts';
 import { describeModules, loadConfigWithPlugins, noPlugins, rereadConfig } from '../plugins/load-plugins.ts';
 import { httpUrl, listenerUrl } from '../router.ts';
 import { openApp } from '../threads/open-app.ts';
-import { collectStart } from './collect-start.ts';
-import { giveOldGenerationRoom } from './old-generation.ts';
+import { setUpCollector } from '../collector/set-up-collector.ts';
 import { openLog } from './open-log.ts';
 import { untilSignal } from './until-signal.ts';
-import { limitYoungGeneration } from './young-generation.ts';
 
 /** The server. Resolves to the exit code: 2 for a bad configuration, 1 when it cannot start or finds no worker. */
 export async function serve(argv: readonly string[]): Promise<number> {
@@ -64,9 +62,7 @@ async function run(app: App, settings: Settings, log: Log): Promise<number> {
     return 1;
   }
   await app.prepareAdmin();
-  giveOldGenerationRoom();
-  if (!app.isBusy) collectStart();
-  limitYoungGeneration();
+  if (app.servesItself) setUpCollector(app.isBusy);
   const warmedUp = settings.warmUp && app.servesItself ? startWarmUp(app, settings, log) : undefined;
   const never = new Promise<never>(() => undefined);
   // With a state file, and to a gateway, workers may come through the API at any time.

@@ -16,6 +16,8 @@ export interface ThreadStart {
   /** Whether it makes up chats once it listens. */
   readonly warmUp: boolean;
   readonly plugins: readonly PluginSource[];
+  /** The folder with what has been made of the sources; undefined where nothing need be made of them. */
+  readonly compileCache: string | undefined;
   /** Of the whole process. */
   readonly descriptors: DescriptorPlan;
 }

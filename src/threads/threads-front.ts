@@ -1,3 +1,4 @@
+import { getCompileCacheDir } from 'node:module';
 import type { Control } from '../app.ts';
 import type { Front } from '../app/front.ts';
 import type { Clock } from '../base/clock.ts';
@@ -45,7 +46,7 @@ export class ThreadsFront implements Front {
       clock,
       start: () => ({
         ...{ portable: portable(), generation: this.#reloads.generation },
-        ...{ plugins, warmUp, descriptors: state.descriptors },
+        ...{ plugins, warmUp, descriptors: state.descriptors, compileCache: getCompileCacheDir() },
       }),
       bringUp: async (channel) => {
         await channel.ask(LISTEN, this.#port);

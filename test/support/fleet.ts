@@ -6,6 +6,7 @@ import type { VirtualClock } from '../../src/base/virtual-clock.ts';
 import { configFromOptions } from '../../src/config/load/load.ts';
 import type { RouterOptions } from '../../src/config/load/options.ts';
 import type { Settings } from '../../src/config/settings/settings.ts';
+import type { RequestThreads } from '../../src/threads/request-threads.ts';
 import { openApp } from '../../src/threads/open-app.ts';
 import { ownPlugins } from '../../src/plugins/own-plugins.ts';
 import { silentLog, type Log } from '../../src/observe/log.ts';
@@ -44,6 +45,8 @@ type Match = (decision: Decision, index: number, all: readonly Decision[]) => bo
 /** A router in front of simulated workers, on free ports. */
 export interface Fleet extends AsyncDisposable {
   readonly app: App;
+  /** Where there are several. */
+  readonly threads: RequestThreads | undefined;
   readonly workers: readonly SimWorker[];
   /** The router's address, e.g. `http://127.0.0.1:41234`. */
   readonly url: string;
@@ -85,8 +88,12 @@ async function routeTo(workers: readonly SimWorker[], options: FleetOptions): Pr
   if (own.problems.length > 0) throw new Error(own.problems.join('\n'));
   const { settings, config, material, source }: ReturnType<NonNullable<FleetOptions['load']>> =
     options.load?.(workers) ?? withSource(options, workers, own);
+  let threads: RequestThreads | undefined;
   const app = await openApp(inThreads(settings, options), {
     ...{ log, config, material, source, plugins: own.plugins, warmUp: false },
+    onThreads: (started) => {
+      threads = started;
+    },
     pluginSources: own.plugins.isEmpty ? [] : undefined,
     ...(clock && { clock }),
     ...(random && { random }),
@@ -113,7 +120,7 @@ async function routeTo(workers: readonly SimWorker[], options: FleetOptions): Pr
     assertNothingLeaked(app);
   };
   return {
-    app,
+    ...{ app, threads },
     workers,
     url,
     port,
