@@ -13,6 +13,7 @@ import { latencyPart } from './parts/latency.ts';
 import { requestPart } from './parts/request.ts';
 import { ssePart } from './parts/sse.ts';
 import { streamsPart } from './parts/streams.ts';
+import { threadsPart } from './parts/threads.ts';
 import { peersTable } from './peers/peers-table.ts';
 import { renderBars, renderTable, type PartReport } from './report.ts';
 import { writeResults } from './results.ts';
@@ -27,6 +28,7 @@ const RUNNERS: Readonly<Record<Part, (run: BenchRun) => Promise<PartReport>>> = 
   fleet: fleetPart,
   first: firstPart,
   idle: idlePart,
+  threads: threadsPart,
 };
 
 /** Measures what the options ask for and prints it; the status to exit with. */

@@ -3,7 +3,17 @@ import { parseArgs } from 'node:util';
 import type { Arrivals } from './load/protocol.ts';
 import { defaultVenvs } from './peers/venv.ts';
 
-export const PARTS = ['request', 'latency', 'large', 'sse', 'streams', 'fleet', 'first', 'idle'] as const;
+export const PARTS = [
+  'request',
+  'latency',
+  'large',
+  'sse',
+  'streams',
+  'fleet',
+  'first',
+  'idle',
+  'threads',
+] as const;
 export type Part = (typeof PARTS)[number];
 /** What other routers are compared in, and what of it only where it is asked for. */
 const PARTS_WITH_PEERS: readonly Part[] = ['request', 'large', 'sse', 'streams'];

@@ -42,6 +42,8 @@ export const ROUTER = 'router';
 /** `router@../before` is the router of another checkout: before and after, in one run. */
 const OTHER_CHECKOUT = 'router@';
 export const ROUTER_NO_LOG = 'router-no-log';
+export const ROUTER_2_THREADS = 'router-2-threads';
+export const ROUTER_4_THREADS = 'router-4-threads';
 export const ROUTER_CACHE_AWARE = 'router-cache_aware';
 export const BARE = 'bare';
 export const NGINX = nginx.name;
@@ -77,6 +79,8 @@ export async function startTarget(
   if (name === BARE) return startBare(place);
   if (name === ROUTER) return startRouter(name, [], place);
   if (name === ROUTER_NO_LOG) return startRouter(name, ['--no-access-log'], place);
+  const [, threads] = /^router-(\d+)-threads$/.exec(name) ?? [];
+  if (threads !== undefined) return startRouter(name, ['--threads', threads], place);
   const policy = POLICIES.find((known) => name === `router-${known}`);
   if (policy) return startRouter(name, ['--policy', policy], place);
   if (name.startsWith(OTHER_CHECKOUT))
@@ -88,7 +92,7 @@ export async function startTarget(
 
 /** All that can be named, but for other checkouts. */
 export function knownTargets(): string[] {
-  return [...new Set([...ALL_TARGETS, ...BESIDE_PEERS])];
+  return [...new Set([...ALL_TARGETS, ROUTER_2_THREADS, ROUTER_4_THREADS, ...BESIDE_PEERS])];
 }
 
 const root = join(import.meta.dirname, '..');

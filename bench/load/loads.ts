@@ -52,7 +52,9 @@ export async function runClosed(
 export async function runOpen(order: OrderOf<'open'>, workers: readonly CannedWorker[]): Promise<Measured> {
   const window = new Window(order.target, workers);
   const mix = mixOf(order.body);
-  const idle = await openConnections(order.target, 64);
+  const idle = await openConnections(order.target, order.connections ?? 64);
+  const nextIdle = (): ClientConnection | undefined =>
+    order.connections === undefined ? idle.pop() : idle.shift();
   const all = new Set(idle);
   const waiting: number[] = [];
   let running = true;
@@ -68,7 +70,7 @@ export async function runOpen(order: OrderOf<'open'>, workers: readonly CannedWo
     });
   };
   const stop = onSchedule(order, (dueAt) => {
-    const connection = idle.pop();
+    const connection = nextIdle();
     if (connection) send(connection, dueAt);
     else waiting.push(dueAt);
   });

@@ -14,6 +14,8 @@ export type Order =
       readonly body: BodyKind;
       readonly ratePerSecond: number;
       readonly arrivals: Arrivals;
+      /** Used in turn; without it as few as will do. */
+      readonly connections?: number;
     } & Window)
   | ({
       readonly kind: 'streams';

@@ -10,8 +10,10 @@ import { RecordRing, ringBytes } from './record-ring.ts';
 const RING_WORDS = 2 ** 18;
 /** Records are taken over for so long at a time; then whatever else control has to do has its turn. */
 const BATCH_MS = 2;
-/** While records come control looks so often; when none has come in between it waits to be woken. */
-const LOOK_EVERY_MS = 1;
+/** While records come control looks so often: a message for each of them would cost a request more than all else that threads share. */
+const LOOK_EVERY_MS = 4;
+/** After so many looks in vain it waits to be woken. */
+const LOOKS_IN_VAIN = 10;
 
 export interface ThreadsIndexDeps {
   readonly memory: ThreadMemory;
@@ -34,6 +36,8 @@ export class ThreadsIndex {
   readonly #rings = new Map<number, { readonly memory: SharedArrayBuffer; readonly ring: RecordRing }>();
   #index: WatchedIndex | undefined;
   #look: Timer | undefined;
+  /** Looks in a row that found nothing. */
+  #inVain = 0;
   /** Of rings that are gone. */
   #droppedBefore = 0;
   #next = 0;
@@ -147,7 +151,8 @@ export class ThreadsIndex {
       if (this.#deps.isPresent(slot, generation)) this.#index?.record(record, slot);
       isTimeUp = clock.now() >= until;
     }
-    const isIdle = taken === 0 && rings.map(({ ring }) => ring.rest()).every(Boolean);
+    this.#inVain = taken === 0 ? this.#inVain + 1 : 0;
+    const isIdle = this.#inVain >= LOOKS_IN_VAIN && rings.map(({ ring }) => ring.rest()).every(Boolean);
     this.#look = isIdle
       ? undefined
       : clock.after(isTimeUp ? 0 : LOOK_EVERY_MS, () => {
