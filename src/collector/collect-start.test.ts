@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { test } from 'node:test';
 import { getHeapStatistics } from 'node:v8';
+import { Worker } from 'node:worker_threads';
 import { collectStart } from './collect-start.ts';
 
 const MIB = 1024 * 1024;
@@ -23,4 +25,17 @@ test('what the heap has grown by is given back, and the way to the collector is 
   const left = getHeapStatistics().total_heap_size - before;
   assert.ok(left < grown / 4, `${left} of ${grown} bytes are left`);
   assert.equal('gc' in globalThis, false);
+});
+
+test('threads that do so at the same time do not hinder each other', async () => {
+  const url = new URL('./collect-start.ts', import.meta.url);
+  const source = `import { collectStart } from '${url.href}'; for (let n = 0; n < 10; n++) collectStart();`;
+  const script = new URL(`data:text/javascript,${encodeURIComponent(source)}`);
+  const ends = await Promise.allSettled(
+    Array.from({ length: 6 }, async () => {
+      const [code] = (await once(new Worker(script), 'exit')) as [number];
+      return code;
+    }),
+  );
+  for (const end of ends) assert.deepEqual(end, { status: 'fulfilled', value: 0 });
 });
