@@ -2,7 +2,8 @@ import * as z from 'zod';
 import { key } from './field.ts';
 
 /** Far more than one port's worth of connections needs. */
-const MOST_THREADS = 64;
+/** Request threads that there may be. */
+export const MOST_THREADS = 64;
 
 /** What a process does when it starts, and stays with. */
 export const startKeys = {

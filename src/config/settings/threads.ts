@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import type { Config } from '../schema/schema.ts';
+import { MOST_THREADS } from '../schema/start-schema.ts';
 
 /** Fewer CPUs are better used by one thread that does everything: there is control beside those that serve requests. */
 const ENOUGH_CPUS = 3;
@@ -13,7 +14,7 @@ export function threadsOf(
 ): number {
   if (!WITH_REUSE_PORT.includes(machine.platform)) return 1;
   if (threads !== 'auto') return threads;
-  return machine.cpus >= ENOUGH_CPUS ? machine.cpus : 1;
+  return machine.cpus >= ENOUGH_CPUS ? Math.min(machine.cpus, MOST_THREADS) : 1;
 }
 
 /** What is worth knowing about the number that was asked for. */
