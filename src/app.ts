@@ -158,6 +158,7 @@ export class App {
     });
     const port = await this.#front.listen().catch(async (error: unknown) => {
       await this.#metricsServer?.stop();
+      if (error instanceof StartError) throw error;
       throw cannotListen(settings.listen, { host: '--host', port: '--port' }, error);
     });
     this.#watches.start();

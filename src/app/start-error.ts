@@ -7,8 +7,11 @@ export class StartError extends Error {
   readonly code: string | undefined;
 
   constructor(what: string, cause: unknown) {
-    super(`${what}: ${systemReason(cause)}`, { cause });
-    this.code = systemCode(cause);
+    const code = systemCode(cause);
+    // What comes from another thread has no code.
+    const reason = code === undefined && cause instanceof Error ? cause.message : systemReason(cause);
+    super(`${what}: ${reason}`, { cause });
+    this.code = code;
   }
 }
 

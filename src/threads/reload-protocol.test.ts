@@ -32,6 +32,8 @@ interface Bench {
   readonly regions: Regions;
   /** A thread begins in that row, with that generation; `false` = it says nothing. */
   readonly begin: (row: number, options?: { generation?: number; answers?: boolean }) => Thread;
+  /** Threads that have only begun. */
+  readonly beginning: Set<number>;
   readonly end: (row: number) => void;
   /** Resolves when all threads have heard everything. */
   readonly heard: () => Promise<void>;
@@ -40,14 +42,16 @@ interface Bench {
 function bench(t: TestContext, patienceMs?: number): Bench {
   const channels = new PortChannels();
   const silent: number[] = [];
+  const beginning = new Set<number>();
   const reloads = new ReloadsOfThreads(channels, {
+    serves: (row) => !beginning.has(row),
     onSilent: (row) => silent.push(row),
     ...(patienceMs !== undefined && { patienceMs }),
   });
   const memory = new SharedMemory(1);
   memory.region('test:region', 8);
   return {
-    ...{ channels, reloads, silent, regions: memory.regions },
+    ...{ channels, reloads, silent, beginning, regions: memory.regions },
     begin: (row, { generation = reloads.generation, answers = true } = {}) => {
       const { port1, port2 } = new MessageChannel();
       t.after(() => {
@@ -154,6 +158,17 @@ describe('configurations of several threads', () => {
     again();
     await heard();
     assert.deepEqual([first.inForce, next.inForce], [[11, 12], [12]]);
+  });
+
+  it('do not wait for a thread that only begins: it is told what is in force', async (t) => {
+    const { reloads, begin, beginning, regions, silent, heard } = bench(t, 50);
+    const [first, second] = [begin(1), begin(2)];
+    beginning.add(2);
+    const commit = await reloads.prepare(configured(11), () => regions);
+    assert.deepEqual([first.compiled, second.compiled, silent], [[11], [], []]);
+    commit();
+    await heard();
+    assert.deepEqual([first.inForce, second.inForce], [[11], [11]]);
   });
 
   it('do not wait for a thread that ends', async (t) => {

@@ -31,6 +31,8 @@ const PATIENCE_MS = 5_000;
 const MOST_PROBLEMS = 3;
 
 export interface ReloadsOfThreadsDeps {
+  /** Whether that thread serves already. One that only begins is not asked, and is told what is in force. */
+  readonly serves: (row: number) => boolean;
   /** A thread has not answered in time: it is to be ended, and what takes its place begins with what is in force then. */
   readonly onSilent: (row: number) => void;
   readonly patienceMs?: number;
@@ -67,7 +69,7 @@ export class ReloadsOfThreads {
     await Promise.all(
       [...this.#channels.rows].map(async (row) => {
         const channel = this.#channels.to(row);
-        if (!channel) return;
+        if (!channel || !this.#deps.serves(row)) return;
         const verdict = await this.#propose(channel, { generation, config });
         if (verdict === 'ready') ready.add(channel);
         // Another one may be in its row by now.
@@ -108,7 +110,7 @@ export class ReloadsOfThreads {
     }, this.#deps.patienceMs ?? PATIENCE_MS);
     const answered = channel.ask(PROPOSED, proposal).then(
       ({ problem }): Verdict => (problem === undefined ? 'ready' : { problem }),
-      // It has ended, or has only begun and does not listen yet: it will be told what is in force.
+      // It has ended; what takes its place is told what is in force.
       (): Verdict => 'gone',
     );
     const verdict = await Promise.race([answered, silence]);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { eventually } from '../../test/support/fleet.ts';
 import { THREAD_MISSING } from '../app/shared-state.ts';
 import { SharedFlag } from '../base/shared-flag.ts';
@@ -9,6 +10,8 @@ import { RequestThreads } from './request-threads.ts';
 import { LISTEN, type ThreadStart } from './thread-messages.ts';
 
 const STUB = new URL('../../test/threads/stub-thread.ts', import.meta.url);
+/** What the stub never gets to listen on. */
+const NEVER = 65_535;
 const NOTHING = {} as Omit<ThreadStart, 'row' | 'rows' | 'regions'>;
 
 interface Bench {
@@ -17,12 +20,18 @@ interface Bench {
   readonly ends: (readonly [row: number, end: ThreadEnd])[];
   /** Resolves to the row of the next thread that has been replaced. */
   readonly replaced: () => Promise<number>;
+  /** What threads that begin are to listen on. */
+  readonly listen: { port: number };
 }
 
-async function start(t: TestContext, count: number, port = 1): Promise<Bench> {
+async function start(
+  t: TestContext,
+  count: number,
+  { port = 1, ends = [] }: { port?: number; ends?: Bench['ends'] } = {},
+): Promise<Bench> {
   const threads = new RequestThreads(count, systemClock);
   t.after(() => threads.end());
-  const ends: Bench['ends'] = [];
+  const listen = { port };
   let wake: (row: number) => void = () => undefined;
   await threads.start({
     clock: systemClock,
@@ -30,14 +39,15 @@ async function start(t: TestContext, count: number, port = 1): Promise<Bench> {
     heapMb: 32,
     silentMs: 1_000,
     hungMs: 3_000,
+    bringUpMs: 3_000,
     start: () => NOTHING,
-    bringUp: (channel) => channel.ask(LISTEN, port),
+    bringUp: (channel) => channel.ask(LISTEN, listen.port),
     onEnded: (row, end) => ends.push([row, end]),
     onReplaced: (row) => {
       wake(row);
     },
   });
-  return { threads, ends, replaced: () => new Promise((resolve) => (wake = resolve)) };
+  return { threads, ends, listen, replaced: () => new Promise((resolve) => (wake = resolve)) };
 }
 
 describe('threads that serve requests', () => {
@@ -72,7 +82,41 @@ describe('threads that serve requests', () => {
     await eventually(() => !missing.isUp);
   });
 
-  it('all end where one does not get to serve', async (t) => {
-    await assert.rejects(start(t, 2, 0), /port 0 cannot be shared/);
+  it('one that begins and does not get to serve is replaced', async (t) => {
+    const { threads, ends, listen, replaced } = await start(t, 2);
+    listen.port = NEVER;
+    threads.channels.to(1)?.post({ name: 'end' }, 'exception');
+    await eventually(() => ends.length === 2, 30_000);
+    assert.deepEqual(ends[1], [1, 'hung']);
+    assert.deepEqual([threads.serves(1), threads.serves(2), threads.running], [false, true, 1]);
+    const again = replaced();
+    listen.port = 1;
+    await again;
+    assert.equal(threads.running, 2);
+  });
+
+  it('from the word on that no more begin those that do not serve yet are ended, and nobody is replaced', async (t) => {
+    const { threads, ends, listen } = await start(t, 2);
+    listen.port = NEVER;
+    const first = threads.channels.to(1);
+    first?.post({ name: 'end' }, 'exception');
+    await eventually(() => ![undefined, first].includes(threads.channels.to(1)));
+    threads.beginNoMore();
+    await eventually(() => threads.channels.to(1) === undefined);
+    threads.channels.to(2)?.post({ name: 'end' }, 'exception');
+    await eventually(() => threads.channels.to(2) === undefined);
+    // Longer than the pause before the next one.
+    await pause(500);
+    assert.deepEqual([...threads.channels.rows], []);
+    assert.deepEqual(
+      ends.map(([row]) => row),
+      [1, 1, 2],
+    );
+  });
+
+  it('all end where one does not get to serve, which is no end of one that is replaced', async (t) => {
+    const ends: Bench['ends'] = [];
+    await assert.rejects(start(t, 2, { port: 0, ends }), /port 0 cannot be shared/);
+    assert.deepEqual(ends, []);
   });
 });

@@ -27,10 +27,14 @@ export interface RequestThreadsDeps {
   /** In the place of 5 and 15 s: nothing heard of a thread for so long means that it is missing, and that it has to go. */
   readonly silentMs?: number;
   readonly hungMs?: number;
+  /** In the place of a minute: a thread that does not serve by then has to go. */
+  readonly bringUpMs?: number;
 }
 
 const SILENT_MS = 5_000;
 const HUNG_MS = 15_000;
+/** Twice as long as one plugin may take to load. */
+const BRING_UP_MS = 60_000;
 const LOOK_MS = 500;
 /** Between the end of a thread and the next one in its place; doubled while they end soon after their start. */
 const FIRST_PAUSE_MS = 50;
@@ -44,6 +48,7 @@ const YOUNG_MB = 24;
 interface Running {
   readonly worker: Worker;
   readonly startedAt: number;
+  serves: boolean;
   /** Why it is being ended, where that was decided here. */
   ending: ThreadEnd | undefined;
 }
@@ -64,7 +69,8 @@ export class RequestThreads {
   readonly #nextPauseMs = new Map<number, number>();
   #deps: RequestThreadsDeps | undefined;
   #look: Timer | undefined;
-  #stopping = false;
+  /** Threads that end are replaced while all is `open`. */
+  #state: 'starting' | 'open' | 'closing' | 'ended' = 'starting';
 
   constructor(count: number, clock: Clock) {
     this.#count = count;
@@ -85,26 +91,32 @@ export class RequestThreads {
 
   /** Those that serve. */
   get running(): number {
-    return this.#running.size;
+    return [...this.#running.values()].filter(({ serves }) => serves).length;
   }
 
   get heartbeats(): Heartbeats {
     return this.#heartbeats;
   }
 
+  /** Whether the thread of this row serves requests: it has got there, and has not ended. */
+  serves(row: number): boolean {
+    return this.#running.get(row)?.serves === true;
+  }
+
   /** Resolves when all serve. Rejects, with all ended, where one of them does not get there. */
   async start(deps: RequestThreadsDeps): Promise<void> {
     this.#deps = deps;
+    this.#look = this.#clock.after(LOOK_MS, () => {
+      this.#lookAtAll(deps);
+      this.#look?.refresh();
+    });
     try {
       await Promise.all([...this.#rows()].map((row) => this.#begin(row, deps)));
     } catch (error) {
       await this.end();
       throw error;
     }
-    this.#look = this.#clock.after(LOOK_MS, () => {
-      this.#lookAtAll(deps);
-      this.#look?.refresh();
-    });
+    this.#state = 'open';
   }
 
   /** Ends a thread as it is, whatever it is doing; another one takes its place. */
@@ -115,15 +127,26 @@ export class RequestThreads {
     await running.worker.terminate();
   }
 
+  /** From now on none is begun: those that do not serve yet are ended, and none that ends is replaced. */
+  beginNoMore(): void {
+    this.#state = 'closing';
+    for (const pause of this.#pauses.values()) pause.cancel();
+    this.#pauses.clear();
+    for (const { serves, worker } of this.#running.values()) if (!serves) void worker.terminate();
+  }
+
   /** Ends all of them, without another word. */
   async end(): Promise<void> {
-    this.#stopping = true;
     this.#look?.cancel();
-    for (const pause of this.#pauses.values()) pause.cancel();
+    this.beginNoMore();
+    this.#state = 'ended';
     await Promise.all([...this.#running.values()].map(({ worker }) => worker.terminate()));
   }
 
-  #lookAtAll({ silentMs = SILENT_MS, hungMs = HUNG_MS }: RequestThreadsDeps): void {
+  #lookAtAll({ silentMs = SILENT_MS, hungMs = HUNG_MS, bringUpMs = BRING_UP_MS }: RequestThreadsDeps): void {
+    const startedBefore = this.#clock.now() - bringUpMs;
+    for (const [row, { serves, startedAt }] of this.#running)
+      if (!serves && startedAt < startedBefore) void this.replace(row, 'hung');
     const silent = [...this.#running.keys()].filter((row) => this.#heartbeats.silentMs(row) > silentMs);
     this.#missing.set(silent.length > 0);
     for (const row of silent) if (this.#heartbeats.silentMs(row) > hungMs) void this.replace(row, 'hung');
@@ -134,17 +157,8 @@ export class RequestThreads {
   }
 
   async #begin(row: number, deps: RequestThreadsDeps): Promise<void> {
-    const { memory } = this;
-    const start: ThreadStart = { ...deps.start(), row, rows: memory.rows, regions: memory.regions };
-    const worker = new Worker(deps.entry ?? ENTRY, {
-      name: `request thread ${row}`,
-      workerData: start,
-      resourceLimits: {
-        maxOldGenerationSizeMb: deps.heapMb ?? heapMb(this.#count),
-        maxYoungGenerationSizeMb: YOUNG_MB,
-      },
-    });
-    const running: Running = { worker, startedAt: this.#clock.now(), ending: undefined };
+    const worker = this.#newWorker(row, deps);
+    const running: Running = { worker, startedAt: this.#clock.now(), serves: false, ending: undefined };
     this.#running.set(row, running);
     let failure: unknown;
     worker.on('error', (error) => {
@@ -159,6 +173,7 @@ export class RequestThreads {
     if (!channel) return;
     try {
       await deps.bringUp(channel, row);
+      running.serves = true;
     } catch (error) {
       failure ??= error;
       running.ending ??= 'fault';
@@ -167,14 +182,41 @@ export class RequestThreads {
     }
   }
 
-  #ended(row: number, running: Running, error: unknown): void {
+  #newWorker(row: number, deps: RequestThreadsDeps): Worker {
+    const { memory } = this;
+    try {
+      const start: ThreadStart = { ...deps.start(), row, rows: memory.rows, regions: memory.regions };
+      return new Worker(deps.entry ?? ENTRY, {
+        name: `request thread ${row}`,
+        workerData: start,
+        resourceLimits: {
+          maxOldGenerationSizeMb: deps.heapMb ?? heapMb(this.#count),
+          maxYoungGenerationSizeMb: YOUNG_MB,
+        },
+      });
+    } catch (error) {
+      // The system gives no thread at the moment.
+      this.#replaceLater(row, { end: 'fault', error, livedMs: 0 });
+      throw error;
+    }
+  }
+
+  #ended(row: number, { ending, startedAt }: Running, error: unknown): void {
     this.#running.delete(row);
     this.#heartbeats.forget(row);
     this.channels.end(row);
+    this.#replaceLater(row, { end: ending ?? 'fault', error, livedMs: this.#clock.now() - startedAt });
+  }
+
+  #replaceLater(
+    row: number,
+    { end, error, livedMs }: { readonly end: ThreadEnd; readonly error: unknown; readonly livedMs: number },
+  ): void {
     const deps = this.#deps;
-    if (this.#stopping || !deps) return;
-    deps.onEnded(row, running.ending ?? 'fault', error);
-    const livedMs = this.#clock.now() - running.startedAt;
+    // Where it was ended with all others, or is the reason why the start fails, that is said elsewhere.
+    if (this.#state === 'starting' || this.#state === 'ended' || !deps) return;
+    deps.onEnded(row, end, error);
+    if (this.#state === 'closing') return;
     const pauseMs = livedMs < SOON_MS ? (this.#nextPauseMs.get(row) ?? FIRST_PAUSE_MS) : FIRST_PAUSE_MS;
     this.#nextPauseMs.set(row, Math.min(LONGEST_PAUSE_MS, 2 * pauseMs));
     this.#pauses.set(

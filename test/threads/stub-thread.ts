@@ -6,12 +6,16 @@ import { JoinedMemory } from '../../src/base/thread-memory.ts';
 import { Heartbeats } from '../../src/threads/heartbeats.ts';
 import { LISTEN, STOPPING, type ThreadStart } from '../../src/threads/thread-messages.ts';
 
+/** What it never gets to listen on. */
+const NEVER = 65_535;
+
 const { row, rows, regions } = workerData as ThreadStart;
 if (!parentPort) throw new Error('this is no thread');
 const channel = new PortChannel(parentPort);
 new Heartbeats(new JoinedMemory(regions, { rows, self: row }), systemClock).begin();
 channel.answer(LISTEN, (port) => {
   if (port === 0) throw new Error('port 0 cannot be shared');
+  return port === NEVER ? new Promise<undefined>(() => undefined) : undefined;
 });
 /** The ways to end. */
 const ENDS: Readonly<Record<string, () => void>> = {
