@@ -194,10 +194,11 @@ export class App {
 
   /**
    * Puts another configuration in force, by default what the file of the start says now, while requests are under way.
-   * What is not valid changes nothing. Never rejects; leaves one line in the log.
+   * What is not valid changes nothing. Never rejects; leaves one line in the log, when requests are served by it in all threads.
    */
   async reload(request: ReloadRequest, loaded?: LoadResult): Promise<ReloadOutcome> {
     const outcome = await this.#reloads.run(request, loaded && (() => loaded));
+    if (outcome.kind === 'done' && !request.dryRun) await this.#admin.caughtUp();
     logReload(this.#deps.log, request, outcome);
     return outcome;
   }

@@ -90,6 +90,11 @@ export class Admin {
     await this.#open();
   }
 
+  /** Resolves when every thread has done what control told it before. */
+  caughtUp(): Promise<void> {
+    return this.#context.caughtUp();
+  }
+
   /** False when the request is not for these routes: then nothing has been done. */
   handle(req: EdgeRequest, res: EdgeResponse): boolean {
     return this.#door.handle(req, res);

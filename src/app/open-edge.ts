@@ -11,7 +11,7 @@ export type AdminDoor = (req: EdgeRequest, res: EdgeResponse) => boolean;
 
 /** The listener of this thread. `runtime` is asked for each request: a reload replaces it. */
 export function openEdge(
-  { settings, metrics, log, seats, descriptors, onShortage }: SharedState,
+  { settings, metrics, log, seats, ticketKeys, descriptors, onShortage }: SharedState,
   runtime: () => Runtime,
   admin: AdminDoor,
 ): EdgeServer {
@@ -21,7 +21,7 @@ export function openEdge(
     return serveRequest(runtime(), req, res, tunnel);
   };
   return new EdgeServer(settings.listen, serve, edgeEvents(metrics, log, onShortage), {
-    seats,
+    ...{ seats, ticketKeys },
     standing: descriptors.standing,
   });
 }

@@ -16,6 +16,7 @@ import { showHookEvents } from '../hooks/hook-events.ts';
 import { openHook } from '../hooks/open-hook.ts';
 import { BodyBytes } from '../http/body.ts';
 import { ClientSeats } from '../http/client-seats.ts';
+import { TicketKeys } from '../http/ticket-keys.ts';
 import type { Door } from '../limits/door.ts';
 import { openDoor } from '../limits/open-door.ts';
 import type { Log } from '../observe/log.ts';
@@ -64,6 +65,7 @@ export interface SharedState<Workers extends Roster = Roster> {
   readonly bodyBytes: BodyBytes;
   readonly descriptors: DescriptorPlan;
   readonly seats: ClientSeats;
+  readonly ticketKeys: TicketKeys;
   readonly sockets: OutboundSockets;
   readonly onShortage: ReturnType<typeof reportShortages>;
   readonly owners: ResourceOwners;
@@ -137,6 +139,7 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
     bodyBytes,
     ...bounded,
     ...{ view, decisions, decisionLog },
+    ticketKeys: new TicketKeys(part.memory),
     threadMissing: new SharedFlag(deps.part.memory, THREAD_MISSING),
   };
   inForce = () => state.settings;

@@ -14,6 +14,7 @@ import {
   tlsServerOptions,
   type HandshakeFailure,
 } from './tls-listener.ts';
+import type { TicketKeys } from './ticket-keys.ts';
 import type { Tunnel } from './tunnel.ts';
 
 /** How often it is looked for connections whose time is up. */
@@ -35,11 +36,14 @@ export interface EdgeEvents {
   readonly onShortage: (what: 'dropped' | 'accept', error?: Error) => void;
 }
 
-/** How many connections of clients there may be. */
-export interface Room {
+/** What it has in common with the listeners of other threads. */
+export interface Shared {
+  /** How many connections of clients there may be... */
   readonly seats: ClientSeats;
-  /** Beyond the seats. */
+  /** ...and beyond the seats. */
   readonly standing: number;
+  /** Absent: nobody else is to take up sessions of this one. */
+  readonly ticketKeys?: TicketKeys;
 }
 
 /** The listener: its connections, their limits and timeouts, TLS, graceful stop. Knows nothing of routing. */
@@ -49,16 +53,19 @@ export class EdgeServer {
   readonly #tlsServer: TlsServer | undefined;
   readonly #handshakes: Handshakes | undefined;
   readonly #events: EdgeEvents;
+  readonly #ticketKeys: TicketKeys | undefined;
   readonly #host: ConnectionHost;
   readonly #connections = new Map<Socket, ClientConnection>();
   #settings: ListenSettings;
   #sweep: NodeJS.Timeout | undefined;
   #stopping = false;
 
-  constructor(settings: ListenSettings, onRequest: OnRequest, events: EdgeEvents, { seats, standing }: Room) {
+  constructor(settings: ListenSettings, onRequest: OnRequest, events: EdgeEvents, shared: Shared) {
+    const { seats, standing, ticketKeys } = shared;
     const { onHandshakeFailure, onRefused } = events;
     this.#settings = settings;
     this.#events = events;
+    this.#ticketKeys = ticketKeys;
     this.#host = {
       ...settings,
       room: { taken: 0, onFull: () => onRefused('queue_full') },
@@ -69,7 +76,8 @@ export class EdgeServer {
     };
     const { tls, headerTimeoutMs } = settings;
     const options = { allowHalfOpen: true, noDelay: true };
-    this.#tlsServer = tls && createTlsServer({ ...options, ...tlsServerOptions(tls, headerTimeoutMs) });
+    this.#tlsServer =
+      tls && createTlsServer({ ...options, ...tlsServerOptions(tls, headerTimeoutMs, ticketKeys) });
     this.#server = this.#tlsServer ?? createServer(options);
     this.#handshakes = this.#tlsServer && new Handshakes(this.#tlsServer, onHandshakeFailure);
     if (tls) events.onCertificate(tls);
@@ -97,7 +105,7 @@ export class EdgeServer {
     const changed = !isDeepStrictEqual(tls, this.#settings.tls);
     this.#settings = settings;
     if (!this.#tlsServer || !tls || !changed) return;
-    this.#tlsServer.setSecureContext(secureContextOptions(tls));
+    this.#tlsServer.setSecureContext(secureContextOptions(tls, this.#ticketKeys));
     this.#events.onCertificate(tls);
   }
 

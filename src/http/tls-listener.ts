@@ -4,15 +4,20 @@ import type { TlsOptions, TLSSocket, Server as TlsServer } from 'node:tls';
 import type { ListenerTls } from '../config/settings/settings.ts';
 import { refuseOn } from './refusal.ts';
 import { noteCarrier } from './reset.ts';
+import type { TicketKeys } from './ticket-keys.ts';
 
 /** Why there was no TLS connection with a client. Also a metric's label: a closed list. */
 export type HandshakeFailure =
   'plain_http' | 'timeout' | 'closed' | 'refused_by_client' | 'no_common_version' | 'other';
 
 /** What `https.createServer` is told; the second half of it can be changed later. */
-export function tlsServerOptions(tls: ListenerTls, handshakeTimeoutMs: number): TlsOptions {
+export function tlsServerOptions(
+  tls: ListenerTls,
+  handshakeTimeoutMs: number,
+  ticketKeys?: TicketKeys,
+): TlsOptions {
   return {
-    ...secureContextOptions(tls),
+    ...secureContextOptions(tls, ticketKeys),
     handshakeTimeout: handshakeTimeoutMs,
     noDelay: true,
     // A client that offers others only is turned away, and `curl --http1.0` offers just the second one.
@@ -23,8 +28,14 @@ export function tlsServerOptions(tls: ListenerTls, handshakeTimeoutMs: number): 
   };
 }
 
-export function secureContextOptions({ cert, key, clientCa, minVersion }: ListenerTls): TlsOptions {
-  return { cert, key, minVersion, ...(clientCa === undefined ? {} : { ca: clientCa }) };
+/** @param ticketKeys Those that all listeners of the router have; without them this one has its own. */
+export function secureContextOptions(tls: ListenerTls, ticketKeys?: TicketKeys): TlsOptions {
+  const { cert, key, clientCa, minVersion } = tls;
+  return {
+    ...{ cert, key, minVersion },
+    ...(clientCa !== undefined && { ca: clientCa }),
+    ...(ticketKeys && { ticketKeys: ticketKeys.of(tls) }),
+  };
 }
 
 /** What a client lacks that the listener asks for; undefined where it may go on. */

@@ -258,6 +258,29 @@ test('a session that is taken up again is as good as it was, and no better', asy
   }
 });
 
+test('a session can be taken up on any thread, and on none by other settings', async () => {
+  await using tls = await start(() => ({ threads: 3 }));
+  const { fleet } = tls;
+  await using first = await tls.connect();
+  const sessions: Buffer[] = [];
+  tlsOf(first.socket).on('session', (session: Buffer) => sessions.push(session));
+  await askWith(first, REQUEST);
+  await eventually(() => sessions.length > 0);
+  const [session] = sessions;
+  assert.ok(session);
+  const isTakenUp = async (): Promise<boolean> => {
+    await using client = await tls.connect({ session });
+    assert.equal((await askWith(client, REQUEST)).status, 200);
+    return tlsOf(client.socket).isSessionReused();
+  };
+  // Which thread a connection comes to is the kernel's choice.
+  for (let n = 0; n < 30; n++) assert.ok(await isTakenUp());
+  tls.files.renew(tls.files.ca.issue());
+  const outcome = await fleet.app.reload({ who: 'test', dryRun: false }, reloadable(tls.options));
+  assert.equal(outcome.kind, 'done');
+  for (let n = 0; n < 10; n++) assert.ok(!(await isTakenUp()));
+});
+
 test('the oldest version of TLS can be set', async () => {
   await using tls = await start(() => ({ sslMinVersion: 'TLSv1.3' }));
   await assert.rejects(tls.connect({ maxVersion: 'TLSv1.2' }), /alert|PROTOCOL/i);
