@@ -62,6 +62,8 @@ export class AdminDesk {
    * Resolves when every thread has done what control told it before: whoever is answered then finds it so on whichever connection.
    */
   async caughtUp(): Promise<void> {
+    // What is told at the end of this turn comes first.
+    await Promise.resolve();
     await this.#channels.askAll(CAUGHT_UP, undefined, this.#catchUpMs);
   }
 

@@ -94,7 +94,7 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
   const { part, clock, random, log, descriptors } = deps;
   const ledger = new LoadLedger(clock, { part });
   const registry = openRegistry(part, { clock, ledger, ...settings });
-  const view = openProcessView(settings, { ...deps, connections: () => bounded.seats.taken });
+  const view = openProcessView(settings, { ...deps, connections: () => bounded.seats.takenHere });
   const { metrics, decisions, decisionLog } = view;
   const bodyBytes = new BodyBytes(settings.listen.maxInflightBodyBytes, part.memory);
   const bounded = openSockets(descriptors, part, { metrics, log, clock });

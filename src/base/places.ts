@@ -35,11 +35,6 @@ export class Places {
     return Atomics.load(this.#words, COUNT);
   }
 
-  /** Of these, what this thread has taken by itself. */
-  get own(): number {
-    return this.#words[this.#own] ?? 0;
-  }
-
   get limit(): number {
     const limit = Atomics.load(this.#words, LIMIT);
     return limit === MOST ? Infinity : limit;

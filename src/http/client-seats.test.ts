@@ -86,12 +86,13 @@ describe('seats', () => {
     const [first, second, third, fourth] = [socket(), socket(), socket(), socket()];
     one.arrive(first, nobody);
     other.arrive(second, nobody);
-    assert.deepEqual([one.taken, other.taken, control.taken, one.limit], [1, 1, 0, 2]);
+    assert.deepEqual([one.taken, control.taken, one.limit], [2, 2, 2]);
+    assert.deepEqual([one.takenHere, control.takenHere], [1, 0]);
     other.arrive(third, (connection) => connection === first);
     assert.deepEqual([first.closed, other.claim(third)], [false, false]);
     clock.advance(100);
     other.arrive(fourth, (connection) => connection === second);
-    assert.deepEqual([second.closed, other.claim(fourth), other.taken], [true, true, 1]);
+    assert.deepEqual([second.closed, other.claim(fourth), other.takenHere], [true, true, 1]);
     control.reclaim(1);
     assert.deepEqual([other.claim(third), other.taken], [true, 2]);
     for (const connection of [third, fourth]) connection.destroy();

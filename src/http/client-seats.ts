@@ -33,8 +33,13 @@ export class ClientSeats {
     this.#standing = { places: new Places(memory, 'seats:standing', standing), sockets: new Map() };
   }
 
-  /** By connections of this thread. */
+  /** By connections of all threads together... */
   get taken(): number {
+    return this.#seated.places.count;
+  }
+
+  /** ...and by those of this one. */
+  get takenHere(): number {
     return this.#seated.sockets.size;
   }
 

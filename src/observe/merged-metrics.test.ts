@@ -124,7 +124,7 @@ describe('the metrics of several threads', () => {
   it('show gauges by the rule of their family: together, the highest, or what control says', async (t) => {
     const { control, merged, threads, channels } = opened(t, 2);
     for (const [index, { metrics }] of threads.entries()) {
-      metrics.engineWaitingRequests.with().set(10 * (index + 1));
+      metrics.processHeapBytes.with().set(10 * (index + 1));
       metrics.hookCbState.with('guard').set(2 - index);
       metrics.inflightRequests.with().set(99);
       metrics.threadConnections.with(String(index + 1)).set(5 + index);
@@ -132,13 +132,13 @@ describe('the metrics of several threads', () => {
     control.inflightRequests.with().set(7);
     const shown = async (): Promise<string[]> =>
       (await lines(control)).filter((line) =>
-        /^vllm_router_(engine_waiting_requests|hook_cb_state|inflight_requests|thread_connections)[ {]/.test(
+        /^(process_heap_bytes|vllm_router_(hook_cb_state|inflight_requests|thread_connections))[ {]/.test(
           line,
         ),
       );
     await merged.gather();
     assert.deepEqual(await shown(), [
-      'vllm_router_engine_waiting_requests 30',
+      'process_heap_bytes 30',
       'vllm_router_hook_cb_state{hook="guard"} 2',
       'vllm_router_inflight_requests 7',
       'vllm_router_thread_connections{thread="1"} 5',
@@ -146,7 +146,7 @@ describe('the metrics of several threads', () => {
     ]);
     channels.end(1);
     assert.deepEqual(await shown(), [
-      'vllm_router_engine_waiting_requests 20',
+      'process_heap_bytes 20',
       'vllm_router_hook_cb_state{hook="guard"} 1',
       'vllm_router_inflight_requests 7',
       'vllm_router_thread_connections{thread="2"} 6',

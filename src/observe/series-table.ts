@@ -425,13 +425,11 @@ const STATE_SERIES = {
     'vllm_router_engine_waiting_requests',
     [],
     'Admitted requests waiting for a worker that can take them.',
-    'sum',
   ),
   sockets: gauge(
     'vllm_router_sockets',
     ['side'],
     'Open connections: client, or worker (hooks and key services included).',
-    'sum',
   ),
   socketsLimit: gauge(
     'vllm_router_sockets_limit',

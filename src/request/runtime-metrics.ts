@@ -11,15 +11,14 @@ import type { Runtime } from './runtime.ts';
 export type LogCounts = Pick<OpenLog, 'dropped' | 'reopened'>;
 
 /**
- * Feeds the series that show state rather than requests: at each scrape, and when a worker changes. What threads share, or what
- * control alone knows, is said by control, and so are the events of workers: a request thread only says what it has for itself.
+ * Feeds the series that show state rather than requests: at each scrape, and when a worker changes. All of it is of the whole
+ * router, and said by control.
  */
 export function observeRuntime(
   rt: Runtime,
   log: LogCounts | undefined,
   kind: ThreadPart['kind'] = 'alone',
 ): void {
-  observeThreadsOwn(rt);
   if (kind === 'request') {
     // Its series of a worker come and go as those of control do.
     rt.registry.on(({ type, worker }) => {
@@ -34,18 +33,6 @@ export function observeRuntime(
   observeWorkers(rt);
   observeRequests(rt);
   observeLogs(rt, log);
-}
-
-/** Families whose rule is `sum`: each thread has some of it. */
-function observeThreadsOwn(rt: Runtime): void {
-  const { metrics } = rt;
-  metrics.engineWaitingRequests.onCollect((family) => {
-    family.with().set(rt.workerWait.size);
-  });
-  metrics.sockets.onCollect((family) => {
-    family.with('client').set(rt.seats.taken);
-    family.with('worker').set(rt.sockets.open);
-  });
 }
 
 /** Out of the registry, the ledger, the breakers and the index, which are of the whole process. */
@@ -113,6 +100,13 @@ function observeRequests(rt: Runtime): void {
   });
   metrics.tenantInflightRequests.onCollect((family) => {
     for (const tenant of rt.clients.tenants.all()) family.with(tenant.access.name).set(tenant.inFlight);
+  });
+  metrics.engineWaitingRequests.onCollect((family) => {
+    family.with().set(rt.workerWait.size);
+  });
+  metrics.sockets.onCollect((family) => {
+    family.with('client').set(rt.seats.taken);
+    family.with('worker').set(rt.sockets.open);
   });
   metrics.socketsLimit.onCollect((family) => {
     for (const [side, { limit }] of [

@@ -1,11 +1,12 @@
 import type { Channels } from '../base/channel.ts';
 import type { RegistryChange, WorkerRegistry } from './registry.ts';
 import {
-  REGISTRY_CHANGE,
+  REGISTRY_CHANGES,
   REGISTRY_SNAPSHOT,
   slotIdOf,
   stateOfWorker,
   WORKER_NEWS,
+  type NumberedChange,
   type RecordChange,
   type RegistrySnapshot,
   type WorkerModels,
@@ -22,6 +23,8 @@ export class RegistryFeed {
   readonly #registry: WorkerRegistry;
   readonly #channels: Channels;
   #number = 0;
+  /** Changes of this turn. */
+  #untold: NumberedChange[] = [];
 
   constructor(registry: WorkerRegistry, channels: Channels) {
     this.#registry = registry;
@@ -52,7 +55,14 @@ export class RegistryFeed {
     const told = this.#toTell(change);
     if (!told) return;
     this.#number += 1;
-    this.#channels.broadcast(REGISTRY_CHANGE, { number: this.#number, change: told });
+    if (this.#untold.length === 0) queueMicrotask(() => this.#tellAll());
+    this.#untold.push({ number: this.#number, change: told });
+  }
+
+  #tellAll(): void {
+    const changes = this.#untold;
+    this.#untold = [];
+    this.#channels.broadcast(REGISTRY_CHANGES, changes);
   }
 
   #toTell(change: RegistryChange): RecordChange | undefined {

@@ -80,8 +80,8 @@ export interface WorkerNews {
   readonly what: 'unreachable' | 'model_unknown';
 }
 
-/** From control to every thread. */
-export const REGISTRY_CHANGE: MessageKind<NumberedChange> = { name: 'registry_change' };
+/** From control to every thread: those of one turn together, so that a thread sees them at once as control does. */
+export const REGISTRY_CHANGES: MessageKind<readonly NumberedChange[]> = { name: 'registry_changes' };
 /** From a thread that begins. */
 export const REGISTRY_SNAPSHOT: QuestionKind<undefined, RegistrySnapshot> = { name: 'registry_snapshot' };
 /** From a thread. */

@@ -238,6 +238,27 @@ describe('what request threads know of the registry', () => {
     assert.deepEqual([replica.at(first), replica.at(second)?.id, doubted], [undefined, 'http://w2', []]);
   });
 
+  it('changes at once with what control did at once: whoever waited for any of it finds all of it', async () => {
+    const bench = new Bench();
+    const { registry, threads } = bench;
+    const replica = await bench.started();
+    const [first, second] = [1, 2].map((place) => registry.add(specOf(place)));
+    assert.ok(first && second);
+    await threads.settle();
+    const healthy = (): number => replica.workers.filter(({ health }) => health.healthy).length;
+    const found: number[] = [];
+    replica.on(({ type }) => {
+      // As whoever waits for workers does.
+      if (type === 'healthy') queueMicrotask(() => found.push(healthy()));
+    });
+    for (const worker of [first, second])
+      for (let times = 0; times < 5; times += 1) registry.reportCheck(worker, true);
+    // A turn of the thread's for each message.
+    do await new Promise(setImmediate);
+    while (bench.ends[0]?.hear(1));
+    assert.deepEqual(found, [2, 2]);
+  });
+
   it('comes to control as far as requests find it out', async () => {
     const bench = new Bench();
     const { registry, threads } = bench;

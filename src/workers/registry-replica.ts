@@ -2,7 +2,7 @@ import type { Channel } from '../base/channel.ts';
 import type { Clock } from '../base/clock.ts';
 import { makeWorker, type PartsMaker } from './make-worker.ts';
 import {
-  REGISTRY_CHANGE,
+  REGISTRY_CHANGES,
   REGISTRY_SNAPSHOT,
   slotIdOf,
   WORKER_NEWS,
@@ -39,9 +39,10 @@ export class RegistryReplica extends Roster {
   constructor(deps: ReplicaDeps) {
     super(deps);
     this.#deps = deps;
-    deps.channel.on(REGISTRY_CHANGE, (change) => {
-      if (this.#number === undefined) this.#early.push(change);
-      else this.#apply(change, this.#number);
+    deps.channel.on(REGISTRY_CHANGES, (changes) => {
+      for (const change of changes)
+        if (this.#number === undefined) this.#early.push(change);
+        else this.#apply(change, this.#number);
     });
   }
 

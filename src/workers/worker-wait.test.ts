@@ -159,10 +159,11 @@ it('as many wait as may, in all threads together; those of one that died do not 
     [one.enter('a'), other.enter('b'), one.enter('c')].map(({ kind }) => kind),
     ['waiting', 'waiting', 'full'],
   );
-  assert.deepEqual([control.wait.size, one.wait.size], [0, 1]);
+  assert.deepEqual([control.wait.size, one.wait.size], [2, 2]);
   one.clock.advance(1000);
   assert.deepEqual([other.enter('d').kind, other.enter('e').kind], ['waiting', 'full']);
   control.wait.reclaim(2);
+  assert.equal(one.wait.size, 0);
   control.wait.reconfigure({ most: 1 });
   assert.deepEqual([one.enter('f').kind, one.enter('g').kind], ['waiting', 'full']);
   one.wait.close();

@@ -66,9 +66,9 @@ export class WorkerWait {
     });
   }
 
-  /** Requests waiting now in this thread. */
+  /** Requests waiting now, in all threads together. */
   get size(): number {
-    return this.#waiting.size;
+    return this.#places.count;
   }
 
   /** Another bound for those that come from now on. */

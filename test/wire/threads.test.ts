@@ -1,14 +1,15 @@
 /** Several threads, one router: what is counted, bounded and switched is so for all of them, and one that dies takes its own alone. */
 import assert from 'node:assert/strict';
+import type { ServerResponse } from 'node:http';
 import { describe, it, test, type TestContext } from 'node:test';
 import { CHAT } from '../support/chat.ts';
 import { startFleet, eventually, type Fleet } from '../support/fleet.ts';
+import { startScriptedWorker, type ScriptedWorker } from '../support/scripted-worker.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { start } from '../programs.ts';
 import { LAUNCHER, ROOT, serve } from '../support/serve.ts';
 
 const STREAMS = 200;
-const LONG = { stream: true, max_tokens: 400, ignore_eos: true };
 
 function chatBytes(fields: object): Buffer {
   const body = JSON.stringify({ ...CHAT, ...fields });
@@ -21,6 +22,21 @@ async function connections(port: number, count: number, stack: AsyncDisposableSt
   const clients = await Promise.all(Array.from({ length: count }, () => RawClient.connect(port)));
   for (const client of clients) stack.use(client);
   return clients;
+}
+
+/** A worker whose streams begin, and end when they are told to. */
+async function openStreams(): Promise<{ readonly worker: ScriptedWorker; readonly finish: () => void }> {
+  const streams: ServerResponse[] = [];
+  const worker = await startScriptedWorker((response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: {}\n\n');
+    streams.push(response);
+  });
+  return {
+    worker,
+    finish: () => {
+      for (const stream of streams) stream.end('data: [DONE]\n\n');
+    },
+  };
 }
 
 /** How a stream ends: whole, or with its connection. */
@@ -43,10 +59,16 @@ function onWorkers({ app: { runtime } }: Fleet): number {
 
 describe('a thread that dies', () => {
   it('under 200 streams takes its own with it, and gives back what it held within a second', async () => {
-    await using fleet = await startFleet({ workers: [{}, {}], router: { threads: 2 } });
     await using stack = new AsyncDisposableStack();
+    const { worker, finish } = await openStreams();
+    stack.use(worker);
+    await using fleet = await startFleet({
+      workers: [],
+      extraWorkerUrls: [worker.url],
+      router: { threads: 2 },
+    });
     const clients = await connections(fleet.port, STREAMS, stack);
-    for (const client of clients) client.send(chatBytes(LONG));
+    for (const client of clients) client.send(chatBytes({ stream: true }));
     await Promise.all(clients.map((client) => client.seen(/data: /)));
     assert.equal(inFlight(fleet), STREAMS);
     const ends = clients.map(endOf);
@@ -56,8 +78,11 @@ describe('a thread that dies', () => {
     assert.equal(await lost, 1);
     let cut = 0;
     for (const end of ends) void end.then((how) => (cut += how === 'cut' ? 1 : 0));
-    await eventually(() => cut > 0 && inFlight(fleet) <= STREAMS - cut && onWorkers(fleet) <= STREAMS - cut);
+    await eventually(
+      () => cut > 0 && inFlight(fleet) === STREAMS - cut && onWorkers(fleet) === STREAMS - cut,
+    );
     assert.ok(performance.now() - diedAt < 1_000, `${performance.now() - diedAt} ms`);
+    finish();
     const all = await Promise.all(ends);
     const whole = all.filter((how) => how === 'whole').length;
     assert.equal(whole + cut, STREAMS);

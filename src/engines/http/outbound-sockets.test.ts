@@ -89,7 +89,7 @@ describe('the limit of several threads', () => {
     other.sockets.idle({ drop: () => (other.opened[0]?.emit('close'), true) });
     assert.equal(one.connect(), 'out_of_sockets');
     assert.equal(other.connect(), 'open');
-    assert.deepEqual([one.sockets.open, other.sockets.open, one.sockets.limit], [1, 1, 2]);
+    assert.deepEqual([one.sockets.open, control.sockets.open, one.sockets.limit], [2, 2, 2]);
     control.sockets.reclaim(2);
     assert.deepEqual([one.connect(), one.connect(), one.sockets.open], ['open', 'out_of_sockets', 2]);
     for (const socket of one.opened) socket.emit('close');

@@ -36,9 +36,9 @@ export class OutboundSockets {
     this.#onShortage = onShortage;
   }
 
-  /** Open now in this thread, those of the reserve aside. */
+  /** Open now in all threads together, those of the reserve aside. */
   get open(): number {
-    return this.#places.own;
+    return this.#places.count;
   }
 
   /** Of all threads together. */

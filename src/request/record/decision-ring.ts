@@ -19,18 +19,18 @@ const MOST_LOOKED_AT = 4096;
 const MOST_GIVEN = 128;
 
 /**
- * The latest decision records of this thread, bounded in number and in (estimated) bytes: of both it has its share of what the
- * process may have.
+ * Those of the latest decision records of all threads that this one has made. The records of all are numbered together: one leaves
+ * when so many have come after it, in whichever thread. Of the (estimated) bytes each thread has its share.
  */
 export class DecisionRing {
   readonly #memory: ThreadMemory;
   readonly #counts: RingCounts;
   #limits: RingLimits;
-  #entries: ({ record: OpenDecision; bytes: number } | undefined)[];
+  #entries: (Entry | undefined)[];
   #next = 0;
   #size = 0;
   #bytes = 0;
-  /** Records that have ever been kept; the latest has the number below. */
+  /** Records that this thread has ever kept; the latest has the number below. */
   #kept = 0;
 
   constructor(limits: RingLimits, memory: ThreadMemory = ownMemory()) {
@@ -45,31 +45,38 @@ export class DecisionRing {
   reconfigure(limits: RingLimits): void {
     const { maxRecords, maxBytes } = shareOf(limits, this.#memory);
     if (maxRecords === this.#limits.maxRecords && maxBytes === this.#limits.maxBytes) return;
-    const records = this.latest(this.#size);
+    const entries = Array.from({ length: this.#size }, (_, back) =>
+      this.#at(this.#kept - 1 - back),
+    ).reverse();
     this.#limits = { maxRecords, maxBytes };
     this.#entries = new Array<undefined>(Math.max(1, maxRecords));
     this.#next = 0;
-    this.#kept -= records.length;
+    this.#kept -= entries.length;
     this.#size = 0;
     this.#bytes = 0;
-    for (const record of records) this.#keep(record);
+    for (const entry of entries) if (entry) this.#keep(entry);
+    this.#dropOld();
     this.#counts.set(this.#size, this.#bytes);
   }
 
   push(record: OpenDecision): void {
-    if (this.#limits.maxRecords === 0) return;
+    const { maxRecords, maxBytes } = this.#limits;
+    if (maxRecords === 0) return;
     this.#counts.made();
-    this.#keep(record);
+    const bytes = estimateBytes(record);
+    if (bytes > maxBytes) return;
+    this.#keep({ record, bytes, number: this.#counts.number() });
+    this.#dropOld();
     this.#counts.set(this.#size, this.#bytes);
   }
 
-  #keep(record: OpenDecision): void {
+  #keep(entry: Entry): void {
     const { maxRecords, maxBytes } = this.#limits;
-    const bytes = estimateBytes(record);
+    const { bytes } = entry;
     if (maxRecords === 0 || bytes > maxBytes) return;
     while (this.#size === maxRecords || (this.#size > 0 && this.#bytes + bytes > maxBytes))
       this.#dropOldest();
-    this.#entries[this.#next] = { record, bytes };
+    this.#entries[this.#next] = entry;
     this.#next = (this.#next + 1) % this.#entries.length;
     this.#size += 1;
     this.#bytes += bytes;
@@ -92,26 +99,28 @@ export class DecisionRing {
   }
 
   #look(query: DecisionQuery, below: number, mostLookedAt: number): FoundDecisions {
+    this.#dropOld();
     const records: Decision[] = [];
     const oldest = this.#kept - this.#size;
     const first = Math.min(below, this.#kept) - 1;
     const last = Math.max(oldest, first - mostLookedAt + 1);
     let at = first;
     for (; at >= last && records.length < query.limit; at -= 1) {
-      const record = this.#at(at);
+      const record = this.#at(at)?.record;
       if (record && isMeant(record, query)) records.push(readable(record));
     }
     return { records: records.reverse(), below: at < oldest ? 0 : at + 1 };
   }
 
-  #at(number: number): OpenDecision | undefined {
+  #at(number: number): Entry | undefined {
     const back = this.#kept - number;
-    return this.#entries[(this.#next - back + this.#entries.length) % this.#entries.length]?.record;
+    return this.#entries[(this.#next - back + this.#entries.length) % this.#entries.length];
   }
 
   /** Records held, by all threads together. */
   get size(): number {
-    return this.#counts.records;
+    // A thread that nobody asks for anything still has some that others have pushed out.
+    return Math.min(this.#counts.records, this.#limits.maxRecords);
   }
 
   /** What they take, estimated. */
@@ -129,6 +138,13 @@ export class DecisionRing {
     this.#counts.set(0, 0, row);
   }
 
+  /** What has had as many behind it as are kept. */
+  #dropOld(): void {
+    const last = this.#counts.kept - this.#limits.maxRecords;
+    while (this.#size > 0 && (this.#at(this.#kept - this.#size)?.number ?? Infinity) <= last)
+      this.#dropOldest();
+  }
+
   #dropOldest(): void {
     const at = (this.#next - this.#size + this.#entries.length) % this.#entries.length;
     this.#bytes -= this.#entries[at]?.bytes ?? 0;
@@ -137,7 +153,17 @@ export class DecisionRing {
   }
 }
 
-/** What each thread holds and has made, where all of them see it: three numbers for each, written by it alone while it lives. */
+interface Entry {
+  readonly record: OpenDecision;
+  readonly bytes: number;
+  /** Among those that all threads have kept. Two that come in the same instant may have the same one. */
+  readonly number: number;
+}
+
+/** Held records, their bytes, and how many were ever made and kept. */
+const COLUMNS = 4;
+
+/** What each thread holds and has made, where all of them see it: four numbers for each, written by it alone while it lives. */
 class RingCounts {
   readonly #numbers: Float64Array;
   readonly #own: number;
@@ -145,19 +171,24 @@ class RingCounts {
   constructor(memory: ThreadMemory) {
     const { rows, self } = memory;
     this.#numbers = new Float64Array(
-      memory.region('decisions:held', rows * 3 * Float64Array.BYTES_PER_ELEMENT),
+      memory.region('decisions:held', rows * COLUMNS * Float64Array.BYTES_PER_ELEMENT),
     );
-    this.#own = self;
+    this.#own = COLUMNS * self;
   }
 
   made(): void {
-    const at = 3 * this.#own + 2;
-    this.#numbers[at] = (this.#numbers[at] ?? 0) + 1;
+    this.#countUp(2);
   }
 
-  set(records: number, bytes: number, row = this.#own): void {
-    this.#numbers[3 * row] = records;
-    this.#numbers[3 * row + 1] = bytes;
+  /** Of one that is kept from now on. */
+  number(): number {
+    this.#countUp(3);
+    return this.kept;
+  }
+
+  set(records: number, bytes: number, row = this.#own / COLUMNS): void {
+    this.#numbers[COLUMNS * row] = records;
+    this.#numbers[COLUMNS * row + 1] = bytes;
   }
 
   get records(): number {
@@ -172,17 +203,25 @@ class RingCounts {
     return this.#sum(2);
   }
 
+  get kept(): number {
+    return this.#sum(3);
+  }
+
+  #countUp(column: number): void {
+    const at = this.#own + column;
+    this.#numbers[at] = (this.#numbers[at] ?? 0) + 1;
+  }
+
   #sum(column: number): number {
     let sum = 0;
-    for (let at = column; at < this.#numbers.length; at += 3) sum += this.#numbers[at] ?? 0;
+    for (let at = column; at < this.#numbers.length; at += COLUMNS) sum += this.#numbers[at] ?? 0;
     return sum;
   }
 }
 
-/** Control has no requests of its own: the others share what there may be. */
+/** Any thread may have made all of the latest. Control has no requests of its own: the others share the bytes. */
 function shareOf({ maxRecords, maxBytes }: RingLimits, { rows }: ThreadMemory): RingLimits {
-  const threads = Math.max(1, rows - 1);
-  return { maxRecords: Math.ceil(maxRecords / threads), maxBytes: Math.floor(maxBytes / threads) };
+  return { maxRecords, maxBytes: Math.floor(maxBytes / Math.max(1, rows - 1)) };
 }
 
 function isMeant(record: OpenDecision, { worker, model, since }: DecisionQuery): boolean {

@@ -133,14 +133,35 @@ describe('the decision records of several threads', () => {
     assert.deepEqual(ids(await findDecisions(channels, { limit: 10 })), [2, 0, 1, 3]);
   });
 
-  it('are bounded by what each thread may keep, its share', (t) => {
-    const { rings, control } = opened(t, 2, { maxRecords: 5, maxBytes: 1e6 });
+  it('are the latest, as many as may be kept, whichever threads have made them', async () => {
+    const made = fc.array(fc.nat(2), { maxLength: 40 });
+    await fc.assert(
+      fc.asyncProperty(made, fc.integer({ min: 1, max: 9 }), async (threads, maxRecords) => {
+        const { channels, rings, control, close } = together(3, { maxRecords, maxBytes: 1e9 });
+        try {
+          for (const [id, thread] of threads.entries()) rings[thread]?.push(record(id));
+          const all = threads.map((_, id) => id);
+          assert.equal(control.size, Math.min(all.length, maxRecords));
+          assert.deepEqual(ids(await findDecisions(channels, { limit: 50 })), all.slice(-maxRecords));
+          for (const ring of rings) ring.reconfigure({ maxRecords: 2, maxBytes: 1e9 });
+          assert.deepEqual(
+            ids(await findDecisions(channels, { limit: 50 })),
+            all.slice(-Math.min(2, maxRecords)),
+          );
+        } finally {
+          close();
+        }
+      }),
+      { seed: 7, numRuns: 60 },
+    );
+  });
+
+  it('take no more bytes than there may be, of which each thread has its share', (t) => {
+    const { rings, control } = opened(t, 2, { maxRecords: 1000, maxBytes: 10_000 });
     for (let id = 0; id < 10; id += 1) rings[0]?.push(record(id));
-    assert.deepEqual(ids(rings[0]?.latest(10) ?? []), [7, 8, 9]);
-    rings[0]?.reconfigure({ maxRecords: 2, maxBytes: 1e6 });
-    assert.deepEqual([ids(rings[0]?.latest(10) ?? []), control.size], [[9], 1]);
-    control.push(record(99));
-    assert.equal(control.total, 11);
+    assert.ok(control.size > 1 && control.bytes <= 5_000, `${control.size} records, ${control.bytes} bytes`);
+    for (let id = 10; id < 20; id += 1) rings[1]?.push(record(id));
+    assert.ok(control.bytes > 5_000 && control.bytes <= 10_000, `${control.bytes} bytes`);
   });
 
   it('lose those of a thread that ends, not their number; one that does not answer is left out', async (t) => {
