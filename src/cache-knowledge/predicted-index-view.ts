@@ -7,6 +7,15 @@ import { matchOf } from './predicted-index.ts';
 import { RecordRing } from './record-ring.ts';
 import { IndexReader, TableReader } from './table-reader.ts';
 
+/** A policy that is made for a request has the index shown within milliseconds; hardly so many are routed meanwhile. */
+const MOST_EARLY = 64;
+
+interface Early {
+  readonly blocks: PromptBlocks;
+  readonly slot: number;
+  readonly generation: number;
+}
+
 /**
  * The predicted index as a request thread sees it: it looks at the tables that control writes, and what it routes it notes in a
  * ring, from which control takes it over within milliseconds. There is one per thread; while nobody needs the index, and until
@@ -16,6 +25,9 @@ export class PredictedIndexView implements CacheIndex {
   readonly #channel: Channel;
   #reader: IndexReader | undefined;
   #records: RecordRing | undefined;
+  /** Routed since a policy wanted the index, and before control has shown it. */
+  #early: Early[] = [];
+  #wanted = false;
   /** By row: nothing. */
   readonly #nothing = new Float64Array(1);
   #noRows = new Int32Array(0);
@@ -29,11 +41,14 @@ export class PredictedIndexView implements CacheIndex {
 
   /** A policy needs it. */
   open(): this {
+    this.#wanted = true;
     this.#channel.post(INDEX_WANTED, true);
     return this;
   }
 
   close(): void {
+    this.#wanted = false;
+    this.#early = [];
     this.#channel.post(INDEX_WANTED, false);
   }
 
@@ -49,7 +64,12 @@ export class PredictedIndexView implements CacheIndex {
 
   /** Where control is so far behind that the ring is full, the prompt is not noted, and counted. */
   record(blocks: PromptBlocks, slot: number, generation: number): void {
-    if (this.#records?.append(blocks, slot, generation)) this.#channel.post(INDEX_RECORDS, null);
+    if (this.#records) this.#note(this.#records, { blocks, slot, generation });
+    else if (this.#wanted && this.#early.length < MOST_EARLY) this.#early.push({ blocks, slot, generation });
+  }
+
+  #note(records: RecordRing, { blocks, slot, generation }: Early): void {
+    if (records.append(blocks, slot, generation)) this.#channel.post(INDEX_RECORDS, null);
   }
 
   forget(): void {
@@ -80,5 +100,8 @@ export class PredictedIndexView implements CacheIndex {
     this.#reader =
       shown && new IndexReader(new TableReader(shown.current), shown.former && new TableReader(shown.former));
     this.#records = shown && new RecordRing(shown.records);
+    if (!this.#records) return;
+    for (const record of this.#early) this.#note(this.#records, record);
+    this.#early = [];
   }
 }

@@ -75,6 +75,19 @@ describe('the index of several threads', () => {
     assert.equal(one.match(prompt(320), 1).tokens, 320);
   });
 
+  it('has what was routed between the wish of a policy and the tables that it is shown, up to a bound', async (t) => {
+    const bench = new Bench(t, { ringWords: 2 ** 14 });
+    const [view] = bench.views;
+    // Nobody has wanted it.
+    view?.record(prompt(160, 1000), 1, 1);
+    view?.open();
+    for (let id = 0; id < 100; id++) view?.record(prompt(160, id), 1, 1);
+    await bench.drained();
+    const held = Array.from({ length: 100 }, (_, id) => view?.match(prompt(160, id), 1).tokens);
+    assert.deepEqual(held, [...Array<number>(64).fill(160), ...Array<number>(36).fill(0)]);
+    assert.equal(view?.match(prompt(160, 1000), 1).tokens, 0);
+  });
+
   it('gives nothing to a worker that has left, nor to the next one in its slot', async (t) => {
     const bench = new Bench(t);
     const [one] = await bench.opened();

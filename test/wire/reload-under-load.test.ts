@@ -185,6 +185,7 @@ test('what was learnt is kept: index, pins, breakers, loads', async () => {
   await using fleet = await startFileFleet({ policy: 'cache_aware' }, { workers: [{}, {}, {}] });
   const messages = [{ role: 'user', content: 'the same long prompt '.repeat(200) }];
   const warm = workerOf(await chat(fleet, { messages }));
+  await eventually(() => (fleet.app.runtime.cacheIndex?.entries ?? 0) > 0);
   const { registry, ledger } = fleet.app.runtime;
   const failing = registry.workers.find(({ id }) => id !== warm);
   if (!failing) assert.fail();
