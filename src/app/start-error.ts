@@ -8,8 +8,9 @@ export class StartError extends Error {
 
   constructor(what: string, cause: unknown) {
     const code = systemCode(cause);
-    // What comes from another thread has no code.
-    const reason = code === undefined && cause instanceof Error ? cause.message : systemReason(cause);
+    // What comes from another thread has no code, and Node's own codes say less than its words.
+    const isSystems = code !== undefined && !code.startsWith('ERR_');
+    const reason = !isSystems && cause instanceof Error ? cause.message : systemReason(cause);
     super(`${what}: ${reason}`, { cause });
     this.code = code;
   }

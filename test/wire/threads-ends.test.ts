@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test, type TestContext } from 'node:test';
-import { run } from '../programs.ts';
+import { run, start } from '../programs.ts';
 import { CHAT } from '../support/chat.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { startScriptedWorker } from '../support/scripted-worker.ts';
@@ -98,4 +98,12 @@ test('a thread that hangs is not waited for after the second signal', async (t) 
   const { status, stdout, stderr } = await program.ended;
   assert.equal(status, 0);
   assert.match(stdout + stderr, /a request thread ended, while the router stops/);
+});
+
+test('what the system does not give a thread is said in words', async (t) => {
+  const flags = ['--worker-urls', 'http://127.0.0.1:9', '--port', '0', '--no-metrics', '--threads', '24'];
+  const limited = ['-c', 'ulimit -n 70; exec "$@"', 'sh', process.execPath, LAUNCHER, ...flags];
+  const { status, stderr } = await start(t, '/bin/sh', limited, { cwd: ROOT }).ended;
+  assert.equal(status, 1);
+  assert.match(stderr, /^vllm-router: a request thread cannot start: .*(EMFILE|too many open files)/im);
 });
