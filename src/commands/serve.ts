@@ -52,6 +52,7 @@ async function run(app: App, settings: Settings, log: Log): Promise<number> {
         metrics: metricsPort === undefined ? 'off' : `${httpUrl(settings.metrics.host, metricsPort)}/metrics`,
         policy: policyName(settings.policy),
         workers: settings.workers.length,
+        threads: app.servesItself ? 1 : settings.threads,
         version: VERSION,
       },
       'vllm-router listens',

@@ -56,6 +56,10 @@ describe('metrics server', () => {
     assert.ok(value('process_heap_bytes') > 1e6);
     assert.ok(value('process_start_time_seconds') > 1e9);
     assert.ok(value('nodejs_eventloop_lag_p99_seconds') >= 0);
+    assert.equal(
+      value('vllm_router_thread_event_loop_lag_seconds\\{thread="1"\\}'),
+      value('nodejs_eventloop_lag_p99_seconds'),
+    );
     await server.stop();
     assert.equal(metrics.processCpuSecondsTotal.collectors.length, 0);
   });

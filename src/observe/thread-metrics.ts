@@ -26,12 +26,13 @@ export function observeThread(metrics: Metrics, { thread, connections }: Observe
     metrics.processHeapBytes.onCollect((family) => {
       family.with().set(getHeapStatistics().total_heap_size);
     }),
-    metrics.nodejsEventloopLagP99Seconds.onCollect((family) => {
+    // Of the two series of one delay, the one that is written first: the other one would be a scrape late.
+    metrics.threadEventLoopLagSeconds.onCollect((family) => {
       const p99Ms = delay.count === 0 ? 0 : delay.percentile(99) / 1e6;
       const seconds = Math.max(0, p99Ms - RESOLUTION_MS) / 1000;
       delay.reset();
-      family.with().set(seconds);
-      metrics.threadEventLoopLagSeconds.with(thread).set(seconds);
+      family.with(thread).set(seconds);
+      metrics.nodejsEventloopLagP99Seconds.with().set(seconds);
     }),
   ];
   if (connections)

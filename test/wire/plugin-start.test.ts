@@ -45,6 +45,21 @@ test('a plugin that cannot be used ends the start with one line and exit code 2'
   assert.equal((await router('config', 'check', 'gone.yaml')).status, 2);
 });
 
+test('a plugin that other threads cannot load ends the start, with the reason', async () => {
+  const source = `import { isMainThread } from 'node:worker_threads';
+if (!isMainThread) throw new Error('the main thread or none');
+export default { apiVersion: 1, policies: { here: { create: () => ({ choose: () => ({ kind: 'none' }) }) } } };`;
+  writeFileSync(join(dir, 'main-thread.mjs'), source);
+  const flags = ['--worker-urls', 'http://127.0.0.1:1', '--port', '0', '--no-metrics', '--threads', '2'];
+  const started = await router(...flags, '--plugins', './main-thread.mjs');
+  assert.equal(started.status, 1);
+  assert.match(
+    started.stderr,
+    /^vllm-router: a request thread cannot start: the plugin \.\/main-thread\.mjs cannot be loaded: the main thread or none\n$/,
+  );
+  assert.doesNotMatch(started.stdout, /is replaced/);
+});
+
 test('the server routes by the plugin that a flag names', async (t) => {
   await using worker = await startScriptedWorker();
   const flags = ['--worker-urls', worker.url, '--plugins', EXAMPLE, '--policy', 'least_recently_used'];
