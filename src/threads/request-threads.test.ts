@@ -18,6 +18,8 @@ interface Bench {
   readonly threads: RequestThreads;
   /** Ends of threads, in their order. */
   readonly ends: (readonly [row: number, end: ThreadEnd])[];
+  /** What they ended over, in the same order. */
+  readonly errors: unknown[];
   /** Resolves to the row of the next thread that has been replaced. */
   readonly replaced: () => Promise<number>;
   /** What threads that begin are to listen on. */
@@ -32,6 +34,7 @@ async function start(
   const threads = new RequestThreads(count, systemClock);
   t.after(() => threads.end());
   const listen = { port };
+  const errors: unknown[] = [];
   let wake: (row: number) => void = () => undefined;
   await threads.start({
     clock: systemClock,
@@ -42,22 +45,25 @@ async function start(
     bringUpMs: 3_000,
     start: () => NOTHING,
     bringUp: (channel) => channel.ask(LISTEN, listen.port),
-    onEnded: (row, end) => ends.push([row, end]),
+    onEnded: (row, end, error) => {
+      ends.push([row, end]);
+      errors.push(error);
+    },
     onReplaced: (row) => {
       wake(row);
     },
   });
-  return { threads, ends, listen, replaced: () => new Promise((resolve) => (wake = resolve)) };
+  return { threads, ends, errors, listen, replaced: () => new Promise((resolve) => (wake = resolve)) };
 }
 
 describe('threads that serve requests', () => {
-  for (const [how, end] of [
-    ['exception', 'fault'],
-    ['exit', 'fault'],
-    ['out_of_memory', 'out_of_memory'],
+  for (const [how, end, why] of [
+    ['exception', 'fault', /a fault/],
+    ['exit', 'fault', /it ended itself, with exit code 0/],
+    ['out_of_memory', 'out_of_memory', /heap out of memory/],
   ] as const)
     it(`one that ends by ${how} is replaced, and the others do not notice`, async (t) => {
-      const { threads, ends, replaced } = await start(t, 2);
+      const { threads, ends, errors, replaced } = await start(t, 2);
       const lost: number[] = [];
       threads.channels.onEnded((row) => lost.push(row));
       const other = threads.channels.to(2);
@@ -65,10 +71,34 @@ describe('threads that serve requests', () => {
       threads.channels.to(1)?.post({ name: 'end' }, how);
       assert.equal(await again, 1);
       assert.deepEqual([ends, lost], [[[1, end]], [1]]);
+      assert.match(String(errors[0]), why);
       assert.equal(threads.channels.to(2), other);
       await threads.channels.to(1)?.ask(LISTEN, 1);
       assert.equal(threads.running, 2);
     });
+
+  it('one that serves and ends while others only begin is replaced as well', async (t) => {
+    const threads = new RequestThreads(2, systemClock);
+    t.after(() => threads.end());
+    const { promise: lost, resolve: onLost } = Promise.withResolvers<number>();
+    const started = threads.start({
+      clock: systemClock,
+      entry: STUB,
+      heapMb: 32,
+      start: () => NOTHING,
+      bringUp: async (channel, row) => {
+        await channel.ask(LISTEN, 1);
+        if (row === 2) await lost;
+      },
+      onEnded: onLost,
+      onReplaced: () => undefined,
+    });
+    await eventually(() => threads.serves(1));
+    threads.channels.to(1)?.post({ name: 'end' }, 'exception');
+    assert.equal(await lost, 1);
+    await started;
+    await eventually(() => threads.running === 2);
+  });
 
   it('one whose event loop does not turn is missing first, and then replaced', async (t) => {
     const { threads, ends, replaced } = await start(t, 2);
