@@ -123,6 +123,8 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
     }),
     hooks: new HookChain(settings.hooks, {
       clock,
+      // All but the one in control.
+      threads: Math.max(1, part.memory.rows - 1),
       events: showHookEvents(metrics, log),
       open: (hook) =>
         openHook(hook, {

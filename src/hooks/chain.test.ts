@@ -86,6 +86,10 @@ class Subject implements HookSubject {
 }
 
 function open(...settings: HookSettings[]) {
+  return openIn(1, ...settings);
+}
+
+function openIn(threads: number, ...settings: HookSettings[]) {
   const clock = new VirtualClock();
   const hooks = new Map<string, FakeHook>();
   const seen: string[] = [];
@@ -97,8 +101,7 @@ function open(...settings: HookSettings[]) {
   };
   const opened: FakeHook[] = [];
   const chain = new HookChain(settings, {
-    clock,
-    events,
+    ...{ clock, events, threads },
     open: (entry) => {
       const hook = new FakeHook(entry);
       opened.push(hook);
@@ -365,6 +368,24 @@ describe('the circuit of a hook', () => {
 });
 
 describe('many requests at once', () => {
+  for (const { threads, most, calls } of [
+    { threads: 2, most: 5, calls: 2 },
+    { threads: 4, most: 3, calls: 1 },
+  ])
+    it(`are asked about up to its share where ${threads} threads may make ${most} calls`, async () => {
+      const { chain, hook, run } = openIn(threads, hookSettings('a', { maxConcurrent: 100 }));
+      chain.reconfigure([hookSettings('a', { maxConcurrent: most })]);
+      const runs = Array.from({ length: 9 }, () => run());
+      assert.equal(hook('a').calls.length, calls);
+      for (let at = 0; at < runs.length; at++) {
+        hook('a').calls[at]?.answer(ALLOW);
+        await runs[at];
+      }
+      const other = openIn(threads, hookSettings('b', { maxConcurrent: most }));
+      for (let at = 0; at < 9; at++) void other.run();
+      assert.equal(other.hook('b').calls.length, calls);
+    });
+
   it('are asked about up to the limit, and the rest waits within its time', async () => {
     const { clock, hook, run, seen } = open(hookSettings('a', { maxConcurrent: 2, timeoutMs: 100 }));
     const runs = [run(), run(), run()];

@@ -49,6 +49,8 @@ export interface HookChainDeps {
   readonly events: HookEvents;
   /** Makes what an entry of the configuration stands for. */
   readonly open: (settings: HookSettings) => OpenHook;
+  /** How many threads have such a chain; each has its share of the calls that a hook may get at once. Default 1. */
+  readonly threads?: number;
 }
 
 /** What is kept of a hook while its name and its source stay the same. */
@@ -84,7 +86,7 @@ export class HookChain {
       if (!kept) return { settings: entry, member: this.#open(entry) };
       before.delete(kept.key);
       kept.breaker.reconfigure(entry.breaker);
-      kept.gate.reconfigure(entry.maxConcurrent);
+      kept.gate.reconfigure(this.#share(entry));
       kept.hook.reconfigure?.(entry);
       return { settings: entry, member: kept };
     });
@@ -143,18 +145,23 @@ export class HookChain {
 
   #open(settings: HookSettings): Member {
     const { clock, events, open } = this.#deps;
-    const { name, breaker, maxConcurrent } = settings;
+    const { name, breaker } = settings;
     return {
       hook: open(settings),
       key: keyOf(settings),
       breaker: new Breaker(breaker, clock, (from, to) => {
         events.breaker(name, from, to);
       }),
-      gate: new Gate(maxConcurrent),
+      gate: new Gate(this.#share(settings)),
       users: 0,
       dropped: false,
       failing: false,
     };
+  }
+
+  /** Never more in all than the hook is to get, but for one that each thread needs. */
+  #share({ maxConcurrent }: HookSettings): number {
+    return Math.max(1, Math.floor(maxConcurrent / (this.#deps.threads ?? 1)));
   }
 }
 

@@ -324,7 +324,9 @@ test('no more calls than allowed are made at once, and the rest follow', async (
   const size = JSON.stringify(CHAT).length;
   await eventually(() => fleet.app.runtime.bodyBytes.held === 10 * size);
   await roundTrip(fleet);
-  assert.equal(hook.calls.length, 2);
+  if (fleet.threads === undefined) assert.equal(hook.calls.length, 2);
+  // Of two threads each makes one; where one has all requests, that is all.
+  else assert.ok(hook.calls.length >= 1 && hook.calls.length <= 2, `${hook.calls.length} calls`);
   release.resolve(ALLOW);
   for (const response of await Promise.all(all)) {
     assert.equal(response.status, 200);
@@ -353,7 +355,7 @@ test('many at once, of whatever fate, leave nothing behind', async () => {
     router: {
       disableCircuitBreaker: true,
       preRoutingHooks: [
-        { name: 'guard', url: hook.url, timeoutMs: 100, transform: true, maxConcurrentRequests: 20 },
+        { name: 'guard', url: hook.url, timeoutMs: 500, transform: true, maxConcurrentRequests: 20 },
       ],
     },
   });
