@@ -225,7 +225,7 @@ for (const fault of ['close:after=4', 'reset:after=4', 'close:after=4,partial=tr
 test('the client’s own timeout is an APIConnectionTimeoutError, and the worker is told', async () => {
   await using fleet = await startFleet({ workers: [{ faults: ['hang'] }] });
   const aborted = fleet.workers[0]!.next('aborted');
-  const request = anthropic(fleet).messages.create(ASK, { timeout: 100 });
+  const request = anthropic(fleet).messages.create(ASK, { timeout: 1000 });
   await Promise.all([rejection(request, APIConnectionTimeoutError), aborted]);
 });
 

@@ -36,6 +36,8 @@ export interface FleetOptions {
   > & {
     readonly source?: AppDeps['source'];
   };
+  /** Why the test is about one thread, where it is: it has only one then, however many `TEST_THREADS` says. */
+  readonly oneThread?: string;
   /** Wait until every simulated worker is healthy; default true. */
   readonly waitForWorkers?: boolean;
 }
@@ -143,8 +145,9 @@ async function routeTo(workers: readonly SimWorker[], options: FleetOptions): Pr
 /** `TEST_THREADS=2` has all routers of tests serve with two threads, but for those of which a test holds a part in its hands. */
 const TEST_THREADS = Number(process.env['TEST_THREADS'] ?? 1);
 
-function inThreads(settings: Settings, { clock, random, descriptors, log, router }: FleetOptions): Settings {
-  const isOneThread = [clock, random, descriptors, log].some((one) => one !== undefined);
+function inThreads(settings: Settings, { router, ...options }: FleetOptions): Settings {
+  const { clock, random, descriptors, log, oneThread } = options;
+  const isOneThread = [clock, random, descriptors, log, oneThread].some((one) => one !== undefined);
   if (settings.threads !== 1 || isOneThread || router?.plugins !== undefined) return settings;
   return { ...settings, threads: TEST_THREADS };
 }

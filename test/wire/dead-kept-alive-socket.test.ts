@@ -28,7 +28,10 @@ function startWorker(onReuse: (response: ServerResponse) => void): Promise<Scrip
 }
 
 function fleetOf(worker: ScriptedWorker, router = STRICT): Promise<Fleet> {
-  return startFleet({ workers: [], extraWorkerUrls: [worker.url], router });
+  return startFleet({
+    ...{ workers: [], extraWorkerUrls: [worker.url], router },
+    oneThread: 'each thread has connections of its own to a worker, and these tests need the same one again',
+  });
 }
 
 for (const [how, cut] of Object.entries({
