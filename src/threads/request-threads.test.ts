@@ -81,6 +81,7 @@ describe('threads that serve requests', () => {
     const threads = new RequestThreads(2, systemClock);
     t.after(() => threads.end());
     const { promise: lost, resolve: onLost } = Promise.withResolvers<number>();
+    let ends = 0;
     const started = threads.start({
       clock: systemClock,
       entry: STUB,
@@ -90,11 +91,15 @@ describe('threads that serve requests', () => {
         await channel.ask(LISTEN, 1);
         if (row === 2) await lost;
       },
-      onEnded: onLost,
+      onEnded: (row) => {
+        ends += 1;
+        onLost(row);
+      },
       onReplaced: () => undefined,
     });
     await eventually(() => threads.serves(1));
     threads.channels.to(1)?.post({ name: 'end' }, 'exception');
+    await eventually(() => ends === 1);
     assert.equal(await lost, 1);
     await started;
     await eventually(() => threads.running === 2);

@@ -67,6 +67,8 @@ export class RequestThreads {
   readonly #running = new Map<number, Running>();
   readonly #pauses = new Map<number, Timer>();
   readonly #nextPauseMs = new Map<number, number>();
+  /** Rows whose first thread has got to serve: the start does not wait for them any more. */
+  readonly #begun = new Set<number>();
   #deps: RequestThreadsDeps | undefined;
   #look: Timer | undefined;
   /** Threads that end are replaced while all is `open`. */
@@ -165,7 +167,8 @@ export class RequestThreads {
       failure = error;
       running.ending ??= isOutOfMemory(error) ? 'out_of_memory' : 'fault';
     });
-    worker.on('exit', () => {
+    worker.on('exit', (code) => {
+      if (running.ending === undefined) failure ??= new Error(`it ended itself, with exit code ${code}`);
       this.#ended(row, running, failure);
     });
     this.channels.add(row, worker);
@@ -174,6 +177,7 @@ export class RequestThreads {
     try {
       await deps.bringUp(channel, row);
       running.serves = true;
+      this.#begun.add(row);
     } catch (error) {
       failure ??= error;
       running.ending ??= 'fault';
@@ -214,7 +218,8 @@ export class RequestThreads {
   ): void {
     const deps = this.#deps;
     // Where it was ended with all others, or is the reason why the start fails, that is said elsewhere.
-    if (this.#state === 'starting' || this.#state === 'ended' || !deps) return;
+    const endsStart = this.#state === 'starting' && !this.#begun.has(row);
+    if (endsStart || this.#state === 'ended' || !deps) return;
     deps.onEnded(row, end, error);
     if (this.#state === 'closing') return;
     const pauseMs = livedMs < SOON_MS ? (this.#nextPauseMs.get(row) ?? FIRST_PAUSE_MS) : FIRST_PAUSE_MS;
