@@ -186,7 +186,7 @@ function configText(
     health_check: { check_interval_secs: 2 },
     ...(threads > 1 && {
       ...{ threads, plugins: ['./fatal.mjs'] },
-      pre_routing_hooks: [{ name: 'fatal', plugin: 'fatal' }],
+      pre_routing_hooks: [{ name: 'fatal', plugin: 'fatal', tunnels: 'pass' }],
     }),
   });
 }

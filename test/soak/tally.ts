@@ -2,7 +2,7 @@ import type { SoakClient } from './client.ts';
 
 const MOST_FINDINGS = 20;
 /** How exchanges end whose thread dies, and that late they are noticed. */
-const TORN = /^cut$|without an end$|ECONNRESET|EPIPE|socket|closed|ended/i;
+const TORN = /^cut$|without an end$|was reset|ECONNRESET|EPIPE|socket|closed|ended/i;
 const NOTICED_MS = 1_000;
 
 /** How exchanges ended, by client. */
