@@ -32,7 +32,7 @@ for (const [what, compare, alikePerRefused] of [
 function someRequests(random: Random) {
   const text = mutated(requestsText(random), random, REQUEST_SPICES);
   const bytes = Buffer.from(text, 'latin1');
-  const theirs = new LlhttpRequests(HEAD_BYTES);
+  using theirs = new LlhttpRequests(HEAD_BYTES);
   theirs.feed(bytes);
   return { text, bytes, theirs };
 }

@@ -21,7 +21,7 @@ export interface LlhttpEvents {
 }
 
 /** Reads messages one behind the other with Node's parser, as strict as `node:http` has it. */
-export class LlhttpReader {
+export class LlhttpReader implements Disposable {
   error: string | undefined;
   readonly #parser: NativeParser = new HTTPParser();
 
@@ -78,6 +78,10 @@ export class LlhttpReader {
     const result = this.#parser.finish();
     if (result instanceof Error) this.error = result.message;
   }
+
+  [Symbol.dispose](): void {
+    this.#parser.close();
+  }
 }
 
 type HeadersComplete = [
@@ -104,5 +108,6 @@ function numberOf(name: string): number {
     return 0;
   };
   parser.execute(Buffer.from(`${name} / HTTP/1.1\r\n\r\n`));
+  parser.close();
   return number;
 }

@@ -2,7 +2,7 @@ import { LlhttpReader, type LlhttpEvents, type LlhttpHead } from './llhttp-reade
 import type { ReadRequest } from './read-requests.ts';
 
 /** Reads requests with Node's parser and keeps them. */
-export class LlhttpRequests implements LlhttpEvents {
+export class LlhttpRequests implements LlhttpEvents, Disposable {
   readonly requests: ReadRequest[] = [];
   /** How many of them have ended. */
   ended = 0;
@@ -18,6 +18,10 @@ export class LlhttpRequests implements LlhttpEvents {
 
   feed(bytes: Buffer): void {
     this.#reader.feed(bytes);
+  }
+
+  [Symbol.dispose](): void {
+    this.#reader[Symbol.dispose]();
   }
 
   onHead({ status: _, ...head }: LlhttpHead): boolean {

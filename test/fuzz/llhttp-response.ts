@@ -7,7 +7,7 @@ const MOST_HEAD_BYTES = 16 * 1024;
 export function readWithLlhttp(bytes: Buffer, method: string, ended: boolean): ReadResponse {
   const read = nothingRead();
   let interim = false;
-  const reader = new LlhttpReader('responses', MOST_HEAD_BYTES, {
+  using reader = new LlhttpReader('responses', MOST_HEAD_BYTES, {
     onHead({ status, headers }) {
       read.statuses.push(status);
       interim = status < 200 && status !== 101;

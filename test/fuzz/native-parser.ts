@@ -6,6 +6,8 @@ export interface NativeParser {
   initialize(type: number, resource: object, maxHeaderSize?: number): void;
   execute(bytes: Buffer): number | Error;
   finish(): Error | undefined;
+  /** Without it nothing of it is ever given back. */
+  close(): void;
   [callback: number]: (...args: never[]) => unknown;
 }
 

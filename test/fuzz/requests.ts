@@ -15,7 +15,7 @@ export function compareRequests(random: Random): Verdict {
   const bytes = Buffer.from(text, 'latin1');
   const maxHeadBytes = oneOf(random, HEAD_LIMITS);
   const ours = readWithOurs(pieces(bytes, random), maxHeadBytes, random);
-  const theirs = new LlhttpRequests(maxHeadBytes);
+  using theirs = new LlhttpRequests(maxHeadBytes);
   const looser = (why: string): Verdict => ({ kind: 'looser', why, text });
   let from = 0;
   for (const [index, end] of ours.ends.entries()) {
