@@ -100,10 +100,14 @@ export class SoakedRouter {
 
   /** An admin or worker route, on a connection of its own. */
   async admin(method: string, path: string, body?: object): Promise<{ status: number; json: unknown }> {
-    const { status, text } = await exchange(
-      { port: this.port, method, path, headers: { 'x-admin-key': ADMIN_KEY } },
-      body === undefined ? '' : JSON.stringify(body),
-    );
+    const ask = { port: this.port, method, path, headers: { 'x-admin-key': ADMIN_KEY } };
+    const bytes = body === undefined ? '' : JSON.stringify(body);
+    // A thread that dies takes the operator's request with it as well.
+    const again = (error: unknown): ReturnType<typeof exchange> => {
+      if (this.threads === 1) throw error;
+      return exchange(ask, bytes);
+    };
+    const { status, text } = await exchange(ask, bytes).catch(again);
     return { status, json: JSON.parse(text || 'null') };
   }
 

@@ -2,7 +2,7 @@ import type { SoakClient } from './client.ts';
 
 const MOST_FINDINGS = 20;
 /** How exchanges end whose thread dies, and that late they are noticed. */
-const TORN = /^cut$|without an end$|was reset|ECONNRESET|EPIPE|socket|closed|ended/i;
+const TORN = /^(?:\d+ )*cut\b|without an end$|was reset|ECONNRESET|EPIPE|socket|closed|ended/i;
 const NOTICED_MS = 1_000;
 
 /** How exchanges ended, by client. */
@@ -44,7 +44,9 @@ export class Tally {
   /** Something that should not be. */
   find(text: string): void {
     this.#unexpected += 1;
-    if (this.#findings.length < MOST_FINDINGS) this.#findings.push(text);
+    if (this.#findings.length >= MOST_FINDINGS) return;
+    this.#findings.push(text);
+    process.stdout.write(`  found: ${text}\n`);
   }
 
   get exchanges(): number {
