@@ -31,6 +31,8 @@ export interface Channels {
   to(row: number): Channel | undefined;
   /** To all of them. */
   broadcast<Body>(kind: MessageKind<Body>, body: Body): void;
+  /** Told before anything is posted: what was held back to go with more of its kind goes first, so that the order stays. */
+  beforePost(listener: () => void): void;
   /** From whichever thread. */
   on<Body>(kind: MessageKind<Body>, listener: (row: number, body: Body) => void): void;
   answer<Body, Answer>(

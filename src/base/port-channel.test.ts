@@ -87,3 +87,18 @@ it('when a thread ends nobody waits for it any more, and its row can be another 
   channels.add(1, port1);
   assert.equal(await new PortChannel(port2).ask(DOUBLE, 3), 6);
 });
+
+it('what is held back goes before anything else that is posted', async (t) => {
+  const { channels, threads } = connect(t, [1]);
+  const heard: number[] = [];
+  let held = [1, 2];
+  channels.beforePost(() => {
+    const now = held;
+    held = [];
+    for (const body of now) channels.broadcast(NOTE, body);
+  });
+  threads[0]?.on(NOTE, (body) => heard.push(body));
+  threads[0]?.answer(DOUBLE, (body) => 2 * body);
+  await channels.askAll(DOUBLE, 3, 1_000);
+  assert.deepEqual(heard, [1, 2]);
+});

@@ -20,13 +20,16 @@ export interface Port extends Pick<MessagePort, 'postMessage'> {
 /** Messages over a port of `node:worker_threads`. */
 export class PortChannel implements Channel {
   readonly #port: Port;
+  readonly #beforePost: () => void;
   readonly #listeners = new Map<string, (body: never) => unknown>();
   readonly #awaited = new Map<number, Awaited>();
   #questions = 0;
   #closed = false;
 
-  constructor(port: Port) {
+  /** @param beforePost Told before anything is posted. */
+  constructor(port: Port, beforePost: () => void = () => undefined) {
     this.#port = port;
+    this.#beforePost = beforePost;
     port.on('message', (envelope) => {
       if (!this.#closed) this.#receive(envelope);
     });
@@ -74,6 +77,7 @@ export class PortChannel implements Channel {
 
   #send(envelope: Envelope, transfer: readonly ArrayBuffer[] = []): void {
     if (this.#closed) return;
+    this.#beforePost();
     this.#port.postMessage(envelope, transfer as readonly Transferable[]);
   }
 
@@ -115,6 +119,7 @@ export class PortChannels implements Channels {
   /** What each new channel is given. */
   readonly #attach: ((channel: PortChannel, row: number) => void)[] = [];
   readonly #onEnded: ((row: number) => void)[] = [];
+  readonly #beforePost: (() => void)[] = [];
 
   get rows(): Iterable<number> {
     return this.#byRow.keys();
@@ -126,7 +131,9 @@ export class PortChannels implements Channels {
 
   /** A thread begins. */
   add(row: number, port: Port): void {
-    const channel = new PortChannel(port);
+    const channel = new PortChannel(port, () => {
+      for (const listener of this.#beforePost) listener();
+    });
     this.#byRow.set(row, channel);
     for (const attach of this.#attach) attach(channel, row);
   }
@@ -172,6 +179,10 @@ export class PortChannels implements Channels {
     });
     await Promise.race([Promise.allSettled(asked), timeUp(timeoutMs)]);
     return answers.toSorted((left, right) => left.row - right.row);
+  }
+
+  beforePost(listener: () => void): void {
+    this.#beforePost.push(listener);
   }
 
   onEnded(listener: (row: number) => void): void {

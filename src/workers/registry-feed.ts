@@ -32,6 +32,9 @@ export class RegistryFeed {
     registry.follow((change) => {
       this.#tell(change);
     });
+    channels.beforePost(() => {
+      this.#tellAll();
+    });
     channels.answer(REGISTRY_SNAPSHOT, () => this.snapshot());
     channels.on(WORKER_NEWS, (_, { at, what }) => {
       const worker = registry.at(at);
@@ -61,6 +64,7 @@ export class RegistryFeed {
 
   #tellAll(): void {
     const changes = this.#untold;
+    if (changes.length === 0) return;
     this.#untold = [];
     this.#channels.broadcast(REGISTRY_CHANGES, changes);
   }

@@ -83,6 +83,7 @@ export class LinkedThreads {
         return lines.keys();
       },
       to,
+      beforePost: () => assert.fail('nobody holds anything back here'),
       broadcast: (kind, body) => {
         for (const row of lines.keys()) to(row)?.post(kind, body);
       },
