@@ -1,5 +1,6 @@
 import type { Clock, Timer } from '../base/clock.ts';
-import type { Breaker, Permit } from '../workers/breaker.ts';
+import type { Breaker } from '../workers/breaker.ts';
+import type { Permit } from '../workers/permit.ts';
 import type { Gate } from './gate.ts';
 import type { Hook, HookInput, HookVerdict } from './hook.ts';
 

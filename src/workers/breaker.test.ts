@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { VirtualClock } from '../base/virtual-clock.ts';
 import type { BreakerSettings } from '../config/settings/settings.ts';
 import { Breaker, BREAKER_STATE_CODES } from './breaker.ts';
-import type { Permit, PermitEnd } from './breaker.ts';
+import type { Permit, PermitEnd } from './permit.ts';
 
 const settings: BreakerSettings = {
   enabled: true,

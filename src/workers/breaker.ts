@@ -1,5 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 import type { BreakerSettings } from '../config/settings/settings.ts';
+import { TakenPermit, type Permit, type Settle } from './permit.ts';
 
 export type BreakerStateName = 'closed' | 'open' | 'half_open';
 
@@ -14,23 +15,6 @@ type BreakerState =
   | { readonly name: 'closed'; readonly failedAt: number[] }
   | { readonly name: 'open'; readonly openedAt: number }
   | { readonly name: 'half_open'; trials: number; successes: number };
-
-/**
- * The right to send one request, to be given back by exactly one of the three calls; later calls do nothing. Each
- * call returns whether it was the one that counted.
- */
-export interface Permit {
-  /** Whether the breaker would have admitted the request, too. Another thread may have been faster since it said so. */
-  readonly admitted: boolean;
-  /** The worker answered as it should, client errors included. */
-  success(): boolean;
-  /** Transport error, timeout before the first token, 500 (first worker only), 502, 503, 504, broken stream. */
-  failure(): boolean;
-  /** Says nothing about the worker (the client left): a trial place is given back. */
-  cancel(): boolean;
-}
-
-export type PermitEnd = Exclude<keyof Permit, 'admitted'>;
 
 /** Says whether requests may be sent, and hears how they went. */
 export interface Circuit {
@@ -136,7 +120,7 @@ export class Breaker implements Circuit {
     if (this.#state.name === 'open') this.#become({ name: 'half_open', trials: 0, successes: 0 });
   }
 
-  readonly #settle: Settle = (outcome, epoch, trial) => {
+  readonly #settle: Settle<boolean> = (outcome, epoch, trial) => {
     const state = this.#state;
     if (trial && state.name === 'half_open' && epoch === this.#epoch) state.trials -= 1;
     if (outcome === 'success') this.#succeeded(epoch);
@@ -178,42 +162,5 @@ export class Breaker implements Circuit {
     this.#state = next;
     this.#epoch += 1;
     this.#onTransition(from, next.name);
-  }
-}
-
-type Settle = (outcome: PermitEnd, grantedIn: number, trial: boolean) => void;
-
-/** Settled once; what comes after that counts for nothing. */
-class TakenPermit implements Permit {
-  readonly admitted: boolean;
-  readonly #settle: Settle;
-  readonly #epoch: number;
-  readonly #trial: boolean;
-  #settled = false;
-
-  constructor(settle: Settle, epoch: number, trial: boolean, admitted: boolean) {
-    this.admitted = admitted;
-    this.#settle = settle;
-    this.#epoch = epoch;
-    this.#trial = trial;
-  }
-
-  success(): boolean {
-    return this.#once('success');
-  }
-
-  failure(): boolean {
-    return this.#once('failure');
-  }
-
-  cancel(): boolean {
-    return this.#once('cancel');
-  }
-
-  #once(outcome: PermitEnd): boolean {
-    if (this.#settled) return false;
-    this.#settled = true;
-    this.#settle(outcome, this.#epoch, this.#trial);
-    return true;
   }
 }

@@ -8,7 +8,8 @@ import { JoinedMemory, SharedMemory } from '../base/thread-memory.ts';
 import { VirtualClock } from '../base/virtual-clock.ts';
 import type { BreakerSettings } from '../config/settings/settings.ts';
 import { BreakerCells, epochOf, wordOf } from './breaker-cells.ts';
-import { Breaker, type Permit, type PermitEnd } from './breaker.ts';
+import { Breaker } from './breaker.ts';
+import type { Permit, PermitEnd } from './permit.ts';
 import { ControlCircuit } from './control-circuit.ts';
 import { ThreadCircuit, type CircuitReports } from './thread-circuit.ts';
 

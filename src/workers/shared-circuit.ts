@@ -1,7 +1,8 @@
 import type { Clock } from '../base/clock.ts';
 import type { BreakerSettings } from '../config/settings/settings.ts';
-import type { BreakerStateName, Circuit, Permit, PermitEnd } from './breaker.ts';
+import type { BreakerStateName, Circuit } from './breaker.ts';
 import { epochOf, stateOf, wordOf, type BreakerCells, type BreakerWord } from './breaker-cells.ts';
+import { TakenPermit, type Permit, type Settle } from './permit.ts';
 
 /**
  * The breaker of a worker that several threads send requests to. Its state is in the memory they share, trial places
@@ -50,7 +51,7 @@ export abstract class SharedCircuit implements Circuit {
     const state = stateOf(word);
     const place =
       state === 'half_open' ? this.cells.takeTrial(this.slot, epoch, this.#settings.halfOpenTrials) : -1;
-    return new SharedPermit(this.#settle, epoch, place, place >= 0 || state === 'closed');
+    return new TakenPermit(this.#settle, epoch, place, place >= 0 || state === 'closed');
   }
 
   /** An outcome that may change something. */
@@ -59,7 +60,7 @@ export abstract class SharedCircuit implements Circuit {
   /** It is half-open by this thread's doing. */
   protected abstract woke(): void;
 
-  readonly #settle: Settle = (outcome, epoch, place) => {
+  readonly #settle: Settle<number> = (outcome, epoch, place) => {
     // The place of a failed trial is no place any more when control has heard of it; until then nobody is to have it.
     if (place >= 0 && outcome !== 'failure') this.cells.giveTrial(place, epoch);
     if (outcome === 'success') this.#succeeded(epoch);
@@ -97,42 +98,4 @@ export abstract class SharedCircuit implements Circuit {
 
 function isTrialOf(word: BreakerWord, epoch: number): boolean {
   return stateOf(word) === 'half_open' && epochOf(word) === epoch;
-}
-
-type Settle = (outcome: PermitEnd, grantedIn: number, place: number) => void;
-
-/** Settled once; what comes after that counts for nothing. */
-class SharedPermit implements Permit {
-  readonly admitted: boolean;
-  readonly #settle: Settle;
-  readonly #epoch: number;
-  /** Of a trial; -1 = it takes none. */
-  readonly #place: number;
-  #settled = false;
-
-  constructor(settle: Settle, epoch: number, place: number, admitted: boolean) {
-    this.admitted = admitted;
-    this.#settle = settle;
-    this.#epoch = epoch;
-    this.#place = place;
-  }
-
-  success(): boolean {
-    return this.#once('success');
-  }
-
-  failure(): boolean {
-    return this.#once('failure');
-  }
-
-  cancel(): boolean {
-    return this.#once('cancel');
-  }
-
-  #once(outcome: PermitEnd): boolean {
-    if (this.#settled) return false;
-    this.#settled = true;
-    this.#settle(outcome, this.#epoch, this.#place);
-    return true;
-  }
 }

@@ -4,7 +4,7 @@ import { PortChannel } from '../../src/base/port-channel.ts';
 import type { QuestionKind } from '../../src/base/channel.ts';
 import { systemClock } from '../../src/base/system-clock.ts';
 import { JoinedMemory, type Regions } from '../../src/base/thread-memory.ts';
-import type { Permit, PermitEnd } from '../../src/workers/breaker.ts';
+import type { Permit, PermitEnd } from '../../src/workers/permit.ts';
 import { LoadLedger } from '../../src/workers/ledger.ts';
 import { openRegistry } from '../../src/workers/open-registry.ts';
 import type { RegistrySettings } from '../../src/workers/roster.ts';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { VirtualClock } from '../../src/base/virtual-clock.ts';
 import type { RouterOptions } from '../../src/config/load/options.ts';
-import type { Permit } from '../../src/workers/breaker.ts';
+import type { Permit } from '../../src/workers/permit.ts';
 import { chat, pieces, streamChat, workerOf } from '../support/chat.ts';
 import { advanceUntil, eventually, startFleet, type Fleet } from '../support/fleet.ts';
 

@@ -1,6 +1,6 @@
 import { EXCLUDED, type CacheSource, type Choice, type HashKey } from '../../routing/policy.ts';
 import type { Lease } from '../../workers/ledger.ts';
-import type { Permit } from '../../workers/breaker.ts';
+import type { Permit } from '../../workers/permit.ts';
 import type { PoolMembers } from '../../workers/model-pools.ts';
 import { viewPool, type PoolView } from '../../workers/pool-view.ts';
 import type { Worker } from '../../workers/worker.ts';

@@ -1,6 +1,6 @@
 import { ERRORS, type ErrorCode } from '../../base/errors.ts';
 import type { Arrival } from '../arrive/arrival.ts';
-import type { Permit } from '../../workers/breaker.ts';
+import type { Permit } from '../../workers/permit.ts';
 import { StreamedBody } from '../../http/body.ts';
 import type { Awaited, InFlight } from '../../workers/in-flight.ts';
 import type { Attempt, Failure } from './attempt.ts';
