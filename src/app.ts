@@ -182,12 +182,7 @@ export class App {
     return this.#admin.registrar.jobs.open;
   }
 
-  /** The latest decision records of this thread, oldest first. */
-  decisions(limit: number): readonly Decision[] {
-    return this.#state.decisions.latest(limit);
-  }
-
-  /** The same of all threads. */
+  /** The latest decision records of all threads, oldest first. */
   allDecisions(limit: number): Promise<readonly Decision[]> {
     return this.#state.view.records.find({ limit });
   }
