@@ -3,27 +3,14 @@ import assert from 'node:assert/strict';
 import { networkInterfaces } from 'node:os';
 import { test } from 'node:test';
 import { ADMIN_ROUTES } from '../../src/admin/routes.ts';
-import type { Log } from '../../src/observe/log.ts';
 import { adminOf } from '../support/admin.ts';
 import { startFleet } from '../support/fleet.ts';
+import { recordingLog } from '../support/recording-log.ts';
 import { ask, headerValue, RawClient } from '../support/raw-client.ts';
 import { startRouter, startScriptedWorker } from '../support/scripted-worker.ts';
 
 const KEY = 'the-admin-key-of-this-test';
 const ALL = ADMIN_ROUTES.map(({ method, path }) => [method, path.replace('{url}', 'http://w:1')] as const);
-
-/** Keeps the lines of the log. */
-function recordingLog(lines: { message: string; fields: Record<string, unknown> }[]): Log {
-  const note = (fields: object, message: string): void => {
-    lines.push({ message, fields: { ...fields } });
-  };
-  const log: Log = {
-    ...{ trace: note, debug: note, info: note, warn: note, error: note },
-    child: () => log,
-    isLevelEnabled: () => false,
-  };
-  return log;
-}
 
 test('every route needs the key once there is one', async () => {
   await using fleet = await startFleet({ workers: [], router: { adminApiKey: KEY } });

@@ -7,10 +7,10 @@ import { MessageChannel } from 'node:worker_threads';
 import { CAUGHT_UP } from '../../src/admin/remote-messages.ts';
 import { PortChannel } from '../../src/base/port-channel.ts';
 import { ADMIN_ROUTES } from '../../src/admin/routes.ts';
-import type { Log } from '../../src/observe/log.ts';
 import { adminOf } from '../support/admin.ts';
 import { LAYOUTS, startAdminWorld, type AdminWorld } from '../support/admin-layouts.ts';
 import { eventually } from '../support/fleet.ts';
+import { recordingLog } from '../support/recording-log.ts';
 import { ask, headerValue, RawClient, type RawResponse } from '../support/raw-client.ts';
 
 const WORKER = 'http://127.0.0.1:1';
@@ -254,16 +254,3 @@ test('when its thread dies in the middle of a request, control forgets it', asyn
   await client.ended();
   await eventually(() => bodyBytes.held === 0);
 });
-
-/** Keeps the lines of the log. */
-function recordingLog(lines: { message: string; fields: Record<string, unknown> }[]): Log {
-  const note = (fields: object, message: string): void => {
-    lines.push({ message, fields: { ...fields } });
-  };
-  const log: Log = {
-    ...{ trace: note, debug: note, info: note, warn: note, error: note },
-    child: () => log,
-    isLevelEnabled: () => false,
-  };
-  return log;
-}

@@ -252,6 +252,7 @@ test('a kept-alive connection that has died costs nothing but a fresh one', asyn
     return ALLOW;
   });
   await using fleet = await startFleet({
+    oneThread: 'each thread has connections of its own to a hook, and this needs the same one again',
     router: { preRoutingHooks: [{ name: 'guard', url: hook.url, onError: 'block' }] },
   });
   await (await chat(fleet)).text();
