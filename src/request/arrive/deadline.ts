@@ -13,12 +13,15 @@ export class Deadline {
   #timer: Timer;
   #attempt: Attempt | undefined;
   #waiter: (() => void) | undefined;
+  /** A timer may be a little early: once it has rung, time is up, whatever the clock says. */
+  #over = false;
 
   /** For a request that arrives now. `onOverdue`: the request has not even ended a moment after its deadline; its client does not read. */
   constructor(rt: Runtime, startedAt: number, onOverdue: () => void) {
     this.#rt = rt;
     this.#at = startedAt + rt.settings.timeouts.requestMs;
     this.#timer = rt.clock.after(rt.settings.timeouts.requestMs, () => {
+      this.#over = true;
       this.#timer = rt.clock.after(FLUSH_MS, onOverdue);
       const { code, message } = this.error();
       this.#attempt?.cut(code, message);
@@ -27,7 +30,7 @@ export class Deadline {
   }
 
   get leftMs(): number {
-    return this.#at - this.#rt.clock.now();
+    return this.#over ? 0 : this.#at - this.#rt.clock.now();
   }
 
   check(): void {
