@@ -24,6 +24,7 @@ const ROWS: readonly (readonly string[])[] = [
   ['request', 'admin', 'decisions', 'sim', 'plugins'],
   ['routing', 'engines', 'response-cache', 'hooks', 'limits', 'discovery', 'cache-knowledge'],
   ['workers', 'api', 'tokenize'],
+  ['helper-threads'],
   ['config', 'observe', 'http', 'report'],
   ['http1'],
   ['base'],

@@ -477,6 +477,17 @@ const STATE_SERIES = {
     'Request threads that were replaced, by what ended the one before.',
     'control',
   ),
+  helperThreads: gauge(
+    'vllm_router_helper_threads',
+    ['thread'],
+    'Whether the thread is there: index (events of engines), text (templates and tokenizers). Only those that the configuration needs.',
+  ),
+  helperThreadEndsTotal: counter(
+    'vllm_router_helper_thread_ends_total',
+    ['thread', 'cause'],
+    'Helper threads that ended and are replaced, by cause: fault, out_of_memory, hung, over_time (a job took longer than it may).',
+    'control',
+  ),
   threadConnections: gauge(
     'vllm_router_thread_connections',
     ['thread'],

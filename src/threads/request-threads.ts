@@ -5,6 +5,7 @@ import type { Clock, Timer } from '../base/clock.ts';
 import { PortChannels } from '../base/port-channel.ts';
 import type { Channel } from '../base/channel.ts';
 import { SharedFlag } from '../base/shared-flag.ts';
+import { isOutOfMemory, RestartPause } from '../base/thread-ends.ts';
 import { SharedMemory } from '../base/thread-memory.ts';
 import type { OwnPart } from '../base/thread-part.ts';
 import { THREAD_MISSING } from '../app/shared-state.ts';
@@ -36,10 +37,6 @@ const HUNG_MS = 15_000;
 /** Twice as long as one plugin may take to load. */
 const BRING_UP_MS = 60_000;
 const LOOK_MS = 500;
-/** Between the end of a thread and the next one in its place; doubled while they end soon after their start. */
-const FIRST_PAUSE_MS = 50;
-const LONGEST_PAUSE_MS = 10_000;
-const SOON_MS = 10_000;
 /** Least heap of a thread, MiB: below it a router does not get far. */
 const LEAST_HEAP_MB = 128;
 /** Of V8's young objects, MiB: thousands of streams fill as much as there is with what dies soon. */
@@ -66,7 +63,7 @@ export class RequestThreads {
   readonly #missing: SharedFlag;
   readonly #running = new Map<number, Running>();
   readonly #pauses = new Map<number, Timer>();
-  readonly #nextPauseMs = new Map<number, number>();
+  readonly #restarts = new Map<number, RestartPause>();
   /** Rows whose first thread has got to serve: the start does not wait for them any more. */
   readonly #begun = new Set<number>();
   #deps: RequestThreadsDeps | undefined;
@@ -222,11 +219,11 @@ export class RequestThreads {
     if (endsStart || this.#state === 'ended' || !deps) return;
     deps.onEnded(row, end, error);
     if (this.#state === 'closing') return;
-    const pauseMs = livedMs < SOON_MS ? (this.#nextPauseMs.get(row) ?? FIRST_PAUSE_MS) : FIRST_PAUSE_MS;
-    this.#nextPauseMs.set(row, Math.min(LONGEST_PAUSE_MS, 2 * pauseMs));
+    const restart = this.#restarts.get(row) ?? new RestartPause();
+    this.#restarts.set(row, restart);
     this.#pauses.set(
       row,
-      this.#clock.after(pauseMs, () => {
+      this.#clock.after(restart.after(livedMs), () => {
         this.#pauses.delete(row);
         // Where it does not get there, its end is heard of, and it is tried again.
         void this.#begin(row, deps).then(
@@ -244,8 +241,4 @@ const ENTRY = new URL(`./request-thread${extname(import.meta.url)}`, import.meta
 function heapMb(threads: number): number {
   const all = getHeapStatistics().heap_size_limit / 2 ** 20;
   return Math.max(LEAST_HEAP_MB, Math.floor(all / threads));
-}
-
-function isOutOfMemory(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ERR_WORKER_OUT_OF_MEMORY';
 }
