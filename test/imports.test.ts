@@ -26,7 +26,7 @@ const ROWS: readonly (readonly string[])[] = [
   ['workers', 'api', 'tokenize'],
   ['helper-threads'],
   ['config', 'observe', 'http', 'report'],
-  ['http1'],
+  ['http1', 'zmtp'],
   ['base'],
 ];
 
