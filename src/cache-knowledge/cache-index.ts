@@ -1,9 +1,11 @@
 import type { PromptBlocks } from '../routing/blocks.ts';
-import type { CacheView } from '../routing/policy.ts';
+import type { CacheMatch, MatchColumns } from '../routing/policy.ts';
 
 /** What the workers' caches are expected to hold, for one thread: it looks at it, and says what goes where. */
-export interface CacheIndex extends CacheView {
-  readonly matchAll: NonNullable<CacheView['matchAll']>;
+export interface CacheIndex {
+  match(blocks: PromptBlocks, slot: number): CacheMatch;
+  /** The tokens of `match` of all slots below `end` at once. Good until the next call. */
+  matchAll(blocks: PromptBlocks, end: number): MatchColumns;
   /**
    * Notes that the prompt goes to the worker in `slot`, whose cache will then hold its blocks.
    *

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { prompt } from '../../test/support/pool.ts';
+import { askFor, prompt } from '../../test/support/pool.ts';
 import { randomInt, seededRandom } from '../base/random.ts';
 import { VirtualClock } from '../base/virtual-clock.ts';
 import type { PromptBlocks } from '../routing/blocks.ts';
@@ -233,7 +233,7 @@ describe('a look at all workers at once', () => {
 
 describe('noCache', () => {
   it('knows nothing', () => {
-    assert.deepEqual(noCache.match(prompt(100), 0), { tokens: 0, source: 'none' });
+    assert.deepEqual(noCache.match(askFor(prompt(100)), 0), { tokens: 0, source: 'none' });
   });
 });
 

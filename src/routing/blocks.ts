@@ -22,3 +22,10 @@ export const NO_BLOCKS: PromptBlocks = {
   totalTokens: 0,
   estimated: false,
 };
+
+/** The same blocks of text, where it is known how many tokens the prompt has. */
+export function inTokens(blocks: PromptBlocks, totalTokens: number): PromptBlocks {
+  if (blocks.totalTokens === 0) return { ...blocks, totalTokens };
+  const tokensPerBlock = blocks.tokensPerBlock * (totalTokens / blocks.totalTokens);
+  return { ...blocks, tokensPerBlock, totalTokens };
+}

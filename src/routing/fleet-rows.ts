@@ -1,5 +1,4 @@
-import type { PromptBlocks } from './blocks.ts';
-import type { CacheView, LoadColumns, LoadView, Member, Pool } from './policy.ts';
+import type { LoadColumns, LoadView, Member, Pool } from './policy.ts';
 
 /**
  * Numbers of all members of a pool, for policies that look at hundreds of workers for each request. The loops over them are
@@ -34,21 +33,6 @@ export class MemberRow {
     if (this.#row.length !== members.length) this.#row = new Float64Array(members.length);
     return this.#row;
   }
-}
-
-/** Cached tokens of the prompt for each member that may be chosen, NaN for the others, written into `tokens`. */
-export function matchEach(cache: CacheView, blocks: PromptBlocks, pool: Pool, tokens: Float64Array): void {
-  const { slots, end } = slotsOf(pool);
-  if (cache.matchAll) {
-    const { rows, tokens: byRow } = cache.matchAll(blocks, end);
-    for (let index = 0; index < slots.length; index++) tokens[index] = byRow[rows[slots[index]!]!]!;
-  } else {
-    for (let index = 0; index < slots.length; index++)
-      tokens[index] = cache.match(blocks, slots[index]!).tokens;
-  }
-  const { mask } = pool;
-  if (pool.eligible === slots.length) return;
-  for (let index = 0; index < slots.length; index++) if (mask[index] !== 0) tokens[index] = NaN;
 }
 
 /** The loads of all members, by slot; running requests and waiting tokens multiplied where workers are ramped up. */

@@ -8,9 +8,23 @@ export interface Ask {
   /** The model after resolution; empty when the request names none. */
   readonly model: string;
   readonly stream: boolean;
+  /** The prompt's text in blocks: what can be said of every prompt. Its tokens are counted where they are known, else estimated. */
   blocks(): PromptBlocks;
+  /** The ids that a worker will compute for it, where they are known by now. */
+  tokenIds(): Uint32Array | undefined;
+  /** The prompt in the blocks of that key, computed once for each; undefined while its tokens are not known. */
+  chain(key: ChainKey): PromptBlocks | undefined;
   hashKey(): HashKey;
 }
+
+/**
+ * What a chain of blocks is made of: text, or token ids in blocks of the size that a worker's engine has. The request's adapter and
+ * salt are in either.
+ */
+export type ChainKey = 'text' | { readonly blockSize: number };
+
+/** Where the token ids of a prompt are from; `estimate`: they are not known, and their number is estimated. */
+export type TokensSource = 'request' | 'cache' | 'local' | 'worker' | 'estimate';
 
 /** The key of the hash policies. */
 export interface HashKey {
@@ -106,25 +120,40 @@ export interface LoadColumns {
   readonly prefillRate: Float64Array;
 }
 
-export type CacheSource = 'none' | 'predicted';
+/** How the contents of a worker's cache are known, from the least certain on. */
+export const CACHE_SOURCES = ['none', 'predicted', 'lmcache', 'events'] as const;
+export type CacheSource = (typeof CACHE_SOURCES)[number];
 
 export interface CacheMatch {
-  /** Leading prompt tokens that the worker is thought to have cached. */
+  /** Leading prompt tokens that the worker is thought to have cached, wherever they lie. */
   readonly tokens: number;
   readonly source: CacheSource;
+  /** Those of them that do not lie in the memory of its GPU; absent where all do, or where that is not known. */
+  readonly tiers?: { readonly cpu: number; readonly disk: number };
 }
 
 /** What is known about the workers' prefix caches. */
 export interface CacheView {
-  match(blocks: PromptBlocks, slot: number): CacheMatch;
-  /** The tokens of `match` of all slots below `end` at once. Good until the next call. */
-  matchAll?(blocks: PromptBlocks, end: number): MatchColumns;
+  match(ask: Ask, slot: number): CacheMatch;
+  /** `match` of all slots below `end` at once. Good until the next call. */
+  matchAll?(ask: Ask, end: number): MatchColumns;
 }
 
-/** Leading prompt tokens by worker: `tokens[rows[slot]]`. */
+/** What is known of one prompt in many caches, by row: of the worker in `slot` it is `tokens[rows[slot]]`, and so on. */
 export interface MatchColumns {
   readonly rows: Int32Array;
+  /** Leading prompt tokens. */
   readonly tokens: Float64Array;
+  /** How they are known, as indices into `CACHE_SOURCES`; absent where all are predicted. */
+  readonly sources?: Uint8Array | undefined;
+  /** Those of them that lie elsewhere than in the memory of a GPU; absent where none do. */
+  readonly tiers?: TierColumns | undefined;
+}
+
+/** Tokens by where they lie. */
+export interface TierColumns {
+  readonly cpu: Float64Array;
+  readonly disk: Float64Array;
 }
 
 export type Choice =
@@ -138,10 +167,15 @@ export type Choice =
       readonly scores?: Float64Array;
       /** Cached tokens per member as the policy saw them, NaN where it did not look. */
       readonly matchedTokens?: Float64Array;
+      /** How these are known; absent where all are predicted. Good as long as they are. */
+      readonly knowledge?: MatchKnowledge | undefined;
       /** Set where another policy than the one that was asked decided. */
       readonly fallback?: Fallback;
     }
   | { readonly kind: 'none'; readonly reason: string };
+
+/** How the matched tokens of a pool's members are known, and where they lie: as in `MatchColumns`, by member. */
+export type MatchKnowledge = Pick<MatchColumns, 'sources' | 'tiers'>;
 
 /** What went wrong with a policy or hook that is no part of the router. */
 export type PluginFailure = 'threw' | 'timeout' | 'invalid' | 'overrun';

@@ -3,12 +3,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { randomInt, seededRandom } from '../../src/base/random.ts';
 import { VirtualClock } from '../../src/base/virtual-clock.ts';
+import { KnownCaches } from '../../src/cache-knowledge/known-caches.ts';
 import { PredictedIndex } from '../../src/cache-knowledge/predicted-index.ts';
 import { DEFAULT_TRAITS } from '../../src/config/settings/settings.ts';
-import type { PromptBlocks } from '../../src/routing/blocks.ts';
 import { ColdOrder } from '../../src/routing/cold-order.ts';
 import { createPolicy } from '../../src/routing/policies/index.ts';
-import type { CacheView, LoadView, Pool } from '../../src/routing/policy.ts';
+import type { Ask, CacheView, LoadView, Pool } from '../../src/routing/policy.ts';
 import { blocksFromHashIds } from '../../src/routing/prompt-hash.ts';
 import { LoadLedger, type Lease } from '../../src/workers/ledger.ts';
 import { viewPool } from '../../src/workers/pool-view.ts';
@@ -28,7 +28,7 @@ interface Seen {
   readonly loads: LoadView;
   readonly cache: CacheView;
   readonly cold: ColdOrder;
-  readonly blocks: PromptBlocks;
+  readonly ask: Ask;
 }
 
 interface Candidate {
@@ -41,13 +41,14 @@ interface Candidate {
   readonly work: number;
 }
 
-function candidates({ pool, loads, cache, cold, blocks }: Seen): Candidate[] {
+function candidates({ pool, loads, cache, cold, ask }: Seen): Candidate[] {
+  const { totalTokens } = ask.blocks();
   return pool.members.flatMap(({ slot }, index) => {
     if (pool.mask[index] !== 0) return [];
-    const { tokens } = cache.match(blocks, slot);
+    const { tokens } = cache.match(ask, slot);
     const ramp = pool.ramp(index);
     const load = loads.running(slot) * ramp;
-    const own = Math.max(1, blocks.totalTokens - tokens);
+    const own = Math.max(1, totalTokens - tokens);
     const ahead = loads.prefillTokens(slot) * ramp + own;
     const rate = loads.prefillRate(slot);
     const turn = cold.turnOf(slot);
@@ -80,7 +81,7 @@ const ORACLES: Readonly<Record<'least_work' | 'cache_aware', (seen: Seen) => num
     if (highest - lowest.load > balanceAbsThreshold && highest > balanceRelThreshold * lowest.load)
       return lowest.index;
     const warmest = least(all, ({ tokens }) => -tokens, ...ties);
-    if (warmest.tokens <= cacheThreshold * seen.blocks.totalTokens) return lowest.index;
+    if (warmest.tokens <= cacheThreshold * seen.ask.blocks().totalTokens) return lowest.index;
     const quickest = least(all, ({ first }) => first, ...ties);
     return warmest.first > quickest.first ? quickest.index : warmest.index;
   },
@@ -94,7 +95,8 @@ for (const name of ['least_work', 'cache_aware'] as const)
     const settings = { clock, ledger, breaker: BREAKER, health: HEALTH, slowStartMs: SLOW_START_MS };
     const registry = new WorkerRegistry(settings);
     const index = new PredictedIndex({ maxBytes: 2 ** 19, maxBlocksPerWorker: 300, clock });
-    const deps = { loads: ledger, cache: index, clock, random };
+    const cache = new KnownCaches({ predicted: index });
+    const deps = { loads: ledger, cache, clock, random };
     const policy = createPolicy(
       name === 'least_work' ? { type: name, theta: THETA } : { type: name, ...CACHE_AWARE },
       deps,
@@ -125,7 +127,7 @@ for (const name of ['least_work', 'cache_aware'] as const)
       });
       const choice = policy.choose(ask, pool);
       assert.ok(choice.kind === 'chosen');
-      const expected = ORACLES[name]({ pool, loads: ledger, cache: index, cold, blocks });
+      const expected = ORACLES[name]({ pool, loads: ledger, cache, cold, ask });
       if (choice.index === expected) same += 1;
       const { slot } = pool.members[choice.index]!;
       const matchedTokens = choice.matchedTokens![choice.index]!;

@@ -6,6 +6,7 @@ import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { seededRandom } from '../../src/base/random.ts';
 import { VirtualClock } from '../../src/base/virtual-clock.ts';
+import { KnownCaches } from '../../src/cache-knowledge/known-caches.ts';
 import { PredictedIndex } from '../../src/cache-knowledge/predicted-index.ts';
 import type { PolicySettings } from '../../src/config/settings/settings.ts';
 import { EXCLUDED } from '../../src/routing/policy.ts';
@@ -48,7 +49,7 @@ class Bench {
   constructor(settings: PolicySettings, seed = 1) {
     const deps: PolicyDeps = {
       loads: this.fleet.loads,
-      cache: this.index,
+      cache: new KnownCaches({ predicted: this.index }),
       clock: this.fleet.clock,
       random: seededRandom(seed),
     };

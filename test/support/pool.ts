@@ -23,7 +23,7 @@ export class FakeFleet {
     prefillRate: (slot) => this.at(slot).rate,
   };
   readonly cache: CacheView = {
-    match: (_blocks, slot) => ({ tokens: this.cached[slot] ?? 0, source: 'predicted' }),
+    match: (_ask, slot) => ({ tokens: this.cached[slot] ?? 0, source: 'predicted' }),
   };
   /** Cached tokens of whatever prompt is asked about, by slot. */
   cached: number[] = [];
@@ -62,7 +62,13 @@ export function workerId(slot: number): string {
 
 export function askFor(blocks: PromptBlocks = NO_BLOCKS, key: Partial<HashKey> = {}): Ask {
   const hashKey = { source: 'header:x-session-id', value: 'session', sticky: true, ...key };
-  return { model: 'm', stream: true, blocks: () => blocks, hashKey: () => hashKey };
+  return {
+    ...{ model: 'm', stream: true },
+    blocks: () => blocks,
+    tokenIds: () => undefined,
+    chain: (key) => (key === 'text' ? blocks : undefined),
+    hashKey: () => hashKey,
+  };
 }
 
 /** A prompt of that many tokens in blocks of 16, unlike any with another id. */

@@ -4,10 +4,11 @@ import { isObject, plain } from '../../api/prompt-sink.ts';
 import { PromptText } from '../../api/prompt-text.ts';
 import { RouterError } from '../../base/errors.ts';
 import { headerOf } from '../../http/headers.ts';
-import { NO_BLOCKS, type PromptBlocks } from '../../routing/blocks.ts';
+import { inTokens, NO_BLOCKS, type PromptBlocks } from '../../routing/blocks.ts';
 import { readHashKey, readSessionKey } from '../../routing/hash-key.ts';
-import type { Ask, HashKey } from '../../routing/policy.ts';
+import type { Ask, ChainKey, HashKey, TokensSource } from '../../routing/policy.ts';
 import { PromptHasher } from '../../routing/prompt-hash.ts';
+import { tokenChain, type ChainScope } from '../../routing/token-chain.ts';
 import type { Runtime } from '../runtime.ts';
 import type { BodyFields } from '../understand/body-fields.ts';
 import { mustUnderstand } from '../understand/inspects-bodies.ts';
@@ -36,6 +37,12 @@ export class RequestAsk implements Ask {
   readonly #source: AskSource;
   readonly #input: AskInput;
   #blocks: PromptBlocks | undefined;
+  #ids: Uint32Array | undefined;
+  /** How many there are; undefined while that is not known. */
+  #tokens: number | undefined;
+  #tokensSource: TokensSource = 'estimate';
+  /** One for each block size that was asked for. */
+  #chains: PromptBlocks[] = [];
   #chars = 0;
   #hasher: PromptHasher | undefined;
   #hashKey: HashKey | undefined;
@@ -49,8 +56,36 @@ export class RequestAsk implements Ask {
   }
 
   blocks(): PromptBlocks {
-    this.#blocks ??= this.#readPrompt();
+    this.#blocks ??= this.#counted(this.#readPrompt());
     return this.#blocks;
+  }
+
+  tokenIds(): Uint32Array | undefined {
+    return this.#ids;
+  }
+
+  chain(key: ChainKey): PromptBlocks | undefined {
+    if (key === 'text') return this.blocks();
+    if (this.#ids === undefined) return undefined;
+    const { blockSize } = key;
+    const known = this.#chains.find(({ tokensPerBlock }) => tokensPerBlock === blockSize);
+    if (known) return known;
+    const chain = tokenChain(this.#ids, { blockSize, ...this.#scope() });
+    this.#chains.push(chain);
+    return chain;
+  }
+
+  /** What a worker will compute is known from now on: whatever is said of the prompt is said in these tokens. */
+  setTokenIds(ids: Uint32Array, source: Exclude<TokensSource, 'estimate'>): void {
+    this.#ids = ids;
+    this.#tokens = ids.length;
+    this.#tokensSource = source;
+    this.#chains = [];
+    this.#blocks &&= this.#counted(this.#blocks);
+  }
+
+  get tokensSource(): TokensSource {
+    return this.#tokensSource;
   }
 
   hashKey(): HashKey {
@@ -82,9 +117,10 @@ export class RequestAsk implements Ask {
     return this.#hashKey;
   }
 
-  /** Tokens of the prompt: counted with the blocks where a policy reads them, else from the body's size. */
+  /** Tokens of the prompt: as they are where they are known, else counted with the blocks where a policy reads them, else from the body's size. */
   promptTokens(): number {
     if (this.#input.prompt === undefined) return 0;
+    if (this.#tokens !== undefined) return this.#tokens;
     if (this.#blocks) return this.#blocks.totalTokens;
     return Math.ceil(this.#input.bytes / this.#rt.tokenRatio.charsPerToken(this.model));
   }
@@ -96,6 +132,8 @@ export class RequestAsk implements Ask {
   letGo(): void {
     this.#input.fields.letGo();
     this.#hasher = undefined;
+    this.#ids = undefined;
+    this.#chains = [];
     if (this.#blocks) this.#blocks = { ...NO_BLOCKS, totalTokens: this.#blocks.totalTokens };
   }
 
@@ -119,6 +157,14 @@ export class RequestAsk implements Ask {
   /** Bytes of the prompt's text, for learning the ratio; 0 when the prompt was not read as text. */
   get promptChars(): number {
     return this.#chars;
+  }
+
+  #counted(blocks: PromptBlocks): PromptBlocks {
+    return this.#tokens === undefined ? blocks : inTokens(blocks, this.#tokens);
+  }
+
+  #scope(): Pick<ChainScope, 'adapter' | 'salt'> {
+    return { adapter: '', salt: cacheSalt(this.#input.fields.values()) };
   }
 
   #readPrompt(): PromptBlocks {
@@ -173,6 +219,11 @@ function memberAt(fields: JsonObject, path: readonly string[]): unknown {
 
 /** What engines key their prefix caches on beside the tokens: an adapter's name, and vLLM's `cache_salt`. */
 function saltOf(model: string, fields: JsonObject): string {
+  const salt = cacheSalt(fields);
+  return salt === '' ? model : `${model}\n${salt}`;
+}
+
+function cacheSalt(fields: JsonObject): string {
   const salt = plain(fields['cache_salt']);
-  return typeof salt === 'string' ? `${model}\n${salt}` : model;
+  return typeof salt === 'string' ? salt : '';
 }

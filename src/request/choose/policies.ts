@@ -2,10 +2,11 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../../base/clock.ts';
 import type { Random } from '../../base/random.ts';
 import type { CacheIndex } from '../../cache-knowledge/cache-index.ts';
+import { KnownCaches } from '../../cache-knowledge/known-caches.ts';
 import { noCache } from '../../cache-knowledge/predicted-index.ts';
 import { policyName, type ModelPolicy, type PolicySettings } from '../../config/settings/settings.ts';
 import { createPolicy, type OnPluginTrouble } from '../../routing/policies/index.ts';
-import type { LoadView, Policy, PolicyShare } from '../../routing/policy.ts';
+import type { CacheView, LoadView, Policy, PolicyShare } from '../../routing/policy.ts';
 import type { RegistryEvent, Roster } from '../../workers/roster.ts';
 import type { Worker } from '../../workers/worker.ts';
 import { ModelPolicyTable } from './model-policy-table.ts';
@@ -188,7 +189,9 @@ export class Policies {
 
   /** A policy for one look: it sees the real loads and the index as it is, and has no memory of its own yet. */
   trial(settings: PolicySettings): Policy {
-    return createPolicy(settings, { ...this.#deps, cache: this.index ?? noCache });
+    const { index } = this;
+    const cache = index ? new KnownCaches({ predicted: index }) : noCache;
+    return createPolicy(settings, { ...this.#deps, cache });
   }
 
   /** Other settings: what was switched while it ran is undone, and a policy that is the same goes on as it is. */
@@ -301,7 +304,7 @@ export class Policies {
 
   #create(settings: PolicySettings, scope: string): Instance {
     const { loads, clock, random } = this.#deps;
-    const indexOf = (): CacheIndex => (this.#index ??= this.#deps.openIndex());
+    const viewOf = (): CacheView => new KnownCaches({ predicted: (this.#index ??= this.#deps.openIndex()) });
     const deps = {
       loads,
       clock,
@@ -309,7 +312,7 @@ export class Policies {
       ...(this.#deps.shareFor && { share: this.#deps.shareFor(`${policyName(settings)} ${scope}`) }),
       // Made for the policy that takes it; the others do without its memory.
       get cache() {
-        return indexOf();
+        return viewOf();
       },
     };
     return { settings, policy: createPolicy(settings, deps, this.#deps.onPluginTrouble) };

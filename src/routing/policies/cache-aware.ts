@@ -1,17 +1,9 @@
 import type { PromptBlocks } from '../blocks.ts';
 import { ColdOrder } from '../cold-order.ts';
 import { NOBODY } from '../eligible.ts';
-import { FleetLoads, matchEach, MemberRow, slotsOf } from '../fleet-rows.ts';
-import type {
-  Ask,
-  CacheView,
-  Choice,
-  LoadColumns,
-  Policy,
-  PolicyDeps,
-  PolicyEvent,
-  Pool,
-} from '../policy.ts';
+import { FleetLoads, MemberRow, slotsOf } from '../fleet-rows.ts';
+import { MemberMatches } from '../member-matches.ts';
+import type { Ask, Choice, LoadColumns, Policy, PolicyDeps, PolicyEvent, Pool } from '../policy.ts';
 import { uncachedTokens } from '../uncached.ts';
 
 export interface CacheAwareSettings {
@@ -48,9 +40,8 @@ export class CacheAwarePolicy implements Policy {
   readonly needs = { cache: true };
   readonly #settings: CacheAwareSettings;
   readonly #loads: FleetLoads;
-  readonly #cache: CacheView;
+  readonly #matches: MemberMatches;
   readonly #cold: ColdOrder;
-  readonly #matched = new MemberRow();
   readonly #running = new MemberRow();
   readonly #costs = new MemberRow();
 
@@ -61,19 +52,19 @@ export class CacheAwarePolicy implements Policy {
     this.#cold = new ColdOrder(share);
     this.#settings = settings;
     this.#loads = new FleetLoads(loads);
-    this.#cache = cache;
+    this.#matches = new MemberMatches(cache);
   }
 
   choose(ask: Ask, pool: Pool): Choice {
     if (pool.eligible === 0) return NOBODY;
     const blocks = ask.blocks();
-    const matched = this.#matched.of(pool);
     const running = this.#running.of(pool);
-    matchEach(this.#cache, blocks, pool, matched);
+    const matches = this.#matches.look(ask, pool);
+    const { saved } = matches;
     const columns = this.#loads.read(pool);
     const { slots } = slotsOf(pool);
     const rows = {
-      matched,
+      saved,
       running,
       costs: this.#costs.of(pool),
       turns: this.#cold.column(columns.running.length),
@@ -83,19 +74,19 @@ export class CacheAwarePolicy implements Policy {
     const lowestLoad = running[lightest]!;
 
     if (highestLoad - lowestLoad > balanceAbsThreshold && highestLoad > balanceRelThreshold * lowestLoad) {
-      return chosen(lightest, 'rebalanced', running, matched);
+      return chosen(lightest, 'rebalanced', running, matches);
     }
-    if (matched[warmest]! <= cacheThreshold * matchableTokens(blocks)) {
-      return chosen(lightest, 'least_loaded_cold', running, matched);
+    if (saved[warmest]! <= cacheThreshold * matchableTokens(blocks)) {
+      return chosen(lightest, 'least_loaded_cold', running, matches);
     }
     const { costs } = rows;
     const quickest = reckon(slots, columns, rows, blocks.totalTokens);
     // The wait there costs more than the prefill it saves: (Qw + Uw)/rate > (Q + U)/rate for somebody else.
     if (costs[warmest]! > costs[quickest]!) {
-      const asWarm = matched[quickest] === matched[warmest];
-      return chosen(quickest, asWarm ? 'warmest' : 'affinity_bounded', costs, matched);
+      const asWarm = saved[quickest] === saved[warmest];
+      return chosen(quickest, asWarm ? 'warmest' : 'affinity_bounded', costs, matches);
     }
-    return chosen(warmest, 'warmest', costs, matched);
+    return chosen(warmest, 'warmest', costs, matches);
   }
 
   observe(event: PolicyEvent): void {
@@ -105,15 +96,15 @@ export class CacheAwarePolicy implements Policy {
 
 /** Numbers of the members of one pool, and by slot who was given a cold prompt when. */
 interface Rows {
-  /** NaN of those that may not be chosen; so is what is reckoned of them. */
-  readonly matched: Float64Array;
+  /** Tokens that need not be computed there. NaN of those that may not be chosen; so is what is reckoned of them. */
+  readonly saved: Float64Array;
   readonly running: Float64Array;
   readonly costs: Float64Array;
   readonly turns: Float64Array;
 }
 
 /** Writes the running requests (ramped) of each member. */
-function look(slots: Int32Array, columns: LoadColumns, { matched, running, turns }: Rows): Sight {
+function look(slots: Int32Array, columns: LoadColumns, { saved, running, turns }: Rows): Sight {
   const loads = columns.running;
   let highestLoad = 0;
   let lightest = -1;
@@ -126,7 +117,7 @@ function look(slots: Int32Array, columns: LoadColumns, { matched, running, turns
   for (let index = 0; index < slots.length; index++) {
     const slot = slots[index]!;
     const turn = turns[slot]!;
-    const tokens = matched[index]!;
+    const tokens = saved[index]!;
     // NaN stays NaN.
     const load = loads[slot]! + 0 * tokens;
     running[index] = load;
@@ -153,7 +144,7 @@ function look(slots: Int32Array, columns: LoadColumns, { matched, running, turns
  */
 function reckon(slots: Int32Array, columns: LoadColumns, rows: Rows, totalTokens: number): number {
   const { prefillTokens, prefillRate } = columns;
-  const { matched, running, costs, turns } = rows;
+  const { saved, running, costs, turns } = rows;
   let quickest = -1;
   let lowest = Infinity;
   let quickestLoad = Infinity;
@@ -162,7 +153,7 @@ function reckon(slots: Int32Array, columns: LoadColumns, rows: Rows, totalTokens
     const slot = slots[index]!;
     const load = running[index]!;
     const turn = turns[slot]!;
-    const uncached = uncachedTokens(totalTokens, matched[index]!);
+    const uncached = uncachedTokens(totalTokens, saved[index]!);
     const cost = (costs[index] = (prefillTokens[slot]! + uncached) / prefillRate[slot]!);
     const isAsQuick =
       cost === lowest && (load < quickestLoad || (load === quickestLoad && turn < quickestTurn));
@@ -183,6 +174,11 @@ function matchableTokens({ count, tokensPerBlock, totalTokens }: PromptBlocks): 
   return totalTokens - hashed > tokensPerBlock + 1 ? hashed : totalTokens;
 }
 
-function chosen(index: number, reason: string, scores: Float64Array, matchedTokens: Float64Array): Choice {
-  return { kind: 'chosen', index, reason, scores, matchedTokens };
+function chosen(
+  index: number,
+  reason: string,
+  scores: Float64Array,
+  { tokens: matchedTokens, knowledge }: MemberMatches,
+): Choice {
+  return { kind: 'chosen', index, reason, scores, matchedTokens, knowledge };
 }

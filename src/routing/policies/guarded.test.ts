@@ -93,7 +93,7 @@ describe('a plugin that answers as it should', () => {
       const { fleet, policy, deps } = guard({ choose: () => OK, ...(needs && { needs }) }, { fallback });
       fleet.cached = [0, 64];
       assert.equal(policy.needs.cache, kept);
-      assert.equal(deps[0]?.cache.match(prompt(64), 1).tokens, needs ? 64 : 0);
+      assert.equal(deps[0]?.cache.match(askFor(prompt(64)), 1).tokens, needs ? 64 : 0);
     }
   });
 });
@@ -116,7 +116,7 @@ describe('what a plugin gets to see', () => {
         'id,slot',
         'id,slot',
         'eligible,generation,isRetry,key,mask,members,ramp',
-        'blocks,hashKey,model,stream',
+        'blocks,chain,hashKey,model,stream,tokenIds',
       ],
     );
     assert.deepEqual(Object.keys(deps[0]?.loads ?? {}).sort(), [

@@ -1,16 +1,8 @@
 import { ColdOrder } from '../cold-order.ts';
 import { NOBODY } from '../eligible.ts';
-import { FleetLoads, matchEach, MemberRow, slotsOf } from '../fleet-rows.ts';
-import type {
-  Ask,
-  CacheView,
-  Choice,
-  LoadColumns,
-  Policy,
-  PolicyDeps,
-  PolicyEvent,
-  Pool,
-} from '../policy.ts';
+import { FleetLoads, MemberRow, slotsOf } from '../fleet-rows.ts';
+import { MemberMatches } from '../member-matches.ts';
+import type { Ask, Choice, LoadColumns, Policy, PolicyDeps, PolicyEvent, Pool } from '../policy.ts';
 import { uncachedTokens } from '../uncached.ts';
 
 export interface LeastWorkSettings {
@@ -42,10 +34,9 @@ export class LeastWorkPolicy implements Policy {
   readonly needs = { cache: true };
   readonly #theta: number;
   readonly #loads: FleetLoads;
-  readonly #cache: CacheView;
+  readonly #matches: MemberMatches;
   readonly #cold: ColdOrder;
   readonly #scores = new MemberRow();
-  readonly #matched = new MemberRow();
 
   constructor(
     { theta }: LeastWorkSettings,
@@ -54,26 +45,26 @@ export class LeastWorkPolicy implements Policy {
     this.#cold = new ColdOrder(share);
     this.#theta = theta;
     this.#loads = new FleetLoads(loads);
-    this.#cache = cache;
+    this.#matches = new MemberMatches(cache);
   }
 
   choose(ask: Ask, pool: Pool): Choice {
     if (pool.eligible === 0) return NOBODY;
-    const blocks = ask.blocks();
+    const { totalTokens } = ask.blocks();
     const scores = this.#scores.of(pool);
-    const matchedTokens = this.#matched.of(pool);
-    matchEach(this.#cache, blocks, pool, matchedTokens);
+    const { tokens: matchedTokens, saved, knowledge } = this.#matches.look(ask, pool);
     const columns = this.#loads.read(pool);
     const { slots } = slotsOf(pool);
-    const best = score(slots, columns, { matched: matchedTokens, scores }, blocks.totalTokens, this.#theta);
+    const best = score(slots, columns, { saved, scores }, totalTokens, this.#theta);
     const turns = this.#cold.column(columns.running.length);
-    const index = longestNotCold(slots, turns, scores, matchedTokens, best);
+    const index = longestNotCold(slots, turns, scores, saved, best);
     return {
       kind: 'chosen',
       index,
       reason: index === best ? 'least_work' : 'tie_cold',
       scores,
       matchedTokens,
+      knowledge,
     };
   }
 
@@ -83,8 +74,8 @@ export class LeastWorkPolicy implements Policy {
 }
 
 interface Rows {
-  /** NaN of those that may not be chosen; so are their scores. */
-  readonly matched: Float64Array;
+  /** Tokens that need not be computed there. NaN of those that may not be chosen; so are their scores. */
+  readonly saved: Float64Array;
   readonly scores: Float64Array;
 }
 
@@ -92,7 +83,7 @@ interface Rows {
 function score(
   slots: Int32Array,
   { running, prefillTokens, prefillRate }: LoadColumns,
-  { matched, scores }: Rows,
+  { saved, scores }: Rows,
   totalTokens: number,
   theta: number,
 ): number {
@@ -100,7 +91,7 @@ function score(
   let lowest = Infinity;
   for (let index = 0; index < slots.length; index++) {
     const slot = slots[index]!;
-    const uncached = uncachedTokens(totalTokens, matched[index]!);
+    const uncached = uncachedTokens(totalTokens, saved[index]!);
     const first = prefillTokens[slot]! + uncached;
     const others = theta * uncached * running[slot]!;
     const seconds = (scores[index] = (first + others) / prefillRate[slot]!);
@@ -117,16 +108,16 @@ function longestNotCold(
   slots: Int32Array,
   turns: Float64Array,
   scores: Float64Array,
-  matched: Float64Array,
+  saved: Float64Array,
   best: number,
 ): number {
   const atMost = scores[best]! * (1 + TIE);
-  const warmth = matched[best]!;
+  const warmth = saved[best]!;
   let pick = best;
   let pickTurn = Infinity;
   for (let index = 0; index < slots.length; index++) {
     const turn = turns[slots[index]!]!;
-    if (scores[index]! <= atMost && matched[index] === warmth && turn < pickTurn) {
+    if (scores[index]! <= atMost && saved[index] === warmth && turn < pickTurn) {
       pick = index;
       pickTurn = turn;
     }

@@ -1,3 +1,4 @@
+import type { PromptBlocks } from '../blocks.ts';
 import type { Ask, CacheView, Member, PolicyDeps, Pool } from '../policy.ts';
 
 /**
@@ -13,7 +14,13 @@ export class PluginViews {
     let view = this.#asks.get(real);
     if (!view) {
       const { model, stream } = real;
-      view = { model, stream, blocks: () => real.blocks(), hashKey: () => real.hashKey() };
+      view = {
+        ...{ model, stream },
+        blocks: () => real.blocks(),
+        tokenIds: () => real.tokenIds(),
+        chain: (key) => real.chain(key),
+        hashKey: () => real.hashKey(),
+      };
       this.#asks.set(real, view);
     }
     return view;
@@ -33,6 +40,18 @@ export class PluginViews {
 
 const NOTHING_CACHED = { tokens: 0, source: 'none' } as const;
 
+/** Plugins of before there was more to know than the prompt's text hand over its blocks. */
+function asAsk(given: Ask | PromptBlocks): Ask {
+  if (!('hashes' in given)) return given;
+  return {
+    ...{ model: '', stream: false },
+    blocks: () => given,
+    tokenIds: () => undefined,
+    chain: (key) => (key === 'text' ? given : undefined),
+    hashKey: () => ({ source: 'none', value: '', sticky: false }),
+  };
+}
+
 /** The predicted index costs memory, and work for every request: it is opened only for a policy that asks for it. */
 export function depsForPlugin(real: PolicyDeps): {
   readonly deps: PolicyDeps;
@@ -50,7 +69,7 @@ export function depsForPlugin(real: PolicyDeps): {
         kvTokens: (slot) => loads.kvTokens(slot),
         prefillRate: (slot) => loads.prefillRate(slot),
       },
-      cache: { match: (blocks, slot) => cache?.match(blocks, slot) ?? NOTHING_CACHED },
+      cache: { match: (ask, slot) => cache?.match(asAsk(ask), slot) ?? NOTHING_CACHED },
     },
     openCache: () => {
       cache = real.cache;

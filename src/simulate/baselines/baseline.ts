@@ -20,10 +20,9 @@ export abstract class Baseline implements Policy {
 
   /** Cached tokens per member; NaN for those that may not be chosen. */
   protected matched(ask: Ask, pool: Pool, cache: CacheView = this.deps.cache): Float64Array {
-    const blocks = ask.blocks();
     const tokens = new Float64Array(pool.members.length).fill(NaN);
     for (const [index, { slot }] of pool.members.entries())
-      if (pool.mask[index] === 0) tokens[index] = cache.match(blocks, slot).tokens;
+      if (pool.mask[index] === 0) tokens[index] = cache.match(ask, slot).tokens;
     return tokens;
   }
 }

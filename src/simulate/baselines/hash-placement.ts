@@ -112,7 +112,7 @@ export class DualMap extends RingBaseline {
     const scores = new Float64Array(pool.members.length).fill(NaN);
     for (const index of [first, other]) {
       const slot = pool.members[index]?.slot ?? 0;
-      const matched = (matchedTokens[index] = this.deps.cache.match(ask.blocks(), slot).tokens);
+      const matched = (matchedTokens[index] = this.deps.cache.match(ask, slot).tokens);
       const ahead = this.deps.loads.prefillTokens(slot) + ask.blocks().totalTokens - matched;
       scores[index] = ahead / this.deps.loads.prefillRate(slot);
     }

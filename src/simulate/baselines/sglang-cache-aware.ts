@@ -1,3 +1,4 @@
+import { KnownCaches } from '../../cache-knowledge/known-caches.ts';
 import { PredictedIndex } from '../../cache-knowledge/predicted-index.ts';
 import type { Ask, Choice, PolicyEvent, Pool } from '../../routing/policy.ts';
 import { Baseline, type BaselineDeps } from './baseline.ts';
@@ -18,12 +19,14 @@ const TREE_BYTES = 2 ** 27;
 export class SglangCacheAware extends Baseline {
   readonly name = 'sglang_cache_aware';
   readonly #tree: PredictedIndex;
+  readonly #inTree: KnownCaches;
   readonly #treeTokens: number[] = [];
 
   constructor(deps: BaselineDeps) {
     super(deps);
     const { clock } = deps;
     this.#tree = new PredictedIndex({ clock, maxBytes: TREE_BYTES, maxBlocksPerWorker: Infinity });
+    this.#inTree = new KnownCaches({ predicted: this.#tree });
   }
 
   choose(ask: Ask, pool: Pool): Choice {
@@ -35,7 +38,7 @@ export class SglangCacheAware extends Baseline {
       least = Math.min(least, loads.running(slot));
       most = Math.max(most, loads.running(slot));
     }
-    const matchedTokens = this.matched(ask, pool, this.#tree);
+    const matchedTokens = this.matched(ask, pool, this.#inTree);
     if (most - least > ABS_THRESHOLD && most > REL_THRESHOLD * least)
       return lowest(pool, (slot) => loads.running(slot), 'shortest_queue', { matchedTokens });
     const best = lowest(pool, (_slot, index) => -(matchedTokens[index] ?? 0), 'best_match', {

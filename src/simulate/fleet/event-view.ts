@@ -1,7 +1,6 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Random } from '../../base/random.ts';
-import type { PromptBlocks } from '../../routing/blocks.ts';
-import type { CacheMatch, CacheView } from '../../routing/policy.ts';
+import type { Ask, CacheMatch, CacheView } from '../../routing/policy.ts';
 import type { BlockCache } from '../../sim/engine/block-cache.ts';
 
 export interface EventChannel {
@@ -72,11 +71,12 @@ export class EventView implements CacheView {
     this.#bySlot[slot] = undefined;
   }
 
-  match({ hashes, count, tokensPerBlock }: PromptBlocks, slot: number): CacheMatch {
+  match(ask: Ask, slot: number): CacheMatch {
+    const { hashes, count, tokensPerBlock } = ask.blocks();
     const held = this.#bySlot[slot]?.held;
     let blocks = 0;
     while (held && blocks < count && held.has(keyOf(hashes[2 * blocks] ?? 0, hashes[2 * blocks + 1] ?? 0)))
       blocks += 1;
-    return { tokens: blocks * tokensPerBlock, source: 'predicted' };
+    return { tokens: blocks * tokensPerBlock, source: 'events' };
   }
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { askFor } from '../../../test/support/pool.ts';
 import { seededRandom } from '../../base/random.ts';
 import { VirtualClock } from '../../base/virtual-clock.ts';
 import { blocksFromHashIds } from '../../routing/prompt-hash.ts';
@@ -31,24 +32,24 @@ describe('knowledge from engine events', () => {
   it('comes when it has travelled, stored and removed alike', () => {
     const { clock, view, cache } = follow(100, 0);
     store(cache, 1, 2, 3);
-    assert.equal(view.match(prompt(1, 2, 9), 0).tokens, 0);
+    assert.equal(view.match(askFor(prompt(1, 2, 9)), 0).tokens, 0);
     clock.advance(99);
-    assert.equal(view.match(prompt(1, 2, 9), 0).tokens, 0);
+    assert.equal(view.match(askFor(prompt(1, 2, 9)), 0).tokens, 0);
     clock.advance(2);
-    assert.equal(view.match(prompt(1, 2, 9), 0).tokens, 32);
+    assert.equal(view.match(askFor(prompt(1, 2, 9)), 0).tokens, 32);
     // Room for four: the tail of the first prompt goes before its head.
     store(cache, 4, 5);
     clock.advance(50);
-    assert.equal(view.match(prompt(1, 2, 3), 0).tokens, 48);
+    assert.equal(view.match(askFor(prompt(1, 2, 3)), 0).tokens, 48);
     clock.advance(51);
-    assert.equal(view.match(prompt(1, 2, 3), 0).tokens, 32);
+    assert.equal(view.match(askFor(prompt(1, 2, 3)), 0).tokens, 32);
   });
 
   it('is wrong for good where a message was lost', () => {
     const { clock, view, cache } = follow(0, 1);
     store(cache, 1, 2);
     clock.advance(1000);
-    assert.equal(view.match(prompt(1, 2), 0).tokens, 0);
+    assert.equal(view.match(askFor(prompt(1, 2)), 0).tokens, 0);
   });
 
   it('loses about that share of the messages', () => {
@@ -57,7 +58,7 @@ describe('knowledge from engine events', () => {
       store(cache, id);
       clock.advance(1);
     }
-    const known = Array.from({ length: 1000 }, (_, id) => view.match(prompt(id + 1), 0).tokens / 16);
+    const known = Array.from({ length: 1000 }, (_, id) => view.match(askFor(prompt(id + 1)), 0).tokens / 16);
     const share = known.reduce((sum, one) => sum + one, 0) / 1000;
     assert.ok(share > 0.65 && share < 0.75, `${share} known`);
   });
@@ -67,7 +68,7 @@ describe('knowledge from engine events', () => {
     store(cache, 1);
     clock.advance(1);
     view.leave(0);
-    assert.equal(view.match(prompt(1), 0).tokens, 0);
+    assert.equal(view.match(askFor(prompt(1)), 0).tokens, 0);
   });
 });
 

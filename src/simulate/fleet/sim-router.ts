@@ -5,9 +5,10 @@ import { EventView } from './event-view.ts';
 import { EngineSnapshots, type EngineAccess } from './engine-snapshots.ts';
 import { seededRandom, type Random } from '../../base/random.ts';
 import type { VirtualClock } from '../../base/virtual-clock.ts';
+import { KnownCaches } from '../../cache-knowledge/known-caches.ts';
 import { PredictedIndex } from '../../cache-knowledge/predicted-index.ts';
 import type { PromptBlocks } from '../../routing/blocks.ts';
-import type { Ask, CacheView, HashKey, Policy } from '../../routing/policy.ts';
+import type { Ask, CacheView, ChainKey, HashKey, Policy } from '../../routing/policy.ts';
 import { LoadLedger, type Lease } from '../../workers/ledger.ts';
 import { viewPool } from '../../workers/pool-view.ts';
 import { WorkerRegistry } from '../../workers/registry.ts';
@@ -73,22 +74,25 @@ export class SimRouter {
       health: HEALTH,
       slowStartMs: plan.slowStartMs,
     });
-    const { cache } = plan;
-    if (cache.source === 'predicted') {
+    const known = plan.cache;
+    if (known.source === 'predicted') {
       this.#index = new PredictedIndex({
         clock,
-        maxBlocksPerWorker: cache.maxBlocksPerWorker,
-        maxBytes: Math.max(65_536, INDEX_BYTES_PER_BLOCK * cache.maxBlocksPerWorker * plan.workers.length),
+        maxBlocksPerWorker: known.maxBlocksPerWorker,
+        maxBytes: Math.max(65_536, INDEX_BYTES_PER_BLOCK * known.maxBlocksPerWorker * plan.workers.length),
       });
     }
     const random: Random = seededRandom(seed);
-    if (cache.source === 'events') {
-      const { delayMs, loss } = cache;
+    if (known.source === 'events') {
+      const { delayMs, loss } = known;
       this.#events = new EventView({ delayMs, loss, clock, random: seededRandom(seed + 1) });
     }
     const modelOf = (slot: number): WorkerModel | undefined => engines.modelOf(this.#ids[slot] ?? '');
+    const cache = this.#index
+      ? new KnownCaches({ predicted: this.#index })
+      : (this.#events ?? exactView(modelOf));
     this.policy = plan.policy({
-      ...{ loads: this.ledger, cache: this.#index ?? this.#events ?? exactView(modelOf), clock, random },
+      ...{ loads: this.ledger, cache, clock, random },
       engineStats: (intervalMs) => new EngineSnapshots(this.#ids, engines, clock, intervalMs),
       activeBlocks: () => (this.#activeBlocks ??= new ActiveBlocks()),
       onFirstToken: (listener) => {
@@ -164,9 +168,10 @@ export class SimRouter {
 /** What engines really hold. */
 function exactView(modelOf: (slot: number) => WorkerModel | undefined): CacheView {
   return {
-    match: (blocks, slot) => {
+    match: (ask, slot) => {
+      const blocks = ask.blocks();
       const held = modelOf(slot)?.cache.match(blocks.hashes, blocks.count) ?? 0;
-      return { tokens: held * blocks.tokensPerBlock, source: 'predicted' };
+      return { tokens: held * blocks.tokensPerBlock, source: 'events' };
     },
   };
 }
@@ -183,6 +188,16 @@ class TraceAsk implements Ask {
 
   blocks(): PromptBlocks {
     return this.#request.blocks;
+  }
+
+  /** A trace has no tokens, only blocks of them: they are what any worker computes. */
+  tokenIds(): undefined {
+    return undefined;
+  }
+
+  chain(key: ChainKey): PromptBlocks | undefined {
+    const blocks = this.blocks();
+    return key === 'text' || key.blockSize === blocks.tokensPerBlock ? blocks : undefined;
   }
 
   hashKey(): HashKey {
