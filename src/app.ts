@@ -286,6 +286,7 @@ export class App {
       explain: (request) => dryRun(this.#runtime, request, (other) => policies.trial(other)),
       reload: (request) => this.#reloads.run(request),
       loaded: () => this.#reloads.loaded,
+      threads: () => this.#front.threads,
       localRoutes: LOCAL_PATHS,
     });
   }

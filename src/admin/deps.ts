@@ -60,6 +60,8 @@ export interface ExplainRequest {
 export interface AdminDeps {
   /** With request threads, theirs are served, too. */
   readonly part: ThreadPart;
+  /** Threads that serve requests. */
+  readonly threads: () => { readonly configured: number; readonly serving: number };
   /** Those in force: ask anew each time, since a reload replaces them. */
   readonly settings: Settings;
   /** As given and validated, for showing it. */

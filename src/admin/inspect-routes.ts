@@ -35,6 +35,9 @@ const stats = route({
       schema: z.strictObject({
         version: z.string(),
         uptime_secs: z.number(),
+        threads: z
+          .strictObject({ configured: z.int(), serving: z.int() })
+          .meta({ description: 'Threads that serve requests' }),
         cache: z.strictObject({
           backend: z.literal('none'),
           exact_entries: z.literal(0),
@@ -84,6 +87,7 @@ const stats = route({
       json: {
         version: VERSION,
         uptime_secs: roundSecs(now - context.startedAt),
+        threads: context.threads(),
         cache: { backend: 'none', exact_entries: 0, semantic_entries: 0 },
         workers: {
           total: workers.length,

@@ -4,6 +4,7 @@ import type { Front } from './front.ts';
 
 /** The front of a router with one thread: its own listener. */
 export class EdgeFront implements Front {
+  readonly threads = { configured: 1, serving: 1 };
   readonly #edge: EdgeServer;
 
   constructor(edge: EdgeServer) {

@@ -3,6 +3,8 @@ import type { Settings } from '../config/settings/settings.ts';
 
 /** Where clients come in: the listener of this thread, or those of request threads. */
 export interface Front {
+  /** Threads that serve requests: how many there are to be, and how many are there. */
+  readonly threads: { readonly configured: number; readonly serving: number };
   /** Resolves to the port. Rejects with the system's error when it cannot be listened on. */
   listen(): Promise<number>;
   /** Whatever takes a moment and can fail. What is returned puts the settings in force, at once and without failing. */

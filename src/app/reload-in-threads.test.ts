@@ -9,6 +9,7 @@ import { silentLog } from '../observe/log.ts';
 import type { Front } from './front.ts';
 
 const FRONT: Front = {
+  threads: { configured: 1, serving: 1 },
   listen: () => Promise.resolve(1),
   prepare: () => Promise.resolve(() => undefined),
   announceStop: () => undefined,

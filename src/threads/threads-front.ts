@@ -44,6 +44,10 @@ export class ThreadsFront implements Front {
     });
   }
 
+  get threads(): Front['threads'] {
+    return { configured: this.#threads.configured, serving: this.#threads.running };
+  }
+
   async listen(): Promise<number> {
     const { state, clock, plugins, portable, warmUp } = this.#deps;
     const { host, port } = state.settings.listen;

@@ -146,6 +146,7 @@ function adminOver({ app }: Fleet, part: ThreadPart): Admin {
     onInspected: () => undefined,
     explain: (request) => dryRun(runtime, request, (other) => policies.trial(other)),
     reload: () => Promise.resolve({ kind: 'refused', message: 'no file', problems: [] }),
+    threads: () => ({ configured: 1, serving: 1 }),
     loaded: () => ({ source: undefined, loadedAt: 0, waiting: [] }),
     localRoutes: LOCAL_PATHS,
   });

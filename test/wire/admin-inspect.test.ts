@@ -41,6 +41,8 @@ test('the state adds up', async () => {
     ...{ total: 2, healthy: 2, draining: 0, circuit_open: 0, from_api: 0 },
     ...{ suspect: 0, stalled: 0, asleep: 0 },
   });
+  const { configured, serving } = body.threads;
+  assert.deepEqual([configured, serving], Array(2).fill(fleet.threads?.running ?? 1));
   assert.deepEqual(body.cache, { backend: 'none', exact_entries: 0, semantic_entries: 0 });
   assert.deepEqual(body.policies, { default: 'least_work', per_model: {} });
   assert.deepEqual(body.requests, { in_flight: 0, queued: 0, body_bytes: 0 });
