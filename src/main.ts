@@ -7,6 +7,7 @@ const COMMANDS: Readonly<Record<SubCommand, (argv: readonly string[]) => Promise
   sim: async (argv) => (await import('./commands/sim.ts')).sim([...argv]),
   simulate: async (argv) => (await import('./commands/simulate.ts')).simulate(argv),
   replay: async (argv) => (await import('./commands/replay.ts')).replay(argv),
+  doctor: async (argv) => (await import('./commands/doctor.ts')).doctor(argv),
   demo: async (argv) => (await import('./commands/demo.ts')).demo([...argv]),
   config: async (argv) => (await import('./commands/config.ts')).config(argv),
   help: async ([topic]) => explain(topic === '--help' || topic === '-h' ? undefined : topic),

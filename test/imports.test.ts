@@ -22,6 +22,7 @@ const ROWS: readonly (readonly string[])[] = [
   ['app', 'replay'],
   ['simulate'],
   ['request', 'admin', 'decisions', 'sim', 'plugins'],
+  ['doctor'],
   ['routing', 'engines', 'response-cache', 'hooks', 'limits', 'discovery', 'cache-knowledge'],
   ['workers', 'api', 'tokenize'],
   ['helper-threads'],

@@ -3,7 +3,7 @@ import type { WorkerClient } from '../engines/client.ts';
 import { collect } from '../engines/collect.ts';
 import { probeHeaders } from '../engines/http/probe.ts';
 import type { Worker } from '../workers/worker.ts';
-import { readEngineMetrics, metricsOf, type EngineMetrics } from './engine-metrics.ts';
+import { readEngineMetrics, metricsOf, type EngineMetrics } from '../engines/engine-metrics.ts';
 import { byServer, fanOut } from './fan-out.ts';
 
 export interface EngineLoad {

@@ -24,6 +24,8 @@ export interface ScriptedWorkerOptions {
   readonly models?: readonly string[];
   /** What `/version` says. */
   readonly version?: string;
+  /** The `Date` of the probes' answers, in the place of the right one. */
+  readonly date?: string;
   /** Path in front of every route. */
   readonly prefix?: string;
   readonly socketPath?: string;
@@ -72,6 +74,7 @@ export async function startScriptedWorker(
       const entry = { method, url, rawHeaders, headers, body };
       if (isProbe(request, prefix)) {
         probes.push(entry);
+        if (options.date !== undefined) response.setHeader('date', options.date);
         answerProbe(response, url.slice(prefix.length), options);
       } else {
         received.push(entry);

@@ -12,6 +12,11 @@ export const SUB_COMMANDS = [
     usage: 'replay [flags]',
     about: 'Decides a decision log again under other configurations.',
   },
+  {
+    name: 'doctor',
+    usage: 'doctor [URL] [flags]',
+    about: 'Examines the workers, or those of a running router.',
+  },
   { name: 'config', usage: 'config check FILE', about: 'Says whether a configuration file is valid.' },
   {
     name: 'config',

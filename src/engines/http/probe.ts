@@ -54,7 +54,7 @@ export async function probeWorker(
   // One after the other, so that one connection is enough.
   const models = await get('/v1/models');
   const version = await get('/version');
-  const cards = modelCards(models);
+  const cards = modelCards(jsonOf(models));
   const versionText = versionOf(version);
   return {
     ok: true,
@@ -69,8 +69,8 @@ export function probeHeaders(spec: WorkerSpec): string[] {
   return headers;
 }
 
-function modelCards(answer: Collected): readonly JsonObject[] | undefined {
-  const body = jsonOf(answer);
+/** The entries of what `/v1/models` answered; undefined where it is something else. */
+export function modelCards(body: unknown): readonly JsonObject[] | undefined {
   const data = isObject(body) ? body['data'] : undefined;
   if (!Array.isArray(data)) return undefined;
   return (data as unknown[]).filter(

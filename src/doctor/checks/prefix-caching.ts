@@ -1,0 +1,71 @@
+import type { Check } from '../check.ts';
+import { fail, ok, quote, skipped, warn, type Finding } from '../finding.ts';
+import { compute, probePrompt, type Computed } from '../probe-prompt.ts';
+import type { Patient } from '../patient.ts';
+
+const BLOCKS = 2;
+/** Where the worker does not tell the size of its blocks. */
+const USUAL_BLOCK_SIZE = 16;
+/** A busy cache may have thrown the probe out in between. */
+const TRIES = 2;
+
+/** Sends the same prompt twice: the second time the worker must have it. */
+export const prefixCaching: Check = {
+  name: 'prefix_caching',
+  about: 'The same prompt twice: the second time it comes from the cache.',
+  needs: ['models'],
+  async run(patient, signal) {
+    const blockSize = patient.chart.blockSize ?? USUAL_BLOCK_SIZE;
+    const tokens = BLOCKS * blockSize + 1;
+    const { maxModelLen = Infinity } = patient.chart;
+    if (tokens + 1 > maxModelLen) return skipped(`the context is shorter than ${String(BLOCKS)} blocks`);
+    let finding = skipped('not tried');
+    for (let attempt = 0; attempt < TRIES; attempt += 1) {
+      const { prompt } = await probePrompt(patient, tokens, signal);
+      const cold = await compute(patient, prompt, signal);
+      if (typeof cold === 'string') return notComputed(cold);
+      const warm = await compute(patient, prompt, signal);
+      if (typeof warm === 'string') return notComputed(warm);
+      finding = compared(patient, cold, warm);
+      if (finding.mark !== 'fail') return finding;
+    }
+    return finding;
+  },
+};
+
+function notComputed(why: string): Finding {
+  if (why.startsWith('status 404')) return skipped(`the model completes no prompts: ${why}`);
+  return fail(
+    `a prompt of a few words was not computed: ${why}`,
+    "Look into the server's log: it answers, but its engine does not.",
+  );
+}
+
+function compared({ chart, spec }: Patient, cold: Computed, warm: Computed): Finding {
+  const times = `${cold.ms.toFixed(0)} ms, then ${warm.ms.toFixed(0)} ms`;
+  const { cachedTokens: held } = warm;
+  if (held === undefined)
+    return warn(
+      `the answer does not say how much came from the cache (${times})`,
+      'Start vLLM with --enable-prompt-tokens-details: without it nobody can compare what was predicted with what was there.',
+    );
+  const whole = `${String(held)} of ${String(warm.promptTokens)} tokens came from the cache`;
+  if (held === 0)
+    return fail(
+      `the same prompt twice, and ${whole} (${times})`,
+      'Start vLLM without --no-enable-prefix-caching; some models and KV connectors turn it off, its log says so.',
+    );
+  if (cold.cachedTokens !== undefined && cold.cachedTokens >= held)
+    return warn(
+      `${String(cold.cachedTokens)} tokens of a prompt that is new came from the cache`,
+      `See what stands in front of ${quote(spec.baseUrl)}: something answers in the place of the engine.`,
+    );
+  const { blockSize } = chart;
+  const expected =
+    blockSize === undefined ? held : blockSize * Math.floor((warm.promptTokens - 1) / blockSize);
+  if (held === expected) return ok(`the second time ${whole} (${times})`);
+  return warn(
+    `the second time ${whole}, and full blocks of ${String(blockSize)} would be ${String(expected)} (${times})`,
+    'Its cache is hit in other steps than its block size, or is so full that the probe was thrown out: see its load.',
+  );
+}

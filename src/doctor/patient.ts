@@ -1,0 +1,148 @@
+import { isObject, type JsonObject } from '../api/prompt-sink.ts';
+import type { Clock } from '../base/clock.ts';
+import type { Random } from '../base/random.ts';
+import type { WorkerSpec } from '../config/settings/settings.ts';
+import type { WorkerClient, WorkerRequest } from '../engines/client.ts';
+import { collect } from '../engines/collect.ts';
+import { probeHeaders } from '../engines/http/probe.ts';
+import { headerOf } from '../http/headers.ts';
+import type { Expected } from './expected.ts';
+import { quote } from './finding.ts';
+
+/** More than any of the routes that are asked answers in its right mind. */
+const MAX_ANSWER_BYTES = 8 * 1024 * 1024;
+
+/** What a request of a check came to. */
+export type Answer =
+  | {
+      readonly kind: 'answer';
+      readonly status: number;
+      readonly headers: readonly string[];
+      readonly body: Buffer;
+      /** From sending to the last byte. */
+      readonly ms: number;
+    }
+  | { readonly kind: 'none'; readonly why: string };
+
+/** What checks find out for those behind them. */
+export interface Chart {
+  /** `/v1/models`, as it came. */
+  cards: readonly JsonObject[];
+  /** Whose model the probes ask for. */
+  model: string | undefined;
+  /** Longest prompt and answer together, tokens. */
+  maxModelLen: number | undefined;
+  /** The `Date` of an answer, and when it came, wall clock. */
+  date: { readonly text: string; readonly atMs: number } | undefined;
+  /** The text of `/metrics`. */
+  metrics: string | undefined;
+  /** Data-parallel engines behind the URL. */
+  engines: number;
+  /** Tokens in a block of the KV cache. */
+  blockSize: number | undefined;
+}
+
+/** What the probes had the worker compute. */
+export interface Cost {
+  requests: number;
+  prompt_tokens: number;
+  completion_tokens: number;
+}
+
+export interface PatientDeps {
+  readonly spec: WorkerSpec;
+  readonly client: WorkerClient;
+  readonly expected: Expected;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Longest time for one check. */
+  readonly timeoutMs: number;
+}
+
+/** One worker while it is examined: how to ask it, what is known of it so far, and what that has cost. */
+export class Patient {
+  readonly spec: WorkerSpec;
+  readonly expected: Expected;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly timeoutMs: number;
+  readonly chart: Chart = {
+    cards: [],
+    model: undefined,
+    maxModelLen: undefined,
+    date: undefined,
+    metrics: undefined,
+    engines: 1,
+    blockSize: undefined,
+  };
+  readonly cost: Cost = { requests: 0, prompt_tokens: 0, completion_tokens: 0 };
+  readonly #client: WorkerClient;
+
+  constructor({ spec, client, expected, clock, random, timeoutMs }: PatientDeps) {
+    this.spec = spec;
+    this.expected = expected;
+    this.clock = clock;
+    this.random = random;
+    this.timeoutMs = timeoutMs;
+    this.#client = client;
+  }
+
+  get(path: string, signal: AbortSignal, headers = probeHeaders(this.spec)): Promise<Answer> {
+    return this.#ask({ method: 'GET', path, headers, body: undefined }, signal);
+  }
+
+  post(path: string, body: JsonObject, signal: AbortSignal): Promise<Answer> {
+    const headers = [...probeHeaders(this.spec), 'content-type', 'application/json'];
+    const rank = this.spec.rank ?? (this.chart.engines > 1 ? 0 : undefined);
+    // A prompt that is sent twice must find the same engine.
+    if (rank !== undefined) headers.push('x-data-parallel-rank', String(rank));
+    return this.#ask({ method: 'POST', path, headers, body: Buffer.from(JSON.stringify(body)) }, signal);
+  }
+
+  async #ask(
+    request: Pick<WorkerRequest, 'method' | 'path' | 'headers' | 'body'>,
+    signal: AbortSignal,
+  ): Promise<Answer> {
+    const { clock, timeoutMs } = this;
+    const startedAt = clock.now();
+    const collected = await collect(this.#client, { ...request, upgrade: undefined, reserved: true }, clock, {
+      ...{ timeoutMs, signal },
+      maxBytes: MAX_ANSWER_BYTES,
+    });
+    if (collected.kind === 'failed')
+      return { kind: 'none', why: `${collected.code}: ${quote(collected.message)}` };
+    const { status, headers, body } = collected;
+    this.#noteDate(headers);
+    return { kind: 'answer', status, headers, body, ms: clock.now() - startedAt };
+  }
+
+  /** That of the first answer, so that nothing more is asked for it. */
+  #noteDate(headers: readonly string[]): void {
+    const text = headerOf(headers, 'date');
+    if (text !== undefined) this.chart.date ??= { text, atMs: this.clock.wall() };
+  }
+}
+
+/** The object that an answer with status 200 holds; else why there is none. */
+export function jsonOf(answer: Answer): JsonObject | string {
+  if (answer.kind === 'none') return answer.why;
+  if (answer.status !== 200) return `status ${String(answer.status)}${reasonIn(answer.body)}`;
+  const value = parsed(answer.body);
+  return isObject(value) ? value : 'an answer that is no JSON object';
+}
+
+/** What vLLM says in the body of an error. */
+function reasonIn(body: Buffer): string {
+  const value = parsed(body);
+  const error = isObject(value) && isObject(value['error']) ? value['error'] : value;
+  const message = isObject(error) ? (error['message'] ?? error['detail']) : undefined;
+  return typeof message === 'string' ? `: ${quote(message)}` : '';
+}
+
+function parsed(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString('utf8'));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,77 @@
+import { isObject } from '../api/prompt-sink.ts';
+import { randomInt, type Random } from '../base/random.ts';
+import { jsonOf, type Patient } from './patient.ts';
+
+/** Enough that no two probes have a block in common: 2 ** 40 at four letters a word and two words. */
+const LETTERS = 'abcdefghijklmnopqrstuvwxyz';
+const WORD_LENGTH = 4;
+/** No tokenizer makes less than one token of four letters behind a space. */
+const MOST_IDS = 1 << 20;
+
+/** Words of nobody, so that no cache holds anything of them. */
+export function randomWords(random: Random, count: number): string {
+  const letter = (): string => LETTERS[randomInt(random, LETTERS.length)] ?? 'a';
+  const word = (): string => Array.from({ length: WORD_LENGTH }, letter).join('');
+  return Array.from({ length: count }, word).join(' ');
+}
+
+/** A prompt of exactly so many tokens, or of at least that many words where the worker has no `/tokenize`. */
+export interface ProbePrompt {
+  readonly prompt: string | readonly number[];
+  /** What the worker computes; undefined where only the worker knows. */
+  readonly ids: readonly number[] | undefined;
+}
+
+export async function probePrompt(
+  patient: Patient,
+  tokens: number,
+  signal: AbortSignal,
+): Promise<ProbePrompt> {
+  const text = randomWords(patient.random, tokens);
+  const body = jsonOf(await patient.post('/tokenize', { model: patient.chart.model, prompt: text }, signal));
+  const ids = typeof body === 'string' ? undefined : idsOf(body['tokens'])?.slice(0, tokens);
+  return ids?.length === tokens ? { prompt: ids, ids } : { prompt: text, ids: undefined };
+}
+
+/** Undefined where the value is no list of token ids. */
+export function idsOf(value: unknown): readonly number[] | undefined {
+  if (!Array.isArray(value) || value.length > MOST_IDS) return undefined;
+  const list: readonly unknown[] = value;
+  const isId = (id: unknown): id is number => Number.isSafeInteger(id) && Number(id) >= 0;
+  return list.every(isId) ? list : undefined;
+}
+
+/** What the worker said of one probe. */
+export interface Computed {
+  readonly promptTokens: number;
+  /** Undefined where the worker does not report it. */
+  readonly cachedTokens: number | undefined;
+  readonly ms: number;
+}
+
+/** Has the worker compute a prompt and one token; a text says why it did not. */
+export async function compute(
+  patient: Patient,
+  prompt: string | readonly number[],
+  signal: AbortSignal,
+): Promise<Computed | string> {
+  const { chart, cost } = patient;
+  const request = { model: chart.model, prompt, max_tokens: 1, temperature: 0, stream: false };
+  const answer = await patient.post('/v1/completions', request, signal);
+  const body = jsonOf(answer);
+  if (typeof body === 'string') return body;
+  const usage = body['usage'];
+  const promptTokens = isObject(usage) ? usage['prompt_tokens'] : undefined;
+  if (!isObject(usage) || !isCount(promptTokens)) return 'an answer without usage';
+  cost.requests += 1;
+  cost.prompt_tokens += promptTokens;
+  cost.completion_tokens += 1;
+  const details = usage['prompt_tokens_details'];
+  const cached = isObject(details) ? details['cached_tokens'] : undefined;
+  const ms = answer.kind === 'answer' ? answer.ms : 0;
+  return { promptTokens, cachedTokens: isCount(cached) ? cached : undefined, ms };
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && Number(value) >= 0;
+}
