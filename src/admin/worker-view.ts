@@ -32,6 +32,19 @@ const unusedFields = {
   chat_template: asGiven,
 };
 
+const cacheView = z.strictObject({
+  block_size: z.int().meta({ description: 'Tokens in a block' }),
+  blocks: z.int().nullable(),
+  prefix_caching: z.boolean().nullable(),
+});
+
+const eventSourceView = z.strictObject({
+  rank: z.int(),
+  endpoint: z.string(),
+  replay_endpoint: z.string().nullable(),
+  topic: z.string(),
+});
+
 /** A worker, as it is shown: the reference routers' fields first, then ours. */
 export const workerView = z.strictObject({
   id: z.string().meta({ description: 'The URL, with @rank for a data-parallel rank' }),
@@ -53,6 +66,14 @@ export const workerView = z.strictObject({
     .array(z.string())
     .meta({ description: 'Which of its labels and fields are wrong or without effect' }),
   models: z.array(z.string()),
+  adapters: z.array(z.string()).meta({ description: 'Those of its models that are adapters' }),
+  cache: cacheView
+    .nullable()
+    .meta({ description: 'Its prefix cache, as its metrics say; null while not known' }),
+  event_sources: z
+    .array(eventSourceView)
+    .nullable()
+    .meta({ description: 'Where it says that it publishes events of its cache; null where it does not say' }),
   version: z.string().nullable(),
   draining: z.boolean(),
   drain_remaining_secs: z.number().nullable(),
@@ -138,6 +159,8 @@ export function showWorker(context: AdminContext, worker: Worker): z.output<type
     policy: policyOf(context, worker),
     notices: [...context.policies.noticesOf(worker), ...noticesOfUnused(registration)],
     models: [...worker.models],
+    adapters: [...worker.adapters],
+    ...showFacts(worker),
     version: context.versionOf(worker) ?? null,
     draining: worker.draining,
     drain_remaining_secs: drainLeftMs === undefined ? null : roundSecs(drainLeftMs),
@@ -156,6 +179,26 @@ export function showWorker(context: AdminContext, worker: Worker): z.output<type
     requests_sent: worker.processed,
     capabilities: capabilities ? triStates(capabilities) : null,
     job: job && registry.get(worker.id) === worker && isOpen(job) ? showJob(job) : null,
+  };
+}
+
+function showFacts({ cacheConfig, eventSources }: Worker): {
+  readonly cache: z.output<typeof cacheView> | null;
+  readonly event_sources: z.output<typeof eventSourceView>[] | null;
+} {
+  return {
+    cache: cacheConfig
+      ? {
+          block_size: cacheConfig.blockSize,
+          blocks: cacheConfig.blocks ?? null,
+          prefix_caching: cacheConfig.prefixCaching ?? null,
+        }
+      : null,
+    event_sources:
+      eventSources?.map(({ rank, endpoint, replayEndpoint, topic }) => ({
+        ...{ rank, endpoint, topic },
+        replay_endpoint: replayEndpoint ?? null,
+      })) ?? null,
   };
 }
 

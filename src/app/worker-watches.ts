@@ -1,15 +1,17 @@
 import type { Settings } from '../config/settings/settings.ts';
+import { EventSourceWatch } from '../engines/event-source-watch.ts';
 import { LoadPoller, type PollTimes } from '../engines/load-poller.ts';
 import { HealthChecker, type HealthTimes } from '../workers/health.ts';
 import { StallWatch } from '../workers/stall-watch.ts';
 import type { WorkerRegistry } from '../workers/registry.ts';
 import type { SharedState } from './shared-state.ts';
 
-/** All that looks at workers while nobody asks: whether they are well, how busy they are, whether they move. */
+/** All that looks at workers while nobody asks: whether they are well, how busy they are, whether they move, what they tell of themselves. */
 export class WorkerWatches {
   readonly #health: HealthChecker;
   readonly #poller: LoadPoller;
   readonly #stalls: StallWatch;
+  readonly #eventSources: EventSourceWatch;
 
   constructor(
     { registry, ledger, clock, random, connections, metrics }: SharedState<WorkerRegistry>,
@@ -24,6 +26,9 @@ export class WorkerWatches {
       clientOf: ({ spec }) => connections.clientOf(spec),
       ...pollTimes(settings),
     });
+    this.#eventSources = new EventSourceWatch({
+      ...{ registry, clock, ask: ({ spec }) => connections.askEventSources(spec) },
+    });
     this.#stalls = new StallWatch({
       ...{ registry, clock, settings: settings.stall },
       probe: ({ spec }, ...asked) => connections.probeOneToken(spec, ...asked),
@@ -36,12 +41,14 @@ export class WorkerWatches {
   start(): void {
     this.#health.start();
     this.#poller.start();
+    this.#eventSources.start();
     this.#stalls.start();
   }
 
   stop(): void {
     this.#health.stop();
     this.#poller.stop();
+    this.#eventSources.stop();
     this.#stalls.stop();
   }
 

@@ -6,7 +6,7 @@ import { DEFAULT_TRAITS } from '../config/settings/settings.ts';
 import { LoadLedger } from '../workers/ledger.ts';
 import { WorkerRegistry } from '../workers/registry.ts';
 import type { ResponseSink } from './client.ts';
-import { LoadPoller, readEngines } from './load-poller.ts';
+import { LoadPoller } from './load-poller.ts';
 
 const INTERVAL_MS = 5000;
 
@@ -66,6 +66,9 @@ function fleetOf(size: number) {
         asked.push({ at: clock.now(), id });
         sink.onHead(200, 'OK', []);
         sink.onData(Buffer.from('vllm:num_requests_running{engine="0"} 7.0\n'));
+        sink.onData(
+          Buffer.from('vllm:cache_config_info{block_size="16",engine="0",num_gpu_blocks="100"} 1.0\n'),
+        );
         sink.onEnd([]);
         const ignore = (): void => undefined;
         return { pause: ignore, resume: ignore, abort: ignore };
@@ -124,6 +127,29 @@ describe('a fleet', () => {
   });
 });
 
+describe('a server that becomes healthy', () => {
+  it('is asked at once, for all its ranks together, unless nobody is to be asked', async () => {
+    const { clock, registry, asked, poller } = fleetOf(0);
+    const baseUrl = 'http://a:8000';
+    const ranks = [0, 1].map((rank) =>
+      registry.add({
+        ...{ baseUrl, id: `${baseUrl}@${rank}`, rank, apiKey: undefined, traits: DEFAULT_TRAITS },
+      }),
+    );
+    for (const rank of ranks) registry.reportCheck(rank, true);
+    await turn();
+    assert.equal(asked.length, 1);
+    assert.deepEqual(ranks[0]!.cacheConfig, { blockSize: 16, blocks: 100, prefixCaching: undefined });
+    poller.reconfigure({ intervalMs: 0, timeoutMs: 1000 });
+    const id = 'http://b:8000';
+    const spec = { baseUrl: id, id, rank: undefined, apiKey: undefined, traits: DEFAULT_TRAITS };
+    registry.reportCheck(registry.add(spec), true);
+    clock.advance(3_600_000);
+    await turn();
+    assert.equal(asked.length, 1);
+  });
+});
+
 const ASK = { prefillTokens: 10, kvTokens: 10, stream: true };
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
@@ -145,41 +171,5 @@ describe('a report that was under way', () => {
     assert.equal(ledger.running(slot), 5);
     lease.release();
     assert.equal(ledger.running(slot), 4);
-  });
-});
-
-describe('what engines report', () => {
-  const exposition = (engine: number, aborted: number): string => `
-vllm:num_requests_running{engine="${engine}",model_name="m"} 2.0
-vllm:num_requests_waiting{engine="${engine}",model_name="m"} 1.0
-vllm:num_requests_waiting_by_reason{engine="${engine}",model_name="m",reason="capacity"} 1.0
-vllm:prompt_tokens_total{engine="${engine}",model_name="m"} 1000.0
-vllm:prompt_tokens_created{engine="${engine}",model_name="m"} 1.79e+09
-vllm:prompt_tokens_by_source_total{engine="${engine}",model_name="m",source="local_compute"} 900.0
-vllm:generation_tokens_total{engine="${engine}",model_name="m"} 100.0
-vllm:iteration_tokens_total_count{engine="${engine}",model_name="m"} 50.0
-vllm:iteration_tokens_total_sum{engine="${engine}",model_name="m"} 1100.0
-vllm:request_success_total{engine="${engine}",finished_reason="stop",model_name="m"} 3.0
-vllm:request_success_total{engine="${engine}",finished_reason="abort",model_name="m"} ${aborted}.0
-`;
-
-  it('is their requests, and a number that grows with their work but not with what was aborted', () => {
-    const engines = readEngines(exposition(0, 7) + exposition(1, 9));
-    assert.deepEqual(
-      [...engines],
-      [
-        [0, { requests: 3, work: 1153 }],
-        [1, { requests: 3, work: 1153 }],
-      ],
-    );
-  });
-
-  it('may be without labels, and may lack either', () => {
-    assert.deepEqual(
-      [...readEngines('vllm:num_requests_running 2\nvllm:generation_tokens_total 5\n')],
-      [[0, { requests: 2, work: 5 }]],
-    );
-    assert.deepEqual([...readEngines('vllm:num_requests_running 2\n')], [[0, { requests: 2 }]]);
-    assert.equal(readEngines('# nothing\n').size, 0);
   });
 });

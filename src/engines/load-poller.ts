@@ -4,6 +4,8 @@ import type { WorkerRegistry } from '../workers/registry.ts';
 import type { Worker } from '../workers/worker.ts';
 import type { WorkerClient } from './client.ts';
 import { collect } from './collect.ts';
+import { probeHeaders } from './http/probe.ts';
+import { engineOf, readEngines } from './engine-report.ts';
 
 const MAX_METRICS_BYTES = 4 * 1024 * 1024;
 
@@ -28,8 +30,8 @@ export interface LoadPollerDeps extends PollTimes {
 }
 
 /**
- * Reads vLLM's `/metrics` now and then, to see the requests that others send to the same workers. The ledger keeps its
- * own exact counts and adds only what goes beyond them.
+ * Reads vLLM's `/metrics` now and then, to see the requests that others send to the same workers, and how large their caches
+ * are. The ledger keeps its own exact counts and adds only what goes beyond them. Who becomes healthy is asked at once, too.
  */
 export class LoadPoller {
   readonly #deps: LoadPollerDeps;
@@ -41,6 +43,9 @@ export class LoadPoller {
   #sent = 0;
   /** How many there were in that round. */
   #servers = 0;
+  /** Servers that have just become healthy. Their ranks do together. */
+  readonly #first = new Set<string>();
+  #unsubscribe: () => void = () => undefined;
 
   constructor(deps: LoadPollerDeps) {
     this.#deps = deps;
@@ -50,11 +55,16 @@ export class LoadPoller {
 
   start(): void {
     this.#running = true;
+    this.#unsubscribe = this.#deps.registry.on(({ type, worker }) => {
+      if (type === 'healthy' && this.#times.intervalMs > 0) this.#askFirst(worker.spec.baseUrl);
+    });
     this.#schedule();
   }
 
   stop(): void {
     this.#running = false;
+    this.#unsubscribe();
+    this.#first.clear();
     this.#timer?.cancel();
   }
 
@@ -99,6 +109,15 @@ export class LoadPoller {
     return spreadMs;
   }
 
+  #askFirst(baseUrl: string): void {
+    if (this.#first.has(baseUrl)) return;
+    this.#first.add(baseUrl);
+    queueMicrotask(() => {
+      if (!this.#first.delete(baseUrl)) return;
+      void this.#ask(this.#deps.registry.workers.filter(({ spec }) => spec.baseUrl === baseUrl));
+    });
+  }
+
   /** Whether nothing is under way, and nothing was sent to any worker since the last time. */
   #isIdle(): boolean {
     const { registry, ledger } = this.#deps;
@@ -121,12 +140,11 @@ export class LoadPoller {
     if (!first) return;
     const { clientOf, clock, ledger } = this.#deps;
     const { timeoutMs } = this.#times;
-    const headers = first.spec.apiKey === undefined ? [] : ['authorization', `Bearer ${first.spec.apiKey}`];
     for (const { slot } of ranks) ledger.watchOwn(slot);
     const request = {
       method: 'GET',
       path: '/metrics',
-      headers,
+      headers: probeHeaders(first.spec),
       body: undefined,
       upgrade: undefined,
       reserved: true,
@@ -135,82 +153,12 @@ export class LoadPoller {
     if (answer.kind !== 'response' || answer.status !== 200) return;
     const engines = readEngines(answer.body.toString('latin1'));
     for (const worker of ranks) {
-      const { requests, work } = engineOf(engines, worker.spec.rank);
+      const { requests, work, cache } = engineOf(engines, worker.spec.rank);
       if (this.#deps.registry.get(worker.id) !== worker) continue;
+      if (cache !== undefined) this.#deps.registry.setCacheConfig(worker, cache);
       if (requests !== undefined)
         ledger.setExternal(worker.slot, requests, ledger.mostOwn(worker.slot), clock.now());
       if (work !== undefined) worker.progress.report(work, clock.now());
     }
   }
-}
-
-/** What the metrics say of one engine (data-parallel rank); absent where the series are missing. */
-export interface EngineReport {
-  /** Running and waiting. */
-  requests?: number;
-  /** Grows with whatever the engine does: tokens, steps, requests that ended by themselves. */
-  work?: number;
-}
-
-const REQUESTS = /^vllm:num_requests_(?:running|waiting)(?:\{([^}]*)\})?\s+([0-9.eE+-]+)/;
-// Requests that were aborted are counted by the server, which goes on when its engine hangs.
-const WORK =
-  /^vllm:(?:prompt_tokens_total|generation_tokens_total|iteration_tokens_total_count|request_success_total)(?:\{((?![^}]*finished_reason="abort")[^}]*)\})?\s+([0-9.eE+-]+)/;
-const ENGINE_LABEL = /(?:^|,)\s*engine="(\d+)"/;
-
-const PREFIX = 'vllm:';
-/** How the lines begin that one of these may fit, a handful of the thousand that a server has, by the letter behind the prefix. */
-const BEGINNINGS: ReadonlyMap<number, string> = new Map(
-  [
-    'num_requests_',
-    'prompt_tokens_total',
-    'generation_tokens_total',
-    'iteration_tokens_total_count',
-    'request_success_total',
-  ].map((name) => [name.charCodeAt(0), PREFIX + name]),
-);
-const FIRST_LETTER = PREFIX.charCodeAt(0);
-
-/** The lines that are worth a closer look. */
-function linesOf(exposition: string): string[] {
-  const lines: string[] = [];
-  let end = -1;
-  while (end < exposition.length) {
-    const at = end + 1;
-    const next = exposition.indexOf('\n', at);
-    end = next < 0 ? exposition.length : next;
-    if (exposition.charCodeAt(at) !== FIRST_LETTER) continue;
-    const beginning = BEGINNINGS.get(exposition.charCodeAt(at + PREFIX.length));
-    if (beginning !== undefined && exposition.startsWith(beginning, at))
-      lines.push(exposition.slice(at, end));
-  }
-  return lines;
-}
-
-/** By vLLM's `engine` label; a server without the label has the one engine 0. */
-export function readEngines(exposition: string): Map<number, EngineReport> {
-  const engines = new Map<number, EngineReport>();
-  for (const line of linesOf(exposition)) {
-    const requests = REQUESTS.exec(line);
-    const match = requests ?? WORK.exec(line);
-    const value = Number(match?.[2]);
-    if (!match || !Number.isFinite(value)) continue;
-    const engine = Number(ENGINE_LABEL.exec(match[1] ?? '')?.[1] ?? 0);
-    const report = engines.get(engine) ?? {};
-    engines.set(engine, report);
-    const field = requests ? 'requests' : 'work';
-    report[field] = (report[field] ?? 0) + value;
-  }
-  return engines;
-}
-
-/** A worker without a rank is the whole server, whose engines add up. */
-function engineOf(engines: ReadonlyMap<number, EngineReport>, rank: number | undefined): EngineReport {
-  if (rank !== undefined) return engines.get(rank) ?? {};
-  const whole: EngineReport = {};
-  for (const { requests, work } of engines.values()) {
-    if (requests !== undefined) whole.requests = (whole.requests ?? 0) + requests;
-    if (work !== undefined) whole.work = (whole.work ?? 0) + work;
-  }
-  return whole;
 }

@@ -173,6 +173,7 @@ function onWorkerEvent(rt: Runtime, event: RegistryEvent): void {
       onProgress(rt, event.worker, event.type);
       return;
     case 'traits':
+    case 'facts':
     case 'undrained':
     case 'unreachable':
     case 'models_doubted':

@@ -2,6 +2,7 @@ import type { Clock } from '../base/clock.ts';
 import type { BreakerSettings, WorkerSpec, WorkerTraits } from '../config/settings/settings.ts';
 import { Breaker, type BreakerStateName, type Circuit } from './breaker.ts';
 import { InFlightList } from './in-flight.ts';
+import type { CacheConfig, EventSource } from './cache-config.ts';
 import type { SlotId } from './ledger.ts';
 import { Progress } from './progress.ts';
 import { OwnTally, type Tally } from './shared-slots.ts';
@@ -57,6 +58,9 @@ class KnownWorker implements Worker {
   spec: WorkerSpec;
   traits: WorkerTraits;
   models: ReadonlySet<string> = new Set();
+  adapters: ReadonlySet<string> = new Set();
+  cacheConfig: CacheConfig | undefined = undefined;
+  eventSources: readonly EventSource[] | undefined = undefined;
   readonly health: WorkerHealth;
   readonly breaker: Circuit;
   engine: EngineState = 'running';

@@ -3,6 +3,7 @@ import type { RegistryChange, WorkerRegistry } from './registry.ts';
 import {
   REGISTRY_CHANGES,
   REGISTRY_SNAPSHOT,
+  factsOfWorker,
   slotIdOf,
   stateOfWorker,
   WORKER_NEWS,
@@ -94,6 +95,8 @@ export class RegistryFeed {
         return { kind: 'listed', at, ...this.#modelsOf(worker) };
       case 'traits':
         return { kind: 'described', at, spec: worker.spec, traits: worker.traits };
+      case 'facts':
+        return { kind: 'facts', at, facts: factsOfWorker(worker) };
       case 'breaker':
         return { kind: 'breaker', at, from: event.from, to: event.to };
       case 'unreachable':
@@ -117,6 +120,7 @@ export class RegistryFeed {
     return {
       ...{ at: slotIdOf(worker), spec, traits },
       state: stateOfWorker(worker),
+      facts: factsOfWorker(worker),
       ...this.#modelsOf(worker),
     };
   }

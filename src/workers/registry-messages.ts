@@ -1,6 +1,7 @@
 import type { MessageKind, QuestionKind } from '../base/channel.ts';
 import type { WorkerSpec, WorkerTraits } from '../config/settings/settings.ts';
 import type { BreakerStateName } from './breaker.ts';
+import type { CacheFacts } from './cache-config.ts';
 import type { SlotId } from './ledger.ts';
 import type { ProgressState } from './progress.ts';
 import type { RegistryEvent } from './roster.ts';
@@ -26,12 +27,13 @@ export interface WorkerRecord extends WorkerModels {
   readonly spec: WorkerSpec;
   readonly traits: WorkerTraits;
   readonly state: WorkerState;
+  readonly facts: CacheFacts;
 }
 
 /** Events that say no more than that the state of the worker is another one. */
 export type StateEvent = Exclude<
   RegistryEvent['type'],
-  'joined' | 'left' | 'models' | 'traits' | 'breaker' | 'unreachable' | 'models_doubted'
+  'joined' | 'left' | 'models' | 'traits' | 'facts' | 'breaker' | 'unreachable' | 'models_doubted'
 >;
 
 /** One change of the registry. Where `event` is missing, the change makes none. */
@@ -45,6 +47,7 @@ export type RecordChange =
       readonly spec: WorkerSpec;
       readonly traits: WorkerTraits;
     }
+  | { readonly kind: 'facts'; readonly at: SlotId; readonly facts: CacheFacts }
   | {
       readonly kind: 'state';
       readonly at: SlotId;
@@ -89,6 +92,10 @@ export const WORKER_NEWS: MessageKind<WorkerNews> = { name: 'worker_news' };
 
 export function slotIdOf({ slot, generation }: SlotId): SlotId {
   return { slot, generation };
+}
+
+export function factsOfWorker({ cacheConfig, eventSources }: Worker): CacheFacts {
+  return { cacheConfig, eventSources };
 }
 
 export function stateOfWorker(worker: Worker): WorkerState {

@@ -67,6 +67,7 @@ function all(roster: Roster, now: number): unknown {
       const { healthy, admitted, changedAt, reason } = health;
       return {
         ...{ slot, generation, id, spec, traits, models, engine, draining },
+        ...{ adapters: worker.adapters, cache: worker.cacheConfig, sources: worker.eventSources },
         ...{ healthy, admitted, changedAt, reason },
         progress: progress.state,
         rampStartedAt: worker.rampStartedAt,
@@ -102,7 +103,11 @@ function heardBy(roster: Roster): string[] {
     heard.push(
       JSON.stringify([
         ...[type, id, health.healthy, health.reason, [...models], engine, progress.state, draining],
-        ...[worker.traits.priority, event.type === 'breaker' ? [event.from, event.to] : 0],
+        ...[
+          worker.traits.priority,
+          worker.cacheConfig?.blocks,
+          event.type === 'breaker' ? [event.from, event.to] : 0,
+        ],
       ]),
     );
   });
@@ -121,7 +126,7 @@ const ACTS: Readonly<Record<string, Act>> = {
   },
   models: ({ registry }, worker, pick) => {
     const models = MODELS.filter((_, place) => ((pick >> place) & 1) === 1);
-    const cards = models.map((id) => ({ id, created: pick }));
+    const cards = models.map((id) => ({ id, created: pick, parent: pick % 3 === 0 ? 'a' : null }));
     if (worker) registry.setModels(worker, new Set(models), cards);
   },
   traits: ({ registry }, worker, pick) => {
@@ -147,6 +152,18 @@ const ACTS: Readonly<Record<string, Act>> = {
   engine: ({ registry }, worker, pick) => {
     if (worker)
       registry.setEngine(worker, (['running', 'sleeping', 'paused'] as const)[pick % 3] ?? 'running');
+  },
+  cache: ({ registry }, worker, pick) => {
+    if (worker)
+      registry.setCacheConfig(worker, {
+        blockSize: 16 << (pick % 2),
+        blocks: pick,
+        prefixCaching: undefined,
+      });
+  },
+  sources: ({ registry }, worker, pick) => {
+    const source = { rank: 0, endpoint: `tcp://*:${pick % 2}`, replayEndpoint: undefined, topic: '' };
+    if (worker) registry.setEventSources(worker, [undefined, [], [source]][pick % 3]);
   },
   progress: ({ registry }, worker, pick) => {
     if (worker)

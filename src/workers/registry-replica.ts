@@ -117,12 +117,16 @@ export class RegistryReplica extends Roster {
         if (change.event === undefined) this.changed();
         else this.emit({ type: change.event, worker });
         return;
+      case 'facts':
+        Object.assign(worker, change.facts);
+        this.emit({ type: 'facts', worker });
+        return;
       case 'breaker':
         this.emit({ type: 'breaker', worker, from: change.from, to: change.to });
     }
   }
 
-  #join({ at, spec, traits, models, cards, state }: WorkerRecord): Worker {
+  #join({ at, spec, traits, models, cards, state, facts }: WorkerRecord): Worker {
     const { clock, parts, ledger } = this.#deps;
     ledger.adopt(at.slot, at.generation);
     const worker = makeWorker(spec, at, {
@@ -135,6 +139,7 @@ export class RegistryReplica extends Roster {
     });
     worker.traits = traits;
     adoptState(worker, state);
+    Object.assign(worker, facts);
     this.enter(worker);
     this.list(worker, new Set(models), cards);
     return worker;

@@ -288,6 +288,27 @@ describe('events', () => {
     assert.deepEqual(events, ['a closed open', 'a models', 'a unreachable', 'a left']);
   });
 
+  it('tell of another cache, and of no other one that is the same', () => {
+    const { registry, workers, events } = setUp('a');
+    const [a] = workers;
+    assert.ok(a);
+    events.length = 0;
+    const config = { blockSize: 16, blocks: 100, prefixCaching: true };
+    registry.setCacheConfig(a, config);
+    registry.setCacheConfig(a, { ...config });
+    const source = { rank: 0, endpoint: 'tcp://*:5557', replayEndpoint: undefined, topic: '' };
+    registry.setEventSources(a, [source]);
+    registry.setEventSources(a, [{ ...source }]);
+    assert.deepEqual(events, ['a facts', 'a facts']);
+    registry.setCacheConfig(a, { ...config, blocks: 50 });
+    registry.setEventSources(a, []);
+    registry.setEventSources(a, undefined);
+    assert.deepEqual([a.cacheConfig?.blocks, a.eventSources, events.length], [50, undefined, 5]);
+    registry.remove(a);
+    registry.setCacheConfig(a, config);
+    assert.equal(a.cacheConfig?.blocks, 50);
+  });
+
   it('end with the subscription', () => {
     const { registry } = setUp();
     let count = 0;

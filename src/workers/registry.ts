@@ -1,5 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 import type { WorkerSpec, WorkerTraits } from '../config/settings/settings.ts';
+import { sameConfig, sameSources, type CacheConfig, type EventSource } from './cache-config.ts';
 import type { LoadLedger } from './ledger.ts';
 import { makeWorker, ownParts, type PartsMaker } from './make-worker.ts';
 import type { ProgressState } from './progress.ts';
@@ -81,6 +82,20 @@ export class WorkerRegistry extends Roster {
     if (!this.isHere(worker)) return;
     if (this.list(worker, models, cards)) this.emit({ type: 'models', worker });
     else this.#follower({ kind: 'cards', worker });
+  }
+
+  /** What its metrics say of its cache. */
+  setCacheConfig(worker: Worker, config: CacheConfig): void {
+    if (!this.isHere(worker) || sameConfig(worker.cacheConfig, config)) return;
+    worker.cacheConfig = config;
+    this.emit({ type: 'facts', worker });
+  }
+
+  /** Where it publishes events of its cache; undefined: it no longer says so. */
+  setEventSources(worker: Worker, sources: readonly EventSource[] | undefined): void {
+    if (!this.isHere(worker) || sameSources(worker.eventSources, sources)) return;
+    worker.eventSources = sources;
+    this.emit({ type: 'facts', worker });
   }
 
   /** Something else is to be said of the worker from now on. */

@@ -1,5 +1,6 @@
 import type { BreakerSettings, HealthSettings } from '../config/settings/settings.ts';
 import type { BreakerStateName } from './breaker.ts';
+import { adaptersOf } from './cache-config.ts';
 import type { SlotId } from './ledger.ts';
 import { ModelPools } from './model-pools.ts';
 import type { PoolMembers } from './model-pools.ts';
@@ -11,7 +12,7 @@ export type RegistryEvent =
    * `waiting`: a worker that was never healthy failed a check, for another reason than the last time. `unreachable`: a
    * request found nothing listening at the worker's address. `models_doubted`: it did not know a model that it lists.
    * `undrained`: its drain was called off. `asleep`, `awake`: its engine was put to sleep or paused, and goes on. `suspect`,
-   * `stalled`, `moving`: what its silence makes of it.
+   * `stalled`, `moving`: what its silence makes of it. `facts`: it told something else of its cache.
    */
   | {
       readonly type:
@@ -22,6 +23,7 @@ export type RegistryEvent =
         | 'unhealthy'
         | 'models'
         | 'traits'
+        | 'facts'
         | 'undrained'
         | 'asleep'
         | 'awake'
@@ -157,6 +159,7 @@ export abstract class Roster {
   /** Whether its models are others than before. */
   protected list(worker: Worker, models: ReadonlySet<string>, cards: readonly unknown[]): boolean {
     this.#pools.setCards(worker, cards);
+    worker.adapters = adaptersOf(cards);
     if (sameNames(worker.models, models)) return false;
     this.#pools.relist(worker.models, models);
     worker.models = models;

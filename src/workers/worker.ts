@@ -1,6 +1,7 @@
 import type { WorkerSpec, WorkerTraits } from '../config/settings/settings.ts';
 import type { Member } from '../routing/policy.ts';
 import type { Circuit } from './breaker.ts';
+import type { CacheConfig, EventSource } from './cache-config.ts';
 import type { InFlightList } from './in-flight.ts';
 import type { Progress } from './progress.ts';
 
@@ -32,6 +33,11 @@ export interface Worker extends Member {
   traits: WorkerTraits;
   /** Names it answers to, aliases and adapters included; empty while not known. Set by `WorkerRegistry.setModels`. */
   models: ReadonlySet<string>;
+  /** Those of them that mean an adapter, which has blocks of its own in the cache. Set with the models. */
+  adapters: ReadonlySet<string>;
+  /** Undefined while it has not told. Set by `WorkerRegistry.setCacheConfig`, and the next by `setEventSources`. */
+  cacheConfig: CacheConfig | undefined;
+  eventSources: readonly EventSource[] | undefined;
   readonly health: WorkerHealth;
   readonly breaker: Circuit;
   /** As of the last check. Set by `WorkerRegistry.setEngine`. */

@@ -37,8 +37,8 @@ export interface ScriptedWorkerOptions {
 }
 
 const OWN_PATHS = ['/health', '/v1/models', '/version'];
-/** Health checks ask for these, too: answered as vLLM does outside of development mode. Clients may ask for them as well. */
-const ENGINE_STATES = ['/is_sleeping', '/is_paused'];
+/** Health checks ask for these, too: answered as vLLM does that has no such route. Clients may ask for them as well. */
+const ENGINE_STATES = ['/is_sleeping', '/is_paused', '/kv_event_sources'];
 
 /** A worker that answers health, models and version by itself, and everything else as the test says. */
 export interface ScriptedWorker extends AsyncDisposable {

@@ -63,7 +63,9 @@ describe('stream', () => {
         const text = await response.text();
         assert.match(text, /^data: .*\[DONE\]\n\n$/s);
         assert.doesNotMatch(text, /"choices":\[\]/, 'the client did not ask for the usage');
-        const sent = JSON.parse(fleet.workers[0]?.seen.at(-1)?.body.toString() ?? '');
+        const sent = JSON.parse(
+          fleet.workers[0]?.seen.findLast(({ method }) => method === 'POST')?.body.toString() ?? '',
+        );
         assert.deepEqual(sent.stream_options, { include_usage: true });
       }
   });

@@ -1,8 +1,9 @@
 /** One server with several data-parallel ranks is as many workers, told apart by a header. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { adminOf } from '../support/admin.ts';
 import { chat, workerOf } from '../support/chat.ts';
-import { startFleet } from '../support/fleet.ts';
+import { eventually, startFleet } from '../support/fleet.ts';
 import { startRouter, startScriptedWorker, valuesOf } from '../support/scripted-worker.ts';
 
 const ROUND_ROBIN = { policy: 'round_robin' } as const;
@@ -82,4 +83,18 @@ test('the engines of a data-parallel server share the work evenly', async () => 
       metrics,
       new RegExp(`vllm_router_processed_requests_total\\{[^}]*worker="${server.url}@${rank}"[^}]*\\} 2`),
     );
+});
+
+test('what a server tells of its caches is known of each rank, and shown', async () => {
+  await using fleet = await startFleet({
+    workers: [{ dataParallelSize: 2, model: { blockSize: 32, blocks: 512 } }],
+    router: { intraNodeDataParallelSize: 2, loadCheckIntervalSecs: 10_000 },
+  });
+  await eventually(() => fleet.app.runtime.registry.workers.every(({ cacheConfig }) => cacheConfig));
+  const { body } = await adminOf(fleet)('GET', '/workers');
+  const each = { block_size: 32, blocks: 512, prefix_caching: true };
+  assert.deepEqual(
+    body.workers.map(({ cache }: { readonly cache: unknown }) => cache),
+    [each, each],
+  );
 });

@@ -37,6 +37,11 @@ async function strangers(worker: SimWorker, count: number): Promise<{ leave(): P
   };
 }
 
+/** The first time everybody is asked at once. */
+async function firstPoll(fleet: Fleet): Promise<void> {
+  await eventually(() => fleet.app.runtime.registry.workers.every(({ cacheConfig }) => cacheConfig));
+}
+
 /** One period later, when the answers are there. */
 async function poll(fleet: Fleet, clock: VirtualClock): Promise<void> {
   const answered = Promise.all(
@@ -48,6 +53,7 @@ async function poll(fleet: Fleet, clock: VirtualClock): Promise<void> {
 test('load of others is seen, avoided, and forgotten when it is gone', async () => {
   const clock = new VirtualClock();
   await using fleet = await startFleet({ clock, router: ROUTER });
+  await firstPoll(fleet);
   const [busy, idle] = fleet.workers;
   const others = await strangers(busy!, 6);
   assert.equal(running(fleet, 0), 0);
@@ -73,6 +79,7 @@ test('load of others is seen, avoided, and forgotten when it is gone', async () 
 test('our own requests are not counted twice', async () => {
   const clock = new VirtualClock();
   await using fleet = await startFleet({ clock, router: { ...ROUTER, policy: 'round_robin' } });
+  await firstPoll(fleet);
   const controller = new AbortController();
   const fields = { max_tokens: 100_000, min_tokens: 100_000 };
   for (let turn = 0; turn < 4; turn += 1) {
@@ -90,6 +97,7 @@ test('our own requests are not counted twice', async () => {
 test('what is told no more is believed for three periods', async () => {
   const clock = new VirtualClock();
   await using fleet = await startFleet({ clock, router: ROUTER });
+  await firstPoll(fleet);
   const others = await strangers(fleet.workers[0]!, 3);
   await poll(fleet, clock);
   await eventually(() => running(fleet, 0) === 3);
@@ -112,6 +120,7 @@ test('each data-parallel rank has its own load', async () => {
     clock,
     router: { ...ROUTER, intraNodeDataParallelSize: 2 },
   });
+  await firstPoll(fleet);
   const controller = new AbortController();
   const fields = { max_tokens: 100_000, min_tokens: 100_000 };
   const stream = await streamChat(fleet.workers[0]!, fields, {
@@ -123,6 +132,6 @@ test('each data-parallel rank has its own load', async () => {
   await eventually(() => running(fleet, 1) === 1);
   assert.equal(running(fleet, 0), 0);
   const { length } = fleet.workers[0]!.seen.filter(({ url }) => url === '/metrics');
-  assert.equal(length, 1);
+  assert.equal(length, 2);
   controller.abort();
 });

@@ -15,7 +15,7 @@ const ALIAS: Rules = [{ match: 'gpt-4', rewrite: 'llama' }];
 const CHATTER = [{ role: 'user', content: 'hi' }];
 
 function bodyOf(fleet: Fleet, index = 0): string {
-  return fleet.workers[index]?.seen.at(-1)?.body.toString() ?? '';
+  return fleet.workers[index]?.seen.findLast(({ method }) => method === 'POST')?.body.toString() ?? '';
 }
 
 test('an alias reaches the worker as the model, on every route and with every other byte as it was', async () => {
@@ -45,7 +45,7 @@ test('an alias reaches the worker as the model, on every route and with every ot
     assert.equal(response.headers.get('x-vllm-router-model'), 'llama', path);
     await response.text();
     assert.equal(bodyOf(fleet), sent.replace('"gpt-4"', '"llama"'), path);
-    assert.equal(fleet.workers[0]?.seen.at(-1)?.url, path);
+    assert.equal(fleet.workers[0]?.seen.findLast(({ method }) => method === 'POST')?.url, path);
   }
 });
 

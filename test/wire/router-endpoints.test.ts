@@ -66,7 +66,7 @@ test('health_generate: a worker makes a token, or does not', async () => {
   await using fleet = await startFleet({ workers: [{}] });
   const [worker] = fleet.workers;
   assert.equal((await get(fleet, '/health_generate')).status, 200);
-  const sent = worker?.seen.at(-1);
+  const sent = worker?.seen.findLast(({ method }) => method === 'POST');
   assert.equal(sent?.url, '/v1/completions');
   assert.deepEqual(JSON.parse(sent.body.toString()), { model: 'sim-model', prompt: 'a', max_tokens: 1 });
   await worker?.setFaults(['status:code=500']);

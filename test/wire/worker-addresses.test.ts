@@ -33,6 +33,7 @@ test('a path prefix stands in front of every path, of probes too', async () => {
     '/team/a/health',
     '/team/a/is_paused',
     '/team/a/is_sleeping',
+    '/team/a/kv_event_sources',
     '/team/a/v1/models',
     '/team/a/version',
   ]);

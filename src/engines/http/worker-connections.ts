@@ -4,10 +4,16 @@ import type { ByUrl, HealthSettings, WorkerSpec, WorkerTls } from '../../config/
 import type { StallProbe, StallProbeEnd } from '../../workers/stall-watch.ts';
 import type { EngineState } from '../../workers/worker.ts';
 import type { WorkerClient } from '../client.ts';
-import { collect } from '../collect.ts';
+import { collect, type Collected, type CollectLimits } from '../collect.ts';
 import { tryCapabilities, type Capabilities } from './capabilities.ts';
 import type { PoolSettings } from './connection-pool.ts';
 import { EngineStateQuestions } from './engine-state.ts';
+import {
+  EVENT_SOURCES_PATH,
+  MOST_SOURCES_BYTES,
+  readEventSources,
+  type SourcesAnswer,
+} from './event-sources.ts';
 import { HttpWorkerClient } from './http-client.ts';
 import { probeOneToken } from './one-token.ts';
 import type { OutboundSockets } from './outbound-sockets.ts';
@@ -95,6 +101,14 @@ export class WorkerConnections {
     return result;
   }
 
+  /** Where its server publishes the events of its caches. */
+  async askEventSources(spec: WorkerSpec): Promise<SourcesAnswer> {
+    const { timeoutMs } = this.#settings.health;
+    return readEventSources(
+      await this.#get(spec, EVENT_SOURCES_PATH, { timeoutMs, maxBytes: MOST_SOURCES_BYTES }),
+    );
+  }
+
   /** Has a worker compute one token, or what is least for the route that it was silent on. */
   probeOneToken(spec: WorkerSpec, ...[request, limits]: StallLimits): Promise<StallProbeEnd> {
     const healthPath = this.#settings.health.path;
@@ -141,14 +155,16 @@ export class WorkerConnections {
   /** These questions go to the engine itself, so that one that hangs does not answer: the check must not fail for it. */
   #engineState(spec: WorkerSpec, questions: EngineStateQuestions): Promise<EngineState> {
     const timeoutMs = this.#settings.health.timeoutMs / 2;
+    return questions.ask((path) => this.#get(spec, path, { timeoutMs, maxBytes: MOST_STATE_BYTES }));
+  }
+
+  #get(spec: WorkerSpec, path: string, limits: CollectLimits): Promise<Collected> {
     const headers = probeHeaders(spec);
-    return questions.ask((path) =>
-      collect(
-        this.clientOf(spec),
-        { method: 'GET', path, headers, body: undefined, upgrade: undefined, reserved: true },
-        this.#clock,
-        { timeoutMs, maxBytes: MOST_STATE_BYTES },
-      ),
+    return collect(
+      this.clientOf(spec),
+      { method: 'GET', path, headers, body: undefined, upgrade: undefined, reserved: true },
+      this.#clock,
+      limits,
     );
   }
 

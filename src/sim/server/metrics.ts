@@ -108,10 +108,12 @@ function infoLines(
 ): void {
   const { blockSize, blocks, prefixCaching } = sim.settings.model;
   family('cache_config_info', 'gauge', 'Information of the LLMEngine CacheConfig.');
+  const caching = prefixCaching ? 'True' : 'False';
+  // vLLM adds up the blocks of its engines, and writes the sum at each of them.
+  const ofAll = sim.engines.length * blocks;
   for (const i of sim.engines.keys()) {
-    const caching = prefixCaching ? 'True' : 'False';
     lines.push(
-      `vllm:cache_config_info{block_size="${blockSize}",enable_prefix_caching="${caching}",engine="${i}",num_gpu_blocks="${blocks}"} 1`,
+      `vllm:cache_config_info{block_size="${blockSize}",enable_prefix_caching="${caching}",engine="${i}",kv_cache_size_tokens="${blocks * blockSize}",num_gpu_blocks="${ofAll}"} 1`,
     );
   }
   family('engine_sleep_state', 'gauge', 'Engine sleep state.');
