@@ -10,6 +10,8 @@ const scope = (over: Partial<ChainScope> = {}): ChainScope => ({
   ...over,
 });
 
+const ONE = { first: 0, end: 1 };
+
 function names(ids: readonly number[], of: ChainScope = scope()): string[] {
   const { hashes, count } = tokenChain(Uint32Array.from(ids), of);
   return Array.from({ length: count }, (_, at) => `${hashes[2 * at]}:${hashes[2 * at + 1]}`);
@@ -79,9 +81,9 @@ describe('chains of token blocks', () => {
     const ids = Uint32Array.from({ length: 160 }, (_, at) => at * 17);
     const { hashes } = tokenChain(ids, scope());
     const first = new Uint32Array(6);
-    chainBlocks(first, chainRoot(scope()), ids, 16);
+    chainBlocks(first, chainRoot(scope()), ids, 16, { first: 0, end: 3 });
     const rest = new Uint32Array(14);
-    chainBlocks(rest, { low: first[4]!, high: first[5]! }, ids.subarray(48), 16);
+    chainBlocks(rest, { low: first[4]!, high: first[5]! }, ids, 16, { first: 3, end: 10 });
     assert.deepEqual([...first, ...rest], [...hashes]);
   });
 
@@ -89,7 +91,7 @@ describe('chains of token blocks', () => {
     const ids = Uint32Array.from({ length: 64 }, (_, at) => at);
     const withExtras = (extras: readonly string[]): number[] => {
       const hashes = new Uint32Array(8);
-      chainBlocks(hashes, chainRoot(scope()), ids, 16, extras);
+      chainBlocks(hashes, chainRoot(scope()), ids, 16, { first: 0, end: 4, extras });
       return [...hashes];
     };
     const plain = withExtras([]);
@@ -106,7 +108,7 @@ describe('chains of token blocks', () => {
     const hash = new Uint32Array(2);
     let at = 0;
     for (const ids of structured(2 ** 21)) {
-      chainBlocks(hash, root, ids, 16);
+      chainBlocks(hash, root, ids, 16, ONE);
       // 53 of the 64 bits: two of two million random ones are the same with a chance of 1 in 4,096.
       seen[at] = hash[0]! * 2 ** 21 + (hash[1]! >>> 11);
       halves[0][at] = hash[0]!;
@@ -123,7 +125,7 @@ describe('chains of token blocks', () => {
     const ids = Uint32Array.from({ length: 16 }, (_, at) => 1000 + at);
     const before = { low: 12_345, high: 67_890 };
     const base = new Uint32Array(2);
-    chainBlocks(base, before, ids, 16);
+    chainBlocks(base, before, ids, 16, ONE);
     const flipped = new Uint32Array(2);
     for (let bit = 0; bit < 18 * 32; bit++) {
       const word = bit >> 5;
@@ -134,7 +136,7 @@ describe('chains of token blocks', () => {
         low: word === 16 ? before.low ^ mask : before.low,
         high: word === 17 ? before.high ^ mask : before.high,
       };
-      chainBlocks(flipped, parent, other, 16);
+      chainBlocks(flipped, parent, other, 16, ONE);
       const changed = bits(base[0]! ^ flipped[0]!) + bits(base[1]! ^ flipped[1]!);
       assert.ok(changed >= 14 && changed <= 50, `bit ${bit} changed ${changed}`);
     }

@@ -33,7 +33,7 @@ export function tokenChain(ids: Uint32Array, scope: ChainScope): PromptBlocks {
   const { blockSize } = scope;
   const count = Math.floor(ids.length / blockSize);
   const hashes = new Uint32Array(2 * count);
-  chainBlocks(hashes, chainRoot(scope), ids, blockSize);
+  chainBlocks(hashes, chainRoot(scope), ids, blockSize, { first: 0, end: count });
   return { count, hashes, tokensPerBlock: blockSize, totalTokens: ids.length, estimated: false };
 }
 
@@ -43,27 +43,33 @@ export function chainRoot({ blockSize, adapter, salt }: ChainScope): ChainLink {
   return linkOf({ low: 0x2f0b4f35, high: 0x6c8e9cf5 }, Uint32Array.from(words));
 }
 
+/** Which of the blocks that tokens are cut into. */
+export interface BlockRange {
+  readonly first: number;
+  readonly end: number;
+  /** By block: what an engine keys it on beside tokens, adapter and salt, such as the images in it; '' for nothing. */
+  readonly extras?: readonly string[] | undefined;
+}
+
 /**
- * Hashes whole blocks, one behind the other.
+ * Hashes blocks, one behind the other.
  *
- * @param hashes Gets low and high half of each block; its length says how many there are.
- * @param parent Of the first one.
- * @param ids At least `blockSize` for each.
- * @param extras By block: what an engine keys it on beside tokens, adapter and salt, such as the images in it; '' for nothing.
+ * @param hashes Gets low and high half of each, those of block `first` first.
+ * @param parent Of block `first`.
  */
 export function chainBlocks(
   hashes: Uint32Array,
   parent: ChainLink,
   ids: Uint32Array,
   blockSize: number,
-  extras?: readonly string[],
+  { first, end, extras }: BlockRange,
 ): void {
   let { low, high } = parent;
-  for (let at = 0, from = 0; at < hashes.length; at += 2, from += blockSize) {
-    const extra = extras?.[at >> 1] ?? '';
+  for (let block = first, at = 0; block < end; block++, at += 2) {
+    const extra = extras?.[block] ?? '';
     if (extra !== '')
       ({ low, high } = linkOf({ low, high }, Uint32Array.from([NO_TOKEN, ...unitsOf(extra)])));
-    hashWords(hashes, at, low, high, ids, from, from + blockSize);
+    hashWords(hashes, at, low, high, ids, blockSize * block, blockSize * (block + 1));
     low = hashes[at]!;
     high = hashes[at + 1]!;
   }

@@ -1,0 +1,347 @@
+import { chainBlocks, chainRoot, type ChainLink } from '../../routing/token-chain.ts';
+import { EntryTable } from './entry-table.ts';
+import { META, MOST_ROWS, TIER, type EventsState, type ExactMemory, type Tier } from './exact-memory.ts';
+import { RowTable, type ExactRow } from './row-table.ts';
+
+const { TIER_SHIFT } = META;
+const GPU = TIER.gpu << TIER_SHIFT;
+
+/** Blocks of one event that are hashed, and whose places are read in advance: those of many more would push each other out of the cache. */
+const AT_ONCE = 256;
+/** Entries that are looked at to make room for one; more, where none of them can go, as in one prompt of a million tokens. */
+const LOOKED_AT = 4096;
+const MOST_LOOKED_AT = 65_536;
+
+/** Blocks that an engine has put into its cache, one behind the other. */
+export interface StoredBlocks {
+  /** What the engine calls them: low and high half of each. */
+  readonly names: Uint32Array;
+  /** The block before the first one; undefined where a prompt begins. */
+  readonly parent: ChainLink | undefined;
+  /** `blockSize` for each block; none where the engine only says that blocks it told of are in another tier, too. */
+  readonly tokens: Uint32Array;
+  readonly blockSize: number;
+  readonly adapter: string;
+  readonly salt: string;
+  /** By block: what else the engine keys it on; '' for nothing. */
+  readonly extras?: readonly string[] | undefined;
+  readonly tier: Tier;
+}
+
+/**
+ * What came of it. `unknown_parent`: nobody told of the block before, so these cannot be placed; `unknown_block`: nor of these.
+ * `malformed`: names and tokens do not belong together. `block_size`: another one than the row began with. `full`: no room for all.
+ */
+export type Stored = 'stored' | 'unknown_parent' | 'unknown_block' | 'malformed' | 'block_size' | 'full';
+
+/** What has been done since the beginning; counts of blocks. */
+export interface ExactCounts {
+  stored: number;
+  removed: number;
+  /** Removed though nobody told that it was stored, or it was dropped for want of room. */
+  unknown: number;
+  /** Dropped for want of room. */
+  evicted: number;
+}
+
+/**
+ * Which blocks the workers hold, as their engines' events say it: a set of (block, row) of a fixed size, as the one thread writes it
+ * that may; an `ExactReader` looks at it.
+ *
+ * An engine's name for a block says nothing of what is in it, so each entry has both: the name, by which the next event speaks of it,
+ * and the hash of the block with all before it, by which requests ask. An entry knows its parent, and how many have it as theirs: a
+ * block that goes while such as follow it stay leaves a hole, and is kept until they go as well. Rows without holes are closed under
+ * prefixes, and are searched in few steps.
+ *
+ * Where there is no room, a block goes that nothing follows, of a worker that has more than its share.
+ */
+export class ExactIndex {
+  readonly memory: ExactMemory;
+  readonly counts: ExactCounts = { stored: 0, removed: 0, unknown: 0, evicted: 0 };
+  readonly #table: EntryTable;
+  readonly #rows: RowTable;
+  readonly #hashes = new Uint32Array(2 * AT_ONCE);
+  /** Where the look for entries to be dropped, and for those of rows that are gone, goes on. */
+  #evictAt = 0;
+  #evictNext = 0;
+  #sweepAt = 0;
+
+  /** @param memory As `allocateExact` made it. */
+  constructor(memory: ExactMemory) {
+    this.memory = memory;
+    this.#table = new EntryTable(memory);
+    this.#rows = new RowTable(memory);
+  }
+
+  /** Entries of rows that are there, holes included. */
+  get entries(): number {
+    let entries = 0;
+    for (let number = 1; number < MOST_ROWS; number++) entries += this.#rows.at(number)?.entries ?? 0;
+    return entries;
+  }
+
+  /** Entries that somebody has, those of rows that are gone included until they were swept. */
+  get taken(): number {
+    return this.#table.taken;
+  }
+
+  /** Memory in use, bytes. */
+  get bytes(): number {
+    return this.#table.bytes;
+  }
+
+  /** How many entries it has room for. */
+  get capacity(): number {
+    return this.#table.capacity;
+  }
+
+  /** A rank of the worker in the slot tells of its blocks from now on. Undefined: there is no room for it. */
+  open(slot: number, rank: number): ExactRow | undefined {
+    this.#makeNumber();
+    return this.#rows.add(slot, rank);
+  }
+
+  /** Nothing of it is held any more; what it stores from now on is. */
+  clear(row: ExactRow): void {
+    if (row.entries === 0) return;
+    this.#makeNumber();
+    this.#rows.empty(row);
+  }
+
+  /** It has left. */
+  forget(row: ExactRow): void {
+    if (row.number !== 0) this.#rows.remove(row);
+  }
+
+  /** @param generation Of the slot: for another worker in it this does not count. */
+  setState(slot: number, generation: number, state: EventsState): void {
+    this.#rows.setState(slot, generation, state);
+  }
+
+  store(row: ExactRow, blocks: StoredBlocks): Stored {
+    const { names, parent, tokens, blockSize, extras } = blocks;
+    const count = names.length >>> 1;
+    if (row.number === 0) return 'unknown_block';
+    if (tokens.length === 0) return this.#addTier(row, blocks);
+    if (blockSize < 1 || tokens.length !== count * blockSize) return 'malformed';
+    if (row.blockSize !== 0 && row.blockSize !== blockSize) return 'block_size';
+    const before = parent === undefined ? 0 : this.#table.find(row.number, parent.low | 0, parent.high | 0);
+    if (parent !== undefined && before === 0) return 'unknown_parent';
+    if (row.blockSize === 0) this.#rows.learnBlockSize(row, blockSize);
+    let link = parent === undefined ? rootOf(row, blocks) : this.#table.link(before);
+    let entry = before;
+    for (let first = 0; first < count; first += AT_ONCE) {
+      const end = Math.min(count, first + AT_ONCE);
+      chainBlocks(this.#hashes, link, tokens, blockSize, { first, end, extras });
+      this.#table.readAheadNames(row.number, names, first, end);
+      this.#table.readAheadBlocks(row.number, this.#hashes, end - first);
+      entry = this.#storeHashed(row, blocks, { first, end, before: entry });
+      if (entry === 0) return 'full';
+      link = this.#table.link(entry);
+    }
+    return 'stored';
+  }
+
+  remove(row: ExactRow, names: Uint32Array, tier: Tier): void {
+    if (row.number === 0) return;
+    const count = names.length >>> 1;
+    const bit = TIER[tier] << TIER_SHIFT;
+    for (let first = 0; first < count; first += AT_ONCE) {
+      const end = Math.min(count, first + AT_ONCE);
+      this.#table.readAheadNames(row.number, names, first, end);
+      for (let at = first; at < end; at++) {
+        const entry = this.#table.find(row.number, names[2 * at]! | 0, names[2 * at + 1]! | 0);
+        if (entry === 0 || (this.#table.tiers(entry) & bit) === 0) this.counts.unknown++;
+        else {
+          this.#setTiers(entry, row, this.#table.tiers(entry) & ~bit);
+          this.counts.removed++;
+        }
+      }
+    }
+  }
+
+  /**
+   * Takes back entries of rows that are gone, looking at so many of all at most.
+   *
+   * @returns whether there are more of them.
+   */
+  sweep(budget = 20_000): boolean {
+    for (let left = budget; left > 0 && this.#rows.goneEntries > 0; left--) {
+      this.#sweepAt = this.#sweepAt >= this.#table.used ? 1 : this.#sweepAt + 1;
+      this.#takeBack(this.#sweepAt);
+    }
+    return this.#rows.goneEntries > 0;
+  }
+
+  #takeBack(entry: number): boolean {
+    const number = this.#table.row(entry);
+    if (number === 0 || this.#rows.at(number) !== undefined) return false;
+    this.#table.release(entry);
+    this.#rows.tookBack(number);
+    return true;
+  }
+
+  /** Rows that came and went faster than they were swept have used up the numbers. */
+  #makeNumber(): void {
+    while (!this.#rows.hasNumber && this.sweep(this.#table.capacity));
+  }
+
+  /** Stores blocks whose hashes were just computed. Gives the last one's entry; 0 where there is no room. */
+  #storeHashed(
+    row: ExactRow,
+    { names, tier }: StoredBlocks,
+    { first, end, before }: { readonly first: number; readonly end: number; readonly before: number },
+  ): number {
+    const table = this.#table;
+    const hashes = this.#hashes;
+    const bit = TIER[tier] << TIER_SHIFT;
+    let parent = before;
+    for (let at = first; at < end; at++) {
+      const low = hashes[2 * (at - first)]! | 0;
+      const high = hashes[2 * (at - first) + 1]! | 0;
+      const nameLow = names[2 * at]! | 0;
+      const nameHigh = names[2 * at + 1]! | 0;
+      const known = table.find(row.number, nameLow, nameHigh);
+      if (known !== 0 && table.isBlock(known, low, high)) {
+        this.#setTiers(known, row, table.tiers(known) | bit);
+        parent = known;
+      } else {
+        const entry = this.#takeUnder(parent, row, known);
+        if (entry === 0) return 0;
+        table.write(entry, row.number | bit, low, high, nameLow, nameHigh);
+        table.setParent(entry, parent);
+        if (bit !== GPU) this.#rows.addAway(row, 1);
+        row.entries++;
+        parent = entry;
+      }
+      this.counts.stored++;
+    }
+    return parent;
+  }
+
+  /** Blocks that are known are in another tier, too. */
+  #addTier(row: ExactRow, { names, tier }: StoredBlocks): Stored {
+    let outcome: Stored = 'stored';
+    for (let at = 0; at < names.length; at += 2) {
+      const entry = this.#table.find(row.number, names[at]! | 0, names[at + 1]! | 0);
+      if (entry === 0) outcome = 'unknown_block';
+      else {
+        this.#setTiers(entry, row, this.#table.tiers(entry) | (TIER[tier] << TIER_SHIFT));
+        this.counts.stored++;
+      }
+    }
+    return outcome;
+  }
+
+  #setTiers(entry: number, row: ExactRow, tiers: number): void {
+    const table = this.#table;
+    const before = table.tiers(entry);
+    if (tiers === before) return;
+    const away = Number(isAway(tiers)) - Number(isAway(before));
+    if (away !== 0) this.#rows.addAway(row, away);
+    table.setTiers(entry, tiers);
+    if (before === 0) this.#rows.addHoles(row, -1);
+    else if (tiers === 0) {
+      if (table.children(entry) === 0) this.#release(entry, row);
+      else this.#rows.addHoles(row, 1);
+    }
+  }
+
+  /** An entry that nothing follows goes, and with it the holes that are before it. */
+  #release(entry: number, row: ExactRow): void {
+    const table = this.#table;
+    for (let gone = entry; ;) {
+      const parent = table.parent(gone);
+      table.release(gone);
+      row.entries--;
+      if (parent === 0 || !this.#isIdleHole(parent)) return;
+      this.#rows.addHoles(row, -1);
+      gone = parent;
+    }
+  }
+
+  /** One block fewer follows it. Whether there is no reason any more to keep it. */
+  #isIdleHole(parent: number): boolean {
+    const table = this.#table;
+    table.disown(parent);
+    return table.children(parent) === 0 && table.tiers(parent) === 0;
+  }
+
+  /**
+   * An entry for a block behind `parent`, which stays whatever goes to make room.
+   *
+   * @param renamed The entry that had the block's name, which is gone with it; 0 for none.
+   * @returns 0 where there is no room.
+   */
+  #takeUnder(parent: number, row: ExactRow, renamed: number): number {
+    const table = this.#table;
+    table.adopt(parent);
+    if (renamed !== 0) {
+      table.unname(renamed);
+      this.#setTiers(renamed, row, 0);
+    }
+    const entry = table.take() || this.#takeGone() || this.#takeEvicted();
+    if (entry === 0 && parent !== 0 && this.#isIdleHole(parent)) {
+      this.#rows.addHoles(row, -1);
+      this.#release(parent, row);
+    }
+    return entry;
+  }
+
+  #takeGone(): number {
+    if (this.#rows.goneEntries === 0) return 0;
+    this.sweep(LOOKED_AT);
+    return this.#table.take();
+  }
+
+  /** Drops a block that nothing follows, of a worker that has its share or more; where few entries show none, of the one with most. */
+  #takeEvicted(): number {
+    const table = this.#table;
+    const share = Math.floor(table.capacity / Math.max(1, this.#rows.open));
+    let best = 0;
+    let most = 0;
+    for (let looked = 0; looked < MOST_LOOKED_AT && (looked < LOOKED_AT || best === 0); looked++) {
+      const entry = this.#nextToEvict();
+      const row = this.#rows.at(table.row(entry));
+      if (row === undefined || row.entries <= most || table.children(entry) > 0) continue;
+      best = entry;
+      most = row.entries;
+      if (most >= share) break;
+    }
+    return best === 0 ? 0 : this.#evict(best);
+  }
+
+  #evict(entry: number): number {
+    const table = this.#table;
+    const row = this.#rows.at(table.row(entry))!;
+    const parent = table.parent(entry);
+    if (isAway(table.tiers(entry))) this.#rows.addAway(row, -1);
+    this.#release(entry, row);
+    this.counts.evicted++;
+    this.#evictNext = parent;
+    return table.take();
+  }
+
+  /** What a block that was dropped followed, so that a prompt goes from its end on; else one after the other. */
+  #nextToEvict(): number {
+    const next = this.#evictNext;
+    this.#evictNext = 0;
+    if (next !== 0) return next;
+    this.#evictAt = this.#evictAt >= this.#table.used ? 1 : this.#evictAt + 1;
+    return this.#evictAt;
+  }
+}
+
+/** Held, but not on the GPU. */
+function isAway(tiers: number): boolean {
+  return tiers !== 0 && (tiers & GPU) === 0;
+}
+
+function rootOf(row: ExactRow, { blockSize, adapter, salt }: StoredBlocks): ChainLink {
+  const { scope } = row;
+  if (scope?.blockSize !== blockSize || scope.adapter !== adapter || scope.salt !== salt) {
+    row.scope = { blockSize, adapter, salt };
+    row.root = chainRoot(row.scope);
+  }
+  return row.root;
+}

@@ -1,0 +1,209 @@
+import type { PromptBlocks } from '../../routing/blocks.ts';
+import { bucketOf, rowSeed } from './entry-table.ts';
+import { ENTRY, HEAD, LIVE, META, MOST_SLOTS, ROW, SLOT, TIER, type ExactMemory } from './exact-memory.ts';
+
+const { WORDS, LOW, HIGH, SEAL, CHAIN } = ENTRY;
+const META_WORD = ENTRY.META;
+const { ROW_MASK, TIERS, TIER_SHIFT } = META;
+const GPU = TIER.gpu << TIER_SHIFT;
+const CPU = TIER.cpu << TIER_SHIFT;
+
+/** Entries that are looked at in one bucket while another thread may be changing it; there are hardly ever ten. */
+const MOST_PROBES = 64;
+/** Blocks that are looked at one by one in a look at all workers: behind that many, what follows a hole is not found out. */
+const MOST_WALKED = 8192;
+
+/** Nothing is known of what a worker holds: no events of it are received, or they are of blocks of another size. */
+export const NOT_KNOWN = -1;
+
+type Chain = Pick<PromptBlocks, 'hashes' | 'count' | 'tokensPerBlock'>;
+
+/** Leading blocks of a prompt by the best tier that has them. */
+export interface TierBlocks {
+  readonly gpu: number;
+  readonly cpu: number;
+  readonly disk: number;
+}
+
+/**
+ * Looks at an exact index, also while another thread writes it. Nothing is locked, and nothing is waited for: a look takes a bounded
+ * number of steps. It never finds a block for a worker that never held it: an entry says itself what it is (`SEAL`), and a slot's
+ * version is read again after its rows were looked at; where it has changed, they are looked at once more, and if it has changed
+ * again, nothing is held. What changes its place at that moment may be overlooked: then a match is too short for once.
+ *
+ * A worker with several ranks counts with the mean of them: which one computes a prompt is its own business, and it does not look at
+ * what they hold.
+ */
+export class ExactReader {
+  readonly #head: Int32Array;
+  readonly #slots: Int32Array;
+  readonly #rows: Int32Array;
+  readonly #buckets: Int32Array;
+  readonly #mask: number;
+  readonly #words: Int32Array;
+  readonly #seed: number;
+  #held = new Int32Array(0);
+  #walked = 0;
+  /** How many blocks the row that was looked at last holds: with a prompt that many share, the next one holds as many. */
+  #guess = 0;
+
+  constructor(memory: ExactMemory) {
+    this.#head = new Int32Array(memory.head);
+    this.#slots = new Int32Array(memory.slots);
+    this.#rows = new Int32Array(memory.rows);
+    this.#buckets = new Int32Array(memory.buckets);
+    this.#mask = this.#buckets.length - 1;
+    this.#words = new Int32Array(memory.entries);
+    this.#seed = this.#head[HEAD.SEED]!;
+  }
+
+  /** Whether the events of the worker in the slot are received, so that what it holds is known. */
+  isLive(slot: number): boolean {
+    if (slot >= MOST_SLOTS || Atomics.load(this.#head, HEAD.ALIVE) === 0) return false;
+    return this.#isLive(SLOT.WORDS * slot);
+  }
+
+  /** Tokens of a block of the worker in the slot; 0 while none has been told of. */
+  blockSize(slot: number): number {
+    return this.isLive(slot) ? this.#slots[SLOT.WORDS * slot + SLOT.BLOCK_SIZE]! : 0;
+  }
+
+  /** How many leading blocks the worker in the slot holds, in any tier; `NOT_KNOWN` where that is not known. */
+  match(chain: Chain, slot: number): number {
+    this.#walked = 0;
+    return this.isLive(slot) ? this.#matchSlot(chain, slot) : NOT_KNOWN;
+  }
+
+  /** `match` of all slots below `end`. Good until the next call. */
+  matchAll(chain: Chain, end: number): Int32Array {
+    if (this.#held.length < end) this.#held = new Int32Array(2 * end);
+    const held = this.#held;
+    const known = Atomics.load(this.#head, HEAD.ALIVE) === 0 ? 0 : Math.min(end, MOST_SLOTS);
+    this.#walked = 0;
+    for (let slot = 0; slot < known; slot++)
+      held[slot] = this.#isLive(SLOT.WORDS * slot) ? this.#matchSlot(chain, slot) : NOT_KNOWN;
+    held.fill(NOT_KNOWN, known, end);
+    return held;
+  }
+
+  /** Where the blocks lie that `match` has found. */
+  tiers(chain: Chain, slot: number): TierBlocks {
+    const held = this.match(chain, slot);
+    if (held <= 0) return { gpu: 0, cpu: 0, disk: 0 };
+    const at = SLOT.WORDS * slot;
+    let cpu = 0;
+    let disk = 0;
+    for (let row = this.#slots[at + SLOT.ROW]!, left = MOST_PROBES; row !== 0 && left > 0; left--) {
+      if (this.#rows[ROW.WORDS * row + ROW.AWAY] !== 0)
+        for (let block = 0; block < held; block++) {
+          const tiers = this.#tiersOf(chain, block, row);
+          if (tiers === 0) break;
+          if ((tiers & GPU) !== 0) continue;
+          if ((tiers & CPU) !== 0) cpu++;
+          else disk++;
+        }
+      row = this.#rows[ROW.WORDS * row + ROW.NEXT]!;
+    }
+    const rows = Math.max(1, this.#slots[at + SLOT.ROWS]!);
+    cpu = Math.min(held, Math.floor(cpu / rows));
+    disk = Math.min(held - cpu, Math.floor(disk / rows));
+    return { gpu: held - cpu - disk, cpu, disk };
+  }
+
+  /** What the index says counts for the worker that control says is there. */
+  #isLive(at: number): boolean {
+    const generation = this.#slots[at + SLOT.GENERATION]!;
+    return generation !== 0 && this.#slots[at + SLOT.STATE] === ((generation << 2) | LIVE);
+  }
+
+  #matchSlot(chain: Chain, slot: number): number {
+    const at = SLOT.WORDS * slot;
+    for (let attempt = 0; attempt < 2; attempt++) {
+      const version = Atomics.load(this.#slots, at + SLOT.VERSION);
+      const size = this.#slots[at + SLOT.BLOCK_SIZE]!;
+      // Of a worker that has told of no block yet the size is not known, but what it holds is: nothing.
+      if (size !== 0 && size !== chain.tokensPerBlock) return NOT_KNOWN;
+      const rows = this.#slots[at + SLOT.ROWS]!;
+      let sum = 0;
+      let row = this.#slots[at + SLOT.ROW]!;
+      for (let left = rows; row !== 0 && left > 0; left--) {
+        sum += this.#heldBy(row, chain);
+        row = this.#rows[ROW.WORDS * row + ROW.NEXT]!;
+      }
+      if (Atomics.load(this.#slots, at + SLOT.VERSION) === version)
+        return rows === 1 ? sum : Math.floor(sum / Math.max(1, rows));
+    }
+    return 0;
+  }
+
+  #heldBy(row: number, chain: Chain): number {
+    const known = this.#knownTo(row, chain);
+    if (this.#rows[ROW.WORDS * row + ROW.HOLES] === 0) return known;
+    for (let block = 0; block < known; block++)
+      if (++this.#walked > MOST_WALKED || this.#tiersOf(chain, block, row) === 0) return block;
+    return known;
+  }
+
+  /** How many blocks a row has entries of, holes included: those are closed under prefixes, and searched in few steps. */
+  #knownTo(row: number, chain: Chain): number {
+    const { count } = chain;
+    if (count === 0 || !this.#knows(chain, 0, row)) return 0;
+    let held = 0;
+    let notHeld = count;
+    let step = 1;
+    const guess = Math.min(this.#guess, count);
+    if (guess > 1) {
+      if (this.#knows(chain, guess - 1, row)) held = guess - 1;
+      else notHeld = guess - 1;
+    }
+    // Gallop to a block that is not held, then search between.
+    while (held + step < notHeld && this.#knows(chain, held + step, row)) {
+      held += step;
+      step *= 2;
+    }
+    notHeld = Math.min(notHeld, held + step);
+    while (notHeld - held > 1) {
+      const middle = (held + notHeld) >> 1;
+      if (this.#knows(chain, middle, row)) held = middle;
+      else notHeld = middle;
+    }
+    this.#guess = notHeld;
+    return notHeld;
+  }
+
+  #knows(chain: Chain, block: number, row: number): boolean {
+    return this.#find(chain.hashes[2 * block]! | 0, chain.hashes[2 * block + 1]! | 0, row) !== 0;
+  }
+
+  /** Which tiers have a block, as bits: of all entries, as an engine may have two names for one block. */
+  #tiersOf({ hashes }: Chain, block: number, row: number): number {
+    const words = this.#words;
+    const low = hashes[2 * block]! | 0;
+    const high = hashes[2 * block + 1]! | 0;
+    const seal = high ^ Math.imul(row, SEAL);
+    let tiers = 0;
+    let entry = this.#buckets[bucketOf(low, high, rowSeed(this.#seed, row)) & this.#mask]!;
+    for (let left = MOST_PROBES; entry !== 0 && left > 0; left--) {
+      const at = entry * WORDS;
+      const meta = words[at + META_WORD]!;
+      if (words[at + LOW] === low && words[at + HIGH] === seal && (meta & ROW_MASK) === row)
+        tiers |= meta & TIERS;
+      entry = words[at + CHAIN]!;
+    }
+    return tiers;
+  }
+
+  /** An entry of a row's block; 0 if it has none. */
+  #find(low: number, high: number, row: number): number {
+    const words = this.#words;
+    const seal = high ^ Math.imul(row, SEAL);
+    let entry = this.#buckets[bucketOf(low, high, rowSeed(this.#seed, row)) & this.#mask]!;
+    for (let left = MOST_PROBES; entry !== 0 && left > 0; left--) {
+      const at = entry * WORDS;
+      if (words[at + LOW] === low && words[at + HIGH] === seal && (words[at + META_WORD]! & ROW_MASK) === row)
+        return entry;
+      entry = words[at + CHAIN]!;
+    }
+    return 0;
+  }
+}
