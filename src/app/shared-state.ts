@@ -39,6 +39,7 @@ import { RetryBudget } from '../workers/retry-budget.ts';
 import { WorkerWait } from '../workers/worker-wait.ts';
 import { openIndexFor } from './open-index.ts';
 import { openKnowledge } from './shared-knowledge.ts';
+import { openTokens, type OpenTokens } from './open-tokens.ts';
 import { openProcessView, type ProcessView } from './process-view.ts';
 import { reportShortages } from './shortages.ts';
 import { withinDescriptors, type DescriptorPlan } from './descriptors.ts';
@@ -57,6 +58,7 @@ export interface SharedState<Workers extends Roster = Roster> {
   readonly hooks: HookChain;
   readonly freshIds: FreshIdWatch;
   readonly tokenRatio: TokenRatio;
+  readonly openTokens: OpenTokens;
   readonly keyServices: KeyServices;
   readonly clients: Clients;
   readonly admission: Door;
@@ -103,16 +105,18 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
   const { shareFor, ...knowledge } = openKnowledge(part, clock);
   const onPluginTrouble = reportTrouble({ clock, log, metrics });
   let inForce = (): Settings => settings;
+  const connections = new WorkerConnections({
+    ...{ clock, sockets, versions: new WorkerVersions(deps.part) },
+    ...connectionSettings(settings),
+  });
   const state: SharedState = {
     ...deps,
     settings,
     ledger,
     metrics,
     registry,
-    connections: new WorkerConnections({
-      ...{ clock, sockets, versions: new WorkerVersions(deps.part) },
-      ...connectionSettings(settings),
-    }),
+    connections,
+    openTokens: openTokens({ part, clock, metrics, registry, connections, settings: () => inForce() }),
     policies: new Policies(settings, {
       ...{ loads: ledger, clock, random, registry },
       ...openIndexFor(deps, { registry, metrics, bounds: () => indexBounds(inForce()) }),
@@ -180,10 +184,11 @@ export function runtimeOf<Workers extends Roster>(
   state: SharedState<Workers>,
   settings: Settings,
 ): Runtime & Pick<SharedState<Workers>, 'registry'> {
-  const { connections, ...shared } = state;
+  const { connections, openTokens: tokens, ...shared } = state;
   return {
     ...shared,
     settings,
+    tokens: tokens.source,
     get cacheIndex() {
       return state.policies.index;
     },
@@ -202,6 +207,7 @@ export function adoptSettings(state: SharedState, settings: Settings): void {
   state.connections.reconfigure(connectionSettings(settings));
   state.policies.reconfigure(settings);
   state.policies.index?.reconfigure(indexBounds(settings));
+  state.openTokens.reconfigure(settings.tokens);
   state.hooks.reconfigure(settings.hooks);
   state.admission.reconfigure(doorSettings(settings, state));
   state.workerWait.reconfigure({ most: settings.admission.queueSize });

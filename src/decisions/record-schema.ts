@@ -86,6 +86,11 @@ const FIELDS = {
   total_ms: ms.describe('To the end.'),
   hooks_ran: z.array(text).describe('What the pre-routing hooks said, in order.').optional(),
   hooks_ms: ms.describe('Waiting for hooks.').optional(),
+  tokens_source: z
+    .enum(['request', 'cache', 'local', 'worker', 'estimate'])
+    .describe('Where the token ids of the prompt were from, where they were asked for.')
+    .optional(),
+  tokenize_ms: ms.describe('Waiting for the token ids of the prompt.').optional(),
   prepare_ms: ms.describe("Waiting for what a plugin's policy looked up.").optional(),
   overhead_ms: ms.describe("The router's own work up to the dispatch.").optional(),
   request_bytes: whole.describe("Size of the request's body."),

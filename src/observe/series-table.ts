@@ -477,6 +477,39 @@ const STATE_SERIES = {
     'Request threads that were replaced, by what ended the one before.',
     'control',
   ),
+  promptTokensSourceTotal: counter(
+    'vllm_router_prompt_tokens_source_total',
+    ['source'],
+    'Requests by where the token ids of their prompt are from: request, cache, local, worker, or estimate (only their number, estimated), where they are asked for.',
+  ),
+  promptTokensEstimatedTotal: counter(
+    'vllm_router_prompt_tokens_estimated_total',
+    ['reason'],
+    'Prompts whose tokens were asked for and are estimated, by reason: late, busy, unoffered, failed, or what in the request makes them unknowable.',
+  ),
+  tokenizeTotal: counter(
+    'vllm_router_tokenize_total',
+    ['source', 'outcome'],
+    'Prompts that were to be tokenised, by whom (local, worker) and what came of it (found, busy, unoffered, failed).',
+  ),
+  tokenizeDurationSeconds: histogram(
+    'vllm_router_tokenize_duration_seconds',
+    ['source'],
+    OVERHEAD,
+    'Time to the token ids of a prompt, by where they were from: cache (0), local, worker.',
+  ),
+  tokenCacheHitsTotal: counter(
+    'vllm_router_token_cache_hits_total',
+    [],
+    'Prompts whose token ids were in the token cache.',
+  ),
+  tokenCacheMissesTotal: counter(
+    'vllm_router_token_cache_misses_total',
+    [],
+    'Prompts whose token ids were not in the token cache.',
+  ),
+  tokenCacheEntries: gauge('vllm_router_token_cache_entries', [], 'Prompts in the token cache.'),
+  tokenCacheBytes: gauge('vllm_router_token_cache_bytes', [], 'Bytes that the token cache takes.'),
   helperThreads: gauge(
     'vllm_router_helper_threads',
     ['thread'],

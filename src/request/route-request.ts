@@ -13,6 +13,7 @@ import { answerPreflight, guardRoute } from './arrive/guard-route.ts';
 import { Deadline } from './arrive/deadline.ts';
 import { finish } from './record/finish.ts';
 import { forward } from './send/forward.ts';
+import { knowTokens } from './choose/know-tokens.ts';
 import { knowOwners } from './understand/know-owners.ts';
 import { preparePolicy } from './choose/prepare-policy.ts';
 import { readCall } from './understand/read-call.ts';
@@ -56,6 +57,8 @@ export async function routeRequest(
     const turn = waitForTurn(rt, arrival, caller, call, deadline);
     if (turn) await turn;
     rt.retryBudget.onRequest();
+    const tokens = knowTokens(rt, arrival, call, deadline);
+    if (tokens) await tokens;
     if (call.policy.prepare) call = await preparePolicy(rt, arrival, call, deadline);
     await forward(rt, arrival, call, deadline);
   } catch (error) {

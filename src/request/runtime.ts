@@ -12,6 +12,7 @@ import type { Metrics } from '../observe/metrics.ts';
 import type { FreshIdWatch, HashKeySource } from '../routing/hash-key.ts';
 import type { TokenRatio } from '../routing/token-ratio.ts';
 import type { LoadLedger } from '../workers/ledger.ts';
+import type { TokenSource } from '../tokenize/tokens.ts';
 import type { Roster } from '../workers/roster.ts';
 import type { RetryBudget } from '../workers/retry-budget.ts';
 import type { Worker } from '../workers/worker.ts';
@@ -49,6 +50,8 @@ export interface Runtime {
   /** Kept only for policies that need it. */
   readonly cacheIndex: CacheIndex | undefined;
   readonly tokenRatio: TokenRatio;
+  /** Which token ids a worker will compute; asked only where somebody goes by them. */
+  readonly tokens: TokenSource;
   readonly clients: Clients;
   readonly admission: Door;
   readonly retryBudget: RetryBudget;

@@ -215,7 +215,11 @@ export type PolicyEvent =
 export interface Policy {
   readonly name: string;
   /** Async or costly knowledge that the request path must prepare or keep for this policy. */
-  readonly needs: { readonly cache: boolean };
+  readonly needs: {
+    readonly cache: boolean;
+    /** The token ids of prompts, wherever they can be known. */
+    readonly tokens?: boolean;
+  };
   /**
    * Async knowledge about one request, where the policy needs any: awaited before `choose`, which is handed what it
    * resolves to. Never rejects, and resolves soon after `signal` is aborted.

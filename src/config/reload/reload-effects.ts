@@ -20,6 +20,7 @@ const LOG_OUTPUT = 'the log keeps the outputs it was opened with';
 const BREAKERS = 'circuits stay as they are: open ones stay open, counted failures count';
 const HEALTH = 'every worker keeps its health and its counts; pauses follow at once';
 const INDEX = 'the predicted index is kept as far as it fits, newest first';
+const TOKENS = 'token ids that fit are kept, the most recently used first';
 const BUDGET = 'what was counted in the last 10 s counts';
 const DOOR = 'requests in flight and in the queue stay';
 const RING = 'the newest records that fit are kept';
@@ -96,6 +97,13 @@ export const RELOAD_EFFECTS: Readonly<Record<string, ReloadRow>> = {
   pre_routing_hooks: ['adopted', 'hooks that keep name and URL keep their connections and circuit'],
   response_model: ['applied'],
   model_rules: ['applied', 'requests under way keep the model they were given'],
+  exact_tokens: ['applied'],
+  tokenize_timeout_ms: ['applied', ATTEMPTS],
+  trust_request_chat_template: ['applied'],
+  'prompt_cache.backend': ['restart_needed'],
+  'prompt_cache.ttl_secs': ['adopted', TOKENS],
+  'prompt_cache.max_entries': ['adopted', TOKENS],
+  'prompt_cache.max_bytes': ['adopted', TOKENS],
   request_timeout_secs: ['applied', ATTEMPTS],
   connect_timeout_secs: ['applied', 'requests under way finish on the connections they have'],
   first_token_timeout_secs: ['applied', ATTEMPTS],

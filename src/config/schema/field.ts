@@ -8,6 +8,7 @@ export const GROUPS = [
   'Server',
   'Clients',
   'Policy',
+  'Tokens',
   'Plugins',
   'Hooks',
   'Timeouts',

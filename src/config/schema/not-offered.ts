@@ -25,7 +25,7 @@ const FLAGS = [
 const KEYS = [
   ...['connection_mode', 'discovery', 'model_path', 'tokenizer_path', 'tokenizer_model_map'],
   ...['history_backend', 'enable_profiling', 'profile_timeout_secs', 'trace_config'],
-  ...['cache', 'semantic_cache', 'semantic_cluster', 'prompt_cache', 'shared_prefix_routing'],
+  ...['cache', 'semantic_cache', 'semantic_cluster', 'prompt_cache.redis', 'shared_prefix_routing'],
   ...['prefill_policy', 'decode_policy', 'mode.prefill_urls', 'mode.decode_urls', 'mode.prefill_policy'],
   ...['mode.decode_policy', 'mode.discovery_address', 'mode.kv_events'],
 ] as const;

@@ -11,6 +11,7 @@ import { gatewayKeys } from './gateway-schema.ts';
 import { hookKeys } from './hooks-schema.ts';
 import { modelRuleKeys } from './model-rules-schema.ts';
 import { startKeys } from './start-schema.ts';
+import { tokenKeys } from './tokens-schema.ts';
 import { listenerTlsKeys, workerTlsKeys } from './tls-schema.ts';
 import { parseUrlPrefix } from './url-prefixes.ts';
 import { parseWorkerUrl, WORKER_URL_FORMS } from './worker-url.ts';
@@ -207,6 +208,7 @@ export const configSchema = z.strictObject({
       }),
     })
     .prefault({}),
+  ...tokenKeys,
   request_timeout_secs: key(secs().default(1800), {
     group: 'Timeouts',
     about: 'One deadline for a request: queue, pauses and all attempts together.',

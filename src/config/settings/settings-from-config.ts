@@ -23,6 +23,7 @@ import type {
   WorkerSpec,
 } from './settings.ts';
 import { ms } from './ms.ts';
+import { tokenSettings } from './tokens-settings.ts';
 import { threadsOf } from './threads.ts';
 import { NO_TLS, type TlsMaterial } from './tls-settings.ts';
 import { UrlPrefixes } from '../schema/url-prefixes.ts';
@@ -60,6 +61,7 @@ export function settingsFromConfig(
     }),
     hashKey: config.hash_key,
     cacheIndex: indexSettings(config),
+    tokens: tokenSettings(config),
     retry: retrySettings(config),
     breaker: breakerSettings(config),
     health: healthSettings(config),

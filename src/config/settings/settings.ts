@@ -130,6 +130,17 @@ export interface CacheIndexSettings {
   readonly evictionIntervalMs: number;
 }
 
+/** How the token ids of prompts come to be known. */
+export interface TokenSettings {
+  /** `auto`: where somebody goes by them. */
+  readonly exact: 'auto' | 'always' | 'off';
+  /** For each request. */
+  readonly timeoutMs: number;
+  /** Whether templates that requests bring are used. */
+  readonly trustChatTemplates: boolean;
+  readonly cache: { readonly maxBytes: number; readonly maxEntries: number; readonly ttlMs: number };
+}
+
 export interface RetrySettings {
   /** Total attempts, the first included. */
   readonly maxAttempts: number;
@@ -374,6 +385,7 @@ export interface Settings {
   /** Sources of the hash key, in order: `header:<name>` and `body:<dotted path>`. */
   readonly hashKey: readonly string[];
   readonly cacheIndex: CacheIndexSettings;
+  readonly tokens: TokenSettings;
   readonly retry: RetrySettings;
   readonly breaker: BreakerSettings;
   readonly health: HealthSettings;

@@ -74,7 +74,7 @@ function serverTiming(arrival: Arrival, now: number): string {
 export function routerMs(arrival: Arrival, now: number): number {
   const { times, startedAt } = arrival;
   const from = times.bodyRead || startedAt;
-  const waited = times.hooksMs + times.prepareMs + times.queueMs + times.waitMs;
+  const waited = times.hooksMs + times.tokensMs + times.prepareMs + times.queueMs + times.waitMs;
   const attempts = times.backoffMs + times.givenUpMs;
   return Math.max(0, (times.dispatched || now) - from - waited - attempts);
 }

@@ -39,6 +39,7 @@ export interface Arrival {
     head: number;
     hooksMs: number;
     prepareMs: number;
+    tokensMs: number;
     queueMs: number;
     backoffMs: number;
     /** Waiting for a worker that can take the request. */
@@ -87,6 +88,7 @@ export function identify(
       head: 0,
       hooksMs: 0,
       prepareMs: 0,
+      tokensMs: 0,
       queueMs: 0,
       backoffMs: 0,
       waitMs: 0,

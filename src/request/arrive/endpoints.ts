@@ -14,6 +14,7 @@ import {
   type PromptReader,
 } from '../../api/prompts.ts';
 
+import type { TokenRoute } from '../../tokenize/token-prompt.ts';
 import { pathOf } from '../../http/normalise-path.ts';
 import { isOwnPath } from '../../http/own-paths.ts';
 
@@ -50,6 +51,8 @@ export interface Endpoint {
    */
   readonly body: 'json' | 'form' | 'opaque';
   readonly prompt?: PromptReader;
+  /** The tokens of its prompts can be known beforehand. */
+  readonly tokenRoute?: TokenRoute;
   /** Pieces that vLLM sends at the beginning of a stream before its engine has done anything. */
   readonly preamble?: number;
   /** Creates or names a stored resource that only the worker which made it knows. */
@@ -132,19 +135,27 @@ const GENERATES = { tokens: 'prompt_and_answer' } as const;
 const READS = { tokens: 'prompt' } as const;
 
 const ROWS: readonly EndpointRow[] = [
-  inference('/v1/chat/completions', chatPrompt, { ...GENERATES, streamOptions: true }),
-  inference('/v1/completions', completionPrompt, { ...GENERATES, streamOptions: true }),
+  inference('/v1/chat/completions', chatPrompt, {
+    ...{ ...GENERATES, tokenRoute: 'chat', streamOptions: true },
+  }),
+  inference('/v1/completions', completionPrompt, {
+    ...{ ...GENERATES, tokenRoute: 'completion', streamOptions: true },
+  }),
   inference('/v1/chat/completions/batch', batchPrompt, GENERATES),
   inference('/v1/embeddings', inputPrompt, READS),
   inference('/v2/embed', embedPrompt, READS),
   // `response.created` and `response.in_progress`.
-  inference('/v1/responses', responsesPrompt, { ...GENERATES, resource: 'create', preamble: 2 }),
+  inference('/v1/responses', responsesPrompt, {
+    ...{ ...GENERATES, tokenRoute: 'responses', resource: 'create', preamble: 2 },
+  }),
   stored(['GET'], '/v1/responses/{id}'),
   stored(['DELETE'], '/v1/responses/{id}'),
   stored(['POST'], '/v1/responses/{id}/cancel'),
   stored(['GET'], '/v1/responses/{id}/input_items'),
   stored(['GET'], '/v1/responses/{id}/input'),
-  inference('/v1/messages', messagesPrompt, { ...GENERATES, dialect: 'anthropic' }),
+  inference('/v1/messages', messagesPrompt, {
+    ...{ ...GENERATES, tokenRoute: 'messages', dialect: 'anthropic' },
+  }),
   inference('/v1/messages/count_tokens', messagesPrompt, { dialect: 'anthropic' }),
   inference('/v1/rerank', pairPrompt, { ...READS, paths: ['/v1/rerank', '/rerank', '/v2/rerank'] }),
   inference('/v1/score', pairPrompt, { ...READS, paths: ['/v1/score', '/score'] }),
@@ -153,7 +164,9 @@ const ROWS: readonly EndpointRow[] = [
   inference('/tokenize', tokenizePrompt),
   inference('/detokenize', tokenizePrompt),
   inference('/generate', generatePrompt, { ...GENERATES, tokenIds: true }),
-  inference('/inference/v1/generate', generatePrompt, { ...GENERATES, tokenIds: true }),
+  inference('/inference/v1/generate', generatePrompt, {
+    ...{ ...GENERATES, tokenRoute: 'generate', tokenIds: true },
+  }),
   inference('/generative_scoring', pairPrompt, READS),
   inference('/invocations', invocationPrompt, { ...GENERATES, streamOptions: true }),
   inference('/v1/chat/completions/render', chatPrompt),

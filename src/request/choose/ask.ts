@@ -149,6 +149,12 @@ export class RequestAsk implements Ask {
     return sink.value;
   }
 
+  /** What the body says; `isWhole`: nothing of it was too long to be looked at. */
+  said(): { readonly values: JsonObject; readonly isWhole: boolean } {
+    const { fields } = this.#input;
+    return { values: fields.values(), isWhole: (fields.rawPrompt ?? '') === '' };
+  }
+
   /** The body is another one now, which says the same. */
   nowIn(body: Buffer): void {
     this.#input.fields.nowIn(body);

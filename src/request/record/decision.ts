@@ -1,6 +1,6 @@
 /** The record of one request: what was asked, what was known, what was chosen, why, and what came of it. */
 import type { PriorityClass } from '../../config/settings/settings.ts';
-import type { PluginFailure } from '../../routing/policy.ts';
+import type { PluginFailure, TokensSource } from '../../routing/policy.ts';
 
 /** Who chose: the words of `x-vllm-router-method`. */
 export type DecisionMethod = 'policy' | 'owner';
@@ -135,6 +135,10 @@ export interface Decision {
   hooks_ran?: string[];
   /** Spent waiting for hooks. */
   hooks_ms?: number;
+  /** Where the token ids of the prompt were from; `estimate`: they were asked for in vain. Absent where nobody asked. */
+  tokens_source?: TokensSource;
+  /** Spent waiting for them. */
+  tokenize_ms?: number;
   /** Spent waiting for what a plugin's policy looked up. */
   prepare_ms?: number;
   /** The router's own work up to the dispatch: without the client's body, hooks, the queue, plugins' look-ups and backoff. */

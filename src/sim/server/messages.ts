@@ -40,7 +40,7 @@ export function messages(sim: SimState, exchange: Exchange): void {
 export function countTokens(sim: SimState, exchange: Exchange): void {
   const body = fieldsOf(exchange);
   sim.modelOf(body);
-  readPrompt(sim, body);
+  readMessagesPrompt(sim, body);
   exchange.reply.json(JSON.stringify({ input_tokens: sim.tokens.length }));
 }
 
@@ -55,7 +55,8 @@ export function anthropicErrorJson(status: number, message: string): string {
   return JSON.stringify({ type: 'error', error: { type: types[status] ?? 'api_error', message } });
 }
 
-function readPrompt(sim: SimState, body: Fields): readonly unknown[] {
+/** Reads the prompt into `sim.tokens`; gives the messages. */
+export function readMessagesPrompt(sim: SimState, body: Fields): readonly unknown[] {
   const list = arrayField(body, 'messages');
   if (!list || list.length === 0)
     throw badRequest('messages: expected a list of at least one message', 'messages');
@@ -70,7 +71,7 @@ function planMessage(sim: SimState, exchange: Exchange, body: Fields): Message {
   const model = sim.modelOf(body);
   const maxTokens = integerField(body, 'max_tokens', 1);
   if (maxTokens === undefined) throw badRequest('max_tokens: expected a whole number >= 1', 'max_tokens');
-  const list = readPrompt(sim, body);
+  const list = readMessagesPrompt(sim, body);
   const tool = toolOf(body);
   const sampling = { ...samplingOf({}, maxTokens), stop: stringsField(body, 'stop_sequences') };
   const say = tool ? tokenize(tool.argumentsJson) : echoOf(sim, () => lastUserText(list));

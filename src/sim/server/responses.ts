@@ -42,8 +42,13 @@ function keep(sim: SimState, response: StoredResponse): void {
   }
 }
 
-function planResponse(sim: SimState, exchange: Exchange, body: Fields): StoredResponse {
-  const model = sim.modelOf(body);
+interface ResponseInput {
+  readonly inputItems: readonly unknown[];
+  readonly messages: readonly unknown[];
+}
+
+/** Reads the prompt into `sim.tokens`. */
+export function readResponsePrompt(sim: SimState, body: Fields): ResponseInput {
   const previousId = stringField(body, 'previous_response_id');
   const previous = previousId === undefined ? undefined : sim.responses.get(previousId);
   if (previousId !== undefined && !previous) throw noSuchResponse(previousId);
@@ -56,9 +61,15 @@ function planResponse(sim: SimState, exchange: Exchange, body: Fields): StoredRe
       : []),
     ...inputItems.map(messageOf),
   ];
-  const tool = forcedToolCall(body);
   sim.tokens.clear();
   chatPrompt(sim.tokens, messages, body);
+  return { inputItems, messages };
+}
+
+function planResponse(sim: SimState, exchange: Exchange, body: Fields): StoredResponse {
+  const model = sim.modelOf(body);
+  const { inputItems, messages } = readResponsePrompt(sim, body);
+  const tool = forcedToolCall(body);
   const sampling = samplingOf(body, integerField(body, 'max_output_tokens', 1));
   const say = tool ? tokenize(tool.argumentsJson) : echoOf(sim, () => lastUserText(messages));
   const plan = planAnswer(sim, { sampling, say, choice: 0, salt: saltOf(sim, model, body), keepIds: false });

@@ -31,6 +31,8 @@ import {
   plainGenerate,
   renderChat,
   renderCompletion,
+  renderMessages,
+  renderResponse,
   tokenGenerate,
   tokenizeRoute,
 } from './token-routes.ts';
@@ -87,6 +89,8 @@ export const ROUTES: ReadonlyMap<string, Route> = new Map([
   ['POST /detokenize', info(detokenizeRoute)],
   ['POST /v1/chat/completions/render', info(renderChat)],
   ['POST /v1/completions/render', info(renderCompletion)],
+  ['POST /v1/messages/render', info(renderMessages)],
+  ['POST /v1/responses/render', info(renderResponse)],
   ['POST /v1/load_lora_adapter', info(loadAdapter)],
   ['POST /v1/unload_lora_adapter', info(unloadAdapter)],
   ['POST /scale_elastic_ep', info(scaleElastic)],

@@ -3,9 +3,11 @@ import { readChatPrompt } from './chat.ts';
 import { fieldsOf, type Exchange } from './exchange.ts';
 import { booleanField, objectField, stringField, tokenIds, type Fields } from './fields.ts';
 import { generate, planAnswer, saltOf, samplingOf } from '../engine/generation.ts';
+import { readMessagesPrompt } from './messages.ts';
 import type { Planned } from './output.ts';
 import { integerField } from './fields.ts';
 import { appendPrompt, promptList } from './prompt.ts';
+import { readResponsePrompt } from './responses.ts';
 import type { SimState } from './sim-state.ts';
 import { detokenize, tokenText } from '../engine/tokens.ts';
 
@@ -41,6 +43,22 @@ export function renderChat(sim: SimState, exchange: Exchange): void {
   const body = fieldsOf(exchange);
   const model = sim.modelOf(body);
   readChatPrompt(sim, body);
+  exchange.reply.json(JSON.stringify(rendered(sim, exchange, body, model)));
+}
+
+/** POST /v1/messages/render */
+export function renderMessages(sim: SimState, exchange: Exchange): void {
+  const body = fieldsOf(exchange);
+  const model = sim.modelOf(body);
+  readMessagesPrompt(sim, body);
+  exchange.reply.json(JSON.stringify(rendered(sim, exchange, body, model)));
+}
+
+/** POST /v1/responses/render */
+export function renderResponse(sim: SimState, exchange: Exchange): void {
+  const body = fieldsOf(exchange);
+  const model = sim.modelOf(body);
+  readResponsePrompt(sim, body);
   exchange.reply.json(JSON.stringify(rendered(sim, exchange, body, model)));
 }
 

@@ -1,0 +1,42 @@
+import * as z from 'zod';
+import { count, key, milliseconds, secs } from './field.ts';
+
+/** Which token ids prompts have. */
+export const tokenKeys = {
+  exact_tokens: key(z.enum(['auto', 'always', 'off']).default('auto'), {
+    group: 'Tokens',
+    about:
+      'Whether prompts are tokenised as the worker does it: auto = where the contents of caches are known in tokens (events, LMCache) or the policy needs them; always; off = token counts are estimated.',
+  }),
+  tokenize_timeout_ms: key(milliseconds().default(100), {
+    group: 'Tokens',
+    about: 'Longest wait of a request for the tokens of its prompt; after it they are estimated.',
+  }),
+  trust_request_chat_template: key(z.boolean().default(false), {
+    group: 'Tokens',
+    about:
+      'Tokenises prompts with the chat template that a request brings, as workers with the same option do; else such prompts are estimated.',
+  }),
+  prompt_cache: z
+    .strictObject({
+      backend: key(z.literal('memory').default('memory'), {
+        group: 'Tokens',
+        flags: [],
+        env: false,
+        about: 'Where token ids of prompts are kept. May be left out.',
+      }),
+      ttl_secs: key(secs().default(3600), {
+        group: 'Tokens',
+        about: 'Token ids of a prompt are kept for this long.',
+      }),
+      max_entries: key(count(1).max(16_777_216).default(10_000), {
+        group: 'Tokens',
+        about: 'Prompts whose token ids are kept.',
+      }),
+      max_bytes: key(count(65_536).default(67_108_864), {
+        group: 'Tokens',
+        about: 'Bytes that these take together, at four for each token.',
+      }),
+    })
+    .prefault({}),
+};

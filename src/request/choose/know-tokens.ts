@@ -1,0 +1,107 @@
+import { RouterError } from '../../base/errors.ts';
+import { tokenMembers } from '../../tokenize/token-members.ts';
+import { readTokenPrompt, type TokenPrompt, type Unasked } from '../../tokenize/token-prompt.ts';
+import type { TokensFound } from '../../tokenize/tokens.ts';
+import type { Arrival } from '../arrive/arrival.ts';
+import type { Deadline } from '../arrive/deadline.ts';
+import type { Endpoint } from '../arrive/endpoints.ts';
+import { roundMs } from '../record/decision.ts';
+import type { Runtime } from '../runtime.ts';
+import type { Call } from '../understand/read-call.ts';
+import { whileWanted } from '../understand/while-wanted.ts';
+
+/** Why the tokens of a prompt are estimated. */
+type Estimated = Unasked | Exclude<TokensFound['kind'], 'found'>;
+
+/**
+ * Finds out which token ids the worker will compute, where somebody goes by them; where they cannot be known in time their
+ * number is estimated, and the request goes on all the same.
+ */
+export function knowTokens(
+  rt: Runtime,
+  arrival: Arrival,
+  call: Call,
+  deadline: Deadline,
+): Promise<void> | undefined {
+  const prompt = promptOf(rt, arrival.endpoint, call);
+  if (!prompt) return undefined;
+  if (prompt.kind === 'ids') {
+    call.ask.setTokenIds(prompt.ids, 'request');
+    note(rt, arrival, call);
+    return undefined;
+  }
+  if (prompt.kind === 'unasked') {
+    note(rt, arrival, call, prompt.why);
+    return undefined;
+  }
+  return waitForTokens(rt, arrival, call, { deadline, renderOnly: prompt.renderOnly });
+}
+
+/** The same for a request that is only talked about. */
+export async function withTokens(rt: Runtime, endpoint: Endpoint, call: Call): Promise<void> {
+  const prompt = promptOf(rt, endpoint, call);
+  if (prompt?.kind === 'ids') call.ask.setTokenIds(prompt.ids, 'request');
+  if (prompt?.kind !== 'text') return;
+  const found = await question(rt, endpoint, call, prompt.renderOnly);
+  if (found.kind === 'found') call.ask.setTokenIds(found.ids, found.source);
+}
+
+/** Whether anybody wants to know the tokens of such a prompt. */
+function isWanted({ settings: { tokens } }: Runtime, { policy }: Call): boolean {
+  return tokens.exact === 'always' || (tokens.exact === 'auto' && policy.needs.tokens === true);
+}
+
+/** Undefined where nobody wants to know its tokens. */
+function promptOf(rt: Runtime, { tokenRoute }: Endpoint, call: Call): TokenPrompt | undefined {
+  if (tokenRoute === undefined || !isWanted(rt, call)) return undefined;
+  const { values, isWhole } = call.ask.said();
+  if (!isWhole || !Buffer.isBuffer(call.body)) return { kind: 'unasked', why: 'too_long' };
+  return readTokenPrompt(tokenRoute, values, rt.settings.tokens);
+}
+
+async function waitForTokens(
+  rt: Runtime,
+  arrival: Arrival,
+  call: Call,
+  { deadline, renderOnly }: { readonly deadline: Deadline; readonly renderOnly: boolean },
+): Promise<void> {
+  const from = rt.clock.now();
+  const found = await whileWanted(arrival, deadline, (signal) =>
+    Promise.race([question(rt, arrival.endpoint, call, renderOnly), aborted(signal)]),
+  );
+  const spent = rt.clock.now() - from;
+  arrival.times.tokensMs = spent;
+  arrival.decision.tokenize_ms = roundMs(spent);
+  if (arrival.client.gone)
+    throw new RouterError('client_closed', 'the client left while its prompt was being tokenised');
+  deadline.check();
+  if (found.kind === 'found') call.ask.setTokenIds(found.ids, found.source);
+  note(rt, arrival, call, found.kind === 'found' ? undefined : found.kind);
+}
+
+/** Never rejects. */
+async function question(
+  { tokens }: Runtime,
+  { tokenRoute: route }: Endpoint,
+  { body, model }: Pick<Call, 'body' | 'model'>,
+  renderOnly: boolean,
+): Promise<TokensFound> {
+  const members = Buffer.isBuffer(body) ? tokenMembers(body) : undefined;
+  if (route === undefined || members === undefined) return { kind: 'failed' };
+  return tokens.tokensFor({ model, route, members, renderOnly });
+}
+
+function note({ metrics }: Runtime, { decision }: Arrival, { ask }: Call, why?: Estimated): void {
+  const source = ask.tokensSource;
+  decision.tokens_source = source;
+  metrics.promptTokensSourceTotal.with(source).inc();
+  if (why !== undefined) metrics.promptTokensEstimatedTotal.with(why).inc();
+}
+
+function aborted(signal: AbortSignal): Promise<TokensFound> {
+  return new Promise((resolve) => {
+    signal.addEventListener('abort', () => {
+      resolve({ kind: 'late' });
+    });
+  });
+}

@@ -1,0 +1,131 @@
+import type { Clock } from '../base/clock.ts';
+import type { Metrics } from '../observe/metrics.ts';
+import { tokenKey, TokenCache, type TokenCacheBounds } from './token-cache.ts';
+import type { TokenQuestion, TokensFound, TokenSource } from './tokens.ts';
+import { withinTime } from './within-time.ts';
+import type { TokenizingWorker, WorkerTokenizers, WorkerTokens } from './worker-tokenizers.ts';
+
+/** A tokenizer of the router's own, as far as it is known to say what these workers say. */
+export interface LocalTokenizer {
+  /** The same for the same tokenizer and template, wherever they lie. */
+  readonly identity: string;
+  /** Never rejects. */
+  tokensOf(question: TokenQuestion): Promise<WorkerTokens>;
+}
+
+export interface LocalTokenizers<W> {
+  provenFor(model: string, workers: readonly W[]): LocalTokenizer | undefined;
+}
+
+export interface ExactTokensSettings {
+  readonly timeoutMs: number;
+  readonly cache: TokenCacheBounds;
+}
+
+export interface ExactTokensDeps<W extends TokenizingWorker> {
+  readonly clock: Clock;
+  readonly metrics: Pick<
+    Metrics,
+    | 'tokenCacheBytes'
+    | 'tokenCacheEntries'
+    | 'tokenCacheHitsTotal'
+    | 'tokenCacheMissesTotal'
+    | 'tokenizeDurationSeconds'
+    | 'tokenizeTotal'
+  >;
+  /** Those that serve the model and are well. */
+  readonly workersFor: (model: string) => readonly W[];
+  readonly versionOf: (worker: W) => string | undefined;
+  readonly tokenizers: Pick<WorkerTokenizers<W>, 'tokensOf'>;
+  readonly locals?: LocalTokenizers<W> | undefined;
+}
+
+/** Token ids in the order of what they cost: from the cache, from a tokenizer of the router's own, from a worker. */
+export class ExactTokens<W extends TokenizingWorker> implements TokenSource {
+  readonly #deps: ExactTokensDeps<W>;
+  readonly #cache: TokenCache;
+  /** By key of the cache: who asks the same meanwhile waits for the same answer. */
+  readonly #underWay = new Map<string, Promise<TokensFound>>();
+  #settings: ExactTokensSettings;
+
+  constructor(settings: ExactTokensSettings, deps: ExactTokensDeps<W>) {
+    this.#settings = settings;
+    this.#deps = deps;
+    this.#cache = new TokenCache(settings.cache, deps.clock);
+    deps.metrics.tokenCacheBytes.onCollect((family) => {
+      family.with().set(this.#cache.bytes);
+    });
+    deps.metrics.tokenCacheEntries.onCollect((family) => {
+      family.with().set(this.#cache.size);
+    });
+  }
+
+  reconfigure(settings: ExactTokensSettings): void {
+    this.#settings = settings;
+    this.#cache.reconfigure(settings.cache);
+  }
+
+  /** Workers of the model may tokenise otherwise from now on. */
+  forget(model: string): void {
+    this.#cache.forget(model);
+  }
+
+  async tokensFor(question: TokenQuestion): Promise<TokensFound> {
+    const { metrics, workersFor, locals, clock } = this.#deps;
+    const workers = workersFor(question.model);
+    const local = question.renderOnly ? undefined : locals?.provenFor(question.model, workers);
+    const key = tokenKey({ identity: local?.identity ?? this.#identityOf(question, workers), ...question });
+    const cached = this.#cache.get(key);
+    if (cached) {
+      metrics.tokenCacheHitsTotal.with().inc();
+      metrics.tokenizeDurationSeconds.with('cache').observe(0);
+      return { kind: 'found', ids: cached, source: 'cache' };
+    }
+    metrics.tokenCacheMissesTotal.with().inc();
+    let found = this.#underWay.get(key);
+    if (!found) {
+      found = this.#workOut(question, { key, workers, local });
+      this.#underWay.set(key, found);
+    }
+    return (await withinTime(found, this.#settings.timeoutMs, clock)) ?? { kind: 'late' };
+  }
+
+  /** Goes on where nobody waits any more: the next one who asks the same finds it. */
+  async #workOut(
+    question: TokenQuestion,
+    {
+      key,
+      workers,
+      local,
+    }: { readonly key: string; readonly workers: readonly W[]; readonly local: LocalTokenizer | undefined },
+  ): Promise<TokensFound> {
+    const { tokenizers } = this.#deps;
+    let source: 'local' | 'worker' = 'local';
+    let tokens = local && (await this.#timed(source, local.tokensOf(question)));
+    if (tokens?.kind !== 'ids') {
+      source = 'worker';
+      tokens = await this.#timed(source, tokenizers.tokensOf(question, workers));
+    }
+    this.#underWay.delete(key);
+    if (tokens.kind !== 'ids') return tokens;
+    const { ids } = tokens;
+    // What a worker said instead of the local tokenizer is as good: they were proved to be equal.
+    this.#cache.set(key, { ids, model: question.model });
+    return { kind: 'found', ids, source };
+  }
+
+  async #timed(source: 'local' | 'worker', asked: Promise<WorkerTokens>): Promise<WorkerTokens> {
+    const { clock, metrics } = this.#deps;
+    const from = clock.now();
+    const tokens = await asked;
+    metrics.tokenizeTotal.with(source, tokens.kind === 'ids' ? 'found' : tokens.kind).inc();
+    if (tokens.kind === 'ids')
+      metrics.tokenizeDurationSeconds.with(source).observe((clock.now() - from) / 1000);
+    return tokens;
+  }
+
+  #identityOf({ model }: TokenQuestion, [first]: readonly W[]): string {
+    const version = first && this.#deps.versionOf(first);
+    return `model ${JSON.stringify(model)} of version ${version ?? ''}`;
+  }
+}
