@@ -1,6 +1,3 @@
-/** Kinds of layers that keep the whole prompt: what they hold is what a request can use again. */
-const WHOLE_PROMPT: ReadonlySet<string> = new Set(['full_attention', 'mla_attention', 'sink_full_attention']);
-
 /**
  * Models of several kinds of layers tell of each block once for each kind. One group is followed: the first that keeps the whole
  * prompt. Removals name the group alone, so it is learnt from what was stored.
@@ -8,9 +5,9 @@ const WHOLE_PROMPT: ReadonlySet<string> = new Set(['full_attention', 'mla_attent
 export class AttentionGroups {
   #followed: number | undefined;
 
-  /** @param kind undefined where the engine is too old to say it: then the first group is it. */
-  followsStored(group: number, kind: string | undefined): boolean {
-    if (kind === undefined ? group !== 0 : !WHOLE_PROMPT.has(kind)) return false;
+  /** @param keepsAll whether its layers keep the whole prompt; undefined where the engine is too old to say it: then group 0 does. */
+  followsStored(group: number, keepsAll: boolean | undefined): boolean {
+    if (!(keepsAll ?? group === 0)) return false;
     this.#followed ??= group;
     return group === this.#followed;
   }

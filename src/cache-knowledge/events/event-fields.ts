@@ -40,7 +40,7 @@ export class EventFields {
   /** Undefined: of a type that is not known. */
   type: EventType | undefined;
   readonly #cursor: MsgpackCursor;
-  readonly #places = new Int32Array(FIELDS.length);
+  readonly #places: number[] = FIELDS.map(() => ABSENT);
 
   constructor(cursor: MsgpackCursor) {
     this.#cursor = cursor;

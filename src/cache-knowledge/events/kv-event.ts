@@ -27,6 +27,7 @@ export interface StoredEvent {
   readonly tier: Tier;
 }
 
+/** Blocks that have left a tier. */
 export interface RemovedEvent {
   readonly kind: 'removed';
   readonly names: Uint32Array;

@@ -1,8 +1,7 @@
 import type { Tier } from './kv-event.ts';
 
-/** vLLM's own names first; LMCache and others use names of theirs. */
-const MEDIA: readonly (readonly [RegExp, Tier])[] = [
-  [/^gpu$|cuda|hbm|device|xpu|npu|tpu/, 'gpu'],
+const TIERS: readonly (readonly [RegExp, Tier])[] = [
+  [/gpu|cuda|hbm|device|xpu|npu|tpu/, 'gpu'],
   [/cpu|host|dram/, 'cpu'],
 ];
 
@@ -11,15 +10,14 @@ const MOST_KNOWN = 64;
 const known = new Map<string, Tier>();
 
 /**
- * The tier that a `medium` means; without one it is the GPU. A name that is not known is one of storage: the slowest, so that no
- * block counts for more than it is worth.
+ * The tier that a `medium` means which is none of vLLM's own: LMCache and others have names of theirs. One that is not known is
+ * taken for storage: the slowest, so that no block counts for more than it is worth.
  */
-export function tierOf(medium: string | undefined): Tier {
-  if (medium === undefined || medium === 'GPU') return 'gpu';
+export function tierOf(medium: string): Tier {
   const found = known.get(medium);
   if (found !== undefined) return found;
   const name = medium.toLowerCase();
-  const tier = MEDIA.find(([pattern]) => pattern.test(name))?.[1] ?? 'disk';
+  const tier = TIERS.find(([pattern]) => pattern.test(name))?.[1] ?? 'disk';
   if (known.size < MOST_KNOWN) known.set(medium, tier);
   return tier;
 }

@@ -4,19 +4,35 @@ export class BadMsgpack extends Error {
 }
 
 const NIL = 0xc0;
+/** In `SIZES`: what is in it must be looked at. */
+const CONTAINER = 64;
+
+/** By the first byte of a value: how many bytes it takes altogether. 0xc1 begins none. */
+const SIZES = Uint8Array.from({ length: 256 }, (_, tag) => {
+  if (tag === 0xc1) return 0;
+  if (tag <= 0x7f || tag >= 0xe0 || (tag >= NIL && tag <= 0xc3)) return 1;
+  if (tag >= 0xa0 && tag <= 0xbf) return 1 + (tag & 0x1f);
+  if (tag >= 0xcc && tag <= 0xd3) return 1 + (1 << (tag & 3));
+  if (tag === 0xca || tag === 0xcb) return tag === 0xca ? 5 : 9;
+  if (tag >= 0xd4 && tag <= 0xd8) return 2 + (1 << (tag - 0xd4));
+  return CONTAINER;
+});
 
 /**
  * Walks through msgpack and reads of it what is asked for, straight into typed arrays: a library makes an object of every
  * value first, and a BigInt of every name. Nothing recurses, and no length is believed that the bytes cannot hold.
  */
 export class MsgpackCursor {
-  readonly bytes: Uint8Array;
   at = 0;
-  readonly #text: Buffer;
+  bytes: Buffer;
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Buffer) {
     this.bytes = bytes;
-    this.#text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  begin(bytes: Buffer): void {
+    this.bytes = bytes;
+    this.at = 0;
   }
 
   get done(): boolean {
@@ -76,7 +92,7 @@ export class MsgpackCursor {
   readText(): string {
     const length = this.#textLength();
     const from = this.#skipBytes(length);
-    return this.#text.toString('utf8', from, from + length);
+    return this.bytes.toString('utf8', from, from + length);
   }
 
   /**
@@ -91,7 +107,7 @@ export class MsgpackCursor {
   readBytes(): Buffer {
     const length = this.#binLength();
     const from = this.#skipBytes(length);
-    return this.#text.subarray(from, from + length);
+    return this.bytes.subarray(from, from + length);
   }
 
   /** An integer or a float. Beyond 2^53 it is not exact. */
@@ -101,12 +117,12 @@ export class MsgpackCursor {
     if (tag >= 0xe0) return tag - 0x100;
     if (tag >= 0xcc && tag <= 0xcf) return this.#unsigned(1 << (tag - 0xcc));
     if (tag >= 0xd0 && tag <= 0xd3) return this.#signed(1 << (tag - 0xd0));
-    if (tag === 0xca) return this.#text.readFloatBE(this.#skipBytes(4));
-    if (tag === 0xcb) return this.#text.readDoubleBE(this.#skipBytes(8));
+    if (tag === 0xca) return this.bytes.readFloatBE(this.#skipBytes(4));
+    if (tag === 0xcb) return this.bytes.readDoubleBE(this.#skipBytes(8));
     throw new BadMsgpack('not a number');
   }
 
-  /** Reads so many integers of 32 bits into an array. @returns false where one of them is none, and stands there then. */
+  /** Reads so many integers of 32 bits into an array. @returns false where one of them is none; the cursor stands anywhere then. */
   readUint32s(into: Uint32Array): boolean {
     const { bytes } = this;
     let { at } = this;
@@ -115,19 +131,26 @@ export class MsgpackCursor {
       if (tag <= 0x7f) {
         into[i] = tag;
         at += 1;
-      } else if (tag === 0xcd && at + 2 < bytes.length) {
+      } else if (tag === 0xcd) {
         into[i] = (bytes[at + 1]! << 8) | bytes[at + 2]!;
         at += 3;
+      } else if (tag === 0xce) {
+        into[i] = (bytes[at + 1]! << 24) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 8) | bytes[at + 4]!;
+        at += 5;
+      } else if (tag === 0xcc) {
+        into[i] = bytes[at + 1]!;
+        at += 2;
       } else {
+        if (!(tag >= 0xcf && tag <= 0xd3)) return false;
         this.at = at;
-        const value = tag >= 0xcc && tag <= 0xd3 ? this.readNumber() : -1;
+        const value = this.readNumber();
         if (value < 0 || value > 0xffffffff) return false;
         into[i] = value;
         at = this.at;
       }
     }
     this.at = at;
-    return true;
+    return at <= bytes.length;
   }
 
   /**
@@ -138,17 +161,13 @@ export class MsgpackCursor {
     if (this.isBytes) {
       const length = this.#binLength();
       if (length < 8) throw new BadMsgpack('a name of less than eight bytes');
-      const end = this.#skipBytes(length) + length;
-      into[at] = this.#text.readUInt32BE(end - 4);
-      into[at + 1] = this.#text.readUInt32BE(end - 8);
+      this.#readHalves(this.#skipBytes(length) + length - 8, into, at);
       return;
     }
     const tag = this.bytes[this.at];
     if (tag === 0xcf || tag === 0xd3) {
       this.at += 1;
-      const from = this.#skipBytes(8);
-      into[at + 1] = this.#text.readUInt32BE(from);
-      into[at] = this.#text.readUInt32BE(from + 4);
+      this.#readHalves(this.#skipBytes(8), into, at);
       return;
     }
     if (tag === undefined || (tag > 0x7f && tag < 0xcc) || (tag > 0xd3 && tag < 0xe0))
@@ -158,25 +177,46 @@ export class MsgpackCursor {
     into[at + 1] = value < 0 ? 0xffffffff : 0;
   }
 
+  /** Eight bytes, the high half first. */
+  #readHalves(from: number, into: Uint32Array, at: number): void {
+    const { bytes } = this;
+    into[at + 1] =
+      (bytes[from]! << 24) | (bytes[from + 1]! << 16) | (bytes[from + 2]! << 8) | bytes[from + 3]!;
+    into[at] =
+      (bytes[from + 4]! << 24) | (bytes[from + 5]! << 16) | (bytes[from + 6]! << 8) | bytes[from + 7]!;
+  }
+
   /** Passes over one value with whatever is in it. */
   skip(): void {
+    const { bytes } = this;
+    const end = bytes.length;
+    let { at } = this;
     for (let left = 1; left > 0; left -= 1) {
-      const tag = this.#tag();
-      if (tag <= 0x7f || tag >= 0xe0 || (tag >= 0xc0 && tag <= 0xc3 && tag !== 0xc1)) continue;
-      if (tag >= 0xcc && tag <= 0xd3) this.#skipBytes(1 << (tag & 3));
-      else if (tag <= 0x8f) left += 2 * (tag & 0x0f);
-      else if (tag <= 0x9f) left += tag & 0x0f;
-      else if (tag <= 0xbf) this.#skipBytes(tag & 0x1f);
-      else if (tag >= 0xc4 && tag <= 0xc6) this.#skipBytes(this.#unsigned(1 << (tag - 0xc4)));
-      else if (tag >= 0xc7 && tag <= 0xc9) this.#skipBytes(1 + this.#unsigned(1 << (tag - 0xc7)));
-      else if (tag === 0xca || tag === 0xcb) this.#skipBytes(tag === 0xca ? 4 : 8);
-      else if (tag >= 0xd4 && tag <= 0xd8) this.#skipBytes(1 + (1 << (tag - 0xd4)));
-      else if (tag >= 0xd9 && tag <= 0xdb) this.#skipBytes(this.#unsigned(1 << (tag - 0xd9)));
-      else if (tag === 0xdc || tag === 0xdd) left += this.#believable(this.#unsigned(tag === 0xdc ? 2 : 4));
-      else if (tag === 0xde || tag === 0xdf)
-        left += this.#believable(2 * this.#unsigned(tag === 0xde ? 2 : 4));
-      else throw new BadMsgpack('not msgpack');
+      if (at >= end) throw new BadMsgpack('cut off');
+      const tag = bytes[at]!;
+      const size = SIZES[tag]!;
+      if (size < CONTAINER) {
+        if (size === 0) throw new BadMsgpack('not msgpack');
+        at += size;
+        continue;
+      }
+      this.at = at;
+      left += this.#enter(tag);
+      at = this.at;
     }
+    if (at > end) throw new BadMsgpack('cut off');
+    this.at = at;
+  }
+
+  /** Passes over the head of a value whose length stands in it, and over its bytes. @returns how many values are in it. */
+  #enter(tag: number): number {
+    if ((tag & 0xf0) === 0x90 || tag === 0xdc || tag === 0xdd) return this.readArray();
+    if ((tag & 0xf0) === 0x80 || tag === 0xde || tag === 0xdf) return 2 * this.readMap();
+    this.at += 1;
+    if (tag >= 0xd9) this.#skipBytes(this.#unsigned(1 << (tag - 0xd9)));
+    else if (tag >= 0xc7) this.#skipBytes(1 + this.#unsigned(1 << (tag - 0xc7)));
+    else this.#skipBytes(this.#unsigned(1 << (tag - 0xc4)));
+    return 0;
   }
 
   #textLength(): number {
@@ -229,22 +269,22 @@ export class MsgpackCursor {
 
 /** A few known texts, found by their bytes. */
 export class Words {
-  readonly #byLength = new Map<number, { readonly index: number; readonly bytes: Uint8Array }[]>();
+  /** By length, those of that length. */
+  readonly #words: { readonly index: number; readonly bytes: Uint8Array }[][] = [];
 
   constructor(words: readonly string[]) {
+    const longest = Math.max(...words.map((word) => Buffer.byteLength(word)));
+    for (let length = 0; length <= longest; length += 1) this.#words.push([]);
     for (const [index, word] of words.entries()) {
       const bytes = Buffer.from(word);
-      const same = this.#byLength.get(bytes.length);
-      if (same) same.push({ index, bytes });
-      else this.#byLength.set(bytes.length, [{ index, bytes }]);
+      this.#words[bytes.length]!.push({ index, bytes });
     }
   }
 
   /** Which one these bytes are; -1 for none. */
   indexOf(bytes: Uint8Array, from: number, length: number): number {
-    const candidates = this.#byLength.get(length);
-    if (candidates)
-      for (const { index, bytes: word } of candidates) if (isAt(bytes, from, word)) return index;
+    const words = this.#words[length];
+    if (words) for (const word of words) if (isAt(bytes, from, word.bytes)) return word.index;
     return -1;
   }
 }

@@ -4,13 +4,13 @@ import { decode, encode } from '@msgpack/msgpack';
 import fc from 'fast-check';
 import { capturedPayloads, type Capture } from '../../../test/support/kv-captures.ts';
 import { AttentionGroups } from './attention-groups.ts';
-import { decodeBatch, type Batch } from './decode-batch.ts';
+import { BatchDecoder, type Batch } from './batch-decoder.ts';
 import type { KvEvent, StoredEvent } from './kv-event.ts';
 
 const CAPTURES: readonly Capture[] = ['live', 'bytes-hashes', 'dp2', 'pd-prefill', 'pd-decode'];
 
 function read(bytes: Uint8Array, groups = new AttentionGroups()): Batch {
-  const batch = decodeBatch(bytes, groups);
+  const batch = new BatchDecoder().decode(Buffer.from(bytes), groups);
   assert.ok(batch.kind === 'batch', batch.kind === 'malformed' ? batch.reason : '');
   return batch;
 }
@@ -51,10 +51,25 @@ interface RawEvent {
   readonly extra_keys?: readonly (readonly unknown[] | null)[] | null;
 }
 
-function expected(raw: RawEvent): unknown {
+/** Removals that follow one another are one event to us. */
+function expected(events: readonly RawEvent[]): unknown[] {
+  const all: unknown[] = [];
+  let names: bigint[] = [];
+  for (const raw of events) {
+    if (raw.type === 'BlockRemoved') {
+      if (names.length === 0) all.push({ kind: 'removed', names, tier: 'gpu' });
+      names.push(...raw.block_hashes.map(bigName));
+      continue;
+    }
+    names = [];
+    all.push(expectedOf(raw));
+  }
+  return all;
+}
+
+function expectedOf(raw: RawEvent): unknown {
   if (raw.type === 'AllBlocksCleared') return { kind: 'cleared' };
   const names = raw.block_hashes.map(bigName);
-  if (raw.type === 'BlockRemoved') return { kind: 'removed', names, tier: 'gpu' };
   const parent = raw.parent_block_hash ?? undefined;
   return {
     kind: 'stored',
@@ -94,7 +109,7 @@ describe('what vLLM 0.32 published', () => {
         const batch = read(payload);
         assert.equal(batch.ts, ts);
         assert.equal(batch.rank, rank);
-        assert.deepEqual(batch.events.map(shown), events.map(expected));
+        assert.deepEqual(batch.events.map(shown), expected(events));
         assert.deepEqual(batch.dropped, { unknown_type: 0, other_group: 0, misshapen: 0 });
       }
     });
@@ -106,7 +121,8 @@ describe('what vLLM 0.32 published', () => {
       events.flatMap((event) => (event.kind === 'stored' && event.salt !== '' ? [event.salt] : [])),
       ['tenant-a'],
     );
-    assert.ok(events.filter((event) => event.kind === 'removed').length > 100);
+    const removed = events.flatMap((event) => (event.kind === 'removed' ? bigNames(event.names) : []));
+    assert.ok(removed.length > 100);
     assert.equal(events.filter((event) => event.kind === 'cleared').length, 1);
   });
 });
@@ -227,6 +243,50 @@ describe('an event', () => {
   });
 });
 
+describe('removals', () => {
+  it('that follow one another are one event, and those of another tier another one', () => {
+    const gpu = ['BlockRemoved', [1], 'GPU'];
+    const events = read(
+      batchOf(gpu, ['BlockRemoved', [2, 3]], ['BlockRemoved', [4], 'CPU'], gpu, ['AllBlocksCleared'], gpu),
+    ).events;
+    assert.deepEqual(
+      events.map((event) => (event.kind === 'removed' ? [event.tier, ...bigNames(event.names)] : event.kind)),
+      [['gpu', 1n, 2n, 3n], ['cpu', 4n], ['gpu', 1n], 'cleared', ['gpu', 1n]],
+    );
+  });
+
+  it('of a batch are many', () => {
+    const names = Array.from({ length: 5000 }, (_, i) => i);
+    const events = read(batchOf(...names.map((name) => ['BlockRemoved', [name]]))).events;
+    assert.deepEqual(
+      events.map((event) => event.kind === 'removed' && bigNames(event.names)),
+      [names.map(BigInt)],
+    );
+  });
+});
+
+describe('one decoder', () => {
+  it('reads batch after batch, large and small ones, broken ones between them', () => {
+    const decoder = new BatchDecoder();
+    const groups = new AttentionGroups();
+    for (const blocks of [1, 3000, 2, 90_000, 5]) {
+      const names = Array.from({ length: blocks }, (_, i) => i + 1);
+      const event = ['BlockStored', names, null, names.flatMap((name) => [name, name]), 2];
+      const bytes = Buffer.from(batchOf(['BlockRemoved', [77]], event, event));
+      assert.equal(decoder.decode(bytes.subarray(0, -2), groups).kind, 'malformed');
+      const batch = decoder.decode(bytes, groups);
+      assert.ok(batch.kind === 'batch');
+      assert.equal(batch.events.length, 3);
+      for (const read of batch.events.slice(1)) {
+        assert.ok(read.kind === 'stored');
+        assert.deepEqual([read.names.length, read.tokens.length], [2 * blocks, 2 * blocks]);
+        assert.ok(read.names.every((half, i) => half === (i % 2 === 0 ? i / 2 + 1 : 0)));
+        assert.ok(read.tokens.every((token, i) => token === Math.floor(i / 2) + 1));
+      }
+    }
+  });
+});
+
 describe('what is passed over', () => {
   it('are types that are not known, of either encoding', () => {
     const batch = read(
@@ -280,7 +340,11 @@ describe('what is passed over', () => {
     assert.equal(first.dropped.other_group, 3);
     const removed = [0, 1, 2, 3].map((group) => ['BlockRemoved', [1], 'GPU', group]);
     const second = read(batchOf(...removed), groups);
-    assert.equal(second.events.length, 1);
+    assert.deepEqual(
+      second.events.map((event) => event.kind === 'removed' && bigNames(event.names)),
+      [[1n]],
+    );
+    assert.equal(second.dropped.other_group, 3);
     groups.forget();
     assert.equal(read(batchOf(event(0, 'mla_attention'), ['BlockRemoved', [1]]), groups).events.length, 2);
   });
@@ -304,7 +368,7 @@ describe('what is passed over', () => {
 
 describe('a batch that cannot be read', () => {
   const malformed = (bytes: Uint8Array): string => {
-    const batch = decodeBatch(bytes, new AttentionGroups());
+    const batch = new BatchDecoder().decode(Buffer.from(bytes), new AttentionGroups());
     assert.equal(batch.kind, 'malformed');
     return batch.reason;
   };
@@ -358,7 +422,7 @@ describe('a batch that cannot be read', () => {
     const real = CAPTURES.flatMap(capturedPayloads);
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
-        decodeBatch(bytes, new AttentionGroups());
+        new BatchDecoder().decode(Buffer.from(bytes), new AttentionGroups());
       }),
     );
     fc.assert(
@@ -371,7 +435,7 @@ describe('a batch that cannot be read', () => {
         (which, changes) => {
           const bytes = Buffer.from(real[which]!);
           for (const [where, value] of changes) bytes[Math.floor(where * bytes.length)] = value;
-          decodeBatch(bytes, new AttentionGroups());
+          new BatchDecoder().decode(Buffer.from(bytes), new AttentionGroups());
         },
       ),
       { numRuns: 500 },
