@@ -9,6 +9,7 @@ import type { ReloadOutcome, ReloadRequest } from './admin/reload-report.ts';
 import { ConfigWatch } from './app/config-watch.ts';
 import { descriptorsFor, type DescriptorPlan } from './app/descriptors.ts';
 import { EdgeFront } from './app/edge-front.ts';
+import { examineWorkers } from './app/examine-workers.ts';
 import type { Front } from './app/front.ts';
 import { openEdge } from './app/open-edge.ts';
 import { IndexSweep } from './app/index-sweep.ts';
@@ -280,6 +281,7 @@ export class App {
       tenants: this.#state.clients.tenants,
       plugins: this.#deps.plugins ?? NO_PLUGINS,
       inspect: (spec) => connections.inspect(spec),
+      examine: (specs, signal) => examineWorkers(specs, this.#state.settings, this.#state, signal),
       onInspected: (spec, inspection) => {
         connections.noteVersion(spec, inspection);
       },

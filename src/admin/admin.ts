@@ -29,10 +29,12 @@ export class Admin {
     const desk = channels && new AdminDesk(channels, this.serve);
     this.registrar = new Registrar({
       ...{ registry, ledger, clock, log, inspect: deps.inspect, onInspected: deps.onInspected },
+      examine: deps.examine,
       noticesOf: (worker) => [...deps.policies.noticesOf(worker), ...noticesOfUnused(worker.traits)],
       defaults: settings.workerDefaults,
       startupTimeoutMs: settings.workerStartupTimeoutMs,
       startupCheckIntervalMs: settings.workerStartupCheckIntervalMs,
+      admission: settings.workerAdmission,
       onChange: () => this.#context.stateFile?.save(),
     });
     this.#context = {
@@ -62,6 +64,7 @@ export class Admin {
       defaults: settings.workerDefaults,
       startupTimeoutMs: settings.workerStartupTimeoutMs,
       startupCheckIntervalMs: settings.workerStartupCheckIntervalMs,
+      admission: settings.workerAdmission,
     });
     this.#context.policyShown = config.policy;
     this.#context.modelPoliciesShown.clear();

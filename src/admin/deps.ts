@@ -4,6 +4,7 @@ import type { CacheIndex } from '../cache-knowledge/cache-index.ts';
 import type { KnownPlugins } from '../config/schema/plugin-policy-schema.ts';
 import type { Config } from '../config/schema/schema.ts';
 import type { PolicySettings, Settings, WorkerSpec } from '../config/settings/settings.ts';
+import type { Admittance } from '../doctor/admittance.ts';
 import type { WorkerClient } from '../engines/client.ts';
 import type { Inspection } from '../engines/http/worker-connections.ts';
 import type { BodyBytes } from '../http/body.ts';
@@ -80,6 +81,7 @@ export interface AdminDeps {
   readonly clientOf: (worker: Worker) => WorkerClient;
   readonly versionOf: (worker: Worker) => string | undefined;
   readonly inspect: (spec: WorkerSpec) => Promise<Inspection>;
+  readonly examine: (specs: readonly WorkerSpec[], signal: AbortSignal) => Promise<Admittance>;
   readonly onInspected: (spec: WorkerSpec, inspection: Inspection) => void;
   /** What would be done with a request, as a JSON object. */
   readonly explain: (request: ExplainRequest) => object | Promise<object>;

@@ -1,8 +1,9 @@
 import type { Clock } from '../base/clock.ts';
-import type { WorkerDefaults, WorkerSpec } from '../config/settings/settings.ts';
+import type { WorkerAdmission, WorkerDefaults, WorkerSpec } from '../config/settings/settings.ts';
 import { traitsOf, type Registration } from '../config/schema/worker-entry.ts';
 import { specsOf } from '../config/settings/worker-specs.ts';
 import { workerId } from '../config/schema/worker-url.ts';
+import type { Admittance } from '../doctor/admittance.ts';
 import type { Inspection } from '../engines/http/worker-connections.ts';
 import type { Capabilities } from '../engines/http/capabilities.ts';
 import type { Log } from '../observe/log.ts';
@@ -37,6 +38,8 @@ export interface RegistrarSettings {
   readonly startupTimeoutMs: number;
   /** Longest pause between two tries. */
   readonly startupCheckIntervalMs: number;
+  /** What a worker has to pass where its registration does not say so. */
+  readonly admission: WorkerAdmission;
 }
 
 export interface RegistrarDeps extends RegistrarSettings {
@@ -45,6 +48,8 @@ export interface RegistrarDeps extends RegistrarSettings {
   readonly clock: Clock;
   readonly log: Log;
   readonly inspect: (spec: WorkerSpec) => Promise<Inspection>;
+  /** Has the doctor look at the workers of one registration. */
+  readonly examine: (specs: readonly WorkerSpec[], signal: AbortSignal) => Promise<Admittance>;
   /** The registered worker's version, as inspected. */
   readonly onInspected: (spec: WorkerSpec, inspection: Inspection) => void;
   /** What there is to say about a worker that has been registered. */
@@ -170,7 +175,7 @@ export class Registrar {
     return worker ? [worker] : registry.workers.filter(({ spec }) => spec.baseUrl === target);
   }
 
-  add(registration: Registration): AddOutcome {
+  add(registration: Registration, admission = this.#settings.admission): AddOutcome {
     const { registry } = this.#deps;
     const { defaults } = this.#settings;
     const target = workerId(registration.address);
@@ -189,7 +194,7 @@ export class Registrar {
         kind: 'conflict',
         message: `${different.id} is registered with other settings; remove it first`,
       };
-    if (known.length < specs.length) return this.#submit(registration, specs);
+    if (known.length < specs.length) return this.#submit(registration, specs, admission);
     if (this.#removals.cancel(known).length === 0) return { kind: 'present', workers: known };
     for (const worker of known) registry.reportUndrained(worker);
     this.#deps.onChange();
@@ -233,7 +238,7 @@ export class Registrar {
       : `${first.baseUrl} is registered as a whole, without ranks`;
   }
 
-  #submit(registration: Registration, specs: readonly WorkerSpec[]): AddOutcome {
+  #submit(registration: Registration, specs: readonly WorkerSpec[], admission: WorkerAdmission): AddOutcome {
     const { clock, onChange } = this.#deps;
     const { startupTimeoutMs, startupCheckIntervalMs } = this.#settings;
     const startedAt = clock.now();
@@ -243,7 +248,7 @@ export class Registrar {
       target: workerId(registration.address),
       about: registration,
       step: async (signal) => {
-        const result = await this.#tryAdd(registration, specs, signal);
+        const result = await this.#tryAdd(registration, specs, { admission, signal });
         if (result.kind !== 'again') return result;
         const afterMs = Math.min(pauseMs, startupCheckIntervalMs);
         pauseMs = 2 * afterMs;
@@ -269,7 +274,7 @@ export class Registrar {
   async #tryAdd(
     registration: Registration,
     specs: readonly WorkerSpec[],
-    signal: AbortSignal,
+    { admission, signal }: { readonly admission: WorkerAdmission; readonly signal: AbortSignal },
   ): Promise<StepResult> {
     const [first] = specs;
     if (!first) return { kind: 'failed', reason: 'the URL stands for no worker' };
@@ -283,11 +288,16 @@ export class Registrar {
         kind: 'failed',
         reason: `the worker lists ${listed.join(', ') || 'no model'}, not model_id ${modelId}`,
       };
+    const examined = admission === 'doctor' ? await this.#deps.examine(specs, signal) : undefined;
+    if (signal.aborted) return { kind: 'failed', reason: 'given up' };
+    if (examined && examined.failures.length > 0)
+      return { kind: 'failed', reason: `the doctor does not admit it: ${examined.failures.join(' ')}` };
     for (const spec of specs) {
       if (!this.#deps.registry.get(spec.id)) this.#join(spec, found);
     }
     const worker = this.#deps.registry.get(first.id);
-    return { kind: 'done', notices: worker ? this.#deps.noticesOf(worker) : [] };
+    const warnings = examined?.warnings ?? [];
+    return { kind: 'done', notices: [...warnings, ...(worker ? this.#deps.noticesOf(worker) : [])] };
   }
 
   /** The worker is usable at once where it has just been found healthy. */

@@ -2,6 +2,7 @@ import * as z from 'zod';
 import {
   noticesOfUnused,
   registrationOf,
+  workerAdmission,
   workerEntry,
   type Registration,
 } from '../config/schema/worker-entry.ts';
@@ -28,7 +29,7 @@ const addWorker = route({
   action: 'worker.add',
   about:
     'Register a worker. It is probed and joins in the background; asking again for the same is harmless.',
-  body: workerEntry,
+  body: workerEntry.extend({ admission: workerAdmission.optional() }),
   answers: {
     200: {
       about: 'Registered already, with the same settings.',
@@ -59,7 +60,7 @@ const addWorker = route({
   },
   async handle(context, { body, note }) {
     const registration = registrationOf(body);
-    const outcome = context.registrar.add(registration);
+    const outcome = context.registrar.add(registration, body.admission);
     note({ target: workerId(registration.address), outcome: outcome.kind });
     await context.stateFile?.settled();
     switch (outcome.kind) {

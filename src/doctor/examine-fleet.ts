@@ -18,13 +18,15 @@ export interface FleetOptions {
   /** All there are by default. */
   readonly checks?: readonly Check[];
   readonly onProgress?: (progress: FleetProgress) => void;
+  /** Aborted when nobody wants the report any more. */
+  readonly signal?: AbortSignal;
 }
 
 /** All workers, some of them at a time; the reports are in the workers' order. */
 export async function examineFleet(
   specs: readonly WorkerSpec[],
   deps: DoctorDeps,
-  { checks = CHECKS, onProgress }: FleetOptions = {},
+  { checks = CHECKS, onProgress, signal }: FleetOptions = {},
 ): Promise<readonly Examination[]> {
   const examinations: Examination[] = [];
   const all = specs.length * checks.length;
@@ -36,7 +38,7 @@ export async function examineFleet(
         onProgress?.({ done: begun / all, worker: spec.id, check });
         begun += 1;
       };
-      examinations[at] = await examineWorker(spec, deps, { checks, onCheck });
+      examinations[at] = await examineWorker(spec, deps, { checks, onCheck, ...(signal && { signal }) });
     }
   };
   await Promise.all(Array.from({ length: Math.min(AT_ONCE, specs.length) }, takeTurns));

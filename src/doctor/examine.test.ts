@@ -22,7 +22,7 @@ const client: WorkerClient = {
 
 function newPatient(): { patient: Patient; clock: VirtualClock } {
   const clock = new VirtualClock();
-  const expected = { healthPath: '/health' };
+  const expected = { healthPath: '/health', blockSize: undefined, eventEndpoints: undefined };
   const random = seededRandom(1);
   return { patient: new Patient({ spec, client, expected, clock, random, timeoutMs: TIMEOUT_MS }), clock };
 }

@@ -3,26 +3,21 @@ import type { Clock } from '../base/clock.ts';
 import type { Random } from '../base/random.ts';
 import type { WorkerSpec } from '../config/settings/settings.ts';
 import type { WorkerClient, WorkerRequest } from '../engines/client.ts';
-import { collect } from '../engines/collect.ts';
+import { collect, type Collected } from '../engines/collect.ts';
 import { probeHeaders } from '../engines/http/probe.ts';
 import { headerOf } from '../http/headers.ts';
+import type { CacheConfig, EventSource } from '../workers/cache-config.ts';
+import type { EventEndpoint } from './event-endpoints.ts';
 import type { Expected } from './expected.ts';
 import { quote } from './finding.ts';
 
 /** More than any of the routes that are asked answers in its right mind. */
 const MAX_ANSWER_BYTES = 8 * 1024 * 1024;
 
-/** What a request of a check came to. */
+/** What a request of a check came to; of a response also how long it took, from sending to the last byte. */
 export type Answer =
-  | {
-      readonly kind: 'answer';
-      readonly status: number;
-      readonly headers: readonly string[];
-      readonly body: Buffer;
-      /** From sending to the last byte. */
-      readonly ms: number;
-    }
-  | { readonly kind: 'none'; readonly why: string };
+  | (Extract<Collected, { kind: 'response' }> & { readonly ms: number })
+  | Extract<Collected, { kind: 'failed' }>;
 
 /** What checks find out for those behind them. */
 export interface Chart {
@@ -34,12 +29,14 @@ export interface Chart {
   maxModelLen: number | undefined;
   /** The `Date` of an answer, and when it came, wall clock. */
   date: { readonly text: string; readonly atMs: number } | undefined;
-  /** The text of `/metrics`. */
-  metrics: string | undefined;
   /** Data-parallel engines behind the URL. */
   engines: number;
-  /** Tokens in a block of the KV cache. */
-  blockSize: number | undefined;
+  /** As the engine says. */
+  cache: CacheConfig | undefined;
+  /** Where the worker says that it publishes events; undefined while it has not been asked, or has no answer. */
+  eventSources: readonly EventSource[] | undefined;
+  /** Where the events of the probe came from, and the number of the message that named its blocks. */
+  heard: { readonly endpoint: EventEndpoint; readonly seq: bigint } | undefined;
 }
 
 /** What the probes had the worker compute. */
@@ -71,9 +68,10 @@ export class Patient {
     model: undefined,
     maxModelLen: undefined,
     date: undefined,
-    metrics: undefined,
     engines: 1,
-    blockSize: undefined,
+    cache: undefined,
+    eventSources: undefined,
+    heard: undefined,
   };
   readonly cost: Cost = { requests: 0, prompt_tokens: 0, completion_tokens: 0 };
   readonly #client: WorkerClient;
@@ -109,11 +107,9 @@ export class Patient {
       ...{ timeoutMs, signal },
       maxBytes: MAX_ANSWER_BYTES,
     });
-    if (collected.kind === 'failed')
-      return { kind: 'none', why: `${collected.code}: ${quote(collected.message)}` };
-    const { status, headers, body } = collected;
-    this.#noteDate(headers);
-    return { kind: 'answer', status, headers, body, ms: clock.now() - startedAt };
+    if (collected.kind === 'failed') return collected;
+    this.#noteDate(collected.headers);
+    return { ...collected, ms: clock.now() - startedAt };
   }
 
   /** That of the first answer, so that nothing more is asked for it. */
@@ -123,10 +119,15 @@ export class Patient {
   }
 }
 
+/** What went wrong, or which status came, for one line. */
+export function whatCame(answer: Answer): string {
+  if (answer.kind === 'failed') return `${answer.code}: ${quote(answer.message)}`;
+  return `status ${String(answer.status)}${reasonIn(answer.body)}`;
+}
+
 /** The object that an answer with status 200 holds; else why there is none. */
 export function jsonOf(answer: Answer): JsonObject | string {
-  if (answer.kind === 'none') return answer.why;
-  if (answer.status !== 200) return `status ${String(answer.status)}${reasonIn(answer.body)}`;
+  if (answer.kind === 'failed' || answer.status !== 200) return whatCame(answer);
   const value = parsed(answer.body);
   return isObject(value) ? value : 'an answer that is no JSON object';
 }

@@ -68,7 +68,7 @@ export async function compute(
   cost.completion_tokens += 1;
   const details = usage['prompt_tokens_details'];
   const cached = isObject(details) ? details['cached_tokens'] : undefined;
-  const ms = answer.kind === 'answer' ? answer.ms : 0;
+  const ms = answer.kind === 'response' ? answer.ms : 0;
   return { promptTokens, cachedTokens: isCount(cached) ? cached : undefined, ms };
 }
 

@@ -143,6 +143,7 @@ function adminOver({ app }: Fleet, part: ThreadPart): Admin {
     tenants: clients.tenants,
     plugins: NO_PLUGINS,
     inspect: () => Promise.resolve({ ok: false, reason: 'nobody looks' }),
+    examine: () => Promise.resolve({ failures: ['nobody looks'], warnings: [] }),
     onInspected: () => undefined,
     explain: (request) => dryRun(runtime, request, (other) => policies.trial(other)),
     reload: () => Promise.resolve({ kind: 'refused', message: 'no file', problems: [] }),

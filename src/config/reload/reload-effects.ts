@@ -41,6 +41,7 @@ export const RELOAD_EFFECTS: Readonly<Record<string, ReloadRow>> = {
   'worker_tls.server_name': ['applied', CONNECTIONS],
   'worker_tls.insecure_skip_verify': ['applied', CONNECTIONS],
   worker_tls_overrides: ['applied', CONNECTIONS],
+  admission: ['applied', 'to registrations that begin from now on'],
   state_file: ['restart_needed', 'the file that is open stays the one that is written'],
   worker_startup_timeout_secs: ['applied', 'to registrations that begin from now on'],
   worker_startup_check_interval_secs: ['adopted', HEALTH],

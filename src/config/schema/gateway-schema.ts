@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { key, secsOrZero } from './field.ts';
 import { livePolicy } from './live-policy-schema.ts';
-import { workerEntry } from './worker-entry.ts';
+import { workerAdmission, workerEntry } from './worker-entry.ts';
 
 const modelPattern = z
   .string()
@@ -16,6 +16,11 @@ export const gatewayKeys = {
     env: false,
     about:
       'Workers with a model, priority, cost, labels or a key of their own, beside worker_urls: entries as in the body of POST /workers.',
+  }),
+  admission: key(workerAdmission.default('probe'), {
+    group: 'Workers',
+    about:
+      'What a worker has to pass that is registered through the API: probe (it is healthy and lists its model) or doctor (no check of vllm-router doctor fails, too).',
   }),
   enable_igw: key(z.boolean().default(false), {
     group: 'Gateway',

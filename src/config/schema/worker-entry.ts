@@ -40,6 +40,11 @@ function field<S extends z.ZodType>(schema: S, about: string, more: Partial<KeyM
   return key(described, { group: 'Workers', about, ...more });
 }
 
+/** What a worker that is registered while the router runs has to pass before it gets requests. */
+export const workerAdmission = z.enum(['probe', 'doctor']).meta({
+  description: 'probe: it is healthy and lists its model; doctor: no check of vllm-router doctor fails, too',
+});
+
 /** One entry of `workers`, the body of `POST /workers`, and one entry of the state file. */
 export const workerEntry = z.strictObject({
   url: field(workerUrl, 'http(s)://host:port[/prefix] or unix:///path.sock, with @rank for one rank.'),

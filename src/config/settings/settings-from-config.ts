@@ -51,6 +51,7 @@ export function settingsFromConfig(
       ...config.workers.flatMap((entry) => specsOf(registrationOf(entry), defaults)),
     ],
     workerDefaults: defaults,
+    workerAdmission: config.admission,
     workerTls: tls.workers,
     stateFile: config.state_file,
     policy: policySettings(config.policy, config.load_check_interval_secs, plugins),

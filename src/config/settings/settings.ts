@@ -353,12 +353,17 @@ export interface DecisionLogSettings {
   readonly maxWaitingBytes: number;
 }
 
+/** `doctor`: whatever `vllm-router doctor` checks. */
+export type WorkerAdmission = 'probe' | 'doctor';
+
 export interface Settings {
   readonly listen: ListenSettings;
   readonly metrics: { readonly host: string; readonly port: number; readonly enabled: boolean };
   readonly log: LogSettings;
   readonly workers: readonly WorkerSpec[];
   readonly workerDefaults: WorkerDefaults;
+  /** What a worker has to pass that is registered while the router runs. */
+  readonly workerAdmission: WorkerAdmission;
   /** How to reach each server behind TLS; undefined for what needs nothing particular. */
   readonly workerTls: ByUrl<WorkerTls>;
   /** Where workers registered while it runs are kept over a restart, as configured. */

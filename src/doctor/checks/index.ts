@@ -1,12 +1,27 @@
 import type { Check } from '../check.ts';
+import { cache } from './cache.ts';
 import { clock } from './clock.ts';
+import { events } from './events.ts';
 import { key } from './key.ts';
 import { limits } from './limits.ts';
 import { load } from './load.ts';
 import { models } from './models.ts';
 import { prefixCaching } from './prefix-caching.ts';
 import { reachable } from './reachable.ts';
+import { replay } from './replay.ts';
 import { version } from './version.ts';
 
 /** Everything that is looked at, in this order: what others need comes first. */
-export const CHECKS: readonly Check[] = [reachable, version, key, models, limits, clock, load, prefixCaching];
+export const CHECKS: readonly Check[] = [
+  reachable,
+  version,
+  key,
+  models,
+  limits,
+  clock,
+  load,
+  cache,
+  prefixCaching,
+  events,
+  replay,
+];

@@ -11,7 +11,7 @@ export const key: Check = {
   async run(patient, signal) {
     const { apiKey } = patient.spec;
     const answer = await patient.get('/v1/models', signal);
-    if (answer.kind === 'answer' && (answer.status === 401 || answer.status === 403))
+    if (answer.kind === 'response' && (answer.status === 401 || answer.status === 403))
       return apiKey === undefined
         ? fail(
             `it wants a key (status ${String(answer.status)}), and none is configured for it`,
@@ -30,7 +30,7 @@ export const key: Check = {
     patient.chart.cards = modelCards(body) ?? [];
     if (apiKey === undefined) return ok('it asks for no key, and gets none');
     const bare = await patient.get('/v1/models', signal, ['user-agent', 'vllm-router']);
-    return bare.kind === 'answer' && bare.status === 200
+    return bare.kind === 'response' && bare.status === 200
       ? warn(
           'the configured key is accepted, but so is none at all',
           'Start vLLM with --api-key, or see that nobody but the router reaches it.',

@@ -1,6 +1,8 @@
 import { metricsOf, readEngineMetrics } from '../../engines/engine-metrics.ts';
+import { engineOf, readEngines } from '../../engines/engine-report.ts';
 import type { Check } from '../check.ts';
 import { fail, ok, warn } from '../finding.ts';
+import { whatCame } from '../patient.ts';
 
 /** Whether the engine's load can be read; the text is kept for the checks behind. */
 export const load: Check = {
@@ -9,16 +11,16 @@ export const load: Check = {
   needs: ['reachable'],
   async run(patient, signal) {
     const answer = await patient.get('/metrics', signal);
-    if (answer.kind === 'none' || answer.status !== 200)
+    if (answer.kind === 'failed' || answer.status !== 200)
       return warn(
-        `/metrics does not answer: ${answer.kind === 'none' ? answer.why : `status ${String(answer.status)}`}`,
+        `/metrics does not answer: ${whatCame(answer)}`,
         'The router counts its own requests only then, not those of others, and learns no block size: open the route.',
       );
     const text = answer.body.toString('latin1');
     const engines = readEngineMetrics(text);
-    patient.chart.metrics = text;
     patient.chart.engines = Math.max(1, engines.size);
     const { rank } = patient.spec;
+    patient.chart.cache = engineOf(readEngines(text), rank).cache;
     const found = metricsOf(engines, rank);
     if (rank !== undefined && engines.size > 0 && !found)
       return fail(

@@ -15,7 +15,7 @@ export const prefixCaching: Check = {
   about: 'The same prompt twice: the second time it comes from the cache.',
   needs: ['models'],
   async run(patient, signal) {
-    const blockSize = patient.chart.blockSize ?? USUAL_BLOCK_SIZE;
+    const blockSize = patient.chart.cache?.blockSize ?? USUAL_BLOCK_SIZE;
     const tokens = BLOCKS * blockSize + 1;
     const { maxModelLen = Infinity } = patient.chart;
     if (tokens + 1 > maxModelLen) return skipped(`the context is shorter than ${String(BLOCKS)} blocks`);
@@ -60,7 +60,7 @@ function compared({ chart, spec }: Patient, cold: Computed, warm: Computed): Fin
       `${String(cold.cachedTokens)} tokens of a prompt that is new came from the cache`,
       `See what stands in front of ${quote(spec.baseUrl)}: something answers in the place of the engine.`,
     );
-  const { blockSize } = chart;
+  const blockSize = chart.cache?.blockSize;
   const expected =
     blockSize === undefined ? held : blockSize * Math.floor((warm.promptTokens - 1) / blockSize);
   if (held === expected) return ok(`the second time ${whole} (${times})`);

@@ -1,5 +1,6 @@
 import type { Check } from '../check.ts';
 import { fail, ok } from '../finding.ts';
+import { whatCame } from '../patient.ts';
 
 /** Whether anything answers at the address, and is well. */
 export const reachable: Check = {
@@ -9,9 +10,9 @@ export const reachable: Check = {
   async run(patient, signal) {
     const { healthPath } = patient.expected;
     const answer = await patient.get(healthPath, signal);
-    if (answer.kind === 'none')
+    if (answer.kind === 'failed')
       return fail(
-        `no answer from ${healthPath}: ${answer.why}`,
+        `no answer from ${healthPath}: ${whatCame(answer)}`,
         'Start the server, and see that the URL, the network and, for https, the certificate are right.',
       );
     const { status, ms } = answer;

@@ -1,0 +1,94 @@
+import { EVENT_SOURCES_PATH, readEventSources } from '../../engines/http/event-sources.ts';
+import { showEndpoint } from '../../zmtp/endpoint.ts';
+import type { Check } from '../check.ts';
+import { advertisedEndpoints, type EventEndpoint } from '../event-endpoints.ts';
+import { EventListener } from '../event-listener.ts';
+import { fail, ok, quote, skipped, type Finding } from '../finding.ts';
+import type { Patient } from '../patient.ts';
+import { compute, probePrompt } from '../probe-prompt.ts';
+
+const BLOCKS = 2;
+/** Where the worker does not tell the size of its blocks. */
+const USUAL_BLOCK_SIZE = 16;
+/** Events of a prompt are sent while it is computed: what has not come so long after the answer will not come. */
+const LATE_MS = 5_000;
+
+const TURN_ON =
+  'Start vLLM with --kv-events-config \'{"enable_kv_cache_events": true, "publisher": "zmq", "endpoint": "tcp://*:5557", "replay_endpoint": "tcp://*:5558"}\'.';
+
+/** Listens while a prompt of nobody is computed: its blocks must be named. */
+export const events: Check = {
+  name: 'events',
+  about: 'What the cache takes in is published, and names the blocks of a probe.',
+  needs: ['models'],
+  async run(patient, signal) {
+    const { chart, spec, expected } = patient;
+    const told = readEventSources(await patient.get(EVENT_SOURCES_PATH, signal));
+    chart.eventSources = told.kind === 'told' ? told.sources : undefined;
+    const endpoints =
+      expected.eventEndpoints ?? advertisedEndpoints(spec.baseUrl, chart.eventSources ?? [], spec.rank);
+    if (endpoints.length === 0) return skipped('it publishes none, and none are configured', TURN_ON);
+    if (expected.eventEndpoints && chart.eventSources?.length === 0)
+      return fail('kv_events is configured, and the worker says that it publishes none', TURN_ON);
+    const { clock, random } = patient;
+    const listener = new EventListener(endpoints, { clock, random });
+    try {
+      return await listen(patient, listener, endpoints, signal);
+    } finally {
+      listener.close();
+    }
+  },
+};
+
+async function listen(
+  patient: Patient,
+  listener: EventListener,
+  endpoints: readonly EventEndpoint[],
+  signal: AbortSignal,
+): Promise<Finding> {
+  await listener.connected(signal);
+  for (const [endpoint, { cause, message }] of listener.ends)
+    return fail(
+      `no publisher at ${showEndpoint(endpoint.events)}: ${cause}, ${quote(message)}`,
+      `See that the port is that of --kv-events-config and that it may be reached from here. ${TURN_ON}`,
+    );
+  const blockSize = patient.chart.cache?.blockSize ?? USUAL_BLOCK_SIZE;
+  const { prompt, ids } = await probePrompt(patient, BLOCKS * blockSize + 1, signal);
+  const computed = await compute(patient, prompt, signal);
+  if (typeof computed === 'string') return skipped(`the probe was not computed: ${computed}`);
+  const answeredAt = patient.clock.now();
+  const late = new AbortController();
+  const timer = patient.clock.after(LATE_MS, () => late.abort());
+  const named = await listener.namesOf(Uint32Array.from(ids ?? []), AbortSignal.any([signal, late.signal]));
+  timer.cancel();
+  if (!named) return unnamed(listener, ids !== undefined, endpoints);
+  patient.chart.heard = named;
+  const afterMs = Math.max(0, patient.clock.now() - answeredAt).toFixed(0);
+  return ok(
+    `${showEndpoint(named.endpoint.events)} named the probe's blocks of ${String(named.blockSize)} tokens ${afterMs} ms after the answer`,
+  );
+}
+
+function unnamed(
+  { heard }: EventListener,
+  knowsTokens: boolean,
+  endpoints: readonly EventEndpoint[],
+): Finding {
+  const where = endpoints.map(({ events: at }) => showEndpoint(at)).join(', ');
+  if (heard.messages === 0)
+    return fail(
+      `connected to ${where}, and nothing came within ${String(LATE_MS / 1000)} s of a prompt that is new`,
+      'See whether another server publishes there, and that prefix caching is on: vLLM tells what its cache takes in.',
+    );
+  if (heard.unreadable !== undefined)
+    return fail(
+      `what ${where} sends cannot be read: ${quote(heard.unreadable)}`,
+      'See whether a vLLM publishes there.',
+    );
+  if (!knowsTokens)
+    return skipped('events come, but without /tokenize nobody knows which tokens the probe has');
+  return fail(
+    `${String(heard.messages)} messages came from ${where}, none of them about the probe`,
+    'See whether the port is that of another server, and which model and block size that one has.',
+  );
+}
