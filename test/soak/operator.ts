@@ -6,6 +6,9 @@ const RELOAD_EVERY_MS = 3_000;
 /** In reloads: 21 s. */
 const FATAL_EVERY = 7;
 
+/** Longer than the answer to a drain may take while a thread begins, so that no stream is cut before the drain is taken back. */
+const DRAIN_SECS = 10;
+
 /** Whoever runs the router: reloads it, drains a worker and takes the drain back, while clients are at work. */
 export class Operator {
   readonly #router: SoakedRouter;
@@ -39,7 +42,7 @@ export class Operator {
   async #drainAndTakeBack(): Promise<void> {
     const drained = await this.#router.admin('POST', '/admin/drain', {
       url: this.#workerUrl,
-      timeout_secs: 1,
+      timeout_secs: DRAIN_SECS,
     });
     this.#expect('drain', drained.status, [202]);
     for (;;) {
