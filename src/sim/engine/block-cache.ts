@@ -1,4 +1,12 @@
-export type BlockWatcher = (low: number, high: number, stored: boolean) => void;
+/** Told what can be found in a cache, in the order in which it happens. As in vLLM, two blocks may hold the same contents. */
+export interface BlockWatcher {
+  /** One block more holds these contents. */
+  stored(low: number, high: number): void;
+  /** One block fewer. */
+  removed(low: number, high: number): void;
+  /** All contents are gone at once. */
+  cleared(): void;
+}
 
 /**
  * The KV blocks of one simulated engine, with vLLM's automatic prefix cache: blocks in use are counted, blocks out of use
@@ -21,6 +29,8 @@ export class BlockCache {
   readonly #chain: Int32Array;
   readonly #bucketMask: number;
   readonly #watchers: BlockWatcher[] = [];
+  /** Scratch of `keep`. */
+  readonly #kept: number[] = [];
 
   constructor(capacity: number) {
     this.capacity = capacity;
@@ -52,17 +62,16 @@ export class BlockCache {
     return count;
   }
 
-  /** Tells of every block whose contents can be found from now on, or no longer; not of a reset. */
   watch(watcher: BlockWatcher): void {
     this.#watchers.push(watcher);
   }
 
-  /** Leading blocks of `hashes` that are cached, at most `limit`. Changes nothing. */
-  match(hashes: Uint32Array, limit: number): number {
-    const most = Math.min(limit, hashes.length >>> 1);
-    let count = 0;
-    while (count < most && this.#find(hashes, count) >= 0) count++;
-    return count;
+  /** Blocks of `hashes` that are cached, one after the other from `from` on and before `limit`. Changes nothing. */
+  match(hashes: Uint32Array, limit: number, from = 0): number {
+    const end = Math.min(limit, hashes.length >>> 1);
+    let index = from;
+    while (index < end && this.#find(hashes, index) >= 0) index++;
+    return Math.max(0, index - from);
   }
 
   /**
@@ -94,20 +103,43 @@ export class BlockCache {
     return true;
   }
 
-  /** The block is full and computed: it can be found from now on, unless another block has the same contents. */
+  /** The block is full: it can be found from now on, behind others with the same contents. */
   seal(block: number, hashes: Uint32Array, index: number): void {
-    if (this.#hashed[block] === 1 || this.#find(hashes, index) >= 0) return;
+    if (this.#hashed[block] === 1) return;
     const low = hashes[2 * index] ?? 0;
+    const high = hashes[2 * index + 1] ?? 0;
     this.#low[block] = low;
-    this.#high[block] = hashes[2 * index + 1] ?? 0;
+    this.#high[block] = high;
     this.#hashed[block] = 1;
+    this.#chain[block] = -1;
     const bucket = low & this.#bucketMask;
-    this.#chain[block] = this.#buckets[bucket] ?? -1;
-    this.#buckets[bucket] = block;
-    for (const watcher of this.#watchers) watcher(low, this.#high[block] ?? 0, true);
+    let last = this.#buckets[bucket] ?? -1;
+    if (last < 0) this.#buckets[bucket] = block;
+    else {
+      for (let next = this.#chain[last] ?? -1; next >= 0; next = this.#chain[last] ?? -1) last = next;
+      this.#chain[last] = block;
+    }
+    for (const watcher of this.#watchers) watcher.stored(low, high);
   }
 
-  /** Gives blocks back, tail first: of one sequence the tail is evicted before the head that others may share. */
+  /** Holds contents as the most recently used, in a block that nobody uses: for a tier that only keeps. */
+  keep(hashes: Uint32Array, index: number): void {
+    const found = this.#find(hashes, index);
+    if (found >= 0) {
+      this.#unlink(found);
+      this.#link(found);
+      return;
+    }
+    this.#kept.length = 0;
+    if (!this.allocate(this.#kept)) return;
+    this.seal(this.#kept[0] ?? 0, hashes, index);
+    this.release(this.#kept);
+  }
+
+  /**
+   * Gives blocks back, tail first: of one sequence the tail is evicted before the head that others may share. Blocks that
+   * cannot be found are the next to be taken, as in vLLM: they hold nothing worth keeping.
+   */
   release(blocks: number[]): void {
     for (let i = blocks.length - 1; i >= 0; i--) {
       const block = blocks[i] ?? 0;
@@ -123,6 +155,7 @@ export class BlockCache {
     if (this.used > 0) return false;
     this.#hashed.fill(0);
     this.#buckets.fill(-1);
+    for (const watcher of this.#watchers) watcher.cleared();
     return true;
   }
 
@@ -146,7 +179,7 @@ export class BlockCache {
       if (at >= 0) this.#chain[at] = after;
     }
     this.#hashed[block] = 0;
-    for (const watcher of this.#watchers) watcher(this.#low[block] ?? 0, this.#high[block] ?? 0, false);
+    for (const watcher of this.#watchers) watcher.removed(this.#low[block] ?? 0, this.#high[block] ?? 0);
   }
 
   #unlink(block: number): void {
@@ -158,11 +191,12 @@ export class BlockCache {
   }
 
   #link(block: number): void {
-    const last = this.#previous[this.capacity] ?? 0;
-    this.#next[last] = block;
-    this.#previous[block] = last;
-    this.#next[block] = this.capacity;
-    this.#previous[this.capacity] = block;
+    const next = this.#hashed[block] === 1 ? this.capacity : (this.#next[this.capacity] ?? 0);
+    const previous = this.#previous[next] ?? 0;
+    this.#next[previous] = block;
+    this.#previous[block] = previous;
+    this.#next[block] = next;
+    this.#previous[next] = block;
     this.free++;
   }
 }

@@ -25,6 +25,9 @@ export class EngineStats {
   generationTokens = 0;
   prefixCacheQueries = 0;
   prefixCacheHits = 0;
+  /** Of tiers behind the GPU. */
+  externalCacheQueries = 0;
+  externalCacheHits = 0;
   preemptions = 0;
   readonly finished: Record<FinishedReason, number> = { stop: 0, length: 0, abort: 0, error: 0 };
   readonly timeToFirstToken = new Histogram(TTFT_BOUNDS);

@@ -10,6 +10,10 @@ export interface ModelSettings {
   readonly maxRunning: number;
   readonly blockSize: number;
   readonly blocks: number;
+  /** Blocks of CPU memory that full blocks are copied to and loaded back from; 0: none. */
+  readonly cpuBlocks: number;
+  /** Tokens per second that come back from there. */
+  readonly cpuLoadTokensPerSecond: number;
   readonly prefixCaching: boolean;
   /** Longest prompt plus output, tokens. */
   readonly maxModelLen: number;
@@ -25,6 +29,9 @@ export const MODEL_DEFAULTS: ModelSettings = {
   maxRunning: 256,
   blockSize: 16,
   blocks: 32768,
+  cpuBlocks: 0,
+  // 20 GB/s at 128 KiB a token, as of a model of 8 billion parameters.
+  cpuLoadTokensPerSecond: 160_000,
   prefixCaching: true,
   maxModelLen: 131072,
   timeScale: 1,

@@ -16,6 +16,14 @@ const CATCH_UP_MS = 250;
  */
 export type Waking = 'step' | 'change';
 
+/** Told what the scheduler does to the caches beside what `BlockCache.watch` tells: what vLLM's events are made of. */
+export interface ScheduleObserver {
+  /** Blocks `from` to `to` of the sequence are full: they will be found from now on. */
+  filled(sequence: Sequence, from: number, to: number): void;
+  /** A step is over. vLLM sends what has changed until then as one batch. */
+  stepped(): void;
+}
+
 /**
  * One vLLM engine in miniature: continuous batching with chunked prefill, a paged KV cache with prefix reuse, and
  * preemption (the youngest running request starts again) when blocks run out. Pure: time comes from the clock only, so it
@@ -28,6 +36,10 @@ export class WorkerModel {
   readonly settings: ModelSettings;
   readonly stats = new EngineStats();
   readonly cache: BlockCache;
+  /** Where full blocks are copied to and loaded back from; undefined without `cpuBlocks`. */
+  readonly cpuCache: BlockCache | undefined;
+  /** At most one. */
+  observer: ScheduleObserver | undefined;
   readonly #clock: Clock;
   readonly #wakesAtChange: boolean;
   #running: Sequence[] = [];
@@ -37,6 +49,8 @@ export class WorkerModel {
   #gone = 0;
   #stepping = false;
   #stepEndsAt = 0;
+  /** Blocks that the step under way loads from the CPU. */
+  #loading = 0;
   #timer: Timer | undefined;
   #waking = false;
   #paused = false;
@@ -50,6 +64,7 @@ export class WorkerModel {
     }
     this.settings = settings;
     this.cache = new BlockCache(settings.blocks);
+    this.cpuCache = settings.cpuBlocks > 0 ? new BlockCache(settings.cpuBlocks) : undefined;
     this.#clock = clock;
     this.#wakesAtChange = waking === 'change';
   }
@@ -188,6 +203,7 @@ export class WorkerModel {
     let prefill = 0;
     let decodes = 0;
     let preempted = false;
+    this.#loading = 0;
     for (let i = 0; i < this.#running.length && budget > 0; i++) {
       const sequence = this.#running[i];
       if (!sequence) break;
@@ -198,6 +214,7 @@ export class WorkerModel {
       }
       if (sequence.state !== 'running') break;
       sequence.share = share;
+      this.#seal(sequence, sequence.computed, share);
       budget -= share;
       if (share === 1 && sequence.generated > 0) decodes++;
       else prefill += share;
@@ -205,11 +222,17 @@ export class WorkerModel {
     if (!preempted) prefill += this.#admit(budget, startsAt);
     if (this.#running.length === 0) return false;
     this.stats.iterationTokens.observe(prefill + decodes);
-    const prefillMs = (prefill / this.settings.prefillTokensPerSecond) * 1000;
-    const decodeMs =
-      decodes === 0 ? 0 : this.settings.decodeBaseMs + this.settings.decodePerRequestMs * decodes;
-    this.#stepEndsAt = startsAt + (prefillMs + decodeMs) * this.settings.timeScale;
+    this.#stepEndsAt = startsAt + this.#stepMs(prefill, decodes) * this.settings.timeScale;
     return true;
+  }
+
+  #stepMs(prefill: number, decodes: number): number {
+    const { prefillTokensPerSecond, decodeBaseMs, decodePerRequestMs } = this.settings;
+    const { blockSize, cpuLoadTokensPerSecond } = this.settings;
+    const prefillMs = (prefill / prefillTokensPerSecond) * 1000;
+    const decodeMs = decodes === 0 ? 0 : decodeBaseMs + decodePerRequestMs * decodes;
+    const loadMs = this.#loading === 0 ? 0 : ((this.#loading * blockSize) / cpuLoadTokensPerSecond) * 1000;
+    return prefillMs + decodeMs + loadMs;
   }
 
   /** Moves waiting requests into the batch while tokens, places and blocks last; returns the prefill tokens given. */
@@ -222,17 +245,24 @@ export class WorkerModel {
       if (!sequence || sequence.arrivedAt > now) break;
       // At least one token is computed, as in vLLM: a hit gives keys and values, not the next token.
       const reusable = Math.floor((sequence.tokens - 1) / blockSize);
-      const cached = prefixCaching ? this.cache.match(sequence.ask.hashes, reusable) : 0;
+      const { hashes } = sequence.ask;
+      const onGpu = prefixCaching ? this.cache.match(hashes, reusable) : 0;
+      const onCpu = (prefixCaching && this.cpuCache?.match(hashes, reusable, onGpu)) || 0;
+      const cached = onGpu + onCpu;
       const share = Math.min(sequence.tokens - cached * blockSize, budget - given);
       const total = Math.ceil((cached * blockSize + share) / blockSize);
-      if (!this.cache.take(sequence.ask.hashes, cached, total, sequence.blocks)) break;
+      if (!this.cache.take(hashes, onGpu, total, sequence.blocks)) break;
       this.#waitingFrom++;
       sequence.state = 'running';
       sequence.computed = cached * blockSize;
       sequence.share = share;
       given += share;
       this.#running.push(sequence);
-      if (Number.isNaN(sequence.scheduledAt)) this.#firstScheduled(sequence, now);
+      if (Number.isNaN(sequence.scheduledAt)) this.#firstScheduled(sequence, now, onGpu, onCpu);
+      this.#loading += onCpu;
+      // What is loaded is found on the GPU like what is computed.
+      this.#seal(sequence, onGpu * blockSize, onCpu * blockSize + share);
+      this.#touchOnCpu(sequence, onGpu);
     }
     if (this.#waitingFrom > 1024 && this.#waitingFrom * 2 > this.#waiting.length) {
       this.#waiting = this.#waiting.slice(this.#waitingFrom);
@@ -255,11 +285,16 @@ export class WorkerModel {
     }
   }
 
-  #firstScheduled(sequence: Sequence, now: number): void {
+  #firstScheduled(sequence: Sequence, now: number, onGpu: number, onCpu: number): void {
+    const { promptTokens } = sequence.ask;
+    const { blockSize } = this.settings;
     sequence.scheduledAt = now;
-    sequence.cachedTokens = Math.min(sequence.computed, sequence.ask.promptTokens);
-    this.stats.prefixCacheQueries += sequence.ask.promptTokens;
-    this.stats.prefixCacheHits += sequence.cachedTokens;
+    sequence.cachedTokens = (onGpu + onCpu) * blockSize;
+    this.stats.prefixCacheQueries += promptTokens;
+    this.stats.prefixCacheHits += onGpu * blockSize;
+    if (this.cpuCache === undefined) return;
+    this.stats.externalCacheQueries += promptTokens - onGpu * blockSize;
+    this.stats.externalCacheHits += onCpu * blockSize;
   }
 
   #grow(sequence: Sequence, tokens: number): boolean {
@@ -287,7 +322,6 @@ export class WorkerModel {
     let ended = 0;
     for (const sequence of this.#running) {
       if (sequence.share === 0) continue;
-      this.#seal(sequence, sequence.computed + sequence.share);
       sequence.computed += sequence.share;
       sequence.share = 0;
       if (sequence.computed < sequence.tokens) continue;
@@ -298,19 +332,35 @@ export class WorkerModel {
       }
     }
     if (ended > 0) this.#running = this.#running.filter((sequence) => sequence.state === 'running');
+    this.observer?.stepped();
   }
 
-  #seal(sequence: Sequence, computed: number): void {
+  /**
+   * Blocks that `tokens` more tokens behind the first `computed` will fill can be found at once, as in vLLM: whoever is
+   * scheduled later in the same step shares them already.
+   */
+  #seal(sequence: Sequence, computed: number, tokens: number): void {
     if (!this.settings.prefixCaching) return;
     const { blockSize } = this.settings;
-    const known = sequence.ask.hashes.length >>> 1;
+    const { hashes } = sequence.ask;
+    const known = hashes.length >>> 1;
     // Most steps bring a token behind the last block that has a hash.
-    if (sequence.computed >= known * blockSize) return;
-    const last = Math.min(Math.floor(computed / blockSize), known);
-    for (let i = Math.floor(sequence.computed / blockSize); i < last; i++) {
+    if (computed >= known * blockSize) return;
+    const from = Math.floor(computed / blockSize);
+    const to = Math.min(Math.floor((computed + tokens) / blockSize), known);
+    if (from >= to) return;
+    this.observer?.filled(sequence, from, to);
+    for (let i = from; i < to; i++) {
       const block = sequence.blocks[i];
-      if (block !== undefined) this.cache.seal(block, sequence.ask.hashes, i);
+      if (block !== undefined) this.cache.seal(block, hashes, i);
     }
+    // The tail first: of one prompt the head stays longest.
+    for (let i = to - 1; i >= from; i--) this.cpuCache?.keep(hashes, i);
+  }
+
+  /** What was found on the GPU is used on the CPU as well. */
+  #touchOnCpu(sequence: Sequence, blocks: number): void {
+    for (let i = blocks - 1; i >= 0; i--) this.cpuCache?.keep(sequence.ask.hashes, i);
   }
 
   #generate(sequence: Sequence, now: number): void {

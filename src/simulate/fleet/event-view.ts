@@ -61,9 +61,10 @@ export class EventView implements CacheView {
   follow(slot: number, cache: BlockCache): void {
     const followed = new Followed(this.#channel);
     this.#bySlot[slot] = followed;
-    cache.watch((low, high, stored) => {
-      const key = keyOf(low, high);
-      followed.tell(stored ? key : -key - 1);
+    cache.watch({
+      stored: (low, high) => followed.tell(keyOf(low, high)),
+      removed: (low, high) => followed.tell(-keyOf(low, high) - 1),
+      cleared: () => undefined,
     });
   }
 

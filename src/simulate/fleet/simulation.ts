@@ -90,7 +90,7 @@ export class Simulation {
       outcomes: this.#outcomes,
       durationMs: this.#clock.now(),
       computedTokens: this.#engines.map(
-        ({ model: { stats } }) => stats.prefixCacheQueries - stats.prefixCacheHits,
+        ({ model: { stats } }) => stats.prefixCacheQueries - stats.prefixCacheHits - stats.externalCacheHits,
       ),
       generatedTokens: this.#engines.map(({ model: { stats } }) => stats.generationTokens),
       preemptions: this.#engines.reduce((sum, { model }) => sum + model.stats.preemptions, 0),
