@@ -2,6 +2,7 @@ import { entry } from '../config/show/help-text.ts';
 import { didYouMean, nearest } from '../base/suggest.ts';
 import { systemReason } from '../base/system-reason.ts';
 import { FAULT_KINDS } from '../sim/server/faults.ts';
+import { FLAG_GROUPS } from '../sim/server/flag.ts';
 import { SIM_FLAGS } from '../sim/server/flags.ts';
 import { parseSimFlags } from '../sim/server/parse-flags.ts';
 import { startSimWorker, type SimWorker } from '../sim/server/server.ts';
@@ -101,7 +102,7 @@ function helpText(): string {
     '',
     'Simulated vLLM workers, to try policies on without a GPU.',
   ];
-  for (const group of ['Workers', 'Engine', 'Answers', 'Faults'] as const) {
+  for (const group of FLAG_GROUPS) {
     lines.push('', `${group}:`);
     for (const flag of SIM_FLAGS.filter((candidate) => candidate.group === group)) {
       const names = [flag.name, ...(flag.aliases ?? [])].join(', ');

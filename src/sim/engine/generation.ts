@@ -11,7 +11,8 @@ import {
 } from '../server/fields.ts';
 import { fixedOutput, naturalLength, wordsOutput, type Planned, type Sampling } from '../server/output.ts';
 import type { SimState } from '../server/sim-state.ts';
-import { blockHashes, scramble, textHash, tokenize } from './tokens.ts';
+import { scopeHash, type CacheScope } from './cache-scope.ts';
+import { blockHashes, scramble, tokenize } from './tokens.ts';
 import type { Sequence } from './sequence.ts';
 import type { WorkerModel } from './worker-model.ts';
 
@@ -20,7 +21,7 @@ export interface PlanOptions {
   /** Exact words instead of made-up ones. */
   readonly say: readonly number[] | undefined;
   readonly choice: number;
-  readonly salt: number;
+  readonly scope: CacheScope;
   readonly keepIds: boolean;
 }
 
@@ -45,10 +46,18 @@ export function samplingOf(fields: Fields, maxTokens: number | undefined): Sampl
   };
 }
 
-/** The salt of the block hashes: another adapter or `cache_salt` is another world. */
-export function saltOf(sim: SimState, model: string, fields: Fields): number {
-  const salt = stringField(fields, 'cache_salt');
-  return (sim.loras.has(model) ? textHash(model) : 0) ^ (salt === undefined ? 0 : textHash(salt));
+export function scopeOf(sim: SimState, model: string, fields: Fields): CacheScope {
+  return { adapter: sim.loras.has(model) ? model : undefined, salt: stringField(fields, 'cache_salt') };
+}
+
+/** How the tokens collected in `sim.tokens`, prompt and output, are cached. */
+export function cachedAs(sim: SimState, scope: CacheScope): Pick<Planned, 'hashes' | 'tokens'> {
+  const { ids } = sim.tokens;
+  const { model, kvEvents } = sim.settings;
+  return {
+    hashes: blockHashes(ids, model.blockSize, scopeHash(scope)),
+    tokens: kvEvents === undefined ? undefined : { ids: ids.slice(), scope },
+  };
 }
 
 /** Plans an answer to the prompt in `sim.tokens`; throws vLLM's 400 when both do not fit the context. */
@@ -72,8 +81,7 @@ export function planAnswer(sim: SimState, options: PlanOptions): Planned {
   const sampling = { ...options.sampling, maxTokens: Math.min(options.sampling.maxTokens, limit) };
   const output = options.say ? fixedOutput(options.say, sampling) : wordsOutput(seed, natural, sampling);
   tokens.append(output.ids);
-  const hashes = blockHashes(tokens.ids, settings.model.blockSize, options.salt);
-  return { promptTokens, promptIds, output, hashes, choice: options.choice };
+  return { promptTokens, promptIds, output, choice: options.choice, ...cachedAs(sim, options.scope) };
 }
 
 function seedOf(ids: Int32Array, seed: number, choice: number): number {
@@ -126,6 +134,7 @@ export function generate(
         promptTokens: plan.promptTokens,
         outputTokens: output.ids.length,
         hashes: plan.hashes,
+        tokens: plan.tokens,
         finishedReason: output.finishReason,
         ...(teller && {
           onTokens: (count: number) => {
@@ -176,16 +185,19 @@ class Teller {
   }
 }
 
-/** A prompt counts once, however many answers were asked for. */
+/**
+ * A prompt counts once, however many answers were asked for; what was cached of it is vLLM's word for the last of them,
+ * which finds what the first has just filled.
+ */
 export function usageOf(planned: readonly Planned[], sequences: readonly Sequence[]): Usage {
   let promptTokens = 0;
   let completionTokens = 0;
   let cachedTokens = 0;
   for (const [i, plan] of planned.entries()) {
     completionTokens += plan.output.ids.length;
-    if (plan.choice > 0) continue;
-    promptTokens += plan.promptTokens;
-    cachedTokens += sequences[i]?.cachedTokens ?? 0;
+    if (plan.choice === 0) promptTokens += plan.promptTokens;
+    const isLast = (planned[i + 1]?.choice ?? 0) === 0;
+    if (isLast) cachedTokens += sequences[i]?.cachedTokens ?? 0;
   }
   return { promptTokens, completionTokens, cachedTokens };
 }

@@ -1,11 +1,11 @@
 import { badRequest } from '../server/api-error.ts';
 import type { Exchange } from '../server/exchange.ts';
 import type { Fields } from '../server/fields.ts';
-import { generate, saltOf } from './generation.ts';
+import { cachedAs, generate, scopeOf } from './generation.ts';
 import type { Planned } from '../server/output.ts';
 import { appendPrompt } from '../server/prompt.ts';
 import type { SimState } from '../server/sim-state.ts';
-import { blockHashes, scramble, textHash } from './tokens.ts';
+import { scramble, textHash } from './tokens.ts';
 
 /** Work without output (embeddings, scores, classes): each text costs its prefill and is cached like any prompt. */
 export function prefill(
@@ -15,8 +15,8 @@ export function prefill(
   texts: readonly (string | readonly number[])[],
   done: (promptTokens: number) => void,
 ): void {
-  const salt = saltOf(sim, sim.modelOf(body), body);
-  const { blockSize, maxModelLen } = sim.settings.model;
+  const scope = scopeOf(sim, sim.modelOf(body), body);
+  const { maxModelLen } = sim.settings.model;
   let promptTokens = 0;
   const planned = texts.map((text): Planned => {
     sim.tokens.clear();
@@ -26,9 +26,9 @@ export function prefill(
       throw badRequest(`This model's maximum context length is ${maxModelLen} tokens.`, 'input');
     }
     promptTokens += sim.tokens.length;
-    const hashes = blockHashes(sim.tokens.ids, blockSize, salt);
     const output = { ids: [], pieces: [], finishReason: 'stop', stopReason: null } as const;
-    return { promptTokens: sim.tokens.length, promptIds: undefined, output, hashes, choice: 0 };
+    const { length } = sim.tokens;
+    return { promptTokens: length, promptIds: undefined, output, choice: 0, ...cachedAs(sim, scope) };
   });
   generate(exchange, sim.engineFor(exchange), planned, {
     onAllDone: () => {

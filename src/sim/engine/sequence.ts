@@ -1,4 +1,12 @@
+import type { CacheScope } from './cache-scope.ts';
 import type { EngineStats, FinishedReason } from './engine-stats.ts';
+
+/** What a sequence consists of: nobody needs it but who tells others of its blocks. */
+export interface SequenceTokens {
+  /** Prompt and what will be generated. */
+  readonly ids: Int32Array;
+  readonly scope: CacheScope;
+}
 
 export interface SequenceAsk {
   readonly promptTokens: number;
@@ -6,6 +14,7 @@ export interface SequenceAsk {
   readonly outputTokens: number;
   /** Chained block hashes of the prompt and what will be generated, two words per block (`blockHashes`). */
   readonly hashes: Uint32Array;
+  readonly tokens?: SequenceTokens | undefined;
   /** How it ends when it is not aborted. */
   readonly finishedReason: FinishedReason;
   /** `count` tokens more, at once after the step that made them. Not set: only the end is of interest. */

@@ -1,6 +1,7 @@
 import { badRequest } from './api-error.ts';
 import { header, type Exchange } from './exchange.ts';
 import { booleanField, type Fields } from './fields.ts';
+import { NO_SCOPE } from '../engine/cache-scope.ts';
 import { generate, planAnswer, samplingOf, usageJson, usageOf } from '../engine/generation.ts';
 import { parseMultipart } from './multipart.ts';
 import { escapeJson } from './output.ts';
@@ -25,7 +26,7 @@ export function transcribe(sim: SimState, exchange: Exchange): void {
   const seconds = Math.ceil(sound.length / BYTES_PER_SECOND);
   soundTokens(sim, sound, seconds);
   const sampling = samplingOf({}, Math.max(1, 3 * seconds));
-  const plan = planAnswer(sim, { sampling, say: undefined, choice: 0, salt: 0, keepIds: false });
+  const plan = planAnswer(sim, { sampling, say: undefined, choice: 0, scope: NO_SCOPE, keepIds: false });
   const { reply } = exchange;
   const engine = sim.engineFor(exchange);
   if (!booleanField(fields, 'stream')) {

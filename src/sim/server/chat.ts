@@ -5,7 +5,7 @@ import {
   echoOf,
   generate,
   planAnswer,
-  saltOf,
+  scopeOf,
   samplingOf,
   streamOptionsOf,
   usageJson,
@@ -64,7 +64,7 @@ function planChat(sim: SimState, exchange: Exchange, body: Fields): Chat {
   for (let choice = 0; choice < n; choice++) {
     const messages = readChatPrompt(sim, body);
     const say = tool ? tokenize(tool.argumentsJson) : echoOf(sim, () => lastUserText(messages));
-    planned.push(planAnswer(sim, { sampling, say, choice, salt: saltOf(sim, model, body), keepIds }));
+    planned.push(planAnswer(sim, { sampling, say, choice, scope: scopeOf(sim, model, body), keepIds }));
   }
   return {
     id: JSON.stringify(`chatcmpl-${sim.requestId(exchange, body)}`),

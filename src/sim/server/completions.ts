@@ -4,7 +4,7 @@ import {
   echoOf,
   generate,
   planAnswer,
-  saltOf,
+  scopeOf,
   samplingOf,
   streamOptionsOf,
   usageJson,
@@ -40,7 +40,7 @@ function planCompletion(sim: SimState, exchange: Exchange, body: Fields): Comple
   const n = choicesOf(body);
   const sampling = samplingOf(body, integerField(body, 'max_tokens', 1) ?? DEFAULT_MAX_TOKENS);
   const keepIds = booleanField(body, 'return_token_ids');
-  const salt = saltOf(sim, model, body);
+  const scope = scopeOf(sim, model, body);
   const planned: Planned[] = [];
   const before: string[] = [];
   for (const prompt of promptList(body['prompt'], 'prompt')) {
@@ -48,7 +48,7 @@ function planCompletion(sim: SimState, exchange: Exchange, body: Fields): Comple
     for (let choice = 0; choice < n; choice++) {
       sim.tokens.clear();
       appendPrompt(sim.tokens, prompt);
-      planned.push(planAnswer(sim, { sampling, say: echoOf(sim, text), choice, salt, keepIds }));
+      planned.push(planAnswer(sim, { sampling, say: echoOf(sim, text), choice, scope, keepIds }));
       before.push(booleanField(body, 'echo') ? escapeJson(text()) : '');
     }
   }

@@ -37,6 +37,23 @@ export const FAULT_KINDS = {
     meaning: 'bytes that are not HTTP, or with at=body a body that is not JSON',
   },
   no_framing: { parameters: [], meaning: 'a body without length or chunking that ends with the connection' },
+  kv_stop: {
+    parameters: ['for_ms'],
+    meaning: 'the ports of cache events are closed; they come back after for_ms and answer for what was missed',
+  },
+  kv_restart: {
+    parameters: [],
+    meaning: 'once: the engines begin anew with empty caches, and their cache events from 0',
+  },
+  kv_lose: {
+    parameters: ['forget'],
+    meaning: 'a message of cache events is lost; with forget=true it cannot be asked for again either',
+  },
+  kv_garbage: { parameters: [], meaning: 'a message of cache events that is not msgpack' },
+  kv_huge: { parameters: ['bytes'], meaning: 'a message of cache events of that many bytes, 32 MiB by default' },
+  kv_wrong_rank: { parameters: ['by'], meaning: 'a message of cache events with a rank that is off, by=1' },
+  kv_delay: { parameters: ['ms'], meaning: 'a message of cache events comes ms late' },
+  kv_late_replay: { parameters: ['ms'], meaning: 'old cache events come only ms after they were asked for' },
 } as const;
 
 export type FaultKind = keyof typeof FAULT_KINDS;
@@ -60,6 +77,17 @@ export interface Fault {
   readonly retryAfter: number | undefined;
   readonly bytes: number;
   readonly by: number;
+  /** Whether a lost message is not kept either. */
+  readonly forget: boolean;
+}
+
+/** What a fault concerns: requests one by one, the worker as a whole, or messages of cache events. */
+type Scope = 'request' | 'worker' | 'message';
+
+function scopeOf(kind: FaultKind): Scope {
+  if (kind === 'refuse' || kind === 'hung_engine' || kind === 'kv_stop' || kind === 'kv_restart')
+    return 'worker';
+  return kind.startsWith('kv_') ? 'message' : 'request';
 }
 
 export type ParsedFault =
@@ -83,6 +111,9 @@ const NUMBERS: ReadonlyMap<string, NumberRule> = new Map([
   ['by', { least: -1e9, most: 1e9, whole: true }],
 ]);
 const EVERY_KIND = ['rate', 'times', 'path'] as const;
+const EVERY_MESSAGE = ['rate', 'times'] as const;
+/** Beyond what any reader takes. */
+const HUGE_BYTES = 32 * 1024 * 1024;
 
 /** Reads `kind:key=value,...`, or an object with `kind` and the same keys. */
 export function parseFault(source: unknown): ParsedFault {
@@ -98,7 +129,8 @@ export function parseFault(source: unknown): ParsedFault {
       message: `unknown fault "${String(kindName)}", expected one of ${kinds.join(', ')}${hint}`,
     };
   }
-  const allowed: readonly string[] = [...FAULT_KINDS[kind].parameters, ...EVERY_KIND];
+  const shared = scopeOf(kind) === 'message' ? EVERY_MESSAGE : EVERY_KIND;
+  const allowed: readonly string[] = [...FAULT_KINDS[kind].parameters, ...shared];
   const numbers = new Map<string, number>();
   for (const [key, value] of fields) {
     if (key === 'kind') continue;
@@ -122,15 +154,25 @@ export function parseFault(source: unknown): ParsedFault {
       partial: String(fields.get('partial')) === 'true',
       code: numbers.get('code') ?? 500,
       retryAfter: numbers.get('retry_after'),
-      bytes: numbers.get('bytes') ?? 1,
-      by: numbers.get('by') ?? 10,
+      bytes: numbers.get('bytes') ?? (kind === 'kv_huge' ? HUGE_BYTES : 1),
+      by: numbers.get('by') ?? (kind === 'kv_wrong_rank' ? 1 : 10),
+      forget: String(fields.get('forget')) === 'true',
     },
   };
 }
 
+/** Why a worker that publishes no cache events cannot have this fault; undefined: it can. */
+export function needsEvents({ kind }: Fault): string | undefined {
+  return kind.startsWith('kv_') ? `fault ${kind}: this worker publishes no cache events` : undefined;
+}
+
 /** `x-sim-fault: kind:key=value,...; ...`. Throws a RangeError that says what is wrong. */
 export function parseFaultHeader(text: string): Fault[] {
-  return text.split(';').map((part) => required(parseFault(part.trim())));
+  return text.split(';').map((part) => {
+    const fault = required(parseFault(part.trim()));
+    if (scopeOf(fault.kind) === 'request') return fault;
+    throw new RangeError(`fault ${fault.kind} is not one of a single request`);
+  });
 }
 
 function required(parsed: ParsedFault): Fault {
@@ -157,7 +199,7 @@ function readParameter(key: string, value: unknown, numbers: Map<string, number>
   }
   if (key === 'at' && value !== 'head' && value !== 'body')
     return `expected head or body, not "${String(value)}"`;
-  if (key === 'partial' && !/^(true|false)$/.test(String(value)))
+  if ((key === 'partial' || key === 'forget') && !/^(true|false)$/.test(String(value)))
     return `expected true or false, not "${String(value)}"`;
   if (key === 'path' && typeof value !== 'string') return 'expected a path';
   return undefined;
@@ -194,6 +236,7 @@ export function faultJson(fault: Fault): Record<string, unknown> {
     retry_after: fault.retryAfter,
     bytes: fault.bytes,
     by: fault.by,
+    forget: fault.forget,
   };
   for (const key of FAULT_KINDS[fault.kind].parameters)
     if (values[key] !== undefined) shown[key] = values[key];
@@ -241,15 +284,36 @@ function placeOf(fault: Fault): keyof FaultPlan {
   }
 }
 
+/** What will go wrong with one message of cache events, or with one request for old ones. */
+export interface MessageFaults {
+  readonly lose?: Fault;
+  readonly garbage?: Fault;
+  readonly huge?: Fault;
+  readonly wrongRank?: Fault;
+  readonly delay?: Fault;
+  readonly lateReplay?: Fault;
+}
+
+const MESSAGE_PLACES: Readonly<Partial<Record<FaultKind, keyof MessageFaults>>> = {
+  kv_lose: 'lose',
+  kv_garbage: 'garbage',
+  kv_huge: 'huge',
+  kv_wrong_rank: 'wrongRank',
+  kv_delay: 'delay',
+};
+
 /** The faults of one worker, and the draw for each request. */
 export class FaultSet {
   #faults: readonly Fault[] = [];
   readonly #random: Random;
   readonly #onChange: () => void;
+  readonly #publishes: boolean;
 
-  constructor(random: Random, onChange: () => void) {
+  /** `publishes`: whether the worker has cache events that can go wrong. */
+  constructor(random: Random, onChange: () => void, publishes = false) {
     this.#random = random;
     this.#onChange = onChange;
+    this.#publishes = publishes;
   }
 
   get list(): readonly Fault[] {
@@ -258,7 +322,10 @@ export class FaultSet {
 
   /** Replaces all faults. Throws a RangeError that says what is wrong with which one. */
   set(sources: readonly unknown[]): void {
-    this.#faults = sources.map((source) => required(parseFault(source)));
+    const faults = sources.map((source) => required(parseFault(source)));
+    const problem = this.#publishes ? undefined : faults.map(needsEvents).find((text) => text !== undefined);
+    if (problem !== undefined) throw new RangeError(problem);
+    this.#faults = faults;
     this.#onChange();
   }
 
@@ -267,21 +334,40 @@ export class FaultSet {
   }
 
   /** The fault of a kind that concerns the worker as a whole. */
-  whole(kind: 'refuse' | 'hung_engine'): Fault | undefined {
+  whole(kind: 'refuse' | 'hung_engine' | 'kv_stop' | 'kv_restart'): Fault | undefined {
     return this.#faults.find((fault) => fault.kind === kind);
   }
 
   plan(path: string, inference: boolean): FaultPlan {
     if (this.#faults.length === 0) return NO_FAULTS;
-    const hit: Fault[] = [];
-    for (const fault of this.#faults) {
-      if (fault.kind === 'refuse' || fault.kind === 'hung_engine' || fault.times <= 0) continue;
+    const hit = this.#faults.filter((fault) => {
+      if (scopeOf(fault.kind) !== 'request') return false;
       const applies =
         fault.path === undefined ? inference : fault.path === '*' || path.startsWith(fault.path);
-      if (!applies || (fault.rate < 1 && this.#random() >= fault.rate)) continue;
-      fault.times--;
-      hit.push(fault);
-    }
+      return applies && this.#hits(fault);
+    });
     return planOf(hit);
+  }
+
+  /** What happens to the next message of cache events. */
+  ofMessage(): MessageFaults {
+    const plan: { -readonly [Key in keyof MessageFaults]: MessageFaults[Key] } = {};
+    for (const fault of this.#faults) {
+      const place = MESSAGE_PLACES[fault.kind];
+      if (place !== undefined && this.#hits(fault)) plan[place] ??= fault;
+    }
+    return plan;
+  }
+
+  /** What happens to the next request for old ones. */
+  ofReplay(): MessageFaults {
+    const late = this.#faults.find((fault) => fault.kind === 'kv_late_replay' && this.#hits(fault));
+    return late ? { lateReplay: late } : {};
+  }
+
+  #hits(fault: Fault): boolean {
+    if (fault.times <= 0 || (fault.rate < 1 && this.#random() >= fault.rate)) return false;
+    fault.times--;
+    return true;
   }
 }

@@ -1,46 +1,7 @@
 import { parseFault } from './faults.ts';
 import { MODEL_DEFAULTS } from '../engine/model-settings.ts';
-import type { SimOptions } from './options.ts';
-
-type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
-type Model = Mutable<NonNullable<SimOptions['model']>>;
-
-/** What the flags add up to: one set of options, and what concerns the fleet. */
-export interface Draft {
-  count: number;
-  options: Mutable<SimOptions>;
-  model: Model;
-  /** Faults of single workers, counted from 1. */
-  faultsOf: Map<number, string[]>;
-  keyFile?: string;
-  certFile?: string;
-}
-
-interface Flag {
-  readonly name: string;
-  readonly aliases?: readonly string[];
-  /** How its value is called in the help; without one it is a switch. */
-  readonly value?: string;
-  readonly about: string;
-  readonly group: 'Workers' | 'Engine' | 'Answers' | 'Faults';
-  /** Returns what is wrong with the value, if anything. */
-  readonly set: (draft: Draft, value: string) => string | undefined;
-}
-
-function number(
-  value: string,
-  rule: { readonly least: number; readonly most?: number; readonly whole?: boolean },
-  put: (value: number) => void,
-): string | undefined {
-  const parsed = value.trim() === '' ? NaN : Number(value);
-  const most = rule.most ?? Infinity;
-  if (!(parsed >= rule.least && parsed <= most) || (rule.whole === true && !Number.isInteger(parsed))) {
-    const upTo = most === Infinity ? `at least ${rule.least}` : `from ${rule.least} to ${most}`;
-    return `expected a ${rule.whole === true ? 'whole ' : ''}number ${upTo}`;
-  }
-  put(parsed);
-  return undefined;
-}
+import { KV_EVENT_FLAGS } from '../kv-events/flags.ts';
+import { number, type Draft, type Flag, type Model } from './flag.ts';
 
 const whole = { least: 1, most: 1e9, whole: true } as const;
 
@@ -155,6 +116,16 @@ export const SIM_FLAGS: readonly Flag[] = [
   modelFlag('--max-num-seqs', 'maxRunning', 'requests in the batch', 'N', whole),
   modelFlag('--block-size', 'blockSize', 'tokens per KV block', 'N', whole),
   modelFlag('--num-gpu-blocks', 'blocks', 'KV blocks', 'N', { ...whole, most: 2 ** 24 }),
+  modelFlag('--cpu-offload-blocks', 'cpuBlocks', 'blocks of CPU memory that full blocks are copied to', 'N', {
+    ...{ least: 0, most: 2 ** 24, whole: true },
+  }),
+  modelFlag(
+    '--cpu-load-tokens-per-second',
+    'cpuLoadTokensPerSecond',
+    'how fast they come back from there',
+    'TOKENS',
+    { least: 0.001 },
+  ),
   modelFlag('--max-model-len', 'maxModelLen', 'longest prompt plus output, tokens', 'N', whole),
   {
     name: '--no-prefix-caching',
@@ -162,6 +133,7 @@ export const SIM_FLAGS: readonly Flag[] = [
     about: 'compute every prompt anew',
     set: (draft) => void (draft.model.prefixCaching = false),
   },
+  ...KV_EVENT_FLAGS,
   {
     name: '--output-tokens',
     value: 'N',

@@ -15,6 +15,16 @@ const GAUGES: readonly (readonly [name: string, help: string, read: Read])[] = [
 const COUNTERS: readonly (readonly [name: string, help: string, read: Read])[] = [
   ['prefix_cache_queries', 'Prefix cache queries, in tokens.', ({ stats }) => stats.prefixCacheQueries],
   ['prefix_cache_hits', 'Prefix cache hits, in tokens.', ({ stats }) => stats.prefixCacheHits],
+  [
+    'external_prefix_cache_queries',
+    'Prefix cache queries behind the GPU, in tokens.',
+    ({ stats }) => stats.externalCacheQueries,
+  ],
+  [
+    'external_prefix_cache_hits',
+    'Prefix cache hits behind the GPU, in tokens.',
+    ({ stats }) => stats.externalCacheHits,
+  ],
   ['num_preemptions', 'Cumulative number of preemptions.', ({ stats }) => stats.preemptions],
   ['prompt_tokens', 'Number of prefill tokens processed.', ({ stats }) => stats.promptTokens],
   ['generation_tokens', 'Number of generation tokens processed.', ({ stats }) => stats.generationTokens],
@@ -106,14 +116,16 @@ function infoLines(
   family: (name: string, type: string, help: string) => void,
   label: (engine: number, more?: string) => string,
 ): void {
-  const { blockSize, blocks, prefixCaching } = sim.settings.model;
+  const { blockSize, blocks, cpuBlocks, prefixCaching } = sim.settings.model;
   family('cache_config_info', 'gauge', 'Information of the LLMEngine CacheConfig.');
   const caching = prefixCaching ? 'True' : 'False';
   // vLLM adds up the blocks of its engines, and writes the sum at each of them.
   const ofAll = sim.engines.length * blocks;
   for (const i of sim.engines.keys()) {
     lines.push(
-      `vllm:cache_config_info{block_size="${blockSize}",enable_prefix_caching="${caching}",engine="${i}",kv_cache_size_tokens="${blocks * blockSize}",num_gpu_blocks="${ofAll}"} 1`,
+      `vllm:cache_config_info{block_size="${blockSize}",enable_prefix_caching="${caching}",engine="${i}",` +
+        `kv_cache_size_tokens="${blocks * blockSize}",num_cpu_blocks="${cpuBlocks || 'None'}",` +
+        `num_gpu_blocks="${ofAll}",prefix_caching_hash_algo="sha256_cbor"} 1`,
     );
   }
   family('engine_sleep_state', 'gauge', 'Engine sleep state.');

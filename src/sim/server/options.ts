@@ -1,4 +1,5 @@
 import { MODEL_DEFAULTS, type ModelSettings } from '../engine/model-settings.ts';
+import { kvEventSettings, type KvEventOptions, type KvEventSettings } from '../kv-events/settings.ts';
 
 export interface SimOptions {
   /** Default 127.0.0.1. */
@@ -39,6 +40,8 @@ export interface SimOptions {
   readonly responsesStore?: boolean;
   /** Echo `X-Request-Id` (vLLM: `--enable-request-id-headers`). Default false. */
   readonly requestIdHeaders?: boolean;
+  /** Publish what the caches hold, as vLLM's `--kv-events-config` does. Default false. */
+  readonly kvEvents?: boolean | KvEventOptions;
   /** Faults from the start, as `parseFault` reads them. */
   readonly faults?: readonly (string | object)[];
   /** How many requests are kept in `seen`, heads and bodies. Default 100. */
@@ -64,6 +67,7 @@ export interface SimSettings {
   readonly devMode: boolean;
   readonly responsesStore: boolean;
   readonly requestIdHeaders: boolean;
+  readonly kvEvents: KvEventSettings | undefined;
   readonly keepRequests: number;
   readonly maxBodyBytes: number;
 }
@@ -93,6 +97,7 @@ export function simSettings(options: SimOptions): SimSettings {
     devMode: options.devMode ?? true,
     responsesStore: options.responsesStore ?? true,
     requestIdHeaders: options.requestIdHeaders ?? false,
+    kvEvents: kvEventSettings(options.kvEvents ?? false),
     keepRequests: options.keepRequests ?? 100,
     maxBodyBytes: options.maxBodyBytes ?? 256 * 1024 * 1024,
   };

@@ -1,3 +1,4 @@
+import type { SequenceTokens } from '../engine/sequence.ts';
 import { scramble, tokenText } from '../engine/tokens.ts';
 
 /** What the simulated model will say: fixed when the request comes in, told as the engine gets there. */
@@ -16,6 +17,8 @@ export interface Planned {
   readonly promptIds: readonly number[] | undefined;
   readonly output: Output;
   readonly hashes: Uint32Array;
+  /** Only where cache events are published. */
+  readonly tokens: SequenceTokens | undefined;
   /** Which of the `n` answers to the same prompt. */
   readonly choice: number;
 }

@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { SIM_FLAGS, type Draft } from './flags.ts';
+import type { Draft } from './flag.ts';
+import { SIM_FLAGS } from './flags.ts';
+import { kvEventsOf } from '../kv-events/fleet-events.ts';
 import { simSettings, type SimOptions } from './options.ts';
 
 export type SimFlags =
@@ -9,7 +11,7 @@ export type SimFlags =
 
 /** Reads `vllm-router sim`'s arguments. */
 export function parseSimFlags(argv: readonly string[]): SimFlags {
-  const draft: Draft = { count: 1, options: {}, model: {}, faultsOf: new Map() };
+  const draft: Draft = { count: 1, options: {}, model: {}, faultsOf: new Map(), kvEvents: {} };
   for (let i = 0; i < argv.length; i++) {
     const argument = argv[i] ?? '';
     if (argument === '--help' || argument === '-h') return { kind: 'help' };
@@ -56,9 +58,12 @@ function fleetOf(draft: Draft): SimFlags {
       message: '--max-model-len: more tokens than --num-gpu-blocks x --block-size can hold',
     };
   }
+  const events = kvEventsOf(draft);
+  if (typeof events === 'string') return { kind: 'error', message: events };
   const workers = Array.from({ length: count }, (_, i): SimOptions => ({
     ...options,
     model,
+    kvEvents: events?.(i) ?? false,
     port: first === 0 ? 0 : first + i,
     seed: (options.seed ?? 0) + i,
     faults: [...(faultsOf.get(0) ?? []), ...(faultsOf.get(i + 1) ?? [])],

@@ -1,7 +1,7 @@
 import { badRequest, notFound } from './api-error.ts';
 import { fieldsOf, type Exchange } from './exchange.ts';
 import { booleanField, integerField, isFields, stringField, type Fields } from './fields.ts';
-import { echoOf, generate, planAnswer, saltOf, samplingOf, usageOf } from '../engine/generation.ts';
+import { echoOf, generate, planAnswer, samplingOf, scopeOf, usageOf } from '../engine/generation.ts';
 import { outputText } from './output.ts';
 import { chatPrompt, lastUserText } from './prompt.ts';
 import { responseObject, type StoredResponse } from './response-object.ts';
@@ -72,7 +72,7 @@ function planResponse(sim: SimState, exchange: Exchange, body: Fields): StoredRe
   const tool = forcedToolCall(body);
   const sampling = samplingOf(body, integerField(body, 'max_output_tokens', 1));
   const say = tool ? tokenize(tool.argumentsJson) : echoOf(sim, () => lastUserText(messages));
-  const plan = planAnswer(sim, { sampling, say, choice: 0, salt: saltOf(sim, model, body), keepIds: false });
+  const plan = planAnswer(sim, { sampling, say, choice: 0, scope: scopeOf(sim, model, body), keepIds: false });
   return {
     id: `resp_${sim.requestId(exchange, body)}`,
     itemId: `${tool ? 'fc' : 'msg'}_${sim.nextId()}`,

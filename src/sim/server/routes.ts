@@ -4,7 +4,8 @@ import { completions } from './completions.ts';
 import { fieldsOf, type Exchange } from './exchange.ts';
 import { badRequest } from './api-error.ts';
 import { arrayField } from './fields.ts';
-import { faultJson, parseFault, type Fault } from './faults.ts';
+import { faultJson, needsEvents, parseFault, type Fault } from './faults.ts';
+import { kvEventSources } from './kv-event-sources.ts';
 import { listModels, loadAdapter, unloadAdapter } from './models.ts';
 import { countTokens, messages } from './messages.ts';
 import { metrics } from './metrics.ts';
@@ -65,6 +66,7 @@ export const ROUTES: ReadonlyMap<string, Route> = new Map([
   ['GET /version', info(version)],
   ['GET /load', info(load)],
   ['GET /metrics', info(metrics)],
+  ['GET /kv_event_sources', info(kvEventSources)],
   ['GET /v1/models', info(listModels)],
   ['POST /v1/chat/completions', inference(chatCompletions)],
   ['POST /v1/completions', inference(completions)],
@@ -160,11 +162,13 @@ function readFaults(_sim: SimState, exchange: Exchange, control: FaultControl): 
 }
 
 /** Replaces all faults. A refusal must name its end: nobody could call it off over a closed port. */
-function writeFaults(_sim: SimState, exchange: Exchange, control: FaultControl): void {
+function writeFaults(sim: SimState, exchange: Exchange, control: FaultControl): void {
   const list = arrayField(fieldsOf(exchange), 'faults') ?? [];
   const faults = list.map((source) => {
     const parsed = parseFault(source);
     if (parsed.kind === 'error') throw badRequest(parsed.message, 'faults');
+    const problem = sim.kvEvents ? undefined : needsEvents(parsed.fault);
+    if (problem !== undefined) throw badRequest(problem, 'faults');
     if (parsed.fault.kind === 'refuse' && parsed.fault.forMs === undefined) {
       throw badRequest('fault refuse: for_ms is required here', 'faults');
     }

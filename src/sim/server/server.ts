@@ -15,6 +15,8 @@ import { Reply } from './reply.ts';
 import { findRoute, type Route } from './routes.ts';
 import { simClock } from '../engine/sim-clock.ts';
 import { SimState } from './sim-state.ts';
+import type { KvEventPorts } from '../kv-events/event-publisher.ts';
+import { WorkerEvents } from '../kv-events/worker-events.ts';
 import { setHung } from './hung.ts';
 import { openTunnel } from './tunnel.ts';
 import type { WorkerModel } from '../engine/worker-model.ts';
@@ -36,6 +38,10 @@ export interface SimWorker {
   readonly engines: readonly WorkerModel[];
   /** The first engine. */
   readonly model: WorkerModel;
+  /** Where its cache events are published, by rank; empty where they are not. */
+  readonly kvEvents: readonly KvEventPorts[];
+  /** Connections that subscribe to them. */
+  readonly kvSubscribers: number;
   /** The latest requests, oldest first. */
   readonly seen: readonly SeenRequest[];
   readonly counts: Readonly<Record<SimEvent['type'], number>>;
@@ -83,9 +89,18 @@ class SimServer implements SimWorker {
     this.#socketPath = options.socketPath;
     this.#scheme = options.tls ? 'https' : 'http';
     this.#state = new SimState(settings, simClock);
-    this.#faults = new FaultSet(seededRandom(settings.seed), () => {
+    const followFaults = (): void => {
       this.#listening = this.#listening.then(() => this.#followFaults());
-    });
+    };
+    this.#faults = new FaultSet(
+      seededRandom(settings.seed),
+      followFaults,
+      settings.kvEvents !== undefined,
+    );
+    if (settings.kvEvents)
+      this.#state.kvEvents = new WorkerEvents(this.#state.engines, {
+        ...{ settings: settings.kvEvents, host: this.host, clock: simClock, faults: this.#faults },
+      });
     this.#events.setMaxListeners(0);
     const serverOptions = {
       keepAliveTimeout: options.keepAliveMs ?? 5000,
@@ -119,6 +134,14 @@ class SimServer implements SimWorker {
     return first;
   }
 
+  get kvEvents(): readonly KvEventPorts[] {
+    return this.#state.kvEvents?.ports ?? [];
+  }
+
+  get kvSubscribers(): number {
+    return this.#state.kvEvents?.subscribers ?? 0;
+  }
+
   get seen(): readonly SeenRequest[] {
     return this.#seen;
   }
@@ -131,6 +154,10 @@ class SimServer implements SimWorker {
     await this.#listening;
     // A worker that refuses from the start still needs its port: it takes it once and gives it back.
     await this.#listen();
+    await this.#state.kvEvents?.open().catch(async (error: unknown) => {
+      await this.#close();
+      throw error;
+    });
     await this.#followFaults();
   }
 
@@ -162,7 +189,7 @@ class SimServer implements SimWorker {
     this.#stopped = true;
     await this.#listening;
     for (const engine of this.engines) engine.stop();
-    await this.#close();
+    await Promise.all([this.#close(), this.#state.kvEvents?.close()]);
   }
 
   async #listen(): Promise<void> {
@@ -194,6 +221,7 @@ class SimServer implements SimWorker {
     const hung = this.#faults.whole('hung_engine');
     setHung(this.#state, hung !== undefined);
     if (hung) this.#endAfter(hung);
+    if (this.#state.kvEvents) await this.#followEventFaults(this.#state.kvEvents);
     const refusing = this.#faults.whole('refuse');
     if (!refusing) {
       if (!this.#server.listening) await this.#listen();
@@ -201,6 +229,21 @@ class SimServer implements SimWorker {
     }
     await this.#close();
     this.#endAfter(refusing);
+  }
+
+  async #followEventFaults(events: WorkerEvents): Promise<void> {
+    const restart = this.#faults.whole('kv_restart');
+    if (restart) {
+      await events.restart();
+      this.#faults.set(this.#faults.list.filter((fault) => fault !== restart));
+    }
+    const stop = this.#faults.whole('kv_stop');
+    if (!stop) {
+      if (!events.isOpen) await events.open();
+      return;
+    }
+    await events.close();
+    this.#endAfter(stop);
   }
 
   #endAfter(fault: Fault): void {

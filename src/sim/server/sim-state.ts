@@ -7,12 +7,15 @@ import type { SimSettings } from './options.ts';
 import type { StoredResponse } from './response-object.ts';
 import { TokenBuffer } from '../engine/tokens.ts';
 import { WorkerModel } from '../engine/worker-model.ts';
+import type { WorkerEvents } from '../kv-events/worker-events.ts';
 
 /** What the handlers of one simulated server share. */
 export class SimState {
   readonly settings: SimSettings;
   readonly clock: Clock;
   readonly engines: readonly WorkerModel[];
+  /** Where it publishes what its caches hold. */
+  kvEvents: WorkerEvents | undefined;
   /** Adapters by name, with the path they were loaded from. */
   readonly loras: Map<string, string>;
   /** By id, oldest first. */

@@ -2,7 +2,8 @@ import { badRequest } from './api-error.ts';
 import { readChatPrompt } from './chat.ts';
 import { fieldsOf, type Exchange } from './exchange.ts';
 import { booleanField, objectField, stringField, tokenIds, type Fields } from './fields.ts';
-import { generate, planAnswer, saltOf, samplingOf } from '../engine/generation.ts';
+import { NO_SCOPE } from '../engine/cache-scope.ts';
+import { generate, planAnswer, samplingOf, scopeOf } from '../engine/generation.ts';
 import { readMessagesPrompt } from './messages.ts';
 import type { Planned } from './output.ts';
 import { integerField } from './fields.ts';
@@ -93,8 +94,8 @@ export function tokenGenerate(sim: SimState, exchange: Exchange): void {
   sim.tokens.clear();
   sim.tokens.append(tokenIds(body['token_ids'], 'token_ids'));
   const sampling = samplingOf(parameters, integerField(parameters, 'max_tokens', 1) ?? 16);
-  const salt = saltOf(sim, model, body);
-  const plan = planAnswer(sim, { sampling, say: undefined, choice: 0, salt, keepIds: false });
+  const scope = scopeOf(sim, model, body);
+  const plan = planAnswer(sim, { sampling, say: undefined, choice: 0, scope, keepIds: false });
   const id = sim.requestId(exchange, body);
   const { reply } = exchange;
   const engine = sim.engineFor(exchange);
@@ -147,7 +148,7 @@ export function plainGenerate(sim: SimState, exchange: Exchange): void {
     sampling: samplingOf(parameters, limit),
     say: undefined,
     choice: 0,
-    salt: 0,
+    scope: NO_SCOPE,
     keepIds: false,
   });
   const { reply } = exchange;
