@@ -73,13 +73,22 @@ function startProblem(error: unknown): string {
 function announcement(fleet: readonly SimWorker[], options: SimOptions): string {
   const models = (options.models ?? ['sim-model']).join(', ');
   const urls = fleet.map((worker) => worker.url);
+  const eventPorts = fleet.map((worker) => worker.kvEvents);
   const lines = [
     `${fleet.length} simulated vLLM worker${fleet.length === 1 ? '' : 's'} (model ${models}, time scale ${options.timeScale ?? 1})`,
-    ...urls.map((url) => `  ${url}`),
+    ...urls.map((url, index) => `  ${url}${eventsNote(eventPorts[index] ?? [])}`),
     `Route to them: vllm-router --worker-urls ${urls.join(' ')}`,
     'Stop with Ctrl-C.',
   ];
   return `${lines.join('\n')}\n`;
+}
+
+/** Where the ranks of a worker publish what their caches hold. */
+function eventsNote(ports: SimWorker['kvEvents']): string {
+  const at = ports.map(({ port, replayPort }) =>
+    replayPort === undefined ? port : `${port} (replay ${replayPort})`,
+  );
+  return at.length === 0 ? '' : `, cache events at port ${at.join(', ')}`;
 }
 
 function suggestion(message: string): string {

@@ -44,8 +44,11 @@ export class PubSocket {
     return this.#endpoint;
   }
 
+  /** Peers that have subscribed to something. */
   get subscribers(): number {
-    return this.#topics.size;
+    let count = 0;
+    for (const topics of this.#topics.values()) if (topics.length > 0) count += 1;
+    return count;
   }
 
   /** @returns to how many it went. */

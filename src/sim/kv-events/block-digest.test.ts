@@ -5,17 +5,28 @@ import { blockDigest, digestNumber, rootDigest } from './block-digest.ts';
 const FIRST = [1, 2, 3, 4];
 
 /** Computed with Python's hashlib over hand-written canonical CBOR. */
-const VECTORS: readonly (readonly [name: string, extraKeys: readonly string[], hex: string, wire: bigint])[] = [
-  ['plain', [], 'c9d58ba695280d69b243e1e0df813136ca9196b286fb1a021e0b2e028ef071cb', 2164874634404590027n],
-  ['adapter', ['my-lora'], 'c4bb06ec618fa6a409a65a4879c339dde2fc098b27d584c8f4c9729d7fda3789', 17638755436353697673n],
-  ['salt', ['tenant-a'], '5188afdf425172363edc325e9600bdb55cfc0950138d1c11b71ec2ac150962f4', 13195198002585232116n],
+const VECTORS: readonly (readonly [name: string, extraKeys: readonly string[], hex: string, wire: bigint])[] =
   [
-    'both',
-    ['my-lora', 'tenant-a'],
-    '22c6872a7bc0d739ef93f52f1b3b113179ab1ecf98ed6ee763586529b2c11837',
-    7158582837472466999n,
-  ],
-];
+    ['plain', [], 'c9d58ba695280d69b243e1e0df813136ca9196b286fb1a021e0b2e028ef071cb', 2164874634404590027n],
+    [
+      'adapter',
+      ['my-lora'],
+      'c4bb06ec618fa6a409a65a4879c339dde2fc098b27d584c8f4c9729d7fda3789',
+      17638755436353697673n,
+    ],
+    [
+      'salt',
+      ['tenant-a'],
+      '5188afdf425172363edc325e9600bdb55cfc0950138d1c11b71ec2ac150962f4',
+      13195198002585232116n,
+    ],
+    [
+      'both',
+      ['my-lora', 'tenant-a'],
+      '22c6872a7bc0d739ef93f52f1b3b113179ab1ecf98ed6ee763586529b2c11837',
+      7158582837472466999n,
+    ],
+  ];
 
 describe('block digests', () => {
   it('begin with the hash of the seed', () => {

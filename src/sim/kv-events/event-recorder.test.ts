@@ -137,7 +137,9 @@ describe('what an engine tells of its cache', () => {
       submit(ids(1, 9), 1, scope);
       return sent()
         .flat()
-        .flatMap((event) => (event.kind === 'stored' ? event.hashes.map((hash) => hash.toString('hex')) : []));
+        .flatMap((event) =>
+          event.kind === 'stored' ? event.hashes.map((hash) => hash.toString('hex')) : [],
+        );
     };
     assert.deepEqual(hashesOf(NO_SCOPE), hashesOf(NO_SCOPE));
     assert.notDeepEqual(hashesOf(NO_SCOPE), hashesOf({ ...NO_SCOPE, adapter: 'a' }));
@@ -186,7 +188,13 @@ describe('what an engine tells of its cache', () => {
       fc.property(fc.integer(), (seed) => {
         const random = seededRandom(seed);
         const { model, submit, sent } = setUp({
-          ...{ blockSize: 2, blocks: 24, maxModelLen: 48, stepTokens: 8, cpuBlocks: randomInt(random, 2) * 40 },
+          ...{
+            blockSize: 2,
+            blocks: 24,
+            maxModelLen: 48,
+            stepTokens: 8,
+            cpuBlocks: randomInt(random, 2) * 40,
+          },
         });
         const believed = new Believed();
         const open: Sequence[] = [];

@@ -30,7 +30,8 @@ export const KV_EVENT_FLAGS: readonly Flag[] = [
     set: ({ kvEvents }, value) => number(value, PORT, (port) => (kvEvents.port = port)),
   }),
   flag('--kv-replay-port', 'PORT', {
-    about: 'where old messages are asked for, likewise; none: nowhere (default behind the last --kv-events-port)',
+    about:
+      'where old messages are asked for, likewise; none: nowhere (default behind the last --kv-events-port)',
     set: ({ kvEvents }, value) => {
       if (value === 'none') return void (kvEvents.replayPort = value);
       return number(value, PORT, (port) => (kvEvents.replayPort = port));
@@ -50,7 +51,8 @@ export const KV_EVENT_FLAGS: readonly Flag[] = [
   }),
   flag('--kv-replay-framing', 'KIND', {
     about: 'newest: replies with the topic; older: without (default newest)',
-    set: ({ kvEvents }, value) => oneOf(value, ['newest', 'older'], (kind) => (kvEvents.replayFraming = kind)),
+    set: ({ kvEvents }, value) =>
+      oneOf(value, ['newest', 'older'], (kind) => (kvEvents.replayFraming = kind)),
   }),
   flag('--kv-buffer-steps', 'N', {
     about: 'messages kept for who asks again (default 10000)',

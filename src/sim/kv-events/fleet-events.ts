@@ -23,12 +23,7 @@ export function kvEventsOf({
     rangeProblem('--kv-events-port', first, publishers) ??
     (firstReplay === 'none' ? undefined : rangeProblem('--kv-replay-port', firstReplay, publishers));
   if (problem !== undefined) return problem;
-  if (
-    firstReplay !== 'none' &&
-    first > 0 &&
-    firstReplay > 0 &&
-    Math.abs(first - firstReplay) < publishers
-  )
+  if (firstReplay !== 'none' && first > 0 && firstReplay > 0 && Math.abs(first - firstReplay) < publishers)
     return `--kv-replay-port ${firstReplay}: within the ports from --kv-events-port on, one for each worker and rank`;
   return (worker) => ({
     ...options,

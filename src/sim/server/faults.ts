@@ -39,7 +39,8 @@ export const FAULT_KINDS = {
   no_framing: { parameters: [], meaning: 'a body without length or chunking that ends with the connection' },
   kv_stop: {
     parameters: ['for_ms'],
-    meaning: 'the ports of cache events are closed; they come back after for_ms and answer for what was missed',
+    meaning:
+      'the ports of cache events are closed; they come back after for_ms and answer for what was missed',
   },
   kv_restart: {
     parameters: [],
@@ -50,7 +51,10 @@ export const FAULT_KINDS = {
     meaning: 'a message of cache events is lost; with forget=true it cannot be asked for again either',
   },
   kv_garbage: { parameters: [], meaning: 'a message of cache events that is not msgpack' },
-  kv_huge: { parameters: ['bytes'], meaning: 'a message of cache events of that many bytes, 32 MiB by default' },
+  kv_huge: {
+    parameters: ['bytes'],
+    meaning: 'a message of cache events of that many bytes, 32 MiB by default',
+  },
   kv_wrong_rank: { parameters: ['by'], meaning: 'a message of cache events with a rank that is off, by=1' },
   kv_delay: { parameters: ['ms'], meaning: 'a message of cache events comes ms late' },
   kv_late_replay: { parameters: ['ms'], meaning: 'old cache events come only ms after they were asked for' },

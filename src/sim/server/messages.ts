@@ -1,7 +1,15 @@
 import { badRequest } from './api-error.ts';
 import { fieldsOf, type Exchange } from './exchange.ts';
 import { arrayField, booleanField, integerField, isFields, stringsField, type Fields } from './fields.ts';
-import { echoOf, generate, planAnswer, samplingOf, scopeOf, usageOf, type Usage } from '../engine/generation.ts';
+import {
+  echoOf,
+  generate,
+  planAnswer,
+  samplingOf,
+  scopeOf,
+  usageOf,
+  type Usage,
+} from '../engine/generation.ts';
 import { outputText, type Planned } from './output.ts';
 import { chatPrompt, lastUserText } from './prompt.ts';
 import type { SimState } from './sim-state.ts';
@@ -75,7 +83,13 @@ function planMessage(sim: SimState, exchange: Exchange, body: Fields): Message {
   const tool = toolOf(body);
   const sampling = { ...samplingOf({}, maxTokens), stop: stringsField(body, 'stop_sequences') };
   const say = tool ? tokenize(tool.argumentsJson) : echoOf(sim, () => lastUserText(list));
-  const plan = planAnswer(sim, { sampling, say, choice: 0, scope: scopeOf(sim, model, body), keepIds: false });
+  const plan = planAnswer(sim, {
+    sampling,
+    say,
+    choice: 0,
+    scope: scopeOf(sim, model, body),
+    keepIds: false,
+  });
   return { id: `msg_${sim.requestId(exchange, {})}`, model, plan, tool, toolId: `toolu_${sim.nextId()}` };
 }
 

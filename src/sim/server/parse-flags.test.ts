@@ -57,7 +57,49 @@ describe('sim flags', () => {
     );
   });
 
+  it('gives every rank of every worker ports of its own for cache events', () => {
+    const portsOf = (...argv: string[]): unknown[] =>
+      workersOf('--kv-events', '--count', '2', '--data-parallel-size', '2', ...argv).map(({ kvEvents }) =>
+        typeof kvEvents === 'object' ? [kvEvents.port, kvEvents.replayPort] : kvEvents,
+      );
+    assert.deepEqual(portsOf(), [
+      [5557, 5561],
+      [5559, 5563],
+    ]);
+    assert.deepEqual(portsOf('--kv-events-port', '7000', '--kv-replay-port', '8000'), [
+      [7000, 8000],
+      [7002, 8002],
+    ]);
+    assert.deepEqual(portsOf('--kv-events-port', '0', '--kv-replay-port', 'none'), [
+      [0, 'none'],
+      [0, 'none'],
+    ]);
+    const [worker] = workersOf(
+      '--kv-events',
+      '--kv-hashes',
+      'bytes',
+      '--hash-seed',
+      '0',
+      '--cpu-offload-blocks',
+      '9',
+    );
+    assert.deepEqual(worker?.kvEvents, { hashes: 'bytes', hashSeed: '0', port: 5557, replayPort: 5558 });
+    assert.equal(worker.model?.cpuBlocks, 9);
+    assert.deepEqual(
+      workersOf().map(({ kvEvents }) => kvEvents),
+      [false],
+    );
+  });
+
   for (const [argv, message] of [
+    [['--kv-hashes', 'int'], /^--kv-hashes: only with --kv-events$/],
+    [['--fault', 'kv_lose'], /^--fault kv_lose: only with --kv-events$/],
+    [['--kv-events', '--kv-events-encoding', 'xml'], /expected map or array/],
+    [
+      ['--kv-events', '--count', '4', '--kv-replay-port', '5560'],
+      /within the ports from --kv-events-port on/,
+    ],
+    [['--kv-events', '--count', '4', '--kv-events-port', '65533'], /--kv-events-port: not enough ports/],
     [['--prot', '1'], /unknown argument --prot/],
     [['extra'], /unknown argument extra/],
     [['--port'], /--port: expected PORT/],
@@ -67,7 +109,7 @@ describe('sim flags', () => {
     [['--reply', 'sing'], /words or echo/],
     [['--no-dev-mode=yes'], /takes no value/],
     [['--fault', 'explode'], /^--fault explode: unknown fault "explode", expected one of refuse, /],
-    [['--fault', 'rest'], /no_framing; did you mean reset\?$/],
+    [['--fault', 'rest'], /kv_late_replay; did you mean reset\?$/],
     [['--fault', '3:hang', '--count', '2'], /no worker 3/],
     [['--port', '65535', '--count', '2'], /not enough ports/],
     [['--uds', '/tmp/x', '--count', '2'], /one worker only/],

@@ -72,7 +72,13 @@ function planResponse(sim: SimState, exchange: Exchange, body: Fields): StoredRe
   const tool = forcedToolCall(body);
   const sampling = samplingOf(body, integerField(body, 'max_output_tokens', 1));
   const say = tool ? tokenize(tool.argumentsJson) : echoOf(sim, () => lastUserText(messages));
-  const plan = planAnswer(sim, { sampling, say, choice: 0, scope: scopeOf(sim, model, body), keepIds: false });
+  const plan = planAnswer(sim, {
+    sampling,
+    say,
+    choice: 0,
+    scope: scopeOf(sim, model, body),
+    keepIds: false,
+  });
   return {
     id: `resp_${sim.requestId(exchange, body)}`,
     itemId: `${tool ? 'fc' : 'msg'}_${sim.nextId()}`,

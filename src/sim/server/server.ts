@@ -92,11 +92,7 @@ class SimServer implements SimWorker {
     const followFaults = (): void => {
       this.#listening = this.#listening.then(() => this.#followFaults());
     };
-    this.#faults = new FaultSet(
-      seededRandom(settings.seed),
-      followFaults,
-      settings.kvEvents !== undefined,
-    );
+    this.#faults = new FaultSet(seededRandom(settings.seed), followFaults, settings.kvEvents !== undefined);
     if (settings.kvEvents)
       this.#state.kvEvents = new WorkerEvents(this.#state.engines, {
         ...{ settings: settings.kvEvents, host: this.host, clock: simClock, faults: this.#faults },
