@@ -1,7 +1,7 @@
 import { entry } from '../config/show/help-text.ts';
 import { didYouMean, nearest } from '../base/suggest.ts';
 import { systemReason } from '../base/system-reason.ts';
-import { FAULT_KINDS } from '../sim/server/faults.ts';
+import { FAULT_KINDS } from '../sim/server/fault-kinds.ts';
 import { FLAG_GROUPS } from '../sim/server/flag.ts';
 import { SIM_FLAGS } from '../sim/server/flags.ts';
 import { parseSimFlags } from '../sim/server/parse-flags.ts';

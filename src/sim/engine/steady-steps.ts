@@ -1,5 +1,6 @@
 import type { ModelSettings } from './model-settings.ts';
 import type { Sequence } from './sequence.ts';
+import { stepMs } from './step-time.ts';
 
 /**
  * How long, behind the step under way, every step gives each running request one more token and nothing else happens,
@@ -13,8 +14,8 @@ export function steadyMs(running: readonly Sequence[], settings: ModelSettings, 
     steps = Math.min(steps, ask.outputTokens - generated - 1);
   }
   const count = running.length;
-  const { blockSize, decodeBaseMs, decodePerRequestMs, timeScale, stepTokens } = settings;
+  const { blockSize, stepTokens } = settings;
   if (!(steps > 0) || count === 0 || count > stepTokens) return 0;
   if (count * (Math.ceil(steps / blockSize) + 1) > freeBlocks) return 0;
-  return steps * (decodeBaseMs + decodePerRequestMs * count) * timeScale;
+  return steps * stepMs({ prefill: 0, decodes: count, loadedBlocks: 0 }, settings);
 }

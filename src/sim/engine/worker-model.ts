@@ -3,7 +3,10 @@ import { BlockCache } from './block-cache.ts';
 import { EngineStats } from './engine-stats.ts';
 import type { ModelSettings } from './model-settings.ts';
 import { steadyMs } from './steady-steps.ts';
+import type { ScheduleObserver } from './schedule-observer.ts';
 import { recordEnd, Sequence, type SequenceAsk } from './sequence.ts';
+import { stepMs } from './step-time.ts';
+import { WaitingLine } from './waiting-line.ts';
 
 /** Steps per wake-up: bounds how long a machine that fell behind, or a run without delays, holds the event loop. */
 const STEPS_PER_WAKE = 1024;
@@ -15,14 +18,6 @@ const CATCH_UP_MS = 250;
  * when something begins or ends, the steps between being caught up with; for virtual time, where nobody reads the tokens.
  */
 export type Waking = 'step' | 'change';
-
-/** Told what the scheduler does to the caches beside what `BlockCache.watch` tells: what vLLM's events are made of. */
-export interface ScheduleObserver {
-  /** Blocks `from` to `to` of the sequence are full: they will be found from now on. */
-  filled(sequence: Sequence, from: number, to: number): void;
-  /** A step is over. vLLM sends what has changed until then as one batch. */
-  stepped(): void;
-}
 
 /**
  * One vLLM engine in miniature: continuous batching with chunked prefill, a paged KV cache with prefix reuse, and
@@ -43,10 +38,7 @@ export class WorkerModel {
   readonly #clock: Clock;
   readonly #wakesAtChange: boolean;
   #running: Sequence[] = [];
-  #waiting: Sequence[] = [];
-  /** Entries of `#waiting` before this one are gone. */
-  #waitingFrom = 0;
-  #gone = 0;
+  readonly #waiting = new WaitingLine();
   #stepping = false;
   #stepEndsAt = 0;
   /** Blocks that the step under way loads from the CPU. */
@@ -74,7 +66,7 @@ export class WorkerModel {
   }
 
   get waiting(): number {
-    return this.#waiting.length - this.#waitingFrom - this.#gone;
+    return this.#waiting.length;
   }
 
   /** Fraction of the KV blocks in use. */
@@ -90,7 +82,7 @@ export class WorkerModel {
       );
     }
     const sequence = new Sequence(ask, this.#clock.now());
-    this.#waiting.push(sequence);
+    this.#waiting.add(sequence);
     this.#disarmFar();
     this.#arm();
     return sequence;
@@ -99,18 +91,14 @@ export class WorkerModel {
   /** The client left: its blocks are free at once. Ended sequences are left alone. */
   abort(sequence: Sequence): boolean {
     if (this.#wakesAtChange && !this.#waking) this.#catchUp();
-    if (sequence.state === 'running') this.#running.splice(this.#running.indexOf(sequence), 1);
-    else if (sequence.state === 'waiting') this.#gone++;
-    else return false;
+    const { state } = sequence;
+    if (state !== 'running' && state !== 'waiting') return false;
+    if (state === 'running') this.#running.splice(this.#running.indexOf(sequence), 1);
     this.#end(sequence, 'aborted', this.#clock.now());
+    if (state === 'waiting') this.#waiting.leave();
     if (this.#wakesAtChange && !this.#waking) {
       this.#disarmFar();
       this.#arm();
-    }
-    if (this.#gone > 1024 && this.#gone > this.waiting) {
-      this.#waiting = this.#waiting.slice(this.#waitingFrom).filter((other) => other.state === 'waiting');
-      this.#waitingFrom = 0;
-      this.#gone = 0;
     }
     return true;
   }
@@ -131,8 +119,7 @@ export class WorkerModel {
 
   /** Aborts everything. */
   clear(): void {
-    for (const sequence of [...this.#running, ...this.#waiting.slice(this.#waitingFrom)])
-      this.abort(sequence);
+    for (const sequence of [...this.#running, ...this.#waiting.sequences()]) this.abort(sequence);
   }
 
   /** No more steps, ever; open sequences are aborted. */
@@ -222,17 +209,9 @@ export class WorkerModel {
     if (!preempted) prefill += this.#admit(budget, startsAt);
     if (this.#running.length === 0) return false;
     this.stats.iterationTokens.observe(prefill + decodes);
-    this.#stepEndsAt = startsAt + this.#stepMs(prefill, decodes) * this.settings.timeScale;
+    const loadedBlocks = this.#loading;
+    this.#stepEndsAt = startsAt + stepMs({ prefill, decodes, loadedBlocks }, this.settings);
     return true;
-  }
-
-  #stepMs(prefill: number, decodes: number): number {
-    const { prefillTokensPerSecond, decodeBaseMs, decodePerRequestMs } = this.settings;
-    const { blockSize, cpuLoadTokensPerSecond } = this.settings;
-    const prefillMs = (prefill / prefillTokensPerSecond) * 1000;
-    const decodeMs = decodes === 0 ? 0 : decodeBaseMs + decodePerRequestMs * decodes;
-    const loadMs = this.#loading === 0 ? 0 : ((this.#loading * blockSize) / cpuLoadTokensPerSecond) * 1000;
-    return prefillMs + decodeMs + loadMs;
   }
 
   /** Moves waiting requests into the batch while tokens, places and blocks last; returns the prefill tokens given. */
@@ -240,7 +219,7 @@ export class WorkerModel {
     const { blockSize, maxRunning, prefixCaching } = this.settings;
     let given = 0;
     while (given < budget && this.#running.length < maxRunning) {
-      const sequence = this.#firstWaiting();
+      const sequence = this.#waiting.first();
       // A step that began before the request came cannot compute it (a late timer is caught up with step by step).
       if (!sequence || sequence.arrivedAt > now) break;
       // At least one token is computed, as in vLLM: a hit gives keys and values, not the next token.
@@ -252,7 +231,7 @@ export class WorkerModel {
       const share = Math.min(sequence.tokens - cached * blockSize, budget - given);
       const total = Math.ceil((cached * blockSize + share) / blockSize);
       if (!this.cache.take(hashes, onGpu, total, sequence.blocks)) break;
-      this.#waitingFrom++;
+      this.#waiting.shift();
       sequence.state = 'running';
       sequence.computed = cached * blockSize;
       sequence.share = share;
@@ -264,25 +243,7 @@ export class WorkerModel {
       this.#seal(sequence, onGpu * blockSize, onCpu * blockSize + share);
       this.#touchOnCpu(sequence, onGpu);
     }
-    if (this.#waitingFrom > 1024 && this.#waitingFrom * 2 > this.#waiting.length) {
-      this.#waiting = this.#waiting.slice(this.#waitingFrom);
-      this.#waitingFrom = 0;
-    }
     return given;
-  }
-
-  #firstWaiting(): Sequence | undefined {
-    for (;;) {
-      const sequence = this.#waiting[this.#waitingFrom];
-      if (!sequence) {
-        this.#waiting.length = 0;
-        this.#waitingFrom = 0;
-        return undefined;
-      }
-      if (sequence.state === 'waiting') return sequence;
-      this.#waitingFrom++;
-      this.#gone--;
-    }
   }
 
   #firstScheduled(sequence: Sequence, now: number, onGpu: number, onCpu: number): void {
@@ -312,8 +273,7 @@ export class WorkerModel {
     sequence.share = 0;
     sequence.preemptions++;
     this.stats.preemptions++;
-    if (this.#waitingFrom > 0) this.#waiting[--this.#waitingFrom] = sequence;
-    else this.#waiting.unshift(sequence);
+    this.#waiting.addFirst(sequence);
     return sequence;
   }
 

@@ -3,7 +3,7 @@ import type { Clock } from '../../base/clock.ts';
 import type { Endpoint } from '../../zmtp/endpoint.ts';
 import { PubSocket } from '../../zmtp/pub.ts';
 import { RouterSocket, type Reply } from '../../zmtp/router.ts';
-import type { MessageFaults } from '../server/faults.ts';
+import type { MessageFaults } from '../server/fault-set.ts';
 import { encodeBatch } from './encode-batch.ts';
 import type { KvEvent } from './kv-event.ts';
 import { MessageBuffer } from './message-buffer.ts';

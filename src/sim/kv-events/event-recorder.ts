@@ -1,6 +1,7 @@
 import type { CacheScope } from '../engine/cache-scope.ts';
 import type { Sequence } from '../engine/sequence.ts';
-import type { ScheduleObserver, WorkerModel } from '../engine/worker-model.ts';
+import type { ScheduleObserver } from '../engine/schedule-observer.ts';
+import type { WorkerModel } from '../engine/worker-model.ts';
 import { blockDigest, rootDigest } from './block-digest.ts';
 import type { KvEvent, Medium } from './kv-event.ts';
 

@@ -1,6 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import type { WorkerModel } from '../engine/worker-model.ts';
-import type { FaultSet } from '../server/faults.ts';
+import type { FaultSet } from '../server/fault-set.ts';
+import type { Fault } from '../server/faults.ts';
 import { EventPublisher, type KvEventPorts } from './event-publisher.ts';
 import { EventRecorder } from './event-recorder.ts';
 import type { KvEventSettings } from './settings.ts';
@@ -8,6 +9,7 @@ import type { KvEventSettings } from './settings.ts';
 /** What a simulated worker publishes of its caches: a recorder and a publisher for each of its ranks. */
 export class WorkerEvents {
   readonly settings: KvEventSettings;
+  readonly #faults: FaultSet;
   readonly #ranks: readonly {
     readonly engine: WorkerModel;
     readonly recorder: EventRecorder;
@@ -25,6 +27,7 @@ export class WorkerEvents {
   ) {
     const { settings, faults } = options;
     this.settings = settings;
+    this.#faults = faults;
     this.#ranks = engines.map((engine, rank) => {
       const publisher = new EventPublisher({
         ...options,
@@ -46,7 +49,7 @@ export class WorkerEvents {
     return this.#ranks.reduce((sum, { publisher }) => sum + publisher.subscribers, 0);
   }
 
-  get isOpen(): boolean {
+  get #isOpen(): boolean {
     return this.#ranks.some(({ publisher }) => publisher.isOpen);
   }
 
@@ -63,8 +66,21 @@ export class WorkerEvents {
     await Promise.all(this.#ranks.map(({ publisher }) => publisher.close()));
   }
 
+  /** Is as the faults say; returns the one that keeps it closed. */
+  async followFaults(): Promise<Fault | undefined> {
+    const restart = this.#faults.whole('kv_restart');
+    if (restart) {
+      await this.#restart();
+      this.#faults.set(this.#faults.list.filter((fault) => fault !== restart));
+    }
+    const stop = this.#faults.whole('kv_stop');
+    if (stop) await this.close();
+    else if (!this.#isOpen) await this.open();
+    return stop;
+  }
+
   /** As when the engines' process dies and comes back: nothing cached, numbers from 0, connections cut. */
-  async restart(): Promise<void> {
+  async #restart(): Promise<void> {
     await this.close();
     for (const { engine, recorder, publisher } of this.#ranks) {
       engine.clear();

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { seededRandom } from '../../base/random.ts';
-import { FaultSet, faultJson, parseFault, parseFaultHeader } from './faults.ts';
+import { faultJson, parseFault, parseFaultHeader } from './faults.ts';
+import { FaultSet } from './fault-set.ts';
 
 function set(sources: readonly unknown[]): FaultSet {
   const faults = new FaultSet(seededRandom(1), () => undefined);

@@ -1,66 +1,5 @@
-import type { Random } from '../../base/random.ts';
 import { didYouMean, nearest } from '../../base/suggest.ts';
-
-/**
- * The ways a simulated worker can misbehave. `after` counts events of a stream; for an answer in one piece, 0 means
- * after the head and anything else in the middle of the body. Where `after` is missing, it happens before the head.
- */
-export const FAULT_KINDS = {
-  refuse: {
-    parameters: ['for_ms'],
-    meaning: 'stop listening and cut every connection; come back after for_ms',
-  },
-  hung_engine: {
-    parameters: ['for_ms'],
-    meaning:
-      'the engine stops, and the server beside it goes on: health is good, answers do not come, metrics stand still; it goes on after for_ms',
-  },
-  delay: {
-    parameters: ['ms', 'at'],
-    meaning: 'wait ms before the head, or with at=body between head and body',
-  },
-  hang: { parameters: ['after'], meaning: 'say nothing more and keep the connection open' },
-  close: {
-    parameters: ['after', 'partial'],
-    meaning: 'close the connection (FIN) without finishing the answer',
-  },
-  reset: { parameters: ['after', 'partial'], meaning: 'reset the connection (RST)' },
-  status: {
-    parameters: ['code', 'retry_after'],
-    meaning: 'answer with an error status, code=500 by default',
-  },
-  error_event: { parameters: ['after'], meaning: 'an error event in the stream, then [DONE], as vLLM does' },
-  drip: { parameters: ['bytes', 'ms'], meaning: 'send the body a few bytes at a time, every ms' },
-  length: { parameters: ['by'], meaning: 'a content-length that is wrong by that many bytes' },
-  garbage: {
-    parameters: ['at'],
-    meaning: 'bytes that are not HTTP, or with at=body a body that is not JSON',
-  },
-  no_framing: { parameters: [], meaning: 'a body without length or chunking that ends with the connection' },
-  kv_stop: {
-    parameters: ['for_ms'],
-    meaning:
-      'the ports of cache events are closed; they come back after for_ms and answer for what was missed',
-  },
-  kv_restart: {
-    parameters: [],
-    meaning: 'once: the engines begin anew with empty caches, and their cache events from 0',
-  },
-  kv_lose: {
-    parameters: ['forget'],
-    meaning: 'a message of cache events is lost; with forget=true it cannot be asked for again either',
-  },
-  kv_garbage: { parameters: [], meaning: 'a message of cache events that is not msgpack' },
-  kv_huge: {
-    parameters: ['bytes'],
-    meaning: 'a message of cache events of that many bytes, 32 MiB by default',
-  },
-  kv_wrong_rank: { parameters: ['by'], meaning: 'a message of cache events with a rank that is off, by=1' },
-  kv_delay: { parameters: ['ms'], meaning: 'a message of cache events comes ms late' },
-  kv_late_replay: { parameters: ['ms'], meaning: 'old cache events come only ms after they were asked for' },
-} as const;
-
-export type FaultKind = keyof typeof FAULT_KINDS;
+import { FAULT_KINDS, scopeOf, type FaultKind } from './fault-kinds.ts';
 
 export interface Fault {
   readonly kind: FaultKind;
@@ -83,15 +22,6 @@ export interface Fault {
   readonly by: number;
   /** Whether a lost message is not kept either. */
   readonly forget: boolean;
-}
-
-/** What a fault concerns: requests one by one, the worker as a whole, or messages of cache events. */
-type Scope = 'request' | 'worker' | 'message';
-
-function scopeOf(kind: FaultKind): Scope {
-  if (kind === 'refuse' || kind === 'hung_engine' || kind === 'kv_stop' || kind === 'kv_restart')
-    return 'worker';
-  return kind.startsWith('kv_') ? 'message' : 'request';
 }
 
 export type ParsedFault =
@@ -179,7 +109,8 @@ export function parseFaultHeader(text: string): Fault[] {
   });
 }
 
-function required(parsed: ParsedFault): Fault {
+/** Throws a RangeError that says what is wrong. */
+export function required(parsed: ParsedFault): Fault {
   if (parsed.kind === 'error') throw new RangeError(parsed.message);
   return parsed.fault;
 }
@@ -285,93 +216,5 @@ function placeOf(fault: Fault): keyof FaultPlan {
       return 'noFraming';
     default:
       return 'cut';
-  }
-}
-
-/** What will go wrong with one message of cache events, or with one request for old ones. */
-export interface MessageFaults {
-  readonly lose?: Fault;
-  readonly garbage?: Fault;
-  readonly huge?: Fault;
-  readonly wrongRank?: Fault;
-  readonly delay?: Fault;
-  readonly lateReplay?: Fault;
-}
-
-const MESSAGE_PLACES: Readonly<Partial<Record<FaultKind, keyof MessageFaults>>> = {
-  kv_lose: 'lose',
-  kv_garbage: 'garbage',
-  kv_huge: 'huge',
-  kv_wrong_rank: 'wrongRank',
-  kv_delay: 'delay',
-};
-
-/** The faults of one worker, and the draw for each request. */
-export class FaultSet {
-  #faults: readonly Fault[] = [];
-  readonly #random: Random;
-  readonly #onChange: () => void;
-  readonly #publishes: boolean;
-
-  /** `publishes`: whether the worker has cache events that can go wrong. */
-  constructor(random: Random, onChange: () => void, publishes = false) {
-    this.#random = random;
-    this.#onChange = onChange;
-    this.#publishes = publishes;
-  }
-
-  get list(): readonly Fault[] {
-    return this.#faults;
-  }
-
-  /** Replaces all faults. Throws a RangeError that says what is wrong with which one. */
-  set(sources: readonly unknown[]): void {
-    const faults = sources.map((source) => required(parseFault(source)));
-    const problem = this.#publishes ? undefined : faults.map(needsEvents).find((text) => text !== undefined);
-    if (problem !== undefined) throw new RangeError(problem);
-    this.#faults = faults;
-    this.#onChange();
-  }
-
-  clear(): void {
-    this.set([]);
-  }
-
-  /** The fault of a kind that concerns the worker as a whole. */
-  whole(kind: 'refuse' | 'hung_engine' | 'kv_stop' | 'kv_restart'): Fault | undefined {
-    return this.#faults.find((fault) => fault.kind === kind);
-  }
-
-  plan(path: string, inference: boolean): FaultPlan {
-    if (this.#faults.length === 0) return NO_FAULTS;
-    const hit = this.#faults.filter((fault) => {
-      if (scopeOf(fault.kind) !== 'request') return false;
-      const applies =
-        fault.path === undefined ? inference : fault.path === '*' || path.startsWith(fault.path);
-      return applies && this.#hits(fault);
-    });
-    return planOf(hit);
-  }
-
-  /** What happens to the next message of cache events. */
-  ofMessage(): MessageFaults {
-    const plan: { -readonly [Key in keyof MessageFaults]: MessageFaults[Key] } = {};
-    for (const fault of this.#faults) {
-      const place = MESSAGE_PLACES[fault.kind];
-      if (place !== undefined && this.#hits(fault)) plan[place] ??= fault;
-    }
-    return plan;
-  }
-
-  /** What happens to the next request for old ones. */
-  ofReplay(): MessageFaults {
-    const late = this.#faults.find((fault) => fault.kind === 'kv_late_replay' && this.#hits(fault));
-    return late ? { lateReplay: late } : {};
-  }
-
-  #hits(fault: Fault): boolean {
-    if (fault.times <= 0 || (fault.rate < 1 && this.#random() >= fault.rate)) return false;
-    fault.times--;
-    return true;
   }
 }

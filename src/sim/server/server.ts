@@ -8,9 +8,11 @@ import { seededRandom } from '../../base/random.ts';
 import { isAuthorized } from './api-key.ts';
 import { ApiError, errorJson, notFound } from './api-error.ts';
 import { Exchange, type SeenRequest } from './exchange.ts';
-import { FaultSet, NO_FAULTS, parseFaultHeader, planOf, type Fault, type FaultPlan } from './faults.ts';
+import { NO_FAULTS, parseFaultHeader, planOf, type Fault, type FaultPlan } from './faults.ts';
+import { FaultSet } from './fault-set.ts';
 import { anthropicErrorJson } from './messages.ts';
 import { simSettings, type SimOptions } from './options.ts';
+import type { SimEvent, SimWorker } from './sim-worker.ts';
 import { Reply } from './reply.ts';
 import { findRoute, type Route } from './routes.ts';
 import { simClock } from '../engine/sim-clock.ts';
@@ -21,41 +23,7 @@ import { setHung } from './hung.ts';
 import { openTunnel } from './tunnel.ts';
 import type { WorkerModel } from '../engine/worker-model.ts';
 
-export interface SimEvent {
-  /** `request`: read completely; the others are how it ended (`SeenRequest.outcome`). */
-  readonly type: 'request' | 'finished' | 'aborted' | 'cut';
-  readonly request: SeenRequest;
-}
-
-/** A simulated vLLM server that is listening. */
-export interface SimWorker {
-  /** `http://host:port`, `https://host:port` or `unix:///path`. */
-  readonly url: string;
-  readonly host: string;
-  /** 0 on a unix socket. */
-  readonly port: number;
-  /** One per data-parallel rank. */
-  readonly engines: readonly WorkerModel[];
-  /** The first engine. */
-  readonly model: WorkerModel;
-  /** Where its cache events are published, by rank; empty where they are not. */
-  readonly kvEvents: readonly KvEventPorts[];
-  /** Connections that subscribe to them. */
-  readonly kvSubscribers: number;
-  /** The latest requests, oldest first. */
-  readonly seen: readonly SeenRequest[];
-  readonly counts: Readonly<Record<SimEvent['type'], number>>;
-  readonly faults: readonly Fault[];
-  /** Replaces all faults; resolves when the listener is up or down as they say. Throws a RangeError on a bad one. */
-  setFaults(faults: readonly unknown[]): Promise<void>;
-  /** Tells every event; returns how to stop it. */
-  on(listener: (event: SimEvent) => void): () => void;
-  /** The next such event. */
-  next(type: SimEvent['type'], match?: (request: SeenRequest) => boolean): Promise<SimEvent>;
-  clearSeen(): void;
-  /** Cuts every connection and frees the port. */
-  stop(): Promise<void>;
-}
+export type { SimEvent, SimWorker };
 
 /** Starts a simulated vLLM server; rejects when it cannot listen. */
 export async function startSimWorker(options: SimOptions = {}): Promise<SimWorker> {
@@ -217,7 +185,8 @@ class SimServer implements SimWorker {
     const hung = this.#faults.whole('hung_engine');
     setHung(this.#state, hung !== undefined);
     if (hung) this.#endAfter(hung);
-    if (this.#state.kvEvents) await this.#followEventFaults(this.#state.kvEvents);
+    const stop = await this.#state.kvEvents?.followFaults();
+    if (stop) this.#endAfter(stop);
     const refusing = this.#faults.whole('refuse');
     if (!refusing) {
       if (!this.#server.listening) await this.#listen();
@@ -225,21 +194,6 @@ class SimServer implements SimWorker {
     }
     await this.#close();
     this.#endAfter(refusing);
-  }
-
-  async #followEventFaults(events: WorkerEvents): Promise<void> {
-    const restart = this.#faults.whole('kv_restart');
-    if (restart) {
-      await events.restart();
-      this.#faults.set(this.#faults.list.filter((fault) => fault !== restart));
-    }
-    const stop = this.#faults.whole('kv_stop');
-    if (!stop) {
-      if (!events.isOpen) await events.open();
-      return;
-    }
-    await events.close();
-    this.#endAfter(stop);
   }
 
   #endAfter(fault: Fault): void {
