@@ -1,20 +1,4 @@
 import { number, type Flag } from '../server/flag.ts';
-import type { KvEventOptions } from './settings.ts';
-
-/** What was said of cache events; they are published only with `on`. */
-export interface KvEventDraft {
-  on?: true;
-  /** Some other flag, to tell that it means nothing without `on`. */
-  named?: string;
-  port?: number;
-  replayPort?: KvEventOptions['replayPort'] & {};
-  topic?: string;
-  encoding?: 'map' | 'array';
-  hashes?: 'int' | 'bytes';
-  replayFraming?: 'newest' | 'older';
-  bufferSteps?: number;
-  hashSeed?: string;
-}
 
 const PORT = { least: 0, most: 65535, whole: true } as const;
 

@@ -36,3 +36,18 @@ export function kvEventSettings(options: boolean | KvEventOptions): KvEventSetti
     hashSeed: given.hashSeed,
   };
 }
+
+/** What was said of cache events; they are published only with `on`. */
+export interface KvEventDraft {
+  on?: true;
+  /** Some other flag, to tell that it means nothing without `on`. */
+  named?: string;
+  port?: number;
+  replayPort?: KvEventOptions['replayPort'] & {};
+  topic?: string;
+  encoding?: 'map' | 'array';
+  hashes?: 'int' | 'bytes';
+  replayFraming?: 'newest' | 'older';
+  bufferSteps?: number;
+  hashSeed?: string;
+}

@@ -1,4 +1,4 @@
-import type { KvEventDraft } from '../kv-events/flags.ts';
+import type { KvEventDraft } from '../kv-events/settings.ts';
 import type { SimOptions } from './options.ts';
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
