@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { FIXED, livePolicy, POLICY_NAMES } from '../config/schema/live-policy-schema.ts';
 import type { AnyPolicyConfig, KnownPlugins } from '../config/schema/plugin-policy-schema.ts';
 import { policySettings } from '../config/settings/policy-settings.ts';
+import type { PolicyDefaults } from '../config/settings/cache-knowledge.ts';
 import type { PolicySettings } from '../config/settings/settings.ts';
 
 /** A policy in the words of the configuration file. */
@@ -66,13 +67,13 @@ export function compilePolicy(
   policy: PolicyBody,
   started: {
     readonly policy: PolicyBody;
-    readonly loadCheckIntervalMs: number;
+    readonly defaults: PolicyDefaults;
     readonly plugins: KnownPlugins;
   },
 ): { readonly settings: PolicySettings; readonly shown: PolicyBody } {
   const kept = Object.entries(started.policy).filter(([name]) => name in FIXED && name in policy);
   return {
-    settings: policySettings(policy, started.loadCheckIntervalMs / 1000, started.plugins),
+    settings: policySettings(policy, started.defaults, started.plugins),
     shown: { ...policy, ...Object.fromEntries(kept) },
   };
 }

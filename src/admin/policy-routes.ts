@@ -104,7 +104,7 @@ function compiled(
   return compilePolicy(policy, {
     plugins,
     policy: context.config.policy,
-    loadCheckIntervalMs: context.settings.loadCheckIntervalMs,
+    defaults: context.settings,
   });
 }
 

@@ -38,7 +38,7 @@ function bench(t: TestContext): Bench {
       const thread: Thread = { done: [], memory: new JoinedMemory(new Map(), { rows: 4, self: row }) };
       followSwitches({
         ...{ channel, memory: thread.memory, plugins: NO_PLUGINS, log: silentLog },
-        settings: () => ({ loadCheckIntervalMs: 1_000 }),
+        settings: () => ({ loadCheckIntervalMs: 1_000, cacheKnowledge: 'auto' }),
         policies: {
           switchTo: (settings, model) => {
             if (settings.type === fails) throw new Error('it does not begin here');

@@ -2,7 +2,7 @@ import type { Channel, Channels, MessageKind } from '../base/channel.ts';
 import { JoinedMemory, SharedMemory, type Regions, type ThreadMemory } from '../base/thread-memory.ts';
 import type { KnownPlugins } from '../config/schema/plugin-policy-schema.ts';
 import { policySettings } from '../config/settings/policy-settings.ts';
-import type { Settings } from '../config/settings/settings.ts';
+import type { PolicyDefaults } from '../config/settings/cache-knowledge.ts';
 import type { Log } from '../observe/log.ts';
 import type { SwitchablePolicies } from './deps.ts';
 import type { PolicyBody } from './policy-body.ts';
@@ -65,7 +65,7 @@ export interface SwitchFollowerDeps {
   readonly plugins: KnownPlugins;
   readonly log: Log;
   /** Those in force. */
-  readonly settings: () => Pick<Settings, 'loadCheckIntervalMs'>;
+  readonly settings: () => PolicyDefaults;
 }
 
 /** In a request thread: switches policies as control does. */
@@ -90,7 +90,6 @@ export function followSwitches(deps: SwitchFollowerDeps): void {
 
 function follow({ model, policy }: PolicySwitched, deps: SwitchFollowerDeps): void {
   const { policies, plugins, settings } = deps;
-  if (policy !== null)
-    policies.switchTo(policySettings(policy, settings().loadCheckIntervalMs / 1000, plugins), model);
+  if (policy !== null) policies.switchTo(policySettings(policy, settings(), plugins), model);
   else if (model !== undefined) policies.switchBack(model);
 }

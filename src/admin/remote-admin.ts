@@ -1,6 +1,6 @@
 import type { Channel, MessageKind } from '../base/channel.ts';
 import type { ThreadPart } from '../base/thread-part.ts';
-import type { Settings } from '../config/settings/settings.ts';
+import type { PolicyDefaults } from '../config/settings/cache-knowledge.ts';
 import type { BodySink, EdgeRequest } from '../http/edge-request.ts';
 import type { EdgeResponse } from '../http/edge-response.ts';
 import { AdminDoor, type DoorSettings } from './door.ts';
@@ -27,7 +27,7 @@ export const MOST_UNDER_WAY = 256;
 /** The same for those that the gate has turned away: control tells them so, but they shall not keep anybody else out. */
 export const MOST_TURNED_AWAY = 64;
 
-export type RemoteSettings = DoorSettings & Pick<Settings, 'loadCheckIntervalMs'>;
+export type RemoteSettings = DoorSettings & PolicyDefaults;
 
 export interface RemoteAdminDeps extends Pick<SwitchFollowerDeps, 'policies' | 'plugins' | 'log'> {
   readonly part: Extract<ThreadPart, { readonly kind: 'request' }>;

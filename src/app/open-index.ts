@@ -22,7 +22,7 @@ export function openIndexFor(
     case 'alone':
       return { openIndex: () => new PredictedIndex({ clock, ...bounds() }) };
     case 'request': {
-      const view = new PredictedIndexView(part.channel);
+      const view = new PredictedIndexView(part.channel, clock);
       return { openIndex: () => view.open() };
     }
     case 'control': {

@@ -121,7 +121,7 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
       ...{ loads: ledger, clock, random, registry },
       ...openIndexFor(deps, { registry, metrics, bounds: () => indexBounds(inForce()) }),
       ...(shareFor && { shareFor }),
-      named: (name) => policyNamed(name, inForce().loadCheckIntervalMs, plugins),
+      named: (name) => policyNamed(name, inForce(), plugins),
       onPluginTrouble,
       onNotice: (worker, notice) => log.warn({ worker: worker.id }, notice),
     }),

@@ -6,6 +6,8 @@ export interface CacheIndex {
   match(blocks: PromptBlocks, slot: number): CacheMatch;
   /** The tokens of `match` of all slots below `end` at once. Good until the next call. */
   matchAll(blocks: PromptBlocks, end: number): MatchColumns;
+  /** The tokens of `match` that went to the worker in `slot` within the last so many ms, give or take an eighth of a second. */
+  recent(blocks: PromptBlocks, slot: number, withinMs: number): number;
   /**
    * Notes that the prompt goes to the worker in `slot`, whose cache will then hold its blocks.
    *

@@ -90,7 +90,7 @@ export class IndexTable {
     return this.#rowOfSlot[slot]?.entries ?? 0;
   }
 
-  /** @param usedAt Seconds. */
+  /** @param usedAt As `usedAt` gives it. */
   record(blocks: Pick<PromptBlocks, 'hashes' | 'count'>, slot: number, usedAt: number): void {
     const count = Math.min(blocks.count, this.#maxPerWorker);
     if (count === 0) return;
@@ -133,7 +133,7 @@ export class IndexTable {
     (row.entries === 0 ? this.#freeRows : this.#leftRows).push(row);
   }
 
-  /** Frees entries of workers that left, then those unused since, in seconds. False: it has not come to the end. */
+  /** Frees entries of workers that left, then those unused since (see `usedAt`). False: it has not come to the end. */
   sweep(budget: number, usedSince: number): boolean {
     let left = budget;
     for (; left > 0; left--) {

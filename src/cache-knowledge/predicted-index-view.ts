@@ -1,10 +1,12 @@
 import type { Channel } from '../base/channel.ts';
+import type { Clock } from '../base/clock.ts';
 import type { PromptBlocks } from '../routing/blocks.ts';
 import type { CacheMatch, MatchColumns } from '../routing/policy.ts';
 import type { CacheIndex } from './cache-index.ts';
 import { INDEX_IS, INDEX_RECORDS, INDEX_WANTED, type ShownIndex } from './index-messages.ts';
 import { matchOf } from './predicted-index.ts';
 import { RecordRing } from './record-ring.ts';
+import { usedAt } from './table-memory.ts';
 import { IndexReader, TableReader } from './table-reader.ts';
 
 /** A policy that is made for a request has the index shown within milliseconds; hardly so many are routed meanwhile. */
@@ -23,6 +25,7 @@ interface Early {
  */
 export class PredictedIndexView implements CacheIndex {
   readonly #channel: Channel;
+  readonly #clock: Clock;
   #reader: IndexReader | undefined;
   #records: RecordRing | undefined;
   /** Routed since a policy wanted the index, and before control has shown it. */
@@ -32,8 +35,9 @@ export class PredictedIndexView implements CacheIndex {
   readonly #nothing = new Float64Array(1);
   #noRows = new Int32Array(0);
 
-  constructor(channel: Channel) {
+  constructor(channel: Channel, clock: Clock) {
     this.#channel = channel;
+    this.#clock = clock;
     channel.on(INDEX_IS, (shown) => {
       this.#show(shown);
     });
@@ -60,6 +64,10 @@ export class PredictedIndexView implements CacheIndex {
     if (this.#reader) return this.#reader.matchAll(blocks, end);
     if (this.#noRows.length < end) this.#noRows = new Int32Array(2 * end);
     return { rows: this.#noRows, tokens: this.#nothing };
+  }
+
+  recent(blocks: PromptBlocks, slot: number, withinMs: number): number {
+    return this.#reader?.match(blocks, slot, usedAt(this.#clock.now() - withinMs)) ?? 0;
   }
 
   /** Where control is so far behind that the ring is full, the prompt is not noted, and counted. */

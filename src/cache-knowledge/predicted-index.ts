@@ -3,7 +3,7 @@ import type { PromptBlocks } from '../routing/blocks.ts';
 import type { CacheMatch, CacheView, MatchColumns } from '../routing/policy.ts';
 import type { CacheIndex } from './cache-index.ts';
 import { IndexTable } from './index-table.ts';
-import { allocateTable, type TableMemory } from './table-memory.ts';
+import { allocateTable, usedAt, type TableMemory } from './table-memory.ts';
 import { IndexReader } from './table-reader.ts';
 
 /** Knows nothing about any cache. */
@@ -110,8 +110,12 @@ export class PredictedIndex implements CacheIndex {
     return this.#reader.matchAll(blocks, end);
   }
 
+  recent(blocks: PromptBlocks, slot: number, withinMs: number): number {
+    return this.#reader.match(blocks, slot, usedAt(this.#clock.now() - withinMs));
+  }
+
   record(blocks: Pick<PromptBlocks, 'hashes' | 'count'>, slot: number): void {
-    this.#table.record(blocks, slot, Math.floor(this.#clock.now() / 1000));
+    this.#table.record(blocks, slot, usedAt(this.#clock.now()));
   }
 
   forget(slot: number): void {
@@ -127,7 +131,7 @@ export class PredictedIndex implements CacheIndex {
    */
   sweep(): boolean {
     const budget = this.#move(SWEEP_LIMIT);
-    const usedSince = Math.floor((this.#clock.now() - this.#idleMs) / 1000);
+    const usedSince = usedAt(this.#clock.now() - this.#idleMs);
     return !this.#table.sweep(budget, usedSince);
   }
 

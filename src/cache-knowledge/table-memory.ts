@@ -22,9 +22,14 @@ export const ENTRY = {
   /** The same among one worker's entries. */
   ROW_NEWER: 6,
   ROW_OLDER: 7,
-  /** Seconds of the clock at last use. */
+  /** When it was used last, as `usedAt` has it. */
   USED_AT: 8,
 } as const;
+
+/** A time of the clock, ms, as entries have it: in eighths of a second, which fit into a word for eight years. */
+export function usedAt(ms: number): number {
+  return Math.floor(ms / 125);
+}
 
 export const ENTRY_BYTES = 4 * ENTRY.WORDS;
 export const MAX_ENTRIES = Math.floor((2 ** 31 - 1) / ENTRY.WORDS) - 1;

@@ -3,7 +3,7 @@ import type { MatchColumns } from '../routing/policy.ts';
 import { CommonBlocks, MOST_ROWS } from './common-blocks.ts';
 import { ENTRY, HEAD, MOST_SLOTS, type TableMemory } from './table-memory.ts';
 
-const { WORDS, LOW, HIGH, SEAL, ROW, CHAIN } = ENTRY;
+const { WORDS, LOW, HIGH, SEAL, ROW, CHAIN, USED_AT } = ENTRY;
 const { VERSION, ROWS_END } = HEAD;
 
 /**
@@ -53,14 +53,19 @@ export class TableReader {
     this.#isShared = memory.head instanceof SharedArrayBuffer;
   }
 
-  /** How many blocks of the prompt the worker in the slot holds. */
-  heldIn(slot: number, blocks: Hashes): number {
+  /**
+   * How many blocks of the prompt the worker in the slot holds.
+   * @param usedSince Counts those alone that were used since then: of a prompt those are the leading ones, as its blocks are used
+   *   tail first.
+   */
+  heldIn(slot: number, blocks: Hashes, usedSince?: number): number {
     if (slot >= MOST_SLOTS) return 0;
-    if (!this.#isShared) return this.heldBlocks(blocks.hashes, blocks.count, this.#rowOfSlot[slot]!);
+    if (!this.#isShared)
+      return this.heldBlocks(blocks.hashes, blocks.count, this.#rowOfSlot[slot]!, usedSince);
     for (let attempt = 0; attempt < 2; attempt++) {
       const version = this.#readVersion();
       const row = this.#rowOfSlot[slot]!;
-      const held = this.heldBlocks(blocks.hashes, blocks.count, row);
+      const held = this.heldBlocks(blocks.hashes, blocks.count, row, usedSince);
       if (this.#readVersion() === version) return held;
     }
     return 0;
@@ -78,19 +83,19 @@ export class TableReader {
     return { rows: this.#rows, tokens: this.#tokensByRow.fill(0) };
   }
 
-  heldBlocks(hashes: Uint32Array, count: number, row: number): number {
-    if (row === 0 || count === 0 || !this.#holds(hashes, 0, row)) return 0;
+  heldBlocks(hashes: Uint32Array, count: number, row: number, usedSince?: number): number {
+    if (row === 0 || count === 0 || !this.#holds(hashes, 0, row, usedSince)) return 0;
     // Held blocks are closed under prefixes: gallop to a block that is not held, then search between.
     let held = 0;
     let notHeld = 1;
-    while (notHeld < count && this.#holds(hashes, notHeld, row)) {
+    while (notHeld < count && this.#holds(hashes, notHeld, row, usedSince)) {
       held = notHeld;
       notHeld = 2 * notHeld + 1;
     }
     notHeld = Math.min(notHeld, count);
     while (notHeld - held > 1) {
       const middle = (held + notHeld) >> 1;
-      if (this.#holds(hashes, middle, row)) held = middle;
+      if (this.#holds(hashes, middle, row, usedSince)) held = middle;
       else notHeld = middle;
     }
     return notHeld;
@@ -141,8 +146,9 @@ export class TableReader {
     return this.#rows;
   }
 
-  #holds(hashes: Uint32Array, index: number, row: number): boolean {
-    return this.find(hashes[2 * index]! | 0, hashes[2 * index + 1]! | 0, row) !== 0;
+  #holds(hashes: Uint32Array, index: number, row: number, usedSince: number | undefined): boolean {
+    const entry = this.find(hashes[2 * index]! | 0, hashes[2 * index + 1]! | 0, row);
+    return entry !== 0 && (usedSince === undefined || this.#words[entry * WORDS + USED_AT]! >= usedSince);
   }
 
   /** How many tokens of the prompt each row holds, by its number: who holds a block holds all before it, too. */
@@ -212,9 +218,9 @@ export class IndexReader {
     this.former = former;
   }
 
-  match(blocks: PromptBlocks, slot: number): number {
-    const held = this.current.heldIn(slot, blocks);
-    const before = this.former === undefined ? 0 : this.former.heldIn(slot, blocks);
+  match(blocks: PromptBlocks, slot: number, usedSince?: number): number {
+    const held = this.current.heldIn(slot, blocks, usedSince);
+    const before = this.former === undefined ? 0 : this.former.heldIn(slot, blocks, usedSince);
     return tokensOf(blocks, Math.max(held, before));
   }
 

@@ -36,7 +36,7 @@ class Bench {
       bounds: () => bounds,
       isPresent: (slot, generation) => this.generations.get(slot) === generation,
     });
-    this.views = [1, 2].map((row) => new PredictedIndexView(this.ends.begin(row).channel));
+    this.views = [1, 2].map((row) => new PredictedIndexView(this.ends.begin(row).channel, this.clock));
   }
 
   async opened(): Promise<[PredictedIndexView, PredictedIndexView]> {
@@ -166,7 +166,7 @@ describe('the index of several threads', () => {
     one.record(prompt(160), 0, 1);
     // It ends before the message that it has written something arrives.
     bench.ends.channels.end(1);
-    const next = new PredictedIndexView(bench.ends.begin(1).channel).open();
+    const next = new PredictedIndexView(bench.ends.begin(1).channel, bench.clock).open();
     await bench.drained();
     assert.equal(next.match(prompt(160), 0).tokens, 160);
     next.record(prompt(160, 7), 1, 1);

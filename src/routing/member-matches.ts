@@ -3,8 +3,10 @@ import {
   CACHE_SOURCES,
   type Ask,
   type CacheView,
+  type Choice,
   type MatchColumns,
   type MatchKnowledge,
+  type Policy,
   type Pool,
   type TierColumns,
 } from './policy.ts';
@@ -105,4 +107,24 @@ export class MemberMatches {
     if (this.#sources.length !== members.length) this.#sources = new Uint8Array(members.length);
     return this.#sources;
   }
+}
+
+/** What a policy needs that goes by whatever a view knows. */
+export function needsOf(cache: CacheView): Policy['needs'] {
+  return {
+    cache: true,
+    get tokens() {
+      return cache.goesByTokens === true;
+    },
+  };
+}
+
+/** A choice that was made by what is known of the caches. */
+export function chosenByMatches(
+  index: number,
+  reason: string,
+  scores: Float64Array,
+  { tokens: matchedTokens, knowledge }: MemberMatches,
+): Choice {
+  return { kind: 'chosen', index, reason, scores, matchedTokens, knowledge };
 }

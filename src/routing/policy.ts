@@ -14,7 +14,22 @@ export interface Ask {
   tokenIds(): Uint32Array | undefined;
   /** The prompt in the blocks of that key, computed once for each; undefined while its tokens are not known. */
   chain(key: ChainKey): PromptBlocks | undefined;
+  /** Where LMCache stores the prompt, where its controller was asked and has answered. */
+  readonly holdings?: Holdings | undefined;
   hashKey(): HashKey;
+}
+
+/** Where LMCache stores one prompt, as its controller said. */
+export interface Holdings {
+  /** The workers whose instance stores the beginning of it; all others are not known to hold anything. */
+  readonly held: readonly HeldTokens[];
+}
+
+export interface HeldTokens {
+  readonly slot: number;
+  /** Leading prompt tokens. */
+  readonly tokens: number;
+  readonly tier: 'cpu' | 'disk';
 }
 
 /**
@@ -134,6 +149,8 @@ export interface CacheMatch {
 
 /** What is known about the workers' prefix caches. */
 export interface CacheView {
+  /** Whether it knows more of a prompt whose token ids are known. */
+  readonly goesByTokens?: boolean;
   match(ask: Ask, slot: number): CacheMatch;
   /** `match` of all slots below `end` at once. Good until the next call. */
   matchAll?(ask: Ask, end: number): MatchColumns;

@@ -18,6 +18,7 @@ import { FakeFleet, askFor, dispatch, prompt } from '../support/pool.ts';
 fc.configureGlobal({ seed: 7 });
 
 const hashing = { virtualNodes: 40, loadBound: undefined, stickyTtlMs: 1_800_000 };
+const kv = { blockSize: 16, weights: { gpu: 1, cpu: 0.3, disk: 0.05 }, speculativeMs: 2000 };
 const SETTINGS: { readonly [Name in PolicyName]: readonly PolicySettings[] } = {
   random: [{ type: 'random' }],
   round_robin: [{ type: 'round_robin' }],
@@ -34,6 +35,10 @@ const SETTINGS: { readonly [Name in PolicyName]: readonly PolicySettings[] } = {
     { type: 'cache_aware', cacheThreshold: 0.3, balanceAbsThreshold: 64, balanceRelThreshold: 1.5 },
   ],
   least_work: [{ type: 'least_work', theta: 0.3 }],
+  kv_aware: [
+    { type: 'kv_aware', ...kv, loadBounded: true },
+    { type: 'kv_aware', ...kv, loadBounded: false },
+  ],
 };
 
 /** A fleet whose loads follow what is dispatched, over a real prefix index. */

@@ -60,7 +60,7 @@ export async function listenForControl(channel: Channel, options: ListenerOption
   const switched: string[] = [];
   const memory = new JoinedMemory(new Map(), { rows: 2, self: 1 });
   const admin = new RemoteAdmin(
-    { ...options.door, loadCheckIntervalMs: 0 },
+    { ...options.door, loadCheckIntervalMs: 0, cacheKnowledge: 'auto' },
     {
       part: { kind: 'request', memory, channel },
       policies: {

@@ -1,4 +1,5 @@
 /** A request thread that looks at the shared index as fast as it can, and records now and then what the plan allows. */
+import { systemClock } from '../../src/base/system-clock.ts';
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
 import { PortChannel } from '../../src/base/port-channel.ts';
 import { randomInt, seededRandom } from '../../src/base/random.ts';
@@ -16,7 +17,7 @@ export interface Seen {
 
 // As the test hands it over.
 const { seed, port } = workerData as { readonly seed: number; readonly port: MessagePort };
-const view = new PredictedIndexView(new PortChannel(port)).open();
+const view = new PredictedIndexView(new PortChannel(port), systemClock).open();
 const random = seededRandom(seed);
 const wrong: string[] = [];
 let looks = 0;

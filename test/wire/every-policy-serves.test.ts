@@ -9,7 +9,7 @@ import { startFleet } from '../support/fleet.ts';
 const NAMES = Object.keys(POLICIES) as PolicyName[];
 
 test('there are policies to test', () => {
-  assert.equal(NAMES.length, 7);
+  assert.equal(NAMES.length, 8);
 });
 
 for (const policy of NAMES) {

@@ -57,7 +57,7 @@ describe('a file with something wrong says what and where', () => {
       'semantic_cache: {}\n',
       'r.yaml:1:1: semantic_cache: not offered in this version',
     ],
-    ['an unknown policy', 'policy: {type: kv_aware}\n', 'r.yaml:1:16: policy.type: expected one of random, '],
+    ['an unknown policy', 'policy: {type: smetric}\n', 'r.yaml:1:16: policy.type: expected one of random, '],
     ['an unknown policy by name', 'policy: cacheaware\n', 'r.yaml:1:9: policy.type: expected one of'],
     [
       'a parameter of another policy',

@@ -82,6 +82,7 @@ describe('precedence', () => {
       .settings.policy;
     assert.deepEqual(kept, {
       type: 'cache_aware',
+      cacheKnowledge: 'auto',
       cacheThreshold: 0.9,
       balanceAbsThreshold: 1,
       balanceRelThreshold: 1.5,
@@ -93,7 +94,7 @@ describe('precedence', () => {
       '--cache-threshold: the policy random has no such parameter (cache_aware has it)',
     ]);
     assert.deepEqual(lines(load({ flags: `${WORKER} --max-tree-size 5`, yaml: 'policy: round_robin\n' })), [
-      '--max-tree-size: the policy round_robin has no such parameter (cache_aware and least_work have it)',
+      '--max-tree-size: the policy round_robin has no such parameter (cache_aware and least_work and kv_aware have it)',
     ]);
   });
 
@@ -101,7 +102,10 @@ describe('precedence', () => {
     const { settings, notices } = good(
       load({ flags: `${WORKER} --theta 0.7 --eviction-interval 9 --max-tree-size 5` }),
     );
-    assert.deepEqual([settings.policy, notices], [{ type: 'least_work', theta: 0.7 }, []]);
+    assert.deepEqual(
+      [settings.policy, notices],
+      [{ type: 'least_work', cacheKnowledge: 'auto', theta: 0.7 }, []],
+    );
     assert.deepEqual(
       [settings.cacheIndex.evictionIntervalMs, settings.cacheIndex.maxCharsPerWorker],
       [9000, 5],
@@ -292,7 +296,7 @@ describe('the settings', () => {
       requestMs: 1_800_000,
       tunnelIdleMs: 3_600_000,
     });
-    assert.deepEqual(settings.policy, { type: 'least_work', theta: 0.3 });
+    assert.deepEqual(settings.policy, { type: 'least_work', cacheKnowledge: 'auto', theta: 0.3 });
     assert.deepEqual(
       [settings.workerStartupTimeoutMs, settings.workerStartupCheckIntervalMs, settings.slowStartMs],
       [600_000, 30_000, 30_000],

@@ -115,7 +115,11 @@ function collectVariants(variants: readonly SchemaNode[], path: readonly string[
   };
   return [
     makeKey(tag, [...path, 'type'], undefined),
-    ...[...owners].map(([name, { node, policies }]) => {
+    ...[...owners].flatMap(([name, { node, policies }]) => {
+      if (node.properties && !node.group)
+        return Object.entries(node.properties).map(([part, child]) =>
+          makeKey(child, [...path, name, part], policies),
+        );
       // A policy inside a policy: by its name, or as a mapping that a file alone can hold.
       if (node.anyOf)
         return { ...makeKey({ ...node, enum: names }, [...path, name], policies), structured: true };

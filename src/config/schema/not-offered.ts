@@ -11,9 +11,8 @@ const FLAGS = [
   ...['--enable-trace', '--otlp-traces-endpoint', '--otel-sampling-ratio', '--otel-excluded-paths'],
   ...['--enable-program-scheduling', '--program-scheduling-config-json'],
   ...['--wasm-middleware', '--wasm-middleware-sha256', '--wasm-middleware-route'],
-  ...['--kv-tokenizer-path', '--kv-model', '--kv-hash-algo', '--kv-block-size', '--kv-hash-seed'],
+  ...['--kv-tokenizer-path', '--kv-model', '--kv-hash-algo', '--kv-hash-seed'],
   ...['--kv-events-topic-filter', '--kv-events-port', '--kv-events-endpoint', '--kv-index-max-entries'],
-  ...['--kv-medium-gpu-weight', '--kv-medium-cpu-weight', '--kv-medium-disk-weight'],
   ...['--lmcache-controller-url', '--lmcache-poll-interval', '--lmcache-cache-weight'],
   ...['--lmcache-lookup-mode', '--lmcache-controller-timeout-ms'],
   ...['--model-path', '--tokenizer-path', '--tokenizer-model-map'],
@@ -39,7 +38,7 @@ const VARIABLES = [
 
 /** Policies, and values of `mode.type`. */
 const VALUES = [
-  ...['lmcache_aware', 'kv_aware', 'sticky_least_loaded', 'smetric'],
+  ...['lmcache_aware', 'sticky_least_loaded', 'smetric'],
   ...['prefill_decode', 'vllm_prefill_decode', 'pd_disaggregation', 'openai'],
 ] as const;
 

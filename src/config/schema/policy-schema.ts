@@ -1,5 +1,6 @@
 import * as z from 'zod';
-import { count, key, secs } from './field.ts';
+import { CACHE_KNOWLEDGE } from '../settings/cache-knowledge.ts';
+import { count, key, milliseconds, secs } from './field.ts';
 
 const cacheThreshold = key(z.number().min(0).max(1).default(0.3), {
   group: 'Policy',
@@ -55,6 +56,48 @@ const stickyTtlSecs = key(secs().default(1800), {
   about: 'A session stays with its worker until it was silent for this long, even when the ring changes.',
 });
 
+const cacheKnowledge = key(z.enum(CACHE_KNOWLEDGE).optional(), {
+  group: 'Policy',
+  flags: [],
+  env: false,
+  about: 'The same as cache_knowledge, for the models of this policy alone.',
+  defaultText: 'cache_knowledge',
+});
+const blockSize = key(count(1).max(65_536).default(16), {
+  group: 'Policy',
+  flags: ['--kv-block-size'],
+  about: 'Tokens of the blocks that are counted: those of the engines.',
+});
+const weight = (medium: 'gpu' | 'cpu' | 'disk', place: string, value: number) =>
+  key(z.number().min(0).default(value), {
+    group: 'Policy',
+    flags: [`--kv-medium-${medium}-weight`],
+    about: `What a block counts for that lies ${place}.`,
+  });
+const mediumWeights = z
+  .strictObject({
+    gpu: weight('gpu', 'in the memory of a GPU', 1),
+    cpu: weight('cpu', 'in the memory of a CPU', 0.3),
+    disk: weight('disk', 'on a disk', 0.05),
+  })
+  .prefault({});
+const enableSpeculative = key(z.boolean().default(true), {
+  group: 'Policy',
+  about: 'A prompt counts as held by the worker that it was sent to, before its events say so.',
+  flags: ['--enable-speculative'],
+});
+const speculativeTtlMs = key(milliseconds().default(2000), {
+  group: 'Policy',
+  about: 'For how long it does.',
+  flags: ['--speculative-ttl-ms'],
+});
+const loadBounded = key(z.boolean().default(true), {
+  group: 'Policy',
+  flags: ['--load-bounded'],
+  about:
+    'Passes over the worker that holds most where its queue costs more than that saves; false: it always wins.',
+});
+
 /** One object per policy: its parameters and nothing else, so that a parameter which does nothing is refused. */
 export const policySchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('random') }),
@@ -72,6 +115,7 @@ export const policySchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('rendezvous_hash'), load_bound: loadBound }),
   z.strictObject({
     type: z.literal('cache_aware'),
+    cache_knowledge: cacheKnowledge,
     cache_threshold: cacheThreshold,
     balance_abs_threshold: balanceAbsThreshold,
     balance_rel_threshold: balanceRelThreshold,
@@ -80,7 +124,19 @@ export const policySchema = z.discriminatedUnion('type', [
   }),
   z.strictObject({
     type: z.literal('least_work'),
+    cache_knowledge: cacheKnowledge,
     theta,
+    eviction_interval_secs: evictionIntervalSecs,
+    max_tree_size: maxTreeSize,
+  }),
+  z.strictObject({
+    type: z.literal('kv_aware'),
+    cache_knowledge: cacheKnowledge,
+    block_size: blockSize,
+    medium_weights: mediumWeights,
+    enable_speculative: enableSpeculative,
+    speculative_ttl_ms: speculativeTtlMs,
+    load_bounded: loadBounded,
     eviction_interval_secs: evictionIntervalSecs,
     max_tree_size: maxTreeSize,
   }),

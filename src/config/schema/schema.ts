@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { bearerKey, count, host, httpToken, key, port, secs, secsOrZero, text } from './field.ts';
+import { cacheKeys } from './cache-schema.ts';
 import { decisionLog } from './decision-log-schema.ts';
 import { circuitBreaker, healthCheck, metrics, retry, stallCheck } from './section-schemas.ts';
 import { anyPolicySchema } from './plugin-policy-schema.ts';
@@ -196,18 +197,7 @@ export const configSchema = z.strictObject({
       'Where the hash policies find the key of a request: the first of these that is there, else the prompt.',
     value: 'SOURCE',
   }),
-  cache_index: z
-    .strictObject({
-      max_bytes: key(count(65_536).default(268_435_456), {
-        group: 'Policy',
-        about: 'Hard limit of the predicted prefix index, in bytes, over all workers.',
-      }),
-      idle_ttl_secs: key(secs().default(3600), {
-        group: 'Policy',
-        about: 'Blocks of the predicted prefix index that nobody asked for in this time are forgotten.',
-      }),
-    })
-    .prefault({}),
+  ...cacheKeys,
   ...tokenKeys,
   request_timeout_secs: key(secs().default(1800), {
     group: 'Timeouts',

@@ -1,6 +1,6 @@
 import { ms } from './ms.ts';
 import type { KnownPlugins } from '../schema/plugin-policy-schema.ts';
-import { policySettings } from './policy-settings.ts';
+import { policyDefaults, policySettings } from './policy-settings.ts';
 import type { Config } from '../schema/schema.ts';
 import type { Settings } from './settings.ts';
 
@@ -14,7 +14,7 @@ export function gatewaySettings(
     unknownModel: config.unknown_model ?? (config.enable_igw ? 'reject' : 'pass'),
     modelPolicies: Object.entries(config.model_policies).map(([model, policy]) => ({
       model,
-      policy: policySettings(policy, config.load_check_interval_secs, plugins),
+      policy: policySettings(policy, policyDefaults(config), plugins),
     })),
     engineWaitMs: ms(config.engine_wait_timeout_secs),
   };

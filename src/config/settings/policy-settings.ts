@@ -1,4 +1,3 @@
-import { ms } from './ms.ts';
 import {
   isPluginPolicy,
   NO_PLUGINS,
@@ -7,22 +6,35 @@ import {
   type KnownPlugins,
   type PluginPolicyConfig,
 } from '../schema/plugin-policy-schema.ts';
+import type { PolicyDefaults } from './cache-knowledge.ts';
 import type { PolicyConfig } from '../schema/policy-schema.ts';
+import type { Config } from '../schema/schema.ts';
 import type { BuiltInPolicySettings, PluginPolicySettings, PolicySettings } from './settings.ts';
+import { ms } from './ms.ts';
 
 /** Compiles one policy. What a plugin says of its parameters has been asked before. */
 export function policySettings(
   policy: AnyPolicyConfig,
-  loadCheckIntervalSecs: number,
+  defaults: PolicyDefaults,
   plugins: KnownPlugins = NO_PLUGINS,
 ): PolicySettings {
-  if (isPluginPolicy(policy)) return pluginSettings(policy, loadCheckIntervalSecs, plugins);
-  return builtInSettings(policy, loadCheckIntervalSecs);
+  if (isPluginPolicy(policy)) return pluginSettings(policy, defaults, plugins);
+  return builtInSettings(policy, defaults);
+}
+
+/** What policies of this configuration have where they say nothing else. */
+export function policyDefaults(
+  config: Pick<Config, 'load_check_interval_secs' | 'cache_knowledge'>,
+): PolicyDefaults {
+  return {
+    loadCheckIntervalMs: ms(config.load_check_interval_secs),
+    cacheKnowledge: config.cache_knowledge,
+  };
 }
 
 function pluginSettings(
   policy: PluginPolicyConfig,
-  loadCheckIntervalSecs: number,
+  defaults: PolicyDefaults,
   plugins: KnownPlugins,
 ): PluginPolicySettings {
   const reading = readPluginPolicy(policy, plugins);
@@ -33,19 +45,20 @@ function pluginSettings(
     name: policy.type,
     plugin: reading.plugin,
     parameters: reading.parameters,
-    fallback: builtInSettings(policy.fallback, loadCheckIntervalSecs),
+    cacheKnowledge: defaults.cacheKnowledge,
+    fallback: builtInSettings(policy.fallback, defaults),
     timeoutMs: policy.timeout_ms,
     overrunMs: policy.overrun_ms,
   };
 }
 
-function builtInSettings(policy: PolicyConfig, loadCheckIntervalSecs: number): BuiltInPolicySettings {
+function builtInSettings(policy: PolicyConfig, defaults: PolicyDefaults): BuiltInPolicySettings {
   switch (policy.type) {
     case 'random':
     case 'round_robin':
       return { type: policy.type };
     case 'power_of_two':
-      return { type: policy.type, loadCheckIntervalMs: ms(loadCheckIntervalSecs) };
+      return { type: policy.type, loadCheckIntervalMs: defaults.loadCheckIntervalMs };
     case 'consistent_hash':
       return {
         type: policy.type,
@@ -59,11 +72,25 @@ function builtInSettings(policy: PolicyConfig, loadCheckIntervalSecs: number): B
     case 'cache_aware':
       return {
         type: policy.type,
+        cacheKnowledge: policy.cache_knowledge ?? defaults.cacheKnowledge,
         cacheThreshold: policy.cache_threshold,
         balanceAbsThreshold: policy.balance_abs_threshold,
         balanceRelThreshold: policy.balance_rel_threshold,
       };
     case 'least_work':
-      return { type: policy.type, theta: policy.theta };
+      return {
+        type: policy.type,
+        cacheKnowledge: policy.cache_knowledge ?? defaults.cacheKnowledge,
+        theta: policy.theta,
+      };
+    case 'kv_aware':
+      return {
+        type: policy.type,
+        cacheKnowledge: policy.cache_knowledge ?? defaults.cacheKnowledge,
+        blockSize: policy.block_size,
+        weights: policy.medium_weights,
+        speculativeMs: policy.enable_speculative ? policy.speculative_ttl_ms : 0,
+        loadBounded: policy.load_bounded,
+      };
   }
 }

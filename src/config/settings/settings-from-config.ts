@@ -4,7 +4,7 @@ import { hookSettings } from './hooks-settings.ts';
 import { modelRuleSettings } from './model-rules-settings.ts';
 import { isPluginPolicy, NO_PLUGINS, type KnownPlugins } from '../schema/plugin-policy-schema.ts';
 import { policySchema } from '../schema/policy-schema.ts';
-import { policySettings } from './policy-settings.ts';
+import { policyDefaults, policySettings } from './policy-settings.ts';
 import { configSchema, type Config } from '../schema/schema.ts';
 import type {
   AdmissionSettings,
@@ -54,7 +54,7 @@ export function settingsFromConfig(
     workerAdmission: config.admission,
     workerTls: tls.workers,
     stateFile: config.state_file,
-    policy: policySettings(config.policy, config.load_check_interval_secs, plugins),
+    policy: policySettings(config.policy, policyDefaults(config), plugins),
     plugins: config.plugins,
     hooks: hookSettings(config.pre_routing_hooks, {
       breakersDisabled: config.disable_circuit_breaker,
@@ -63,6 +63,7 @@ export function settingsFromConfig(
     hashKey: config.hash_key,
     cacheIndex: indexSettings(config),
     tokens: tokenSettings(config),
+    cacheKnowledge: config.cache_knowledge,
     retry: retrySettings(config),
     breaker: breakerSettings(config),
     health: healthSettings(config),

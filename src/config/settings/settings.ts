@@ -1,3 +1,4 @@
+import type { CacheKnowledge, KvAwareSettings } from './cache-knowledge.ts';
 import type { HookPlugin, PolicyPlugin } from '../../plugins/plugin.ts';
 
 /**
@@ -58,11 +59,13 @@ export type BuiltInPolicySettings =
     }
   | {
       readonly type: 'cache_aware';
+      readonly cacheKnowledge?: CacheKnowledge;
       readonly cacheThreshold: number;
       readonly balanceAbsThreshold: number;
       readonly balanceRelThreshold: number;
     }
-  | { readonly type: 'least_work'; readonly theta: number };
+  | { readonly type: 'least_work'; readonly cacheKnowledge?: CacheKnowledge; readonly theta: number }
+  | ({ readonly type: 'kv_aware' } & KvAwareSettings);
 
 /** A policy that a plugin brings. */
 export interface PluginPolicySettings {
@@ -72,6 +75,7 @@ export interface PluginPolicySettings {
   readonly plugin: PolicyPlugin;
   /** As the plugin's own check left them. */
   readonly parameters: unknown;
+  readonly cacheKnowledge?: CacheKnowledge;
   /** Chooses where the plugin does not. */
   readonly fallback: BuiltInPolicySettings;
   /** For its asynchronous part, per request. */
@@ -391,6 +395,7 @@ export interface Settings {
   readonly hashKey: readonly string[];
   readonly cacheIndex: CacheIndexSettings;
   readonly tokens: TokenSettings;
+  readonly cacheKnowledge: CacheKnowledge;
   readonly retry: RetrySettings;
   readonly breaker: BreakerSettings;
   readonly health: HealthSettings;

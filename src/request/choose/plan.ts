@@ -1,4 +1,11 @@
-import { EXCLUDED, type CacheSource, type Choice, type HashKey } from '../../routing/policy.ts';
+import { noteDispatch } from '../../cache-knowledge/known-caches.ts';
+import {
+  CACHE_SOURCES,
+  EXCLUDED,
+  type CacheSource,
+  type Choice,
+  type HashKey,
+} from '../../routing/policy.ts';
 import type { Lease } from '../../workers/ledger.ts';
 import type { Permit } from '../../workers/permit.ts';
 import type { PoolMembers } from '../../workers/model-pools.ts';
@@ -91,7 +98,7 @@ export function previewPlan(rt: Runtime, call: Call): Preview | NoPlan {
     pool,
     policy: decider(call, pick),
     asked: call.policy.name,
-    cacheSource: cacheSourceOf(rt, call),
+    cacheSource: cacheSourceOf(rt, call, pick),
     ...prediction,
   };
 }
@@ -190,13 +197,11 @@ export interface Preview extends Pick, Prediction {
   readonly cacheSource: CacheSource;
 }
 
-/** The index is one for all models; only those whose policy looks at it are written into it. */
-function looksAtIndex(rt: Runtime, { policy }: Call): boolean {
-  return rt.cacheIndex !== undefined && policy.needs.cache;
-}
-
-function cacheSourceOf(rt: Runtime, call: Call): CacheSource {
-  return looksAtIndex(rt, call) ? 'predicted' : 'none';
+/** How the cache of the worker that was chosen is known. */
+function cacheSourceOf(rt: Runtime, { policy }: Call, { index, choice }: Pick): CacheSource {
+  const sources = choice?.knowledge?.sources;
+  if (sources) return CACHE_SOURCES[sources[index] ?? 0] ?? 'none';
+  return rt.cacheIndex && policy.needs.cache ? 'predicted' : 'none';
 }
 
 function decider({ policy }: Call, { choice }: Pick): string {
@@ -242,8 +247,11 @@ function seal(
     return undefined;
   }
   worker.processed += 1;
-  if (looksAtIndex(rt, call) && promptTokens > 0)
-    rt.cacheIndex?.record(call.ask.blocks(), slot, worker.generation);
+  const { cacheIndex } = rt;
+  if (cacheIndex && call.policy.needs.cache && promptTokens > 0) {
+    const blockSize = rt.policies.blockSizeOf(slot);
+    noteDispatch(cacheIndex, call.ask, { slot, generation: worker.generation, blockSize });
+  }
   call.policy.observe?.({
     type: 'dispatched',
     ask: call.ask,
@@ -260,7 +268,7 @@ function seal(
     choice,
     policy: decider(call, pick),
     asked: call.policy.name,
-    cacheSource: cacheSourceOf(rt, call),
+    cacheSource: cacheSourceOf(rt, call, pick),
     legs: [leg],
     now,
     pool,

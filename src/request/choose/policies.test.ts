@@ -35,7 +35,7 @@ class Bench {
           this.indexes += 1;
           return new PredictedIndex({ maxBytes: 1e6, maxBlocksPerWorker: 100, clock, idleMs: 1e6 });
         },
-        named: (name) => policyNamed(name, 5000),
+        named: (name) => policyNamed(name, { loadCheckIntervalMs: 5000, cacheKnowledge: 'auto' }),
         onNotice: (worker, notice) => this.notices.push(`${worker.id}: ${notice}`),
       },
     );

@@ -1,8 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../../base/clock.ts';
 import type { Random } from '../../base/random.ts';
+import { BlockSizes } from '../../cache-knowledge/block-sizes.ts';
 import type { CacheIndex } from '../../cache-knowledge/cache-index.ts';
-import { KnownCaches } from '../../cache-knowledge/known-caches.ts';
+import type { ExactCaches } from '../../cache-knowledge/exact-caches.ts';
+import { blockSizeIn, KnownCaches, type KnownOptions } from '../../cache-knowledge/known-caches.ts';
 import { noCache } from '../../cache-knowledge/predicted-index.ts';
 import { policyName, type ModelPolicy, type PolicySettings } from '../../config/settings/settings.ts';
 import { createPolicy, type OnPluginTrouble } from '../../routing/policies/index.ts';
@@ -24,6 +26,8 @@ export interface PoliciesDeps {
   readonly random: Random;
   readonly registry: Roster;
   readonly openIndex: () => CacheIndex;
+  /** What engines' events say, where they are received. */
+  readonly exact?: (() => ExactCaches | undefined) | undefined;
   /** The index that request threads need, whether a policy of this thread does or not. */
   readonly threadsIndex?: () => CacheIndex | undefined;
   /** What the instance of this scope has in common with those in other threads, where there are any. */
@@ -86,6 +90,7 @@ const MOST_INSTANCES = 1000;
 export class Policies {
   readonly #deps: PoliciesDeps;
   readonly #hints: PolicyHints;
+  readonly #blockSizes: BlockSizes;
   readonly #overrides = new Map<string, PolicySettings>();
   /** By listed model. */
   readonly #entries = new Map<string, Entry>();
@@ -100,6 +105,7 @@ export class Policies {
 
   constructor(settings: PoliciesSettings, deps: PoliciesDeps) {
     this.#deps = deps;
+    this.#blockSizes = new BlockSizes(deps.registry);
     this.#hints = new PolicyHints(deps.registry, deps.named);
     this.#configured = new ModelPolicyTable(settings.modelPolicies);
     this.#default = this.#create(settings.policy, DEFAULT_SCOPE);
@@ -122,6 +128,11 @@ export class Policies {
   /** Kept only for policies that need it. */
   get index(): CacheIndex | undefined {
     return this.#index ?? this.#deps.threadsIndex?.();
+  }
+
+  /** Tokens of a block of the worker in the slot: what its chain of tokens is cut into. */
+  blockSizeOf(slot: number): number {
+    return blockSizeIn(this.#deps.exact?.(), slot, this.#blockSizes.of(slot));
   }
 
   /** Whether the model may make a difference to the policy. */
@@ -189,8 +200,7 @@ export class Policies {
 
   /** A policy for one look: it sees the real loads and the index as it is, and has no memory of its own yet. */
   trial(settings: PolicySettings): Policy {
-    const { index } = this;
-    const cache = index ? new KnownCaches({ predicted: index }) : noCache;
+    const cache = this.#viewFor(settings, this.index);
     return createPolicy(settings, { ...this.#deps, cache });
   }
 
@@ -291,9 +301,23 @@ export class Policies {
       wanted.some((one) => isDeepStrictEqual(one, settings)),
     );
     // It would be filled with every request for nobody, and be stale when somebody looks again.
-    if (!this.#index || [...this.#instances()].some(({ policy }) => policy.needs.cache)) return;
+    const isUsed = ({ policy, settings }: Instance): boolean => policy.needs.cache && usesIndex(settings);
+    if (!this.#index || [...this.#instances()].some(isUsed)) return;
     this.#index.close();
     this.#index = undefined;
+  }
+
+  /** Made for the first one that goes by it. */
+  #indexFor(settings: PolicySettings): CacheIndex | undefined {
+    return usesIndex(settings) ? (this.#index ??= this.#deps.openIndex()) : undefined;
+  }
+
+  #viewFor(settings: PolicySettings, predicted: CacheIndex | undefined): CacheView {
+    const options = knownOptions(settings);
+    if (options.knowledge === 'none') return noCache;
+    const { exact } = this.#deps;
+    const blockSize = (slot: number): number => this.#blockSizes.of(slot);
+    return new KnownCaches({ predicted, exact, blockSize }, options);
   }
 
   *#instances(): Generator<Instance> {
@@ -304,7 +328,7 @@ export class Policies {
 
   #create(settings: PolicySettings, scope: string): Instance {
     const { loads, clock, random } = this.#deps;
-    const viewOf = (): CacheView => new KnownCaches({ predicted: (this.#index ??= this.#deps.openIndex()) });
+    const viewOf = (): CacheView => this.#viewFor(settings, this.#indexFor(settings));
     const deps = {
       loads,
       clock,
@@ -317,4 +341,18 @@ export class Policies {
     };
     return { settings, policy: createPolicy(settings, deps, this.#deps.onPluginTrouble) };
   }
+}
+
+/** What its parameters say of how the caches are known. */
+function knownOptions(settings: PolicySettings): KnownOptions {
+  const { cacheKnowledge: knowledge, speculativeMs } = {
+    ...{ cacheKnowledge: undefined, speculativeMs: undefined },
+    ...settings,
+  };
+  return { knowledge, speculativeMs };
+}
+
+function usesIndex(settings: PolicySettings): boolean {
+  const { knowledge } = knownOptions(settings);
+  return knowledge !== 'none' && knowledge !== 'lmcache';
 }

@@ -62,7 +62,13 @@ export class GuardedPolicy implements Policy {
     this.#plugin = this.#create(own.deps);
     const needsCache = this.#plugin?.needs?.cache === true;
     if (needsCache) own.openCache();
-    this.needs = { cache: needsCache || fallback.needs.cache };
+    const wantsTokens = this.#plugin?.needs?.tokens === true;
+    this.needs = {
+      cache: needsCache || fallback.needs.cache,
+      get tokens() {
+        return wantsTokens || fallback.needs.tokens === true;
+      },
+    };
     if (this.#plugin?.prepare) this.prepare = (ask, pool, signal) => this.#prepare(ask, pool, signal);
   }
 

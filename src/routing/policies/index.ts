@@ -5,6 +5,7 @@ export type { OnPluginTrouble };
 import { CacheAwarePolicy } from './cache-aware.ts';
 import { ConsistentHashPolicy } from './consistent-hash.ts';
 import { GuardedPolicy } from './guarded.ts';
+import { KvAwarePolicy } from './kv-aware.ts';
 import { LeastWorkPolicy } from './least-work.ts';
 import { PowerOfTwoPolicy } from './power-of-two.ts';
 import { RandomPolicy } from './random.ts';
@@ -28,6 +29,7 @@ export const POLICIES: PolicyTable = {
   rendezvous_hash: { create: (settings, deps) => new RendezvousHashPolicy(settings, deps) },
   cache_aware: { create: (settings, deps) => new CacheAwarePolicy(settings, deps) },
   least_work: { create: (settings, deps) => new LeastWorkPolicy(settings, deps) },
+  kv_aware: { create: (settings, deps) => new KvAwarePolicy(settings, deps) },
 };
 
 /** Whatever chooses: a built-in policy, or a plugin's with a guard around it. */

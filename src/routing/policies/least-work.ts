@@ -1,7 +1,7 @@
 import { ColdOrder } from '../cold-order.ts';
 import { NOBODY } from '../eligible.ts';
 import { FleetLoads, MemberRow, slotsOf } from '../fleet-rows.ts';
-import { MemberMatches } from '../member-matches.ts';
+import { MemberMatches, needsOf } from '../member-matches.ts';
 import type { Ask, Choice, LoadColumns, Policy, PolicyDeps, PolicyEvent, Pool } from '../policy.ts';
 import { uncachedTokens } from '../uncached.ts';
 
@@ -31,7 +31,7 @@ const TIE = 0.05;
  */
 export class LeastWorkPolicy implements Policy {
   readonly name = 'least_work';
-  readonly needs = { cache: true };
+  readonly needs: Policy['needs'];
   readonly #theta: number;
   readonly #loads: FleetLoads;
   readonly #matches: MemberMatches;
@@ -42,6 +42,7 @@ export class LeastWorkPolicy implements Policy {
     { theta }: LeastWorkSettings,
     { loads, cache, share }: Pick<PolicyDeps, 'loads' | 'cache' | 'share'>,
   ) {
+    this.needs = needsOf(cache);
     this.#cold = new ColdOrder(share);
     this.#theta = theta;
     this.#loads = new FleetLoads(loads);

@@ -11,6 +11,7 @@ import type { Contender } from '../fleet/experiment.ts';
 const FORMULAS = { ...BASELINES, ...TRIALS };
 const FORMULA_NAMES = Object.keys(FORMULAS) as (keyof typeof FORMULAS)[];
 const BASELINE_NAMES = Object.keys(BASELINES);
+const DEFAULTS = { loadCheckIntervalMs: 5000, cacheKnowledge: 'auto' } as const;
 const POLICY_NAMES = Object.keys(POLICIES);
 const EVERY_NAME = [...POLICY_NAMES, ...BASELINE_NAMES];
 
@@ -40,7 +41,7 @@ function parseContender(text: string): Contender | string {
   if (!POLICY_NAMES.includes(name)) return `unknown policy ${name}${didYouMean(nearest(name, EVERY_NAME))}`;
   const parsed = policySchema.safeParse({ type: name, ...parametersOf(parameters) });
   if (!parsed.success) return `${text}: ${z.prettifyError(parsed.error).replaceAll('\n', ' ')}`;
-  const settings = policySettings(parsed.data, 5, NO_PLUGINS);
+  const settings = policySettings(parsed.data, DEFAULTS, NO_PLUGINS);
   return { name: text, policy: (deps) => createPolicy(settings, deps) };
 }
 
