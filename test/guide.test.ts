@@ -18,6 +18,7 @@ import { SUB_COMMAND_NAMES } from '../src/config/show/sub-commands.ts';
 import { silentLog, type Log } from '../src/observe/log.ts';
 import { parseSimFlags } from '../src/sim/server/parse-flags.ts';
 import { parseContenders } from '../src/simulate/study/contenders.ts';
+import { parseDoctorFlags } from '../src/doctor/flags.ts';
 import { parseReplayFlags } from '../src/replay/flags.ts';
 import { parseSimulateFlags } from '../src/simulate/study/parse-flags.ts';
 import { startSimWorker } from '../src/sim/server/server.ts';
@@ -38,6 +39,7 @@ const GUIDES = [
     'model-rules',
     'plugins',
     'reload',
+    'doctor',
     'security',
     'hooks',
     'tenants',
@@ -149,6 +151,11 @@ function routerProblem(args: readonly string[], env: Command['env']): Problem {
   if (command === 'replay') {
     const flags = parseReplayFlags(rest);
     return flags.kind === 'error' ? flags.message : undefined;
+  }
+  if (command === 'doctor') {
+    const flags = parseDoctorFlags(rest);
+    if (flags.kind !== 'options') return flags.kind === 'error' ? flags.message : undefined;
+    return loadProblem(flags.options.rest, env, flags.options.routerUrl === undefined);
   }
   if (command === 'config') return configProblem(rest, env);
   const argv = command === 'demo' ? rest : args;

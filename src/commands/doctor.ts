@@ -3,8 +3,13 @@ import { systemRandom } from '../base/random.ts';
 import { wantsColours } from '../base/colours.ts';
 import { problemLine } from '../config/load/layer.ts';
 import type { Settings, WorkerSpec } from '../config/settings/settings.ts';
+import { parseWorkerUrl } from '../config/schema/worker-url.ts';
+import { workerSpecs } from '../config/settings/worker-specs.ts';
+import { CHECKS } from '../doctor/checks/index.ts';
+import type { DoctorDeps } from '../doctor/examine-worker.ts';
 import { examineFleet } from '../doctor/examine-fleet.ts';
 import { DOCTOR_USAGE, parseDoctorFlags, type DoctorOptions } from '../doctor/flags.ts';
+import { routerChecks, askRouter, type RunningRouter } from '../doctor/running-router.ts';
 import { reportOf } from '../doctor/report.ts';
 import { textReport } from '../doctor/text-report.ts';
 import { loadConfigWithPlugins } from '../plugins/load-plugins.ts';
@@ -49,28 +54,50 @@ export async function doctor(argv: readonly string[], io: DoctorIo = PROCESS_IO(
   // The clock's timers do not keep a process.
   const alive = setInterval(() => undefined, 60_000);
   try {
-    return await examineAll(loaded.settings.workers, loaded.settings, options, io);
+    return await examineAll(loaded.settings, options, io);
   } finally {
     clearInterval(alive);
   }
 }
 
 async function examineAll(
-  workers: readonly WorkerSpec[],
   settings: Settings,
-  { json, timeoutMs }: DoctorOptions,
-  { out, bar, colours }: DoctorIo,
+  { routerUrl, json, timeoutMs }: DoctorOptions,
+  io: DoctorIo,
 ): Promise<number> {
+  const { out, bar, colours } = io;
   const checkedAt = systemClock.wall();
-  const examinations = await examineFleet(
-    workers,
-    { settings, clock: systemClock, random: systemRandom, timeoutMs },
-    { onProgress: ({ done, worker, check }) => bar.show(done, `${worker} ${check}`) },
-  );
+  const deps = { settings, clock: systemClock, random: systemRandom, timeoutMs };
+  const router = routerUrl === undefined ? undefined : await readRouter(routerUrl, deps);
+  if (typeof router === 'string') {
+    io.err(`vllm-router doctor: ${String(routerUrl)}: ${router}\n`);
+    return 1;
+  }
+  const workers = router ? specsIn(router, settings) : settings.workers;
+  const examinations = await examineFleet(workers, deps, {
+    ...(router && { checks: [...routerChecks(router), ...CHECKS] }),
+    onProgress: ({ done, worker, check }) => bar.show(done, `${worker} ${check}`),
+  });
   bar.clear();
-  const report = reportOf(examinations, checkedAt);
+  const report = reportOf(examinations, { checkedAt, router: router?.url });
   out(json ? `${JSON.stringify(report, null, 2)}\n` : textReport(report, colours));
   return report.healthy ? 0 : 1;
+}
+
+/** A text says why it cannot be asked. */
+function readRouter(url: string, deps: DoctorDeps): Promise<RunningRouter | string> {
+  const parsed = parseWorkerUrl(url);
+  if (parsed.kind === 'bad') return Promise.resolve(`expected ${parsed.expected}`);
+  return askRouter(parsed.address.baseUrl, deps.settings.adminApiKey, deps);
+}
+
+/** The keys of its workers a router does not tell: those of this command line count. */
+function specsIn({ workers }: RunningRouter, { workerDefaults }: Settings): readonly WorkerSpec[] {
+  return [...workers.keys()].flatMap((id) => {
+    const parsed = parseWorkerUrl(id);
+    // The ranks stand in the list one by one.
+    return parsed.kind === 'ok' ? workerSpecs(parsed.address, { ...workerDefaults, ranksPerUrl: 1 }) : [];
+  });
 }
 
 function refuse({ err }: DoctorIo, message: string): number {

@@ -1,4 +1,4 @@
-import { isObject } from '../api/prompt-sink.ts';
+import { isObject, type JsonObject } from '../api/prompt-sink.ts';
 import { randomInt, type Random } from '../base/random.ts';
 import { jsonOf, type Patient } from './patient.ts';
 
@@ -50,14 +50,24 @@ export interface Computed {
 }
 
 /** Has the worker compute a prompt and one token; a text says why it did not. */
-export async function compute(
+export function compute(
   patient: Patient,
   prompt: string | readonly number[],
   signal: AbortSignal,
 ): Promise<Computed | string> {
+  return computeAt(patient, '/v1/completions', { prompt }, signal);
+}
+
+/** The same for any route that takes a prompt in some form. */
+export async function computeAt(
+  patient: Patient,
+  path: string,
+  prompt: JsonObject,
+  signal: AbortSignal,
+): Promise<Computed | string> {
   const { chart, cost } = patient;
-  const request = { model: chart.model, prompt, max_tokens: 1, temperature: 0, stream: false };
-  const answer = await patient.post('/v1/completions', request, signal);
+  const request = { model: chart.model, ...prompt, max_tokens: 1, temperature: 0, stream: false };
+  const answer = await patient.post(path, request, signal);
   const body = jsonOf(answer);
   if (typeof body === 'string') return body;
   const usage = body['usage'];

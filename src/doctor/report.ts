@@ -20,6 +20,7 @@ const cost = z.strictObject({
 export const doctorReport = z.strictObject({
   schema_version: z.literal(1),
   checked_at: z.iso.datetime(),
+  router: z.string().nullable().meta({ description: 'The running router whose workers these are' }),
   healthy: z.boolean().meta({ description: 'Whether no check failed' }),
   workers: z.array(
     z.strictObject({
@@ -33,10 +34,15 @@ export const doctorReport = z.strictObject({
 
 export type DoctorReport = z.output<typeof doctorReport>;
 
-export function reportOf(examinations: readonly Examination[], checkedAt: number): DoctorReport {
+export function reportOf(
+  examinations: readonly Examination[],
+  /** Wall clock, ms. */
+  { checkedAt, router }: { readonly checkedAt: number; readonly router: string | undefined },
+): DoctorReport {
   return {
     schema_version: 1,
     checked_at: new Date(checkedAt).toISOString(),
+    router: router ?? null,
     healthy: examinations.every(isHealthy),
     workers: examinations.map(({ worker, results, cost: spent }) => ({
       worker,

@@ -24,7 +24,7 @@ const examinations = [
 ];
 
 describe('the report of the doctor', () => {
-  const report = reportOf(examinations, Date.UTC(2026, 10, 30));
+  const report = reportOf(examinations, { checkedAt: Date.UTC(2026, 10, 30), router: undefined });
 
   it('is unhealthy where a check of one worker failed', () => {
     assert.deepEqual(doctorReport.parse(report), report);

@@ -6,6 +6,7 @@ import { describe, it } from 'node:test';
 import type { SimOptions } from '../../src/sim/server/options.ts';
 import { startSimWorker } from '../../src/sim/server/server.ts';
 import { examined, runDoctor } from '../support/doctor.ts';
+import { startFleet } from '../support/fleet.ts';
 import { startScriptedWorker } from '../support/scripted-worker.ts';
 
 async function withSim(options: SimOptions, work: (url: string) => Promise<void>): Promise<void> {
@@ -156,4 +157,35 @@ describe('vllm-router doctor', () => {
     assert.equal(help.code, 0);
     assert.match(help.out, /^Usage: vllm-router doctor/);
   });
+});
+
+describe('vllm-router doctor, given a running router', () => {
+  it('examines the workers that it has, and says what it thinks of them', async () => {
+    await using fleet = await startFleet({ workers: [{}, {}] });
+    const { code, report, said } = await examined(fleet.url);
+    assert.equal(code, 0);
+    assert.equal(report.router, fleet.url);
+    assert.deepEqual(
+      report.workers.map(({ worker }) => worker),
+      fleet.workers.map(({ url }) => url),
+    );
+    assert.match(said('router'), /^ok: healthy, its circuit is closed/);
+    assert.match(said('prefix_caching'), /^ok/);
+  });
+
+  it('needs its admin key where there is one', async () => {
+    await using fleet = await startFleet({ workers: [{}], router: { adminApiKey: 'secret' } });
+    const refused = await runDoctor(fleet.url);
+    assert.equal(refused.code, 1);
+    assert.match(refused.err, /status 40[13]: give its admin key/);
+    assert.equal((await examined(fleet.url, '--admin-api-key', 'secret')).code, 0);
+  });
+
+  it('says so where it is none', () =>
+    withSim({}, async (url) => {
+      const { code, err } = await runDoctor(url);
+      assert.equal(code, 1);
+      assert.match(err, /GET \/workers: status 404/);
+      assert.match((await runDoctor('router:30000')).err, /did you mean http:\/\/router:30000/);
+    }));
 });

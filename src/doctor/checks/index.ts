@@ -9,6 +9,7 @@ import { models } from './models.ts';
 import { prefixCaching } from './prefix-caching.ts';
 import { reachable } from './reachable.ts';
 import { replay } from './replay.ts';
+import { tokens } from './tokens.ts';
 import { version } from './version.ts';
 
 /** Everything that is looked at, in this order: what others need comes first. */
@@ -21,6 +22,7 @@ export const CHECKS: readonly Check[] = [
   clock,
   load,
   cache,
+  tokens,
   prefixCaching,
   events,
   replay,

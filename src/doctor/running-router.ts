@@ -1,0 +1,93 @@
+import { isObject, type JsonObject } from '../api/prompt-sink.ts';
+import { collect } from '../engines/collect.ts';
+import { HttpWorkerClient } from '../engines/http/http-client.ts';
+import type { Check } from './check.ts';
+import type { DoctorDeps } from './examine-worker.ts';
+import { fail, ok, quote, skipped, warn, type Finding } from './finding.ts';
+
+const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
+
+/** What a running router says of its workers. */
+export interface RunningRouter {
+  readonly url: string;
+  /** By id, as `GET /workers` shows them. */
+  readonly workers: ReadonlyMap<string, JsonObject>;
+}
+
+/** Asks for the workers; a text says why nothing came. */
+export async function askRouter(
+  url: string,
+  adminKey: string | undefined,
+  { settings, clock, timeoutMs }: Pick<DoctorDeps, 'settings' | 'clock' | 'timeoutMs'>,
+): Promise<RunningRouter | string> {
+  const { timeouts, listen, workerTls } = settings;
+  const pool = {
+    connectMs: timeouts.connectMs,
+    maxHeaderSize: listen.maxHeaderSize,
+    tls: workerTls.get(url),
+  };
+  const client = new HttpWorkerClient({ baseUrl: url }, pool, { clock });
+  const headers = adminKey === undefined ? [] : ['x-admin-key', adminKey];
+  const request = { method: 'GET', path: '/workers', headers, body: undefined, upgrade: undefined };
+  const answer = await collect(client, request, clock, { timeoutMs, maxBytes: MAX_ANSWER_BYTES });
+  client.close();
+  if (answer.kind === 'failed') return `${answer.code}: ${quote(answer.message)}`;
+  if (answer.status === 401 || answer.status === 403)
+    return `status ${String(answer.status)}: give its admin key with --admin-api-key or VLLM_ROUTER_ADMIN_API_KEY`;
+  if (answer.status !== 200) return `GET /workers: status ${String(answer.status)}`;
+  const workers = workersIn(answer.body);
+  return workers ? { url, workers } : 'GET /workers: no answer of this router';
+}
+
+function workersIn(body: Buffer): ReadonlyMap<string, JsonObject> | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(body.toString('utf8'));
+  } catch {
+    return undefined;
+  }
+  const list = isObject(value) ? value['workers'] : undefined;
+  if (!Array.isArray(list)) return undefined;
+  const views: readonly unknown[] = list;
+  return new Map(
+    views.filter(isObject).flatMap((view) => (typeof view['id'] === 'string' ? [[view['id'], view]] : [])),
+  );
+}
+
+/** What the router says of each worker stands first among its checks. */
+export function routerChecks({ workers }: RunningRouter): readonly Check[] {
+  const about = 'What the running router says of the worker.';
+  return [
+    {
+      ...{ name: 'router', about, needs: [] },
+      run: ({ spec }) => Promise.resolve(standing(workers.get(spec.id))),
+    },
+  ];
+}
+
+function standing(view: JsonObject | undefined): Finding {
+  if (!view) return skipped('the router does not have it any more');
+  const health = isObject(view['health']) ? view['health'] : {};
+  const progress = isObject(view['progress']) ? view['progress'] : {};
+  if (view['is_healthy'] !== true)
+    return fail(
+      `unhealthy: ${wordOf(health['reason'], 'not checked yet')}`,
+      'It gets no requests. The checks below say more.',
+    );
+  const breaker = wordOf(view['circuit_breaker'], 'closed');
+  if (breaker !== 'closed')
+    return warn(
+      `its circuit is ${breaker}`,
+      'Its latest requests failed: /admin/decisions?worker=... shows them.',
+    );
+  if (view['draining'] === true) return warn('it is being drained', 'It gets no new requests.');
+  const state = wordOf(progress['state'], 'moving');
+  if (state !== 'moving')
+    return warn(`it is ${state}`, 'It was asked and says nothing: see whether its engine hangs.');
+  return ok(`healthy, its circuit is closed, ${wordOf(view['requests_sent'], 'no')} requests were sent`);
+}
+
+function wordOf(value: unknown, otherwise: string): string {
+  if (typeof value === 'number') return String(value);
+  return typeof value === 'string' ? quote(value) : otherwise;
+}
