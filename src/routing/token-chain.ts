@@ -19,10 +19,6 @@ export interface ChainLink {
 
 /** No token id, so that what is no token never passes for one. */
 const NO_TOKEN = 0xffffffff;
-const LANE_A = 0x517cc1b7;
-const LANE_B = 0x27220a95;
-const LANE_C = 0x2545f491;
-const LANE_D = 0x632be5ab;
 
 /**
  * The blocks of a prompt that is known as token ids. A last, partly filled block is left out, as engines cache full blocks only.
@@ -66,12 +62,11 @@ export function chainBlocks(
 ): void {
   let { low, high } = parent;
   for (let block = first, at = 0; block < end; block++, at += 2) {
-    const extra = extras?.[block] ?? '';
-    if (extra !== '')
-      ({ low, high } = linkOf({ low, high }, Uint32Array.from([NO_TOKEN, ...unitsOf(extra)])));
+    if (extras !== undefined && (extras[block] ?? '') !== '')
+      ({ low, high } = linkOf({ low, high }, Uint32Array.from([NO_TOKEN, ...unitsOf(extras[block]!)])));
     hashWords(hashes, at, low, high, ids, blockSize * block, blockSize * (block + 1));
-    low = hashes[at]!;
-    high = hashes[at + 1]!;
+    low = hashes[at]! | 0;
+    high = hashes[at + 1]! | 0;
   }
 }
 
@@ -87,8 +82,8 @@ function unitsOf(text: string): number[] {
 }
 
 /**
- * Compresses words in two pairs of 32-bit lanes, every word into one pair, both begun with the parent's hash, and folds the pairs.
- * The result is all that the next block is chained to.
+ * Compresses words in two pairs of 32-bit lanes, every word into one pair, folds the pairs, and mixes the parent's hash in last, so that
+ * a processor works on some blocks at once. The result is all that the next block is chained to.
  */
 function hashWords(
   into: Uint32Array,
@@ -99,33 +94,41 @@ function hashWords(
   from: number,
   to: number,
 ): void {
-  let a = LANE_A ^ low;
-  let b = LANE_B ^ high;
-  let c = LANE_C ^ high;
-  let d = LANE_D ^ low;
+  let a = 0x517cc1b7;
+  let b = 0x27220a95;
+  let c = 0x2545f491;
+  let d = 0x632be5ab;
   let next = from;
   for (; next + 4 <= to; next += 4) {
-    a = Math.imul(turn15(a ^ Math.imul(words[next]!, 0xcc9e2d51)), 0x9e3779b1);
-    b = Math.imul(turn13(b ^ Math.imul(words[next + 1]!, 0x1b873593)), 0x85ebca77);
-    c = Math.imul(turn15(c ^ Math.imul(words[next + 2]!, 0xcc9e2d51)), 0xc2b2ae3d);
-    d = Math.imul(turn13(d ^ Math.imul(words[next + 3]!, 0x1b873593)), 0x27d4eb2f);
+    a = Math.imul(a ^ words[next]!, 0xcc9e2d51);
+    b = Math.imul(b ^ words[next + 1]!, 0x1b873593);
+    c = Math.imul(c ^ words[next + 2]!, 0x9e3779b1);
+    d = Math.imul(d ^ words[next + 3]!, 0x85ebca77);
     // Either lane of a pair takes the other's in, so that the two are one state of 64 bits.
-    a = (a + b) | 0;
-    b ^= turn15(a);
-    c = (c + d) | 0;
-    d ^= turn15(c);
+    a = (turn15(a) + b) | 0;
+    b ^= turn13(a);
+    c = (turn15(c) + d) | 0;
+    d ^= turn13(c);
   }
   for (; next < to; next++) {
-    a = Math.imul(turn15(a ^ Math.imul(words[next]!, 0xcc9e2d51)), 0x9e3779b1);
+    a = Math.imul(a ^ words[next]!, 0xcc9e2d51);
     b = turn13(b ^ a);
-    a = (a + b) | 0;
+    a = (turn15(a) + b) | 0;
   }
   c = Math.imul(c ^ (c >>> 15), 0x2c1b3c6d);
   d = Math.imul(d ^ (d >>> 13), 0x297a2d39);
-  a = fmix32(a ^ turn15(c));
-  b = fmix32((b + d) ^ a);
-  into[at] = fmix32((a + turn13(b)) ^ d);
-  into[at + 1] = fmix32(b + Math.imul(into[at], 0x85ebca77) + c);
+  a = fmix32(a ^ turn15(c)) ^ d ^ low;
+  b = fmix32((b + d) ^ turn13(c)) ^ high;
+  a = Math.imul(a ^ (a >>> 16), 0x85ebca6b);
+  b = Math.imul(b ^ (b >>> 15), 0xc2b2ae35);
+  a = (a + turn13(b)) | 0;
+  b ^= turn15(a);
+  a = Math.imul(a ^ (a >>> 15), 0x2c1b3c6d);
+  b = Math.imul(b ^ (b >>> 13), 0x297a2d39);
+  a = (a + turn15(b)) | 0;
+  b ^= turn13(a);
+  into[at] = a ^ (a >>> 16);
+  into[at + 1] = b ^ (b >>> 16);
 }
 
 function turn13(word: number): number {

@@ -1,32 +1,39 @@
 import { fmix32 } from '../../base/hash.ts';
 import type { ChainLink } from '../../routing/token-chain.ts';
+import { EntryLines, LINE_HEAD, lineAt, MOST_LINES } from './entry-lines.ts';
 import { ENTRY, ENTRY_BYTES, HEAD, META, type ExactMemory } from './exact-memory.ts';
 
-const { WORDS, LOW, HIGH, SEAL, CHAIN, NAME_LOW, NAME_HIGH, NAME_CHAIN, PARENT } = ENTRY;
+const { WORDS, LOW, HIGH, SEAL, NAME_LOW, NAME_HIGH, PARENT } = ENTRY;
 const META_WORD = ENTRY.META;
 const { ROW_MASK, TIERS } = META;
-const NAMELESS = -1;
+const { COUNT, ELSEWHERE } = LINE_HEAD;
 
-/** Where a block or a name lies. */
-export function bucketOf(low: number, high: number, rowSeed: number): number {
-  return fmix32((fmix32(low ^ rowSeed) + high) | 0);
-}
+/** Blocks that are looked up together: those of many more would push each other out of the processor's cache. */
+export const AT_ONCE = 256;
 
 export function rowSeed(seed: number, row: number): number {
   return Math.imul(row, SEAL) ^ seed;
 }
 
+/** Of a block's hash or of a name: by what its entry is found. */
+export function placeOf(low: number, high: number, seed: number): number {
+  return fmix32((fmix32(low ^ seed) + high) | 0);
+}
+
 /**
- * The entries of all rows, each in two buckets: of its block, where readers find it, and of the engine's name for it, where events do.
- * The thread that writes has it to itself.
+ * The entries of all rows, each in two sets of lines: by its block, where readers find it, and by the engine's name for it, where events
+ * do. The thread that writes has it to itself.
  */
 export class EntryTable {
   readonly words: Int32Array;
-  readonly buckets: Int32Array;
-  readonly nameBuckets: Int32Array;
-  readonly mask: number;
-  readonly seed: number;
   readonly capacity: number;
+  readonly #seed: number;
+  readonly #blocks: EntryLines;
+  readonly #names: EntryLines;
+  /** Of blocks that are looked up together, by their place in the event: where their names and hashes are, and whose they are. */
+  readonly #namePlaces = new Int32Array(AT_ONCE);
+  readonly #blockPlaces = new Int32Array(AT_ONCE);
+  readonly #found = new Int32Array(AT_ONCE);
   #free = 0;
   /** Entries 1..used have been handed out at least once. */
   #used = 0;
@@ -34,11 +41,10 @@ export class EntryTable {
 
   constructor(memory: ExactMemory) {
     this.words = new Int32Array(memory.entries);
-    this.buckets = new Int32Array(memory.buckets);
-    this.nameBuckets = new Int32Array(memory.nameBuckets);
-    this.mask = this.buckets.length - 1;
-    this.seed = new Int32Array(memory.head)[HEAD.SEED]!;
     this.capacity = this.words.length / WORDS - 1;
+    this.#seed = new Int32Array(memory.head)[HEAD.SEED]!;
+    this.#blocks = new EntryLines(memory.blocks, this.capacity);
+    this.#names = new EntryLines(memory.names, this.capacity);
   }
 
   get used(): number {
@@ -52,58 +58,108 @@ export class EntryTable {
 
   /** Memory in use, bytes. */
   get bytes(): number {
-    return 2 * this.buckets.byteLength + ENTRY_BYTES * (this.#used + 1);
+    return 2 * this.#blocks.words.byteLength + ENTRY_BYTES * (this.#used + 1);
   }
 
   /** A row's entry of this name; 0 where it has none. */
   find(row: number, low: number, high: number): number {
-    const words = this.words;
-    let entry = this.nameBuckets[bucketOf(low, high, rowSeed(this.seed, row)) & this.mask]!;
-    while (entry !== 0) {
-      const at = entry * WORDS;
-      if (
-        words[at + NAME_LOW] === low &&
-        words[at + NAME_HIGH] === high &&
-        (words[at + META_WORD]! & ROW_MASK) === row
-      )
-        return entry;
-      entry = words[at + NAME_CHAIN]!;
+    return this.#findAt(placeOf(low, high, rowSeed(this.#seed, row)), row, low, high);
+  }
+
+  /**
+   * Reads what storing these blocks will look at. It lies anywhere in memory: read in a row, one does not wait for the other, and is
+   * near when it is needed.
+   *
+   * @param names Those of blocks `first` and on; `hashes` begins with that block.
+   */
+  prepareToStore(row: number, names: Uint32Array, hashes: Uint32Array, first: number, end: number): void {
+    const { linesPerHash } = this.#blocks.shape;
+    const seed = rowSeed(this.#seed, row);
+    const nameLines = this.#names.words;
+    const blockLines = this.#blocks.words;
+    let read = 0;
+    for (let block = first, at = 0; block < end; block++, at++) {
+      const name = placeOf(names[2 * block]! | 0, names[2 * block + 1]! | 0, seed);
+      const place = placeOf(hashes[2 * at]! | 0, hashes[2 * at + 1]! | 0, seed);
+      this.#namePlaces[at] = name;
+      this.#blockPlaces[at] = place;
+      read ^= nameLines[lineAt(name, 0, linesPerHash)]! ^ blockLines[lineAt(place, 0, linesPerHash)]!;
+    }
+    // Entry 0 is none, and nobody reads it: but what is not kept is not read either.
+    this.words[PARENT] = read;
+  }
+
+  /** `find` for the prepared block that is number `at` of those. */
+  findPrepared(at: number, row: number, low: number, high: number): number {
+    return this.#findAt(this.#namePlaces[at]!, row, low, high);
+  }
+
+  /** Looks up names that are to be removed, with what taking their entries away will look at. */
+  prepareToRemove(row: number, names: Uint32Array, first: number, end: number): void {
+    const { words } = this;
+    const { linesPerHash } = this.#blocks.shape;
+    const seed = rowSeed(this.#seed, row);
+    let read = 0;
+    for (let block = first, at = 0; block < end; block++, at++) {
+      const name = placeOf(names[2 * block]! | 0, names[2 * block + 1]! | 0, seed);
+      this.#namePlaces[at] = name;
+      read ^= this.#names.words[lineAt(name, 0, linesPerHash)]!;
+    }
+    for (let block = first, at = 0; block < end; block++, at++) {
+      const entry = this.#findAt(
+        this.#namePlaces[at]!,
+        row,
+        names[2 * block]! | 0,
+        names[2 * block + 1]! | 0,
+      );
+      const from = WORDS * entry;
+      const place = placeOf(words[from + LOW]!, words[from + HIGH]! ^ Math.imul(row, SEAL), seed);
+      this.#found[at] = entry;
+      this.#blockPlaces[at] = place;
+      read ^= this.#blocks.words[lineAt(place, 0, linesPerHash)]!;
+    }
+    words[PARENT] = read;
+  }
+
+  /** The entry that was looked up as number `at`; 0 where there was none, or it is no longer that of the name. */
+  prepared(at: number, row: number, low: number, high: number): number {
+    const entry = this.#found[at]!;
+    return entry !== 0 && this.#isNamed(entry, row, low, high) ? entry : 0;
+  }
+
+  #findAt(place: number, row: number, low: number, high: number): number {
+    const lines = this.#names.words;
+    const { linesPerHash, tagShift, entryMask } = this.#names.shape;
+    const tag = place << tagShift;
+    for (let turn = 0; turn < MOST_LINES; turn++) {
+      const line = lineAt(place, turn, linesPerHash);
+      const head = lines[line]!;
+      for (let at = line + (head & COUNT); at > line; at--) {
+        const word = lines[at]!;
+        if (((word ^ tag) & ~entryMask) !== 0) continue;
+        const entry = word & entryMask;
+        if (this.#isNamed(entry, row, low, high)) return entry;
+      }
+      if (turn === 0 && head < ELSEWHERE) return 0;
     }
     return 0;
   }
 
-  /**
-   * Reads what looking for these names will look at, and what taking their entries out of the buckets of their blocks. It lies anywhere
-   * in memory: read in a row, one does not wait for the other, and is near when it is needed.
-   */
-  readAheadNames(row: number, names: Uint32Array, first: number, end: number): void {
-    const { words, buckets, nameBuckets, mask } = this;
-    const seed = rowSeed(this.seed, row);
-    let read = 0;
-    for (let at = first; at < end; at++) {
-      const found = WORDS * nameBuckets[bucketOf(names[2 * at]!, names[2 * at + 1]!, seed) & mask]!;
-      const high = words[found + HIGH]! ^ Math.imul(row, SEAL);
-      read ^= buckets[bucketOf(words[found + LOW]!, high, seed) & mask]!;
-    }
-    // Entry 0 is none, and nobody reads it: but what is not kept is not read either.
-    words[PARENT] = read;
-  }
-
-  /** The same of blocks that are to be put there. */
-  readAheadBlocks(row: number, hashes: Uint32Array, count: number): void {
-    const { words, buckets, mask } = this;
-    const seed = rowSeed(this.seed, row);
-    let read = 0;
-    for (let at = 0; at < count; at++)
-      read ^= buckets[bucketOf(hashes[2 * at]!, hashes[2 * at + 1]!, seed) & mask]!;
-    words[PARENT] = read;
+  #isNamed(entry: number, row: number, low: number, high: number): boolean {
+    const { words } = this;
+    const from = entry * WORDS;
+    return (
+      words[from + NAME_LOW] === low &&
+      words[from + NAME_HIGH] === high &&
+      (words[from + META_WORD]! & ROW_MASK) === row
+    );
   }
 
   /** An entry that nobody has; 0 where there is none. */
   take(): number {
     const entry = this.#free;
     if (entry !== 0) {
-      this.#free = this.words[entry * WORDS + CHAIN]!;
+      this.#free = this.words[entry * WORDS + PARENT]!;
       this.#taken++;
       return entry;
     }
@@ -112,48 +168,60 @@ export class EntryTable {
     return ++this.#used;
   }
 
-  /** Writes an entry that was taken, for a row and tiers. Readers come to it when it is whole. */
-  write(entry: number, meta: number, low: number, high: number, nameLow: number, nameHigh: number): void {
+  /**
+   * Writes an entry that was taken, for a row and tiers, and the block that was prepared as number `at`. Readers come to it when it is
+   * whole.
+   *
+   * @returns whether there was a place for its name: else it is nobody's again.
+   */
+  write(
+    entry: number,
+    meta: number,
+    low: number,
+    high: number,
+    nameLow: number,
+    nameHigh: number,
+    at: number,
+  ): boolean {
     const words = this.words;
-    const at = entry * WORDS;
-    const row = meta & ROW_MASK;
-    const seed = rowSeed(this.seed, row);
-    words[at + LOW] = low;
-    words[at + HIGH] = high ^ Math.imul(row, SEAL);
-    words[at + META_WORD] = meta;
-    words[at + NAME_LOW] = nameLow;
-    words[at + NAME_HIGH] = nameHigh;
-    const nameBucket = bucketOf(nameLow, nameHigh, seed) & this.mask;
-    words[at + NAME_CHAIN] = this.nameBuckets[nameBucket]!;
-    this.nameBuckets[nameBucket] = entry;
-    const bucket = bucketOf(low, high, seed) & this.mask;
-    words[at + CHAIN] = this.buckets[bucket]!;
-    this.buckets[bucket] = entry;
+    const from = entry * WORDS;
+    words[from + LOW] = low;
+    words[from + HIGH] = high ^ Math.imul(meta & ROW_MASK, SEAL);
+    words[from + META_WORD] = meta;
+    words[from + NAME_LOW] = nameLow;
+    words[from + NAME_HIGH] = nameHigh;
+    if (!this.#names.add(this.#namePlaces[at]!, entry)) {
+      this.#giveBack(entry);
+      return false;
+    }
+    // Where there is no place for it, nobody finds it: a match that ends here would be too short.
+    this.#blocks.add(this.#blockPlaces[at]!, entry);
+    return true;
   }
 
   /** Nobody has it any more. */
   release(entry: number): void {
     const words = this.words;
     const at = entry * WORDS;
-    if (words[at + NAME_CHAIN] !== NAMELESS) this.unname(entry);
-    const row = words[at + META_WORD]! & ROW_MASK;
+    const row = this.row(entry);
+    this.unname(entry);
     const high = words[at + HIGH]! ^ Math.imul(row, SEAL);
-    const bucket = bucketOf(words[at + LOW]!, high, rowSeed(this.seed, row)) & this.mask;
-    unlink(words, CHAIN, this.buckets, bucket, entry);
-    words[at + META_WORD] = 0;
-    words[at + CHAIN] = this.#free;
-    this.#free = entry;
-    this.#taken--;
+    this.#blocks.remove(placeOf(words[at + LOW]!, high, rowSeed(this.#seed, row)), entry);
+    this.#giveBack(entry);
   }
 
-  /** The engine calls another block by its name. */
+  /** The same of an entry that was looked up as number `at`. */
+  releasePrepared(entry: number, at: number): void {
+    this.#names.remove(this.#namePlaces[at]!, entry);
+    this.#blocks.remove(this.#blockPlaces[at]!, entry);
+    this.#giveBack(entry);
+  }
+
+  /** The engine calls another block by its name; also where it did so before. */
   unname(entry: number): void {
-    const words = this.words;
     const at = entry * WORDS;
-    const seed = rowSeed(this.seed, words[at + META_WORD]! & ROW_MASK);
-    const bucket = bucketOf(words[at + NAME_LOW]!, words[at + NAME_HIGH]!, seed) & this.mask;
-    unlink(words, NAME_CHAIN, this.nameBuckets, bucket, entry);
-    words[at + NAME_CHAIN] = NAMELESS;
+    const seed = rowSeed(this.#seed, this.row(entry));
+    this.#names.remove(placeOf(this.words[at + NAME_LOW]!, this.words[at + NAME_HIGH]!, seed), entry);
   }
 
   isBlock(entry: number, low: number, high: number): boolean {
@@ -205,21 +273,12 @@ export class EntryTable {
     if (parent !== 0 && this.children(parent) < META.MOST_CHILDREN)
       this.words[parent * WORDS + META_WORD]! -= META.CHILD;
   }
-}
 
-function unlink(words: Int32Array, link: number, buckets: Int32Array, bucket: number, entry: number): void {
-  const next = words[entry * WORDS + link]!;
-  let before = buckets[bucket]!;
-  if (before === entry) {
-    buckets[bucket] = next;
-    return;
-  }
-  for (;;) {
-    const at = before * WORDS + link;
-    before = words[at]!;
-    if (before === entry) {
-      words[at] = next;
-      return;
-    }
+  #giveBack(entry: number): void {
+    const at = entry * WORDS;
+    this.words[at + META_WORD] = 0;
+    this.words[at + PARENT] = this.#free;
+    this.#free = entry;
+    this.#taken--;
   }
 }

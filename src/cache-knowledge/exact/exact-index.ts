@@ -1,13 +1,11 @@
 import { chainBlocks, chainRoot, type ChainLink } from '../../routing/token-chain.ts';
-import { EntryTable } from './entry-table.ts';
+import { AT_ONCE, EntryTable } from './entry-table.ts';
 import { META, MOST_ROWS, TIER, type EventsState, type ExactMemory, type Tier } from './exact-memory.ts';
 import { RowTable, type ExactRow } from './row-table.ts';
 
 const { TIER_SHIFT } = META;
 const GPU = TIER.gpu << TIER_SHIFT;
 
-/** Blocks of one event that are hashed, and whose places are read in advance: those of many more would push each other out of the cache. */
-const AT_ONCE = 256;
 /** Entries that are looked at to make room for one; more, where none of them can go, as in one prompt of a million tokens. */
 const LOOKED_AT = 4096;
 const MOST_LOOKED_AT = 65_536;
@@ -133,8 +131,7 @@ export class ExactIndex {
     for (let first = 0; first < count; first += AT_ONCE) {
       const end = Math.min(count, first + AT_ONCE);
       chainBlocks(this.#hashes, link, tokens, blockSize, { first, end, extras });
-      this.#table.readAheadNames(row.number, names, first, end);
-      this.#table.readAheadBlocks(row.number, this.#hashes, end - first);
+      this.#table.prepareToStore(row.number, names, this.#hashes, first, end);
       entry = this.#storeHashed(row, blocks, { first, end, before: entry });
       if (entry === 0) return 'full';
       link = this.#table.link(entry);
@@ -144,17 +141,20 @@ export class ExactIndex {
 
   remove(row: ExactRow, names: Uint32Array, tier: Tier): void {
     if (row.number === 0) return;
+    const table = this.#table;
     const count = names.length >>> 1;
     const bit = TIER[tier] << TIER_SHIFT;
     for (let first = 0; first < count; first += AT_ONCE) {
       const end = Math.min(count, first + AT_ONCE);
-      this.#table.readAheadNames(row.number, names, first, end);
+      table.prepareToRemove(row.number, names, first, end);
       for (let at = first; at < end; at++) {
-        const entry = this.#table.find(row.number, names[2 * at]! | 0, names[2 * at + 1]! | 0);
-        if (entry === 0 || (this.#table.tiers(entry) & bit) === 0) this.counts.unknown++;
+        const entry = table.prepared(at - first, row.number, names[2 * at]! | 0, names[2 * at + 1]! | 0);
+        const tiers = entry === 0 ? 0 : table.tiers(entry);
+        if ((tiers & bit) === 0) this.counts.unknown++;
         else {
-          this.#setTiers(entry, row, this.#table.tiers(entry) & ~bit);
           this.counts.removed++;
+          if (tiers === bit && table.children(entry) === 0) this.#releasePrepared(entry, row, at - first);
+          else this.#setTiers(entry, row, tiers & ~bit);
         }
       }
     }
@@ -201,14 +201,17 @@ export class ExactIndex {
       const high = hashes[2 * (at - first) + 1]! | 0;
       const nameLow = names[2 * at]! | 0;
       const nameHigh = names[2 * at + 1]! | 0;
-      const known = table.find(row.number, nameLow, nameHigh);
+      const known = table.findPrepared(at - first, row.number, nameLow, nameHigh);
       if (known !== 0 && table.isBlock(known, low, high)) {
         this.#setTiers(known, row, table.tiers(known) | bit);
         parent = known;
       } else {
         const entry = this.#takeUnder(parent, row, known);
         if (entry === 0) return 0;
-        table.write(entry, row.number | bit, low, high, nameLow, nameHigh);
+        if (!table.write(entry, row.number | bit, low, high, nameLow, nameHigh, at - first)) {
+          this.#leave(parent, row);
+          return 0;
+        }
         table.setParent(entry, parent);
         if (bit !== GPU) this.#rows.addAway(row, 1);
         row.entries++;
@@ -249,15 +252,22 @@ export class ExactIndex {
 
   /** An entry that nothing follows goes, and with it the holes that are before it. */
   #release(entry: number, row: ExactRow): void {
-    const table = this.#table;
-    for (let gone = entry; ;) {
-      const parent = table.parent(gone);
-      table.release(gone);
-      row.entries--;
-      if (parent === 0 || !this.#isIdleHole(parent)) return;
-      this.#rows.addHoles(row, -1);
-      gone = parent;
-    }
+    const parent = this.#table.parent(entry);
+    this.#table.release(entry);
+    this.#released(parent, row);
+  }
+
+  /** The same of one that was looked up as number `at`, and is on one tier. */
+  #releasePrepared(entry: number, row: ExactRow, at: number): void {
+    const parent = this.#table.parent(entry);
+    if (isAway(this.#table.tiers(entry))) this.#rows.addAway(row, -1);
+    this.#table.releasePrepared(entry, at);
+    this.#released(parent, row);
+  }
+
+  #released(parent: number, row: ExactRow): void {
+    row.entries--;
+    this.#leave(parent, row);
   }
 
   /** One block fewer follows it. Whether there is no reason any more to keep it. */
@@ -281,11 +291,19 @@ export class ExactIndex {
       this.#setTiers(renamed, row, 0);
     }
     const entry = table.take() || this.#takeGone() || this.#takeEvicted();
-    if (entry === 0 && parent !== 0 && this.#isIdleHole(parent)) {
-      this.#rows.addHoles(row, -1);
-      this.#release(parent, row);
-    }
+    if (entry === 0) this.#leave(parent, row);
     return entry;
+  }
+
+  /** One block fewer comes behind it: holes that none comes behind go. */
+  #leave(parent: number, row: ExactRow): void {
+    for (let hole = parent; hole !== 0 && this.#isIdleHole(hole);) {
+      const before = this.#table.parent(hole);
+      this.#rows.addHoles(row, -1);
+      this.#table.release(hole);
+      row.entries--;
+      hole = before;
+    }
   }
 
   #takeGone(): number {

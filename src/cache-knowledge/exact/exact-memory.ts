@@ -1,9 +1,11 @@
+import { LINE_WORDS } from './entry-lines.ts';
+
 /**
- * Layout of one entry, a block in the cache of one worker rank, in 32-bit words: two entries lie in a cache line. Entries are numbered
- * from 1; 0 means none. Loops take these names into constants of their own file: the compiler knows the value of those.
+ * Layout of one entry, a block in the cache of one worker rank, in 32-bit words. Entries are numbered from 1; 0 means none. Loops take
+ * these names into constants of their own file: the compiler knows the value of those.
  */
 export const ENTRY = {
-  WORDS: 8,
+  WORDS: 6,
   /** Of the hash of the block with all before it. */
   LOW: 0,
   /**
@@ -14,15 +16,11 @@ export const ENTRY = {
   SEAL: 0x9e3779b1,
   /** Row, tiers and number of children; 0 in a free entry. */
   META: 2,
-  /** Next entry of the same bucket; of a free entry, the next free one. */
-  CHAIN: 3,
   /** What the engine calls the block. */
-  NAME_LOW: 4,
-  NAME_HIGH: 5,
-  /** Next entry of the same bucket of names; -1 where the engine calls another block so by now. */
-  NAME_CHAIN: 6,
-  /** The entry of the block before it; 0 for the first of a prompt. */
-  PARENT: 7,
+  NAME_LOW: 3,
+  NAME_HIGH: 4,
+  /** The entry of the block before it; 0 for the first of a prompt. Of a free entry, the next free one. */
+  PARENT: 5,
 } as const;
 
 /** Parts of `META`: a row, then the tiers that hold the block, then how many entries have it as parent. */
@@ -81,15 +79,19 @@ export type EventsState = (typeof STATES)[keyof typeof STATES & number];
 export const LIVE = STATES.indexOf('live');
 
 export const ENTRY_BYTES = 4 * ENTRY.WORDS;
-/** Of one entry, with its share of the buckets, where there are as many buckets as entries. */
-const ALL_BYTES = ENTRY_BYTES + 8;
-const MOST_ENTRIES = Math.floor((2 ** 31 - 1) / ENTRY.WORDS) - 1;
+/** Entries per line of blocks, and of names, on average when all are taken: hardly any line is full then. */
+const ENTRIES_PER_LINE = 9;
+const LINE_BYTES = 4 * LINE_WORDS;
+/** Of one entry with its share of both kinds of lines. */
+const ALL_BYTES = ENTRY_BYTES + (2 * LINE_BYTES) / ENTRIES_PER_LINE;
+/** Lines keep six bits beside the number of an entry. */
+const MOST_ENTRIES = 2 ** 26 - 1;
 
 /** Slots that there is room for, and rows: of a worker beyond them nothing is known. */
 export const MOST_SLOTS = 4096;
 export const MOST_ROWS = META.ROW_MASK + 1;
 /** What rows and slots take whatever the index holds. */
-const FIXED_BYTES = 4 * (HEAD.WORDS + SLOT.WORDS * MOST_SLOTS + ROW.WORDS * MOST_ROWS);
+const FIXED_BYTES = 4 * (HEAD.WORDS + SLOT.WORDS * MOST_SLOTS + ROW.WORDS * MOST_ROWS) + 2 * LINE_BYTES;
 export const LEAST_BYTES = 2 * FIXED_BYTES;
 
 /** The memory of an exact index: only numbers, so that threads can look at it while one of them writes. */
@@ -97,10 +99,10 @@ export interface ExactMemory {
   readonly head: ArrayBufferLike;
   readonly slots: ArrayBufferLike;
   readonly rows: ArrayBufferLike;
-  /** First entry by hash of the block. */
-  readonly buckets: ArrayBufferLike;
-  /** First entry by hash of the engine's name. */
-  readonly nameBuckets: ArrayBufferLike;
+  /** Lines of entries by hash of the block... */
+  readonly blocks: ArrayBufferLike;
+  /** ...and by the engine's name. */
+  readonly names: ArrayBufferLike;
   readonly entries: ArrayBufferLike;
 }
 
@@ -115,18 +117,16 @@ export function allocateExact(
   seed: number,
   allocate: (bytes: number) => ArrayBufferLike = (bytes) => new SharedArrayBuffer(bytes),
 ): ExactMemory {
-  const room = maxBytes - FIXED_BYTES;
-  // Never more buckets than entries, so that an entry with its share of them stays below 40 bytes.
-  const buckets = 2 ** Math.floor(Math.log2(Math.min(room / ALL_BYTES, MOST_ENTRIES)));
-  const entries = Math.min(MOST_ENTRIES, Math.floor((room - 8 * buckets) / ENTRY_BYTES) - 1);
+  const entries = Math.min(MOST_ENTRIES, Math.floor((maxBytes - FIXED_BYTES) / ALL_BYTES) - 1);
+  const lineBytes = LINE_BYTES * Math.ceil(entries / ENTRIES_PER_LINE);
   const head = allocate(4 * HEAD.WORDS);
   new Int32Array(head).set([1, seed | 0]);
   return {
     head,
     slots: allocate(4 * SLOT.WORDS * MOST_SLOTS),
     rows: allocate(4 * ROW.WORDS * MOST_ROWS),
-    buckets: allocate(4 * buckets),
-    nameBuckets: allocate(4 * buckets),
+    blocks: allocate(lineBytes),
+    names: allocate(lineBytes),
     entries: allocate(ENTRY_BYTES * (entries + 1)),
   };
 }

@@ -1,20 +1,25 @@
 import type { PromptBlocks } from '../../routing/blocks.ts';
-import { bucketOf, rowSeed } from './entry-table.ts';
+import { LINE_HEAD, lineAt, lineShape, MOST_LINES, type LineShape } from './entry-lines.ts';
+import { placeOf, rowSeed } from './entry-table.ts';
 import { ENTRY, HEAD, LIVE, META, MOST_SLOTS, ROW, SLOT, TIER, type ExactMemory } from './exact-memory.ts';
 
-const { WORDS, LOW, HIGH, SEAL, CHAIN } = ENTRY;
+const { WORDS, LOW, HIGH, SEAL } = ENTRY;
 const META_WORD = ENTRY.META;
 const { ROW_MASK, TIERS, TIER_SHIFT } = META;
 const GPU = TIER.gpu << TIER_SHIFT;
 const CPU = TIER.cpu << TIER_SHIFT;
+const { COUNT, ELSEWHERE } = LINE_HEAD;
 
-/** Entries that are looked at in one bucket while another thread may be changing it; there are hardly ever ten. */
-const MOST_PROBES = 64;
+/** Ranks of one worker that are looked at. */
+const MOST_RANKS = 1024;
 /** Blocks that are looked at one by one in a look at all workers: behind that many, what follows a hole is not found out. */
 const MOST_WALKED = 8192;
 
 /** Nothing is known of what a worker holds: no events of it are received, or they are of blocks of another size. */
 export const NOT_KNOWN = -1;
+
+/** A row has no entry of a block. */
+const ABSENT = -1;
 
 type Chain = Pick<PromptBlocks, 'hashes' | 'count' | 'tokensPerBlock'>;
 
@@ -38,8 +43,8 @@ export class ExactReader {
   readonly #head: Int32Array;
   readonly #slots: Int32Array;
   readonly #rows: Int32Array;
-  readonly #buckets: Int32Array;
-  readonly #mask: number;
+  readonly #blocks: Int32Array;
+  readonly #shape: LineShape;
   readonly #words: Int32Array;
   readonly #seed: number;
   #held = new Int32Array(0);
@@ -51,9 +56,9 @@ export class ExactReader {
     this.#head = new Int32Array(memory.head);
     this.#slots = new Int32Array(memory.slots);
     this.#rows = new Int32Array(memory.rows);
-    this.#buckets = new Int32Array(memory.buckets);
-    this.#mask = this.#buckets.length - 1;
+    this.#blocks = new Int32Array(memory.blocks);
     this.#words = new Int32Array(memory.entries);
+    this.#shape = lineShape(this.#blocks, this.#words.length / WORDS - 1);
     this.#seed = this.#head[HEAD.SEED]!;
   }
 
@@ -93,7 +98,7 @@ export class ExactReader {
     const at = SLOT.WORDS * slot;
     let cpu = 0;
     let disk = 0;
-    for (let row = this.#slots[at + SLOT.ROW]!, left = MOST_PROBES; row !== 0 && left > 0; left--) {
+    for (let row = this.#slots[at + SLOT.ROW]!, left = MOST_RANKS; row !== 0 && left > 0; left--) {
       if (this.#rows[ROW.WORDS * row + ROW.AWAY] !== 0)
         for (let block = 0; block < held; block++) {
           const tiers = this.#tiersOf(chain, block, row);
@@ -172,38 +177,39 @@ export class ExactReader {
   }
 
   #knows(chain: Chain, block: number, row: number): boolean {
-    return this.#find(chain.hashes[2 * block]! | 0, chain.hashes[2 * block + 1]! | 0, row) !== 0;
+    return this.#look(chain, block, row, 0) !== ABSENT;
   }
 
-  /** Which tiers have a block, as bits: of all entries, as an engine may have two names for one block. */
-  #tiersOf({ hashes }: Chain, block: number, row: number): number {
+  /** Which tiers have a block, as bits: of all its entries, as an engine may have two names for it. */
+  #tiersOf(chain: Chain, block: number, row: number): number {
+    return Math.max(0, this.#look(chain, block, row, TIERS));
+  }
+
+  /** The bits of `mask` that a row's entries of a block have together; without a mask those of the first one. */
+  #look({ hashes }: Chain, block: number, row: number, mask: number): number {
     const words = this.#words;
+    const lines = this.#blocks;
+    const { linesPerHash, tagShift, entryMask } = this.#shape;
     const low = hashes[2 * block]! | 0;
     const high = hashes[2 * block + 1]! | 0;
     const seal = high ^ Math.imul(row, SEAL);
-    let tiers = 0;
-    let entry = this.#buckets[bucketOf(low, high, rowSeed(this.#seed, row)) & this.#mask]!;
-    for (let left = MOST_PROBES; entry !== 0 && left > 0; left--) {
-      const at = entry * WORDS;
-      const meta = words[at + META_WORD]!;
-      if (words[at + LOW] === low && words[at + HIGH] === seal && (meta & ROW_MASK) === row)
-        tiers |= meta & TIERS;
-      entry = words[at + CHAIN]!;
+    const place = placeOf(low, high, rowSeed(this.#seed, row));
+    const tag = place << tagShift;
+    let found = ABSENT;
+    for (let turn = 0; turn < MOST_LINES; turn++) {
+      const line = lineAt(place, turn, linesPerHash);
+      const head = lines[line]!;
+      for (let at = line + (head & COUNT); at > line; at--) {
+        const word = lines[at]!;
+        if (((word ^ tag) & ~entryMask) !== 0) continue;
+        const from = (word & entryMask) * WORDS;
+        const meta = words[from + META_WORD]!;
+        if (words[from + LOW] !== low || words[from + HIGH] !== seal || (meta & ROW_MASK) !== row) continue;
+        if (mask === 0) return 0;
+        found = Math.max(0, found) | (meta & mask);
+      }
+      if (turn === 0 && head < ELSEWHERE) break;
     }
-    return tiers;
-  }
-
-  /** An entry of a row's block; 0 if it has none. */
-  #find(low: number, high: number, row: number): number {
-    const words = this.#words;
-    const seal = high ^ Math.imul(row, SEAL);
-    let entry = this.#buckets[bucketOf(low, high, rowSeed(this.#seed, row)) & this.#mask]!;
-    for (let left = MOST_PROBES; entry !== 0 && left > 0; left--) {
-      const at = entry * WORDS;
-      if (words[at + LOW] === low && words[at + HIGH] === seal && (words[at + META_WORD]! & ROW_MASK) === row)
-        return entry;
-      entry = words[at + CHAIN]!;
-    }
-    return 0;
+    return found;
   }
 }
