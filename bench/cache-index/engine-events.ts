@@ -1,5 +1,5 @@
 import { fmix32 } from '../../src/base/hash.ts';
-import type { StoredBlocks } from '../../src/cache-knowledge/exact/exact-index.ts';
+import type { StoredEvent } from '../../src/cache-knowledge/events/kv-event.ts';
 import { BlockCache } from '../../src/sim/engine/block-cache.ts';
 import type { TraceRequest } from '../../src/simulate/traces/trace.ts';
 
@@ -11,7 +11,7 @@ const VOCABULARY = 128_000;
 
 /** What one engine tells of one step. */
 export type EngineEvent =
-  | { readonly engine: number; readonly kind: 'stored'; readonly blocks: StoredBlocks }
+  | { readonly engine: number; readonly kind: 'stored'; readonly blocks: StoredEvent }
   | { readonly engine: number; readonly kind: 'removed'; readonly names: Uint32Array };
 
 export interface EventsOptions {
@@ -32,8 +32,10 @@ export class EngineEvents {
   constructor({ engines, capacity }: EventsOptions) {
     this.#caches = Array.from({ length: engines }, () => new BlockCache(capacity));
     for (const cache of this.#caches)
-      cache.watch((low, high, stored) => {
-        if (!stored) this.#removed.push(low, high);
+      cache.watch({
+        stored: () => undefined,
+        removed: (low, high) => this.#removed.push(low, high),
+        cleared: () => undefined,
       });
   }
 
@@ -88,7 +90,7 @@ function blockNames({ blocks, promptTokens, outputTokens }: TraceRequest, lap: n
   return names;
 }
 
-function storedBlocks(names: Uint32Array, from: number, to: number): StoredBlocks {
+function storedBlocks(names: Uint32Array, from: number, to: number): StoredEvent {
   const tokens = new Uint32Array(BLOCK_SIZE * (to - from));
   for (let at = 0; at < tokens.length; at++)
     tokens[at] = (fmix32(names[2 * (from + Math.floor(at / BLOCK_SIZE))]! + at) >>> 0) % VOCABULARY;
@@ -96,6 +98,7 @@ function storedBlocks(names: Uint32Array, from: number, to: number): StoredBlock
     names: names.slice(2 * from, 2 * to),
     parent: from === 0 ? undefined : { low: names[2 * from - 2]!, high: names[2 * from - 1]! },
     tokens,
+    kind: 'stored',
     ...{ blockSize: BLOCK_SIZE, adapter: '', salt: '', tier: 'gpu', extras: undefined },
   };
 }

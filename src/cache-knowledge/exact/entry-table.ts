@@ -2,10 +2,11 @@ import { fmix32 } from '../../base/hash.ts';
 import type { ChainLink } from '../../routing/token-chain.ts';
 import { EntryLines, LINE_HEAD, lineAt, MOST_LINES } from './entry-lines.ts';
 import { ENTRY, ENTRY_BYTES, HEAD, META, type ExactMemory } from './exact-memory.ts';
+import { TIERS } from './tiers.ts';
 
 const { WORDS, LOW, HIGH, SEAL, NAME_LOW, NAME_HIGH, PARENT } = ENTRY;
 const META_WORD = ENTRY.META;
-const { ROW_MASK, TIERS } = META;
+const { ROW_MASK, CHILD_SHIFT, MOST_CHILDREN } = META;
 const { COUNT, ELSEWHERE } = LINE_HEAD;
 
 /** Blocks that are looked up together: those of many more would push each other out of the processor's cache. */
@@ -244,7 +245,7 @@ export class EntryTable {
   }
 
   children(entry: number): number {
-    return this.words[entry * WORDS + META_WORD]! >>> 16;
+    return this.words[entry * WORDS + META_WORD]! >>> CHILD_SHIFT;
   }
 
   parent(entry: number): number {
@@ -265,13 +266,13 @@ export class EntryTable {
   }
 
   adopt(parent: number): void {
-    if (parent !== 0 && this.children(parent) < META.MOST_CHILDREN)
-      this.words[parent * WORDS + META_WORD]! += META.CHILD;
+    if (parent !== 0 && this.children(parent) < MOST_CHILDREN)
+      this.words[parent * WORDS + META_WORD]! += 1 << CHILD_SHIFT;
   }
 
   disown(parent: number): void {
-    if (parent !== 0 && this.children(parent) < META.MOST_CHILDREN)
-      this.words[parent * WORDS + META_WORD]! -= META.CHILD;
+    if (parent !== 0 && this.children(parent) < MOST_CHILDREN)
+      this.words[parent * WORDS + META_WORD]! -= 1 << CHILD_SHIFT;
   }
 
   #giveBack(entry: number): void {

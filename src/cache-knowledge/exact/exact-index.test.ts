@@ -3,9 +3,10 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { tokenChain } from '../../routing/token-chain.ts';
 import type { PromptBlocks } from '../../routing/blocks.ts';
-import { ExactIndex, type StoredBlocks } from './exact-index.ts';
+import type { StoredEvent, Tier } from '../events/kv-event.ts';
+import { ExactIndex } from './exact-index.ts';
 import { ExactReader, NOT_KNOWN } from './exact-reader.ts';
-import { allocateExact, LEAST_BYTES, SLOT, type Tier } from './exact-memory.ts';
+import { allocateExact, LEAST_BYTES, SLOT } from './exact-memory.ts';
 import type { ExactRow } from './row-table.ts';
 
 fc.configureGlobal({ seed: 11 });
@@ -53,13 +54,14 @@ const namesOf = (ids: readonly number[], from: number, seed = 0): Uint32Array =>
   );
 
 /** The event of a prompt whose blocks from `from` on are new. */
-function event(ids: readonly number[], from = 0, over: Partial<StoredBlocks> = {}, seed = 0): StoredBlocks {
+function event(ids: readonly number[], from = 0, over: Partial<StoredEvent> = {}, seed = 0): StoredEvent {
   const [low, high] = from === 0 ? [0, 0] : nameOf(ids.slice(0, SIZE * from), seed);
   return {
     names: namesOf(ids, from, seed),
     parent: from === 0 ? undefined : { low, high },
     tokens: Uint32Array.from(ids.slice(SIZE * from)),
-    ...{ blockSize: SIZE, adapter: '', salt: '', tier: 'gpu' },
+    kind: 'stored',
+    ...{ blockSize: SIZE, adapter: '', salt: '', tier: 'gpu', extras: undefined },
     ...over,
   };
 }
@@ -153,6 +155,29 @@ describe('the exact index', () => {
     assert.equal(index.entries, 3);
   });
 
+  it('holds a block that an engine has twice until both are gone', () => {
+    const { index, reader, open } = bench();
+    const row = open(0);
+    const ids = prompt(1, 2);
+    index.store(row, event(ids));
+    index.store(row, event(ids));
+    index.remove(row, namesOf(ids, 0), 'gpu');
+    assert.equal(reader.match(chainOf(ids), 0), 2);
+    index.remove(row, namesOf(ids, 1), 'gpu');
+    assert.equal(reader.match(chainOf(ids), 0), 1);
+    index.remove(row, namesOf(ids, 0), 'gpu');
+    assert.deepEqual(index.counts, { stored: 4, removed: 4, unknown: 1, evicted: 0 });
+  });
+
+  it('lets go of a long prompt that was removed from its beginning on', () => {
+    const { index, open } = bench(2 ** 23);
+    const row = open(0);
+    const { names, tokens } = long(prompt(0, 60_000));
+    index.store(row, { ...event(prompt(1, 1)), names, tokens });
+    index.remove(row, names, 'gpu');
+    assert.deepEqual([index.counts.removed, index.taken], [60_000, 0]);
+  });
+
   it('counts the ranks of a worker with their mean, and their block size with the worker', () => {
     const { index, reader, open } = bench();
     const rows = [open(0, 0), open(0, 1)];
@@ -234,15 +259,15 @@ describe('the exact index where there is no room', () => {
 });
 
 /** Names that are made faster than an engine's. */
-function long(ids: readonly number[]): Pick<StoredBlocks, 'names' | 'tokens'> {
+function long(ids: readonly number[]): Pick<StoredEvent, 'names' | 'tokens'> {
   return {
     names: Uint32Array.from({ length: ids.length }, (_, at) => at + 1),
     tokens: Uint32Array.from(ids),
   };
 }
 
-/** What one engine holds, as it would say itself: tiers by name, and what block the name is of. */
-type Model = Map<string, { tiers: Set<Tier>; block: string }>;
+/** What one engine holds: by block, where it has copies of it. */
+type Model = Map<string, Tier[]>;
 
 type Step =
   | {
@@ -295,27 +320,39 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 
 const keyOf = (ids: readonly number[]): string => ids.join();
 
+/** Engines keep a block twice on the GPU where they compute it twice; elsewhere once. */
+function keep(copies: Tier[], tier: Tier): void {
+  if (tier === 'gpu' || !copies.includes(tier)) copies.push(tier);
+}
+
 function storeInModel(model: Model, ids: readonly number[], from: number, tier: Tier): void {
   if (from > 0 && !model.has(keyOf(ids.slice(0, SIZE * from)))) return;
   for (let end = from + 1; SIZE * end <= ids.length; end++) {
     const block = keyOf(ids.slice(0, SIZE * end));
-    const known = model.get(block) ?? { tiers: new Set<Tier>(), block };
-    known.tiers.add(tier);
-    model.set(block, known);
+    const copies = model.get(block) ?? [];
+    keep(copies, tier);
+    model.set(block, copies);
   }
+}
+
+function removeFromModel(model: Model, ids: readonly number[], tier: Tier): void {
+  const copies = model.get(keyOf(ids));
+  const at = copies?.indexOf(tier) ?? -1;
+  if (at >= 0) copies?.splice(at, 1);
 }
 
 /** A block that is gone is forgotten when nothing that follows it is known. */
 function prune(model: Model): void {
-  for (const [key, { tiers: of }] of [...model].toSorted((a, b) => b[0].length - a[0].length))
-    if (of.size === 0 && ![...model.keys()].some((other) => other.startsWith(`${key},`))) model.delete(key);
+  for (const [key, copies] of [...model].toSorted((a, b) => b[0].length - a[0].length))
+    if (copies.length === 0 && ![...model.keys()].some((other) => other.startsWith(`${key},`)))
+      model.delete(key);
 }
 
 function heldInModel(model: Model, ids: readonly number[]): number {
   let held = 0;
   while (
     SIZE * (held + 1) <= ids.length &&
-    (model.get(keyOf(ids.slice(0, SIZE * (held + 1))))?.tiers.size ?? 0) > 0
+    (model.get(keyOf(ids.slice(0, SIZE * (held + 1))))?.length ?? 0) > 0
   )
     held++;
   return held;
@@ -331,10 +368,10 @@ function applyToModel(model: Model, one: Step): void {
       storeInModel(model, one.ids, one.from, one.tier);
       break;
     case 'offload':
-      model.get(keyOf(one.ids))?.tiers.add(one.tier);
+      keep(model.get(keyOf(one.ids)) ?? [], one.tier);
       break;
     case 'remove':
-      model.get(keyOf(one.ids))?.tiers.delete(one.tier);
+      removeFromModel(model, one.ids, one.tier);
   }
   prune(model);
 }
@@ -384,9 +421,9 @@ describe('the exact index against a plain model of the engines', () => {
           models.forEach((model, slot) => {
             const best = ids
               .slice(0, expected[slot])
-              .map((_, block) => model.get(keyOf(ids.slice(0, SIZE * (block + 1))))!.tiers);
+              .map((_, block) => model.get(keyOf(ids.slice(0, SIZE * (block + 1))))!);
             const { gpu } = made.reader.tiers(chainOf(ids), slot);
-            assert.equal(gpu, best.filter((of) => of.has('gpu')).length);
+            assert.equal(gpu, best.filter((copies) => copies.includes('gpu')).length);
           });
         }
         assert.equal(

@@ -1,30 +1,13 @@
+import type { StoredEvent, Tier } from '../events/kv-event.ts';
 import { chainBlocks, chainRoot, type ChainLink } from '../../routing/token-chain.ts';
 import { AT_ONCE, EntryTable } from './entry-table.ts';
-import { META, MOST_ROWS, TIER, type EventsState, type ExactMemory, type Tier } from './exact-memory.ts';
+import { MOST_ROWS, type EventsState, type ExactMemory } from './exact-memory.ts';
 import { RowTable, type ExactRow } from './row-table.ts';
-
-const { TIER_SHIFT } = META;
-const GPU = TIER.gpu << TIER_SHIFT;
+import { COPY, isAway, withoutTier, withTier } from './tiers.ts';
 
 /** Entries that are looked at to make room for one; more, where none of them can go, as in one prompt of a million tokens. */
 const LOOKED_AT = 4096;
 const MOST_LOOKED_AT = 65_536;
-
-/** Blocks that an engine has put into its cache, one behind the other. */
-export interface StoredBlocks {
-  /** What the engine calls them: low and high half of each. */
-  readonly names: Uint32Array;
-  /** The block before the first one; undefined where a prompt begins. */
-  readonly parent: ChainLink | undefined;
-  /** `blockSize` for each block; none where the engine only says that blocks it told of are in another tier, too. */
-  readonly tokens: Uint32Array;
-  readonly blockSize: number;
-  readonly adapter: string;
-  readonly salt: string;
-  /** By block: what else the engine keys it on; '' for nothing. */
-  readonly extras?: readonly string[] | undefined;
-  readonly tier: Tier;
-}
 
 /**
  * What came of it. `unknown_parent`: nobody told of the block before, so these cannot be placed; `unknown_block`: nor of these.
@@ -116,7 +99,7 @@ export class ExactIndex {
     this.#rows.setState(slot, generation, state);
   }
 
-  store(row: ExactRow, blocks: StoredBlocks): Stored {
+  store(row: ExactRow, blocks: StoredEvent): Stored {
     const { names, parent, tokens, blockSize, extras } = blocks;
     const count = names.length >>> 1;
     if (row.number === 0) return 'unknown_block';
@@ -143,18 +126,18 @@ export class ExactIndex {
     if (row.number === 0) return;
     const table = this.#table;
     const count = names.length >>> 1;
-    const bit = TIER[tier] << TIER_SHIFT;
     for (let first = 0; first < count; first += AT_ONCE) {
       const end = Math.min(count, first + AT_ONCE);
       table.prepareToRemove(row.number, names, first, end);
       for (let at = first; at < end; at++) {
         const entry = table.prepared(at - first, row.number, names[2 * at]! | 0, names[2 * at + 1]! | 0);
-        const tiers = entry === 0 ? 0 : table.tiers(entry);
-        if ((tiers & bit) === 0) this.counts.unknown++;
+        const before = entry === 0 ? 0 : table.tiers(entry);
+        const tiers = withoutTier(before, tier);
+        if (tiers === before) this.counts.unknown++;
         else {
           this.counts.removed++;
-          if (tiers === bit && table.children(entry) === 0) this.#releasePrepared(entry, row, at - first);
-          else this.#setTiers(entry, row, tiers & ~bit);
+          if (tiers === 0 && table.children(entry) === 0) this.#releasePrepared(entry, row, at - first);
+          else this.#setTiers(entry, row, tiers);
         }
       }
     }
@@ -189,12 +172,12 @@ export class ExactIndex {
   /** Stores blocks whose hashes were just computed. Gives the last one's entry; 0 where there is no room. */
   #storeHashed(
     row: ExactRow,
-    { names, tier }: StoredBlocks,
+    { names, tier }: StoredEvent,
     { first, end, before }: { readonly first: number; readonly end: number; readonly before: number },
   ): number {
     const table = this.#table;
     const hashes = this.#hashes;
-    const bit = TIER[tier] << TIER_SHIFT;
+    const tiers = withTier(0, tier);
     let parent = before;
     for (let at = first; at < end; at++) {
       const low = hashes[2 * (at - first)]! | 0;
@@ -203,17 +186,17 @@ export class ExactIndex {
       const nameHigh = names[2 * at + 1]! | 0;
       const known = table.findPrepared(at - first, row.number, nameLow, nameHigh);
       if (known !== 0 && table.isBlock(known, low, high)) {
-        this.#setTiers(known, row, table.tiers(known) | bit);
+        this.#setTiers(known, row, withTier(table.tiers(known), tier));
         parent = known;
       } else {
         const entry = this.#takeUnder(parent, row, known);
         if (entry === 0) return 0;
-        if (!table.write(entry, row.number | bit, low, high, nameLow, nameHigh, at - first)) {
+        if (!table.write(entry, row.number | tiers, low, high, nameLow, nameHigh, at - first)) {
           this.#leave(parent, row);
           return 0;
         }
         table.setParent(entry, parent);
-        if (bit !== GPU) this.#rows.addAway(row, 1);
+        if (tiers !== COPY) this.#rows.addAway(row, 1);
         row.entries++;
         parent = entry;
       }
@@ -223,13 +206,13 @@ export class ExactIndex {
   }
 
   /** Blocks that are known are in another tier, too. */
-  #addTier(row: ExactRow, { names, tier }: StoredBlocks): Stored {
+  #addTier(row: ExactRow, { names, tier }: StoredEvent): Stored {
     let outcome: Stored = 'stored';
     for (let at = 0; at < names.length; at += 2) {
       const entry = this.#table.find(row.number, names[at]! | 0, names[at + 1]! | 0);
       if (entry === 0) outcome = 'unknown_block';
       else {
-        this.#setTiers(entry, row, this.#table.tiers(entry) | (TIER[tier] << TIER_SHIFT));
+        this.#setTiers(entry, row, withTier(this.#table.tiers(entry), tier));
         this.counts.stored++;
       }
     }
@@ -350,12 +333,7 @@ export class ExactIndex {
   }
 }
 
-/** Held, but not on the GPU. */
-function isAway(tiers: number): boolean {
-  return tiers !== 0 && (tiers & GPU) === 0;
-}
-
-function rootOf(row: ExactRow, { blockSize, adapter, salt }: StoredBlocks): ChainLink {
+function rootOf(row: ExactRow, { blockSize, adapter, salt }: StoredEvent): ChainLink {
   const { scope } = row;
   if (scope?.blockSize !== blockSize || scope.adapter !== adapter || scope.salt !== salt) {
     row.scope = { blockSize, adapter, salt };

@@ -23,19 +23,13 @@ export const ENTRY = {
   PARENT: 5,
 } as const;
 
-/** Parts of `META`: a row, then the tiers that hold the block, then how many entries have it as parent. */
+/** Parts of `META`: a row, then where the block is (`tiers.ts`), then how many entries have it as parent. */
 export const META = {
-  ROW_MASK: 0x1fff,
-  TIER_SHIFT: 13,
-  TIERS: 7 << 13,
-  CHILD: 1 << 16,
+  ROW_MASK: 0xfff,
+  CHILD_SHIFT: 18,
   /** A count that has come here stays: such an entry goes with its row alone. */
-  MOST_CHILDREN: 0xffff,
+  MOST_CHILDREN: 2 ** 14 - 1,
 } as const;
-
-/** Where a worker may hold a block, as bits. */
-export const TIER = { gpu: 1, cpu: 2, disk: 4 } as const;
-export type Tier = keyof typeof TIER;
 
 export const HEAD = {
   WORDS: 2,

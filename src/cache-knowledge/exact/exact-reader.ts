@@ -1,13 +1,13 @@
 import type { PromptBlocks } from '../../routing/blocks.ts';
+import type { ExactCaches } from '../exact-caches.ts';
 import { LINE_HEAD, lineAt, lineShape, MOST_LINES, type LineShape } from './entry-lines.ts';
 import { placeOf, rowSeed } from './entry-table.ts';
-import { ENTRY, HEAD, LIVE, META, MOST_SLOTS, ROW, SLOT, TIER, type ExactMemory } from './exact-memory.ts';
+import { ENTRY, HEAD, LIVE, META, MOST_SLOTS, ROW, SLOT, type ExactMemory } from './exact-memory.ts';
+import { CPU, GPU, TIERS } from './tiers.ts';
 
 const { WORDS, LOW, HIGH, SEAL } = ENTRY;
 const META_WORD = ENTRY.META;
-const { ROW_MASK, TIERS, TIER_SHIFT } = META;
-const GPU = TIER.gpu << TIER_SHIFT;
-const CPU = TIER.cpu << TIER_SHIFT;
+const { ROW_MASK } = META;
 const { COUNT, ELSEWHERE } = LINE_HEAD;
 
 /** Ranks of one worker that are looked at. */
@@ -39,7 +39,7 @@ export interface TierBlocks {
  * A worker with several ranks counts with the mean of them: which one computes a prompt is its own business, and it does not look at
  * what they hold.
  */
-export class ExactReader {
+export class ExactReader implements ExactCaches {
   readonly #head: Int32Array;
   readonly #slots: Int32Array;
   readonly #rows: Int32Array;
@@ -89,6 +89,17 @@ export class ExactReader {
       held[slot] = this.#isLive(SLOT.WORDS * slot) ? this.#matchSlot(chain, slot) : NOT_KNOWN;
     held.fill(NOT_KNOWN, known, end);
     return held;
+  }
+
+  /** Whether the worker in the slot has blocks that do not lie in the memory of its GPU. */
+  isAway(slot: number): boolean {
+    if (!this.isLive(slot)) return false;
+    let row = this.#slots[SLOT.WORDS * slot + SLOT.ROW]!;
+    for (let left = MOST_RANKS; row !== 0 && left > 0; left--) {
+      if (this.#rows[ROW.WORDS * row + ROW.AWAY] !== 0) return true;
+      row = this.#rows[ROW.WORDS * row + ROW.NEXT]!;
+    }
+    return false;
   }
 
   /** Where the blocks lie that `match` has found. */

@@ -27,7 +27,8 @@ function churn(index: ExactIndex, rows: (ExactRow | undefined)[], random: () => 
   else if (kind < 100) index.remove(row, names.slice(2 * randomInt(random, names.length >>> 1)), 'gpu');
   else if (mayBeRecorded(planned, slot))
     index.store(row, {
-      ...{ names, tokens, parent: undefined, blockSize: 16, adapter: '', salt: '' },
+      kind: 'stored',
+      ...{ names, tokens, parent: undefined, extras: undefined, blockSize: 16, adapter: '', salt: '' },
       tier: kind < 300 ? 'cpu' : 'gpu',
     });
 }
