@@ -12,7 +12,7 @@ const MOST_BLOCKS = 100_000;
 const SEQ_BYTES = 8;
 
 /** Which event named a block. */
-interface Named {
+export interface Named {
   readonly endpoint: EventEndpoint;
   readonly seq: bigint;
   readonly blockSize: number;

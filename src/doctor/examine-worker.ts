@@ -8,7 +8,10 @@ import { expectedOf } from './expected.ts';
 import { Patient } from './patient.ts';
 
 export interface DoctorDeps {
-  readonly settings: Pick<Settings, 'health' | 'timeouts' | 'listen' | 'workerTls' | 'adminApiKey'>;
+  readonly settings: Pick<
+    Settings,
+    'health' | 'policy' | 'modelPolicies' | 'timeouts' | 'listen' | 'workerTls' | 'adminApiKey'
+  >;
   readonly clock: Clock;
   readonly random: Random;
   readonly sockets?: OutboundSockets;

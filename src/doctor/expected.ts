@@ -11,6 +11,23 @@ export interface Expected {
   readonly eventEndpoints: readonly EventEndpoint[] | undefined;
 }
 
-export function expectedOf({ health }: Pick<Settings, 'health'>): Expected {
-  return { healthPath: health.path, blockSize: undefined, eventEndpoints: undefined };
+type ExpectedSettings = Pick<Settings, 'health' | 'policy' | 'modelPolicies'>;
+
+export function expectedOf(settings: ExpectedSettings): Expected {
+  return {
+    healthPath: settings.health.path,
+    blockSize: blockSizeOf(settings),
+    eventEndpoints: undefined,
+  };
+}
+
+/** Of the policies that count in blocks; undefined where none does, or they do not agree. */
+function blockSizeOf({ policy, modelPolicies }: ExpectedSettings): number | undefined {
+  const sizes = new Set(
+    [policy, ...modelPolicies.map((own) => own.policy)].flatMap((settings) =>
+      settings.type === 'kv_aware' ? [settings.blockSize] : [],
+    ),
+  );
+  const [size] = sizes;
+  return sizes.size === 1 ? size : undefined;
 }

@@ -2,7 +2,7 @@ import { EVENT_SOURCES_PATH, readEventSources } from '../../engines/http/event-s
 import { showEndpoint } from '../../zmtp/endpoint.ts';
 import type { Check } from '../check.ts';
 import { advertisedEndpoints, type EventEndpoint } from '../event-endpoints.ts';
-import { EventListener } from '../event-listener.ts';
+import { EventListener, type Named } from '../event-listener.ts';
 import { fail, ok, quote, skipped, type Finding } from '../finding.ts';
 import type { Patient } from '../patient.ts';
 import { compute, probePrompt } from '../probe-prompt.ts';
@@ -11,7 +11,9 @@ const BLOCKS = 2;
 /** Where the worker does not tell the size of its blocks. */
 const USUAL_BLOCK_SIZE = 16;
 /** Events of a prompt are sent while it is computed: what has not come so long after the answer will not come. */
-const LATE_MS = 5_000;
+const LATE_MS = 3_000;
+/** A publisher takes a moment to learn that somebody listens: what it said before is lost. */
+const TRIES = 2;
 
 const TURN_ON =
   'Start vLLM with --kv-events-config \'{"enable_kv_cache_events": true, "publisher": "zmq", "endpoint": "tcp://*:5557", "replay_endpoint": "tcp://*:5558"}\'.';
@@ -52,20 +54,51 @@ async function listen(
       `no publisher at ${showEndpoint(endpoint.events)}: ${cause}, ${quote(message)}`,
       `See that the port is that of --kv-events-config and that it may be reached from here. ${TURN_ON}`,
     );
-  const blockSize = patient.chart.cache?.blockSize ?? USUAL_BLOCK_SIZE;
+  for (let attempt = 1; ; attempt += 1) {
+    const found = await probe(patient, listener, signal);
+    if ('mark' in found) return found;
+    if (found.named) return named(patient, found.named, found.afterMs);
+    if (attempt === TRIES || signal.aborted) return unnamed(listener, found.knowsTokens, endpoints);
+  }
+}
+
+interface Probed {
+  readonly named: Named | undefined;
+  /** From the answer to the event. */
+  readonly afterMs: number;
+  /** Whether it is known which tokens the worker computed. */
+  readonly knowsTokens: boolean;
+}
+
+async function probe(
+  patient: Patient,
+  listener: EventListener,
+  signal: AbortSignal,
+): Promise<Probed | Finding> {
+  const { clock, chart } = patient;
+  const blockSize = chart.cache?.blockSize ?? USUAL_BLOCK_SIZE;
   const { prompt, ids } = await probePrompt(patient, BLOCKS * blockSize + 1, signal);
   const computed = await compute(patient, prompt, signal);
   if (typeof computed === 'string') return skipped(`the probe was not computed: ${computed}`);
-  const answeredAt = patient.clock.now();
+  const answeredAt = clock.now();
   const late = new AbortController();
-  const timer = patient.clock.after(LATE_MS, () => late.abort());
-  const named = await listener.namesOf(Uint32Array.from(ids ?? []), AbortSignal.any([signal, late.signal]));
+  const timer = clock.after(LATE_MS, () => late.abort());
+  const found = await listener.namesOf(Uint32Array.from(ids ?? []), AbortSignal.any([signal, late.signal]));
   timer.cancel();
-  if (!named) return unnamed(listener, ids !== undefined, endpoints);
-  patient.chart.heard = named;
-  const afterMs = Math.max(0, patient.clock.now() - answeredAt).toFixed(0);
+  return { named: found, afterMs: clock.now() - answeredAt, knowsTokens: ids !== undefined };
+}
+
+function named({ chart, expected }: Patient, found: Named, afterMs: number): Finding {
+  chart.heard = found;
+  const { blockSize, endpoint } = found;
+  const where = showEndpoint(endpoint.events);
+  if (expected.blockSize !== undefined && expected.blockSize !== blockSize)
+    return fail(
+      `${where} names blocks of ${String(blockSize)} tokens, and ${String(expected.blockSize)} are configured`,
+      `Set block_size to ${String(blockSize)}, or leave it out.`,
+    );
   return ok(
-    `${showEndpoint(named.endpoint.events)} named the probe's blocks of ${String(named.blockSize)} tokens ${afterMs} ms after the answer`,
+    `${where} named the probe's blocks of ${String(blockSize)} tokens, ${afterMs.toFixed(0)} ms after the answer`,
   );
 }
 
@@ -77,7 +110,7 @@ function unnamed(
   const where = endpoints.map(({ events: at }) => showEndpoint(at)).join(', ');
   if (heard.messages === 0)
     return fail(
-      `connected to ${where}, and nothing came within ${String(LATE_MS / 1000)} s of a prompt that is new`,
+      `connected to ${where}, and nothing came within ${String(LATE_MS / 1000)} s of prompts that are new`,
       'See whether another server publishes there, and that prefix caching is on: vLLM tells what its cache takes in.',
     );
   if (heard.unreadable !== undefined)
@@ -88,7 +121,7 @@ function unnamed(
   if (!knowsTokens)
     return skipped('events come, but without /tokenize nobody knows which tokens the probe has');
   return fail(
-    `${String(heard.messages)} messages came from ${where}, none of them about the probe`,
+    `${String(heard.messages)} messages came from ${where}, none of them about the probes`,
     'See whether the port is that of another server, and which model and block size that one has.',
   );
 }
