@@ -141,8 +141,9 @@ export class KnownCaches implements CacheView {
       if (expected > tokens) this.#table.set(slot, expected, 'predicted');
       else this.#table.set(slot, tokens, 'events');
       if (blocks === 0 || !exact.isAway(slot)) continue;
-      const { cpu, disk } = exact.tiers(chain, slot);
-      this.#table.setTiers(slot, cpu * chain.tokensPerBlock, disk * chain.tokensPerBlock);
+      const away = exact.tiers(chain, slot);
+      const cpu = Math.min(tokens, away.cpu * chain.tokensPerBlock);
+      this.#table.setTiers(slot, cpu, Math.min(tokens - cpu, away.disk * chain.tokensPerBlock));
     }
   }
 

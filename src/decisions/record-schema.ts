@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { CACHE_SOURCES } from '../routing/policy.ts';
 import type { LoggedDecision } from '../request/record/decision.ts';
 
 const text = z.string();
@@ -13,6 +14,14 @@ const candidate = z.strictObject({
   running: whole.describe('Requests there, this one left out.'),
   prefill_tokens: tokens.describe('Prompt tokens sent there whose first token had not come.'),
   matched_tokens: tokens.describe('Leading prompt tokens that it was thought to have cached.').optional(),
+  matched_source: z
+    .enum(CACHE_SOURCES)
+    .describe("How that was known; absent where all candidates' tokens were predicted.")
+    .optional(),
+  matched_tiers: z
+    .strictObject({ gpu: tokens, cpu: tokens, disk: tokens })
+    .describe('Where these tokens lie, where not all are in the memory of its GPU.')
+    .optional(),
 });
 
 const rest = z.strictObject({
@@ -60,7 +69,7 @@ const FIELDS = {
   worker: text.describe('URL of the worker chosen last.').optional(),
   reason: text.describe('Why this worker.').optional(),
   margin: z.number().describe("Score of the best other candidate minus the winner's.").optional(),
-  cache_source: text.describe('How the caches were known.').optional(),
+  cache_source: z.enum(CACHE_SOURCES).describe('How the cache of the worker was known.').optional(),
   hash_key_source: text.describe('Where the hash key came from.').optional(),
   candidates: z.array(candidate).readonly().describe('The best candidates and those tried.').optional(),
   candidates_rest: rest.describe('The other candidates, in numbers.').optional(),

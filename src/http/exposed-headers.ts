@@ -16,4 +16,5 @@ export const EXPOSED_HEADERS = [
   'x-vllm-router-policy',
   'x-vllm-router-model',
   'x-vllm-router-hooks',
+  'x-vllm-router-cache-source',
 ] as const;

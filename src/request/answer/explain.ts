@@ -14,11 +14,14 @@ export const HEADER_MODEL = 'x-vllm-router-model';
 export const HEADER_CACHE_STATUS = 'x-vllm-router-cache-status';
 /** Sent only when a pre-routing hook ran. */
 export const HEADER_HOOKS = 'x-vllm-router-hooks';
+/** Sent only where something is known of the worker's cache: how, and how many tokens of the prompt it is thought to have. */
+export const HEADER_CACHE_SOURCE = 'x-vllm-router-cache-source';
 export const EXPLAIN_HEADERS = [
   HEADER_WORKER,
   HEADER_METHOD,
   HEADER_POLICY,
   HEADER_MODEL,
+  HEADER_CACHE_SOURCE,
   HEADER_CACHE_STATUS,
   HEADER_HOOKS,
 ] as const;
@@ -29,6 +32,9 @@ export function addExplainHeaders(headers: string[], decision: OpenDecision): vo
   if (decision.method !== undefined) headers.push(HEADER_METHOD, decision.method);
   if (decision.policy !== undefined) headers.push(HEADER_POLICY, headerValue(decision.policy));
   if (decision.model !== undefined) headers.push(HEADER_MODEL, headerValue(decision.model));
+  const { cache_source: source, predicted_cached_tokens: tokens } = decision;
+  if (source !== undefined && source !== 'none' && tokens !== undefined)
+    headers.push(HEADER_CACHE_SOURCE, `${source}; tokens=${Math.round(tokens)}`);
   if (decision.hooks_ran) headers.push(HEADER_HOOKS, decision.hooks_ran.join(','));
 }
 

@@ -11,7 +11,7 @@ const CHARS_PER_TOKEN = 4;
 /** Just what an ask reads of a runtime. */
 const rt = {
   tokenRatio: { charsPerToken: () => CHARS_PER_TOKEN },
-  registry: { membersFor: () => ({ members: [] }) },
+  registry: { membersFor: () => ({ members: [{ adapters: new Set(['sql-lora']) }] }) },
 } as unknown as Runtime;
 
 function ask(more: Readonly<Record<string, unknown>> = {}): RequestAsk {
@@ -64,6 +64,18 @@ describe('the tokens of a request', () => {
     const chain = salted.chain({ blockSize: 16 });
     assert.notDeepEqual(chain?.hashes, plain.chain({ blockSize: 16 })?.hashes);
     assert.deepEqual(chain, tokenChain(ids, { blockSize: 16, adapter: '', salt: 's' }));
+  });
+
+  it('are cached for each adapter apart, and for all names of a model together', () => {
+    const [base, alias, adapter] = ['m', 'alias', 'sql-lora'].map((model) => ask().under(model));
+    for (const each of [base, alias, adapter]) each?.setTokenIds(ids, 'worker');
+    const [one, other] = [base, alias].map((each) => each?.chain({ blockSize: 16 }));
+    assert.deepEqual(one, other);
+    assert.deepEqual(
+      adapter?.chain({ blockSize: 16 }),
+      tokenChain(ids, { blockSize: 16, adapter: 'sql-lora', salt: '' }),
+    );
+    assert.notDeepEqual(adapter?.chain({ blockSize: 16 })?.hashes, one?.hashes);
   });
 
   it('are let go of when the answer has begun, their number is not', () => {

@@ -169,8 +169,11 @@ export class RequestAsk implements Ask {
     return this.#tokens === undefined ? blocks : inTokens(blocks, this.#tokens);
   }
 
+  /** An adapter's blocks are its own; the names of a model itself all mean the same ones. */
   #scope(): Pick<ChainScope, 'adapter' | 'salt'> {
-    return { adapter: '', salt: cacheSalt(this.#input.fields.values()) };
+    const { members } = this.#rt.registry.membersFor(this.model);
+    const isAdapter = members.some(({ adapters }) => adapters.has(this.model));
+    return { adapter: isAdapter ? this.model : '', salt: cacheSalt(this.#input.fields.values()) };
   }
 
   #readPrompt(): PromptBlocks {

@@ -1,5 +1,12 @@
-import { EXCLUSION_NAMES } from '../../routing/policy.ts';
+import { CACHE_SOURCES, EXCLUSION_NAMES } from '../../routing/policy.ts';
 import type { CandidateRecord, RecordedLater } from '../record/decision.ts';
+
+/** What of the caches is shown of one candidate: an index into `CACHE_SOURCES`, and tokens elsewhere than on its GPU. */
+interface Known {
+  readonly source: number;
+  readonly cpu: number;
+  readonly disk: number;
+}
 
 /** Of one candidate: its exclusion, requests running, tokens to prefill, score and matched tokens; NaN = none of that. */
 const WIDTH = 5;
@@ -20,6 +27,8 @@ export class CandidateColumns implements RecordedLater {
   readonly #workers: string[];
   #entered = 0;
   readonly #numbers: number[];
+  /** By candidate, where anything else is known than what was sent there. */
+  #known: Known[] | undefined;
 
   constructor(length: number) {
     this.length = length;
@@ -48,6 +57,11 @@ export class CandidateColumns implements RecordedLater {
     if (matchedTokens !== undefined) this.#numbers[at + 4] = matchedTokens;
   }
 
+  /** How the matched tokens of the one that was added last are known. */
+  know(known: Known): void {
+    (this.#known ??= [])[this.#entered - 1] = known;
+  }
+
   records(): CandidateRecord[] {
     return this.#workers.map((worker, index) => {
       const [exclusion = 0, running = 0, prefill = 0, score = NaN, matched = NaN] = this.#numbers.slice(
@@ -61,7 +75,17 @@ export class CandidateColumns implements RecordedLater {
         prefill_tokens: Math.max(0, Math.round(prefill)),
         ...(Number.isNaN(score) ? {} : { score: roundScore(score) }),
         ...(Number.isNaN(matched) ? {} : { matched_tokens: Math.round(matched) }),
+        ...(Number.isNaN(matched) ? {} : shownKnowledge(this.#known?.[index], matched)),
       };
     });
   }
+}
+
+function shownKnowledge(known: Known | undefined, matched: number): Partial<CandidateRecord> {
+  if (known === undefined) return {};
+  const { source, cpu, disk } = known;
+  return {
+    matched_source: CACHE_SOURCES[source] ?? 'none',
+    ...(cpu + disk > 0 && { matched_tiers: { gpu: Math.round(matched - cpu - disk), cpu, disk } }),
+  };
 }

@@ -90,6 +90,9 @@ function enter(columns: CandidateColumns, rt: Runtime, plan: Chosen, index: numb
     rt.ledger.prefillTokens(slot, plan.now) - (own?.uncachedTokens ?? 0),
   );
   columns.rate(scoreOf(plan, index), plan.choice?.matchedTokens?.[index]);
+  const { sources, tiers } = plan.choice?.knowledge ?? {};
+  if (sources)
+    columns.know({ source: sources[index]!, cpu: tiers?.cpu[index] ?? 0, disk: tiers?.disk[index] ?? 0 });
 }
 
 function rest(plan: Chosen, listed: readonly number[]): CandidateRest {

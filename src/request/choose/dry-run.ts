@@ -1,7 +1,7 @@
 import type { PolicySettings } from '../../config/settings/settings.ts';
 import { RouterError, type ErrorCode } from '../../base/errors.ts';
 import { normalisePath, originForm, pathOf } from '../../http/normalise-path.ts';
-import type { HashKey, Policy } from '../../routing/policy.ts';
+import type { CacheSource, Policy, TokensSource } from '../../routing/policy.ts';
 import { EXCLUSION_NAMES } from '../../routing/policy.ts';
 import { ANYBODY, callerOf, type Caller } from '../arrive/caller.ts';
 import { roundScore } from './candidate-columns.ts';
@@ -11,6 +11,7 @@ import { canonicalTarget, matchEndpoint, type Endpoint, type Match } from '../ar
 import { noWorker } from './no-worker.ts';
 import { fallbackOf } from '../answer/explain.ts';
 import { previewPlan, staysWithOwner, type NoPlan, type Preview } from './plan.ts';
+import { withTokens } from './know-tokens.ts';
 import { withKnowledge } from './prepare-policy.ts';
 import { understand, type Call, type CallSource } from '../understand/read-call.ts';
 import { resolveModel } from '../understand/resolve-model.ts';
@@ -66,10 +67,11 @@ interface DryRunChoice {
   readonly policy_fallback?: NonNullable<Decision['policy_fallback']>;
   readonly reason: string;
   readonly margin?: number;
-  readonly cache_source: string;
+  readonly cache_source: CacheSource;
   readonly predicted_cached_tokens?: number;
   readonly predicted_ttft_ms?: number;
   readonly prompt_tokens?: number;
+  readonly tokens_source?: TokensSource;
   readonly hash_key_source?: string;
 }
 
@@ -104,6 +106,7 @@ export async function dryRun(
     const read = understand(rt, source, request.body);
     const resolved = resolveModel(rt, source, callerNamed(rt, request.tenant), read);
     const call = request.policy ? { ...resolved, policy: trial(request.policy) } : resolved;
+    await withTokens(rt, endpoint, call);
     const ready =
       call.policy.prepare && !staysWithOwner(rt, call)
         ? await withKnowledge(rt, call, new AbortController().signal)
@@ -130,12 +133,12 @@ function outcomeOf(rt: Runtime, about: DryRunAsked, call: Call): DryRun {
   return {
     outcome: 'routed',
     ...about,
-    ...choiceOf(plan, table, call.ask.usedHashKey),
+    ...choiceOf(plan, table, call.ask),
     candidates: table.listed,
   };
 }
 
-function choiceOf(plan: Preview, { margin }: CandidateTable, hashKey: HashKey | undefined): DryRunChoice {
+function choiceOf(plan: Preview, { margin }: CandidateTable, ask: Call['ask']): DryRunChoice {
   const { predictedCachedTokens, predictedTtftMs, promptTokens } = plan;
   const fallback = fallbackOf(plan);
   return {
@@ -149,7 +152,8 @@ function choiceOf(plan: Preview, { margin }: CandidateTable, hashKey: HashKey | 
     ...(predictedCachedTokens === undefined ? {} : { predicted_cached_tokens: predictedCachedTokens }),
     ...(predictedTtftMs === undefined ? {} : { predicted_ttft_ms: roundScore(predictedTtftMs) }),
     ...(promptTokens > 0 ? { prompt_tokens: promptTokens } : {}),
-    ...(hashKey ? { hash_key_source: hashKey.source } : {}),
+    ...(ask.tokenIds() === undefined ? {} : { tokens_source: ask.tokensSource }),
+    ...(ask.usedHashKey ? { hash_key_source: ask.usedHashKey.source } : {}),
   };
 }
 

@@ -1,6 +1,6 @@
 /** The record of one request: what was asked, what was known, what was chosen, why, and what came of it. */
 import type { PriorityClass } from '../../config/settings/settings.ts';
-import type { PluginFailure, TokensSource } from '../../routing/policy.ts';
+import type { CacheSource, PluginFailure, TokensSource } from '../../routing/policy.ts';
 
 /** Who chose: the words of `x-vllm-router-method`. */
 export type DecisionMethod = 'policy' | 'owner';
@@ -16,6 +16,10 @@ export interface CandidateRecord {
   readonly running: number;
   readonly prefill_tokens: number;
   readonly matched_tokens?: number;
+  /** How they are known; absent where all candidates' are predicted. */
+  readonly matched_source?: CacheSource;
+  /** Where they lie, where not all are in the memory of its GPU. */
+  readonly matched_tiers?: { readonly gpu: number; readonly cpu: number; readonly disk: number };
 }
 
 /** Candidates that nobody has looked at yet. */
@@ -108,7 +112,8 @@ export interface Decision {
   reason?: string;
   /** Score of the best other candidate minus the winner's. */
   margin?: number;
-  cache_source?: string;
+  /** How the cache of the worker that was chosen is known. */
+  cache_source?: CacheSource;
   hash_key_source?: string;
   candidates?: readonly CandidateRecord[];
   candidates_rest?: CandidateRest;
