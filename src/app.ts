@@ -15,7 +15,7 @@ import { openEdge } from './app/open-edge.ts';
 import { IndexSweep } from './app/index-sweep.ts';
 import { logReload, Reloads, type Commit, type ConfigSource } from './app/reloads.ts';
 import { Retirements } from './app/retirements.ts';
-import { adoptSettings, openState, runtimeOf, type SharedState } from './app/shared-state.ts';
+import { adoptSettings, closeOutbound, openState, runtimeOf, type SharedState } from './app/shared-state.ts';
 import { cannotListen, StartError } from './app/start-error.ts';
 import { dropClientsOfLeft } from './app/worker-clients.ts';
 import { WorkerWatches } from './app/worker-watches.ts';
@@ -225,9 +225,7 @@ export class App {
     cut.cancel();
     await closed;
     await this.#front.close();
-    this.#state.connections.close();
-    this.#state.keyServices.close();
-    this.#state.hooks.close();
+    closeOutbound(this.#state);
     await this.#state.decisionLog?.close();
     await this.#metricsServer?.stop();
   }

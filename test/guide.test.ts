@@ -36,6 +36,7 @@ const GUIDES = [
     'workers-api',
     'admin',
     'gateway',
+    'lmcache',
     'model-rules',
     'plugins',
     'reload',

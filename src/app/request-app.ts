@@ -10,7 +10,7 @@ import type { Runtime } from '../request/runtime.ts';
 import { observeRuntime } from '../request/runtime-metrics.ts';
 import type { DescriptorPlan } from './descriptors.ts';
 import { openEdge } from './open-edge.ts';
-import { adoptSettings, openState, runtimeOf, type SharedState } from './shared-state.ts';
+import { adoptSettings, closeOutbound, openState, runtimeOf, type SharedState } from './shared-state.ts';
 import type { RegistryReplica } from '../workers/registry-replica.ts';
 import { dropClientsOfLeft } from './worker-clients.ts';
 
@@ -84,9 +84,7 @@ export class RequestApp {
 
   /** After `stop`. Resolves when control has been given what it is still owed: metrics, records, lines of the log. */
   async close(): Promise<void> {
-    this.#state.connections.close();
-    this.#state.keyServices.close();
-    this.#state.hooks.close();
+    closeOutbound(this.#state);
     await this.#state.decisionLog?.close();
     await this.#state.view.close();
   }

@@ -9,11 +9,8 @@ import type { AdmissionSettings, Settings } from '../config/settings/settings.ts
 import { KeyServices } from '../engines/http/key-services.ts';
 import { WorkerConnections, type ConnectionSettings } from '../engines/http/worker-connections.ts';
 import { WorkerVersions } from '../engines/http/worker-versions.ts';
-import { HttpWorkerClient } from '../engines/http/http-client.ts';
 import { OutboundSockets } from '../engines/http/outbound-sockets.ts';
-import { HookChain } from '../hooks/chain.ts';
-import { showHookEvents } from '../hooks/hook-events.ts';
-import { openHook } from '../hooks/open-hook.ts';
+import type { HookChain } from '../hooks/chain.ts';
 import { BodyBytes } from '../http/body.ts';
 import { ClientSeats } from '../http/client-seats.ts';
 import { TicketKeys } from '../http/ticket-keys.ts';
@@ -38,6 +35,8 @@ import type { Roster } from '../workers/roster.ts';
 import { RetryBudget } from '../workers/retry-budget.ts';
 import { WorkerWait } from '../workers/worker-wait.ts';
 import { openIndexFor } from './open-index.ts';
+import { openHooks } from './open-hooks.ts';
+import { openLmcache, type OpenLmcache } from './open-lmcache.ts';
 import { openKnowledge } from './shared-knowledge.ts';
 import { openTokens, type OpenTokens } from './open-tokens.ts';
 import { openProcessView, type ProcessView } from './process-view.ts';
@@ -59,6 +58,7 @@ export interface SharedState<Workers extends Roster = Roster> {
   readonly freshIds: FreshIdWatch;
   readonly tokenRatio: TokenRatio;
   readonly openTokens: OpenTokens;
+  readonly lmcache: OpenLmcache;
   readonly keyServices: KeyServices;
   readonly clients: Clients;
   readonly admission: Door;
@@ -101,7 +101,8 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
   const bodyBytes = new BodyBytes(settings.listen.maxInflightBodyBytes, part.memory);
   const bounded = openSockets(descriptors, part, { metrics, log, clock });
   const { sockets } = bounded;
-  const keyServices = new KeyServices(clock, connectionSettings(settings).pool, sockets);
+  const { pool } = connectionSettings(settings);
+  const keyServices = new KeyServices(clock, pool, sockets);
   const { shareFor, ...knowledge } = openKnowledge(part, clock);
   const onPluginTrouble = reportTrouble({ clock, log, metrics });
   let inForce = (): Settings => settings;
@@ -109,6 +110,7 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
     ...{ clock, sockets, versions: new WorkerVersions(deps.part) },
     ...connectionSettings(settings),
   });
+  const lmcache = openLmcache(settings.lmcache, { ...deps, roster: registry, metrics, sockets, pool });
   const state: SharedState = {
     ...deps,
     settings,
@@ -118,33 +120,25 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
     connections,
     openTokens: openTokens({ part, clock, metrics, registry, connections, settings: () => inForce() }),
     policies: new Policies(settings, {
-      ...{ loads: ledger, clock, random, registry },
+      ...{ loads: ledger, clock, random, registry, lmcache: lmcache.knowledge },
       ...openIndexFor(deps, { registry, metrics, bounds: () => indexBounds(inForce()) }),
       ...(shareFor && { shareFor }),
       named: (name) => policyNamed(name, inForce(), plugins),
       onPluginTrouble,
       onNotice: (worker, notice) => log.warn({ worker: worker.id }, notice),
     }),
-    hooks: new HookChain(settings.hooks, {
-      clock,
-      // All but the one in control.
-      threads: Math.max(1, part.memory.rows - 1),
-      events: showHookEvents(metrics, log),
-      open: (hook) =>
-        openHook(hook, {
-          ...{ clock, onPluginTrouble, bytes: bodyBytes },
-          connect: ({ base }) => hookClient(base, inForce(), { clock, sockets }),
-        }),
+    hooks: openHooks(settings.hooks, {
+      ...{ clock, log, metrics, sockets, onPluginTrouble, bytes: bodyBytes, rows: part.memory.rows },
+      pool: () => connectionSettings(inForce()).pool,
     }),
     ...knowledge,
-    keyServices,
+    ...{ lmcache, keyServices },
     clients: new Clients(settings.clients.auth, clock, keyServices.ask, part.memory),
     admission: openDoor(doorSettings(settings, deps), clock, part),
     workerWait: new WorkerWait({ registry, clock, most: settings.admission.queueSize, ...part }),
     retryBudget: new RetryBudget(clock, budgetOf(settings), part.memory),
-    bodyBytes,
     ...bounded,
-    ...{ view, decisions, decisionLog },
+    ...{ bodyBytes, view, decisions, decisionLog },
     ticketKeys: new TicketKeys(part.memory),
     threadMissing: new SharedFlag(deps.part.memory, THREAD_MISSING),
   };
@@ -156,14 +150,6 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
 /** A request thread has died: what it held of what threads share is free. The door does so by itself, after sending its waiters away. */
 function reclaim({ clients, workerWait, bodyBytes, seats, sockets }: SharedState, row: number): void {
   for (const part of [clients.tenants, workerWait, bodyBytes, seats, sockets]) part.reclaim(row);
-}
-
-function hookClient(
-  baseUrl: string,
-  settings: Settings,
-  deps: { readonly clock: Clock; readonly sockets: OutboundSockets },
-): HttpWorkerClient {
-  return new HttpWorkerClient({ baseUrl }, connectionSettings(settings).pool, { ...deps, peer: 'hook' });
 }
 
 function openSockets(
@@ -184,11 +170,12 @@ export function runtimeOf<Workers extends Roster>(
   state: SharedState<Workers>,
   settings: Settings,
 ): Runtime & Pick<SharedState<Workers>, 'registry'> {
-  const { connections, openTokens: tokens, ...shared } = state;
+  const { connections, openTokens: tokens, lmcache, ...shared } = state;
   return {
     ...shared,
     settings,
     tokens: tokens.source,
+    lmcache: lmcache.knowledge,
     get cacheIndex() {
       return state.policies.index;
     },
@@ -200,6 +187,11 @@ export function runtimeOf<Workers extends Roster>(
   };
 }
 
+/** Ends what goes out to workers and services; what is under way finishes. */
+export function closeOutbound({ connections, lmcache, keyServices, hooks }: SharedState): void {
+  for (const part of [connections, lmcache, keyServices, hooks]) part.close();
+}
+
 /** Every part takes over its new settings and keeps what it knows. Nothing in here can fail. */
 export function adoptSettings(state: SharedState, settings: Settings): void {
   state.settings = settings;
@@ -208,6 +200,7 @@ export function adoptSettings(state: SharedState, settings: Settings): void {
   state.policies.reconfigure(settings);
   state.policies.index?.reconfigure(indexBounds(settings));
   state.openTokens.reconfigure(settings.tokens);
+  state.lmcache.reconfigure(settings.lmcache);
   state.hooks.reconfigure(settings.hooks);
   state.admission.reconfigure(doorSettings(settings, state));
   state.workerWait.reconfigure({ most: settings.admission.queueSize });

@@ -44,7 +44,7 @@ export class KnownCaches implements CacheView {
   readonly #predicts: boolean;
   readonly #exact: KnownSources['exact'];
   readonly #blockSize: NonNullable<KnownSources['blockSize']>;
-  readonly #usesHoldings: boolean;
+  readonly goesByHoldings: boolean;
   readonly #speculativeMs: number;
   readonly #table = new MatchTable();
   /** By slot: tokens of the prompt that were sent there, as its chain of tokens says. */
@@ -60,7 +60,7 @@ export class KnownCaches implements CacheView {
     this.#predicts = knowledge === 'auto' || knowledge === 'predicted';
     this.#exact = knowledge === 'auto' || knowledge === 'events' ? exact : undefined;
     this.#blockSize = blockSize ?? (() => 0);
-    this.#usesHoldings = knowledge === 'auto' || knowledge === 'lmcache';
+    this.goesByHoldings = knowledge === 'auto' || knowledge === 'lmcache';
     this.#speculativeMs = speculativeMs;
   }
 
@@ -90,7 +90,7 @@ export class KnownCaches implements CacheView {
   /** There is nothing else to know of the prompt than where its text was sent. */
   #isPredictedAlone(ask: Ask): boolean {
     if (!this.#predicts) return false;
-    return ask.tokenIds() === undefined && (!this.#usesHoldings || ask.holdings === undefined);
+    return ask.tokenIds() === undefined && (!this.goesByHoldings || ask.holdings === undefined);
   }
 
   /** Enters what is known of the slots from `from` up to `end` into the table, the best last. */
@@ -105,7 +105,7 @@ export class KnownCaches implements CacheView {
         this.#enterSent(chain, exact, from, end);
         if (exact) this.#enterEvents(chain, exact, from, end);
       }
-    if (this.#usesHoldings && ask.holdings) this.#enterHoldings(ask, from, end);
+    if (this.goesByHoldings && ask.holdings) this.#enterHoldings(ask, from, end);
   }
 
   #enterText(ask: Ask, from: number, end: number): void {

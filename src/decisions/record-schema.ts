@@ -60,11 +60,11 @@ const FIELDS = {
   model: text.describe('The model after the rules.').optional(),
   rule: text.describe('Pattern of the model rule that decided.').optional(),
   rule_missed: text.describe('Pattern of the last rule that matched and had no worker.').optional(),
-  method: z.enum(['policy', 'owner']).describe('Who chose.').optional(),
+  method: z.enum(['policy', 'owner', 'lmcache-prefix']).describe('Who chose.').optional(),
   policy: text.describe('The policy that chose.').optional(),
   policy_fallback: z
-    .strictObject({ from: text, cause: z.enum(['threw', 'timeout', 'invalid', 'overrun']) })
-    .describe("A plugin's policy was asked, and `policy` decided in its place.")
+    .strictObject({ from: text, cause: z.enum(['threw', 'timeout', 'invalid', 'overrun', 'no_knowledge']) })
+    .describe('Another policy was asked, and `policy` decided in its place.')
     .optional(),
   worker: text.describe('URL of the worker chosen last.').optional(),
   reason: text.describe('Why this worker.').optional(),
@@ -100,7 +100,9 @@ const FIELDS = {
     .describe('Where the token ids of the prompt were from, where they were asked for.')
     .optional(),
   tokenize_ms: ms.describe('Waiting for the token ids of the prompt.').optional(),
-  prepare_ms: ms.describe("Waiting for what a plugin's policy looked up.").optional(),
+  prepare_ms: ms
+    .describe("Waiting for what the policy looked up: a plugin's, or LMCache's controller.")
+    .optional(),
   overhead_ms: ms.describe("The router's own work up to the dispatch.").optional(),
   request_bytes: whole.describe("Size of the request's body."),
   response_bytes: whole.describe("Size of the answer's body."),

@@ -341,6 +341,44 @@ const EVENT_SERIES = {
     ['hook', 'from', 'to'],
     'Circuit breaker transitions of a pre-routing hook.',
   ),
+  lmcacheLookupsTotal: counter(
+    'vllm_router_lmcache_lookups_total',
+    ['outcome'],
+    "Prompts that LMCache's controller was to be asked about. outcome: hit, miss (nobody stores the beginning), unmapped (instances that belong to no worker do), short (less than a chunk: not asked), unavailable (the controller has not answered yet: not asked), timeout, error, too_large, circuit_open, busy (both not asked).",
+  ),
+  lmcacheLookupDurationSeconds: histogram(
+    'vllm_router_lmcache_lookup_duration_seconds',
+    [],
+    DURATION,
+    "From asking LMCache's controller where a prompt is stored to its answer, its failure or the timeout.",
+  ),
+  lmcachePollsTotal: counter(
+    'vllm_router_lmcache_polls_total',
+    ['outcome'],
+    "Times that LMCache's controller was asked which instances there are and what they store. outcome: listed, unlisted (it is too old to have a list), timeout, error.",
+  ),
+  lmcacheUnreadEntriesTotal: counter(
+    'vllm_router_lmcache_unread_entries_total',
+    [],
+    "Entries in answers of LMCache's controller that make no sense: without a name, with a negative length or with one beyond the prompt.",
+  ),
+  lmcacheInstances: gauge(
+    'vllm_router_lmcache_instances',
+    ['mapping'],
+    "Instances that LMCache's controller lists. mapping: mapped (to workers), unmapped (no worker fits), ambiguous (several do).",
+  ),
+  lmcacheListAgeSeconds: gauge('vllm_router_lmcache_list_age_seconds', [], 'Since that list was read.'),
+  lmcacheCbState: gauge(
+    'vllm_router_lmcache_cb_state',
+    [],
+    "Circuit breaker of look-ups at LMCache's controller: 0 closed, 1 open, 2 half-open.",
+    'max',
+  ),
+  lmcacheCbStateTransitionsTotal: counter(
+    'vllm_router_lmcache_cb_state_transitions_total',
+    ['from', 'to'],
+    "Circuit breaker transitions of look-ups at LMCache's controller.",
+  ),
   socketShortagesTotal: counter(
     'vllm_router_socket_shortages_total',
     ['side'],

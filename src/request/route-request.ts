@@ -6,6 +6,7 @@ import type { EdgeRequest } from '../http/edge-request.ts';
 import type { EdgeResponse } from '../http/edge-response.ts';
 import { identify, type Arrival } from './arrive/arrival.ts';
 import { askForUsage } from './understand/ask-for-usage.ts';
+import { askLmcache } from './choose/ask-lmcache.ts';
 import { authenticate } from './arrive/authenticate.ts';
 import { claimSeat } from './arrive/claim-seat.ts';
 import { answerLocally } from './arrive/local-answers.ts';
@@ -59,6 +60,8 @@ export async function routeRequest(
     rt.retryBudget.onRequest();
     const tokens = knowTokens(rt, arrival, call, deadline);
     if (tokens) await tokens;
+    const looked = askLmcache(rt, arrival, call, deadline);
+    if (looked) await looked;
     if (call.policy.prepare) call = await preparePolicy(rt, arrival, call, deadline);
     await forward(rt, arrival, call, deadline);
   } catch (error) {

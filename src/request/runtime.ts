@@ -1,6 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { Random } from '../base/random.ts';
 import type { CacheIndex } from '../cache-knowledge/cache-index.ts';
+import type { LmcacheKnowledge } from '../cache-knowledge/lmcache/lmcache-knowledge.ts';
 import type { Settings } from '../config/settings/settings.ts';
 import type { WorkerClient } from '../engines/client.ts';
 import type { HookChain } from '../hooks/chain.ts';
@@ -49,6 +50,7 @@ export interface Runtime {
   readonly freshIds: FreshIdWatch;
   /** Kept only for policies that need it. */
   readonly cacheIndex: CacheIndex | undefined;
+  readonly lmcache: LmcacheKnowledge;
   readonly tokenRatio: TokenRatio;
   /** Which token ids a worker will compute; asked only where somebody goes by them. */
   readonly tokens: TokenSource;

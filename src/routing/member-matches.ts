@@ -116,6 +116,7 @@ export function needsOf(cache: CacheView): Policy['needs'] {
     get tokens() {
       return cache.goesByTokens === true;
     },
+    ...(cache.goesByHoldings && { lmcache: 'if_configured' }),
   };
 }
 

@@ -151,6 +151,8 @@ export interface CacheMatch {
 export interface CacheView {
   /** Whether it knows more of a prompt whose token ids are known. */
   readonly goesByTokens?: boolean;
+  /** Whether it makes use of where LMCache stores a prompt, where that was asked. */
+  readonly goesByHoldings?: boolean;
   match(ask: Ask, slot: number): CacheMatch;
   /** `match` of all slots below `end` at once. Good until the next call. */
   matchAll?(ask: Ask, end: number): MatchColumns;
@@ -173,6 +175,12 @@ export interface TierColumns {
   readonly disk: Float64Array;
 }
 
+/** How much LMCache stores for each worker, whatever the prompt. */
+export interface OccupancyView {
+  /** Chunks by slot, of the workers whose instance is known; undefined where the controller does not say, or has not for too long. */
+  chunks(): ReadonlyMap<number, number> | undefined;
+}
+
 export type Choice =
   | {
       readonly kind: 'chosen';
@@ -180,6 +188,8 @@ export type Choice =
       readonly index: number;
       /** A short stable word: why this one (`warmest`, `least_loaded`, `ring_owner`, ...). */
       readonly reason: string;
+      /** Set where a look-up has decided rather than the policy's own rule. */
+      readonly method?: 'lmcache-prefix' | undefined;
       /** One score per member, lower is better, NaN where none was computed. This and the next: good until the policy is asked again. */
       readonly scores?: Float64Array;
       /** Cached tokens per member as the policy saw them, NaN where it did not look. */
@@ -217,7 +227,8 @@ export type OnPluginTrouble = (trouble: PluginTrouble) => void;
 export interface Fallback {
   /** Name of the policy that decided. */
   readonly policy: string;
-  readonly cause: PluginFailure;
+  /** `no_knowledge`: what the policy goes by is not known. */
+  readonly cause: PluginFailure | 'no_knowledge';
 }
 
 export type PolicyEvent =
@@ -225,18 +236,25 @@ export type PolicyEvent =
   | { readonly type: 'dispatched'; readonly ask: Ask; readonly slot: number; readonly matchedTokens: number }
   | { readonly type: 'left'; readonly slot: number };
 
+/** Async or costly knowledge that the request path must prepare or keep for a policy. */
+export interface PolicyNeeds {
+  readonly cache: boolean;
+  /** The ids of the prompt's tokens, as far as they can be had in time. */
+  readonly tokens?: boolean;
+  /**
+   * What LMCache's controller says: of the workers (`occupancy`), of each prompt as well (`prompts`), or that of prompts only where
+   * the configuration names a controller (`if_configured`).
+   */
+  readonly lmcache?: 'occupancy' | 'prompts' | 'if_configured' | undefined;
+}
+
 /**
  * One way of choosing a worker. A policy does no I/O, reads time and chance only through what it is given, and never
  * returns a masked member.
  */
 export interface Policy {
   readonly name: string;
-  /** Async or costly knowledge that the request path must prepare or keep for this policy. */
-  readonly needs: {
-    readonly cache: boolean;
-    /** The token ids of prompts, wherever they can be known. */
-    readonly tokens?: boolean;
-  };
+  readonly needs: PolicyNeeds;
   /**
    * Async knowledge about one request, where the policy needs any: awaited before `choose`, which is handed what it
    * resolves to. Never rejects, and resolves soon after `signal` is aborted.
@@ -267,6 +285,8 @@ export interface PinLink {
 export interface PolicyDeps {
   readonly loads: LoadView;
   readonly cache: CacheView;
+  /** What LMCache's controller says of the workers; asked for by the policies that need it. */
+  readonly lmcache?: OccupancyView | undefined;
   readonly clock: Clock;
   readonly random: Random;
   /** Where the router has several threads. */

@@ -39,6 +39,10 @@ const SETTINGS: { readonly [Name in PolicyName]: readonly PolicySettings[] } = {
     { type: 'kv_aware', ...kv, loadBounded: true },
     { type: 'kv_aware', ...kv, loadBounded: false },
   ],
+  lmcache_aware: (['occupancy', 'prefix_lookup'] as const).map((lookupMode) => ({
+    ...{ type: 'lmcache_aware', lookupMode, cacheWeight: 0.7, loadBounded: true },
+    fallback: { type: 'power_of_two', loadCheckIntervalMs: 0 },
+  })),
 };
 
 /** A fleet whose loads follow what is dispatched, over a real prefix index. */

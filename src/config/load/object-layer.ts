@@ -130,6 +130,11 @@ function elsewhere(name: string, source: ObjectSource): string | undefined {
 const OLD_PLACES = [
   ['mode.worker_urls', 'worker_urls'],
   ['policy.load_check_interval_secs', 'load_check_interval_secs'],
+  ['policy.controller_url', 'lmcache.controller_url'],
+  ['policy.controller_api_key', 'lmcache.controller_api_key'],
+  ['policy.poll_interval_secs', 'lmcache.poll_interval_secs'],
+  ['policy.controller_timeout_ms', 'lmcache.controller_timeout_ms'],
+  ['policy.lmcache_worker_map', 'lmcache.worker_map'],
 ] as const;
 
 function withoutOldPlaces(

@@ -21,6 +21,7 @@ const BREAKERS = 'circuits stay as they are: open ones stay open, counted failur
 const HEALTH = 'every worker keeps its health and its counts; pauses follow at once';
 const INDEX = 'the predicted index is kept as far as it fits, newest first';
 const TOKENS = 'token ids that fit are kept, the most recently used first';
+const CONTROLLER = 'what another controller said is forgotten';
 const BUDGET = 'what was counted in the last 10 s counts';
 const DOOR = 'requests in flight and in the queue stay';
 const RING = 'the newest records that fit are kept';
@@ -107,6 +108,25 @@ export const RELOAD_EFFECTS: Readonly<Record<string, ReloadRow>> = {
   ],
   'cache_index.max_bytes': ['adopted', INDEX],
   'cache_index.idle_ttl_secs': ['adopted', INDEX],
+  'policy.lookup_mode': ['policy'],
+  'policy.cache_weight': ['policy'],
+  'policy.fallback_policy': ['policy'],
+  'policy.controller_url': ['adopted', CONTROLLER],
+  'policy.controller_api_key': ['applied'],
+  'policy.poll_interval_secs': ['adopted', 'the period begins anew'],
+  'policy.controller_timeout_ms': ['applied'],
+  'policy.lmcache_worker_map': ['applied'],
+  'lmcache.controller_url': ['adopted', CONTROLLER],
+  'lmcache.controller_api': ['adopted', CONTROLLER],
+  'lmcache.controller_api_key': ['applied'],
+  'lmcache.poll_interval_secs': ['adopted', 'the period begins anew'],
+  'lmcache.controller_timeout_ms': ['applied'],
+  'lmcache.lookup_timeout_ms': ['applied'],
+  'lmcache.worker_map': ['applied'],
+  'lmcache.chunk_size': ['applied'],
+  'lmcache.world_size': ['applied'],
+  'lmcache.circuit_breaker.failure_threshold': ['adopted', BREAKERS],
+  'lmcache.circuit_breaker.timeout_duration_secs': ['adopted', BREAKERS],
   pre_routing_hooks: ['adopted', 'hooks that keep name and URL keep their connections and circuit'],
   response_model: ['applied'],
   model_rules: ['applied', 'requests under way keep the model they were given'],

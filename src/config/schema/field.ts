@@ -9,6 +9,7 @@ export const GROUPS = [
   'Clients',
   'Policy',
   'Tokens',
+  'LMCache',
   'Plugins',
   'Hooks',
   'Timeouts',

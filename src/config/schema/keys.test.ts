@@ -47,6 +47,7 @@ function otherValue(key: ConfigKey): string {
     api_key_validation_urls: 'https://other',
     hash_key: 'header:other',
     'health_check.endpoint': '/other',
+    'lmcache.controller_url': 'http://other:9000',
     ssl_certfile: other.cert,
     ssl_keyfile: other.key,
     ssl_ca_certs: other.cert,

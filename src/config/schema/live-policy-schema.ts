@@ -11,6 +11,11 @@ export const FIXED = {
   eviction_interval_secs:
     'the predicted index is one for all policies and keeps the period it was started with',
   load_check_interval_secs: 'the workers are polled in the period that was configured',
+  controller_url: 'the controller is one for all policies: lmcache.controller_url',
+  controller_api_key: 'the controller is one for all policies: lmcache.controller_api_key',
+  poll_interval_secs: 'the controller is one for all policies: lmcache.poll_interval_secs',
+  controller_timeout_ms: 'the controller is one for all policies: lmcache.controller_timeout_ms',
+  lmcache_worker_map: 'the controller is one for all policies: lmcache.worker_map',
 } as const;
 
 /**

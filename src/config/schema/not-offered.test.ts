@@ -78,7 +78,7 @@ describe('names of parts that are not there yet', () => {
   it('are told apart from slips of the pen: policies and modes', () => {
     const load = (argv: string): string[] =>
       lines(loadConfig({ argv: ['--worker-urls', 'http://a:1', ...argv.split(' ')], env: {}, cwd: '.' }));
-    for (const policy of ['lmcache_aware', 'smetric']) {
+    for (const policy of ['sticky_least_loaded', 'smetric']) {
       const [line = ''] = load(`--policy ${policy}`);
       assert.match(line, new RegExp(`^--policy: expected one of .*, got "${policy}"; it is ${TEXT}$`));
     }

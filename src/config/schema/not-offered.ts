@@ -13,8 +13,6 @@ const FLAGS = [
   ...['--wasm-middleware', '--wasm-middleware-sha256', '--wasm-middleware-route'],
   ...['--kv-tokenizer-path', '--kv-model', '--kv-hash-algo', '--kv-hash-seed'],
   ...['--kv-events-topic-filter', '--kv-events-port', '--kv-events-endpoint', '--kv-index-max-entries'],
-  ...['--lmcache-controller-url', '--lmcache-poll-interval', '--lmcache-cache-weight'],
-  ...['--lmcache-lookup-mode', '--lmcache-controller-timeout-ms'],
   ...['--model-path', '--tokenizer-path', '--tokenizer-model-map'],
   ...['--semantic-cache-embeddings-url', '--semantic-cache-embeddings-model', '--semantic-cache-threshold'],
   ...['--semantic-cache-max-entries', '--semantic-cache-ttl-secs', '--semantic-cache-embedding-timeout-ms'],
@@ -38,7 +36,7 @@ const VARIABLES = [
 
 /** Policies, and values of `mode.type`. */
 const VALUES = [
-  ...['lmcache_aware', 'sticky_least_loaded', 'smetric'],
+  ...['sticky_least_loaded', 'smetric'],
   ...['prefill_decode', 'vllm_prefill_decode', 'pd_disaggregation', 'openai'],
 ] as const;
 

@@ -1,6 +1,13 @@
 import * as z from 'zod';
 import { CACHE_KNOWLEDGE } from '../settings/cache-knowledge.ts';
-import { count, key, milliseconds, secs } from './field.ts';
+import { bearerKey, count, key, milliseconds, secs, type KeyMeta } from './field.ts';
+import { controllerUrl, workerMap } from './lmcache-schema.ts';
+
+/** Those that need nothing but their name. */
+const FALLBACK_POLICIES = [
+  ...(['random', 'round_robin', 'power_of_two', 'consistent_hash', 'rendezvous_hash'] as const),
+  ...(['cache_aware', 'least_work'] as const),
+] as const;
 
 const cacheThreshold = key(z.number().min(0).max(1).default(0.3), {
   group: 'Policy',
@@ -97,6 +104,28 @@ const loadBounded = key(z.boolean().default(true), {
   about:
     'Passes over the worker that holds most where its queue costs more than that saves; false: it always wins.',
 });
+/** Keys that older files have among the parameters of the policy. */
+function oldPlace<S extends z.ZodType>(schema: S, present: string, more: Partial<KeyMeta> = {}): S {
+  const about = `The place of ${present} in older files; give one of the two.`;
+  return key(schema, { group: 'Policy', flags: [], env: false, about, defaultText: present, ...more });
+}
+
+const lookupMode = key(z.enum(['occupancy', 'prefix_lookup']).default('occupancy'), {
+  group: 'Policy',
+  flags: ['--lmcache-lookup-mode'],
+  about:
+    'occupancy: the worker that stores much and has little to do. prefix_lookup: the one that stores most of the prompt, else as before.',
+});
+const cacheWeight = key(z.number().min(0).max(1).default(0.7), {
+  group: 'Policy',
+  flags: ['--lmcache-cache-weight'],
+  about: 'Weight of what a worker stores against its load, where much is what counts.',
+});
+const fallbackPolicy = key(z.enum(FALLBACK_POLICIES).default('power_of_two'), {
+  group: 'Policy',
+  flags: ['--lmcache-fallback-policy'],
+  about: 'Chooses where the controller does not answer, or lists nobody; with its defaults.',
+});
 
 /** One object per policy: its parameters and nothing else, so that a parameter which does nothing is refused. */
 export const policySchema = z.discriminatedUnion('type', [
@@ -139,6 +168,18 @@ export const policySchema = z.discriminatedUnion('type', [
     load_bounded: loadBounded,
     eviction_interval_secs: evictionIntervalSecs,
     max_tree_size: maxTreeSize,
+  }),
+  z.strictObject({
+    type: z.literal('lmcache_aware'),
+    lookup_mode: lookupMode,
+    cache_weight: cacheWeight,
+    load_bounded: loadBounded,
+    fallback_policy: fallbackPolicy,
+    controller_url: oldPlace(controllerUrl().optional(), 'lmcache.controller_url', { credentials: true }),
+    controller_api_key: oldPlace(bearerKey().optional(), 'lmcache.controller_api_key', { secret: true }),
+    poll_interval_secs: oldPlace(secs().optional(), 'lmcache.poll_interval_secs'),
+    controller_timeout_ms: oldPlace(milliseconds().optional(), 'lmcache.controller_timeout_ms'),
+    lmcache_worker_map: oldPlace(workerMap().optional(), 'lmcache.worker_map'),
   }),
 ]);
 

@@ -10,8 +10,10 @@ import { DEFAULT_HASH_KEY } from '../settings/settings.ts';
 import { clientKeys } from './clients-schema.ts';
 import { gatewayKeys } from './gateway-schema.ts';
 import { hookKeys } from './hooks-schema.ts';
+import { lmcacheKeys } from './lmcache-schema.ts';
 import { modelRuleKeys } from './model-rules-schema.ts';
 import { startKeys } from './start-schema.ts';
+import { timeoutKeys } from './timeouts-schema.ts';
 import { tokenKeys } from './tokens-schema.ts';
 import { listenerTlsKeys, workerTlsKeys } from './tls-schema.ts';
 import { parseUrlPrefix } from './url-prefixes.ts';
@@ -199,34 +201,8 @@ export const configSchema = z.strictObject({
   }),
   ...cacheKeys,
   ...tokenKeys,
-  request_timeout_secs: key(secs().default(1800), {
-    group: 'Timeouts',
-    about: 'One deadline for a request: queue, pauses and all attempts together.',
-  }),
-  connect_timeout_secs: key(secs().default(10), {
-    group: 'Timeouts',
-    about: 'For the connection to a worker.',
-  }),
-  first_token_timeout_secs: key(secsOrZero().default(0), {
-    group: 'Timeouts',
-    about: "From sending a request to the first byte of the worker's body; 0 = off.",
-  }),
-  stream_idle_timeout_secs: key(secs().default(300), {
-    group: 'Timeouts',
-    about: 'Silence of a worker after its first event.',
-  }),
-  tunnel_idle_timeout_secs: key(secs().default(3600), {
-    group: 'Timeouts',
-    about: 'Silence of a WebSocket tunnel, both ways.',
-  }),
-  header_timeout_secs: key(secs().default(30), {
-    group: 'Timeouts',
-    about: 'For the head of a request to arrive.',
-  }),
-  body_idle_timeout_secs: key(secs().default(60), {
-    group: 'Timeouts',
-    about: 'Silence of a client while its request body arrives.',
-  }),
+  ...lmcacheKeys,
+  ...timeoutKeys,
   max_concurrent_requests: key(count(1).default(DEFAULT_MAX_CONCURRENT), {
     group: 'Admission',
     about: 'Requests in flight at once, each until its response has ended; the rest queues.',

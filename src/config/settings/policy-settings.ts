@@ -7,7 +7,7 @@ import {
   type PluginPolicyConfig,
 } from '../schema/plugin-policy-schema.ts';
 import type { PolicyDefaults } from './cache-knowledge.ts';
-import type { PolicyConfig } from '../schema/policy-schema.ts';
+import { policySchema, type PolicyConfig } from '../schema/policy-schema.ts';
 import type { Config } from '../schema/schema.ts';
 import type { BuiltInPolicySettings, PluginPolicySettings, PolicySettings } from './settings.ts';
 import { ms } from './ms.ts';
@@ -91,6 +91,14 @@ function builtInSettings(policy: PolicyConfig, defaults: PolicyDefaults): BuiltI
         weights: policy.medium_weights,
         speculativeMs: policy.enable_speculative ? policy.speculative_ttl_ms : 0,
         loadBounded: policy.load_bounded,
+      };
+    case 'lmcache_aware':
+      return {
+        type: policy.type,
+        lookupMode: policy.lookup_mode,
+        cacheWeight: policy.cache_weight,
+        loadBounded: policy.load_bounded,
+        fallback: builtInSettings(policySchema.parse({ type: policy.fallback_policy }), defaults),
       };
   }
 }

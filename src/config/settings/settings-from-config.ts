@@ -22,6 +22,7 @@ import type {
   WorkerDefaults,
   WorkerSpec,
 } from './settings.ts';
+import { lmcacheSettings } from './lmcache-settings.ts';
 import { ms } from './ms.ts';
 import { tokenSettings } from './tokens-settings.ts';
 import { threadsOf } from './threads.ts';
@@ -64,6 +65,7 @@ export function settingsFromConfig(
     cacheIndex: indexSettings(config),
     tokens: tokenSettings(config),
     cacheKnowledge: config.cache_knowledge,
+    lmcache: lmcacheSettings(config),
     retry: retrySettings(config),
     breaker: breakerSettings(config),
     health: healthSettings(config),
@@ -89,10 +91,7 @@ export function settingsFromConfig(
     threads: threadsOf(config.threads),
     warmUp: config.warm_up,
     decisionLog: decisionLogSettings(config),
-    decisionRing: {
-      maxRecords: config.decision_ring.max_records,
-      maxBytes: config.decision_ring.max_bytes,
-    },
+    decisionRing: ringSettings(config),
   };
 }
 
@@ -213,6 +212,10 @@ const DEFAULT_REQUEST_ID_HEADERS = configSchema.shape.request_id_headers.parse(u
 
 function requestIdHeaders({ request_id_headers: names }: Config): readonly string[] {
   return names.length === 0 ? DEFAULT_REQUEST_ID_HEADERS : names.map((name) => name.toLowerCase());
+}
+
+function ringSettings({ decision_ring: ring }: Config): Settings['decisionRing'] {
+  return { maxRecords: ring.max_records, maxBytes: ring.max_bytes };
 }
 
 function decisionLogSettings({ decision_log: log }: Config): DecisionLogSettings | undefined {

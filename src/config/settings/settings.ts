@@ -1,5 +1,21 @@
 import type { CacheKnowledge, KvAwareSettings } from './cache-knowledge.ts';
 import type { HookPlugin, PolicyPlugin } from '../../plugins/plugin.ts';
+import type { CacheIndexSettings, LmcacheSettings } from './cache-knowledge-settings.ts';
+import type {
+  BreakerSettings,
+  HealthSettings,
+  RetrySettings,
+  StallSettings,
+} from './reliability-settings.ts';
+
+export type {
+  BreakerSettings,
+  CacheIndexSettings,
+  HealthSettings,
+  LmcacheSettings,
+  RetrySettings,
+  StallSettings,
+};
 
 /**
  * The compiled configuration: what the program runs on. Camel case, milliseconds and bytes. The YAML keys, flags and
@@ -65,7 +81,16 @@ export type BuiltInPolicySettings =
       readonly balanceRelThreshold: number;
     }
   | { readonly type: 'least_work'; readonly cacheKnowledge?: CacheKnowledge; readonly theta: number }
-  | ({ readonly type: 'kv_aware' } & KvAwareSettings);
+  | ({ readonly type: 'kv_aware' } & KvAwareSettings)
+  | {
+      readonly type: 'lmcache_aware';
+      readonly lookupMode: 'occupancy' | 'prefix_lookup';
+      /** 0 to 1. */
+      readonly cacheWeight: number;
+      readonly loadBounded: boolean;
+      /** Chooses where the controller says nothing. */
+      readonly fallback: BuiltInPolicySettings;
+    };
 
 /** A policy that a plugin brings. */
 export interface PluginPolicySettings {
@@ -123,17 +148,6 @@ export interface ModelRuleSettings {
   readonly targets: ReadonlySet<string>;
 }
 
-export interface CacheIndexSettings {
-  /** Hard limit of the predicted prefix index, bytes. */
-  readonly maxBytes: number;
-  /** Characters of prompt kept per worker (`max_tree_size`). */
-  readonly maxCharsPerWorker: number;
-  /** Entries unused for longer are dropped by the sweep. */
-  readonly idleTtlMs: number;
-  /** The sweep's period (`eviction_interval_secs`). */
-  readonly evictionIntervalMs: number;
-}
-
 /** How the token ids of prompts come to be known. */
 export interface TokenSettings {
   /** `auto`: where somebody goes by them. */
@@ -143,46 +157,6 @@ export interface TokenSettings {
   /** Whether templates that requests bring are used. */
   readonly trustChatTemplates: boolean;
   readonly cache: { readonly maxBytes: number; readonly maxEntries: number; readonly ttlMs: number };
-}
-
-export interface RetrySettings {
-  /** Total attempts, the first included. */
-  readonly maxAttempts: number;
-  readonly initialBackoffMs: number;
-  readonly maxBackoffMs: number;
-  readonly multiplier: number;
-  /** Fraction: 0.2 means +/- 20%. */
-  readonly jitter: number;
-  /** Retries allowed per request of the last 10 s, and the number always allowed. */
-  readonly budgetRatio: number;
-  readonly budgetFloor: number;
-}
-
-export interface BreakerSettings {
-  readonly enabled: boolean;
-  readonly failureThreshold: number;
-  readonly successThreshold: number;
-  readonly openMs: number;
-  readonly windowMs: number;
-  /** Trial requests allowed at once while half-open. */
-  readonly halfOpenTrials: number;
-}
-
-export interface HealthSettings {
-  readonly path: string;
-  readonly intervalMs: number;
-  readonly timeoutMs: number;
-  readonly failureThreshold: number;
-  readonly successThreshold: number;
-}
-
-/** When a worker's silence is out of the ordinary. */
-export interface StallSettings {
-  readonly enabled: boolean;
-  /** Nobody is suspect sooner. */
-  readonly minSilenceMs: number;
-  /** Whatever was learnt of a worker, streams that are silent for longer make it suspect. */
-  readonly maxSilenceMs: number;
 }
 
 /** One hook of `pre_routing_hooks`. */
@@ -396,6 +370,7 @@ export interface Settings {
   readonly cacheIndex: CacheIndexSettings;
   readonly tokens: TokenSettings;
   readonly cacheKnowledge: CacheKnowledge;
+  readonly lmcache: LmcacheSettings;
   readonly retry: RetrySettings;
   readonly breaker: BreakerSettings;
   readonly health: HealthSettings;

@@ -45,7 +45,7 @@ export function recordPlan(rt: Runtime, decision: OpenDecision, plan: Plan): voi
   decision.worker = worker.id;
   decision.method = plan.method;
   decision.reason = plan.reason;
-  if (plan.method === 'policy') decision.policy = plan.policy;
+  if (plan.method !== 'owner') decision.policy = plan.policy;
   const fallback = fallbackOf(plan);
   if (fallback) decision.policy_fallback = fallback;
   decision.cache_source = plan.cacheSource;

@@ -6,7 +6,7 @@ import { RouterError } from '../../base/errors.ts';
 import { headerOf } from '../../http/headers.ts';
 import { inTokens, NO_BLOCKS, type PromptBlocks } from '../../routing/blocks.ts';
 import { readHashKey, readSessionKey } from '../../routing/hash-key.ts';
-import type { Ask, ChainKey, HashKey, TokensSource } from '../../routing/policy.ts';
+import type { Ask, ChainKey, HashKey, Holdings, TokensSource } from '../../routing/policy.ts';
 import { PromptHasher } from '../../routing/prompt-hash.ts';
 import { tokenChain, type ChainScope } from '../../routing/token-chain.ts';
 import type { Runtime } from '../runtime.ts';
@@ -41,6 +41,8 @@ export class RequestAsk implements Ask {
   /** How many there are; undefined while that is not known. */
   #tokens: number | undefined;
   #tokensSource: TokensSource = 'estimate';
+  /** Set where LMCache's controller has been asked. */
+  holdings: Holdings | undefined;
   /** One for each block size that was asked for. */
   #chains: PromptBlocks[] = [];
   #chars = 0;
@@ -88,6 +90,11 @@ export class RequestAsk implements Ask {
     return this.#tokensSource;
   }
 
+  /** What the client keeps its prefix apart from others' with; empty where it does not. */
+  get salt(): string {
+    return cacheSalt(this.#input.fields.values());
+  }
+
   hashKey(): HashKey {
     this.#hashKey ??= readHashKey(
       this.#rt.hashKeySources,
@@ -133,6 +140,7 @@ export class RequestAsk implements Ask {
     this.#input.fields.letGo();
     this.#hasher = undefined;
     this.#ids = undefined;
+    this.holdings = undefined;
     this.#chains = [];
     if (this.#blocks) this.#blocks = { ...NO_BLOCKS, totalTokens: this.#blocks.totalTokens };
   }
@@ -173,7 +181,7 @@ export class RequestAsk implements Ask {
   #scope(): Pick<ChainScope, 'adapter' | 'salt'> {
     const { members } = this.#rt.registry.membersFor(this.model);
     const isAdapter = members.some(({ adapters }) => adapters.has(this.model));
-    return { adapter: isAdapter ? this.model : '', salt: cacheSalt(this.#input.fields.values()) };
+    return { adapter: isAdapter ? this.model : '', salt: this.salt };
   }
 
   #readPrompt(): PromptBlocks {

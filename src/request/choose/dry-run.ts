@@ -10,6 +10,7 @@ import type { CandidateRecord, Decision, DecisionMethod } from '../record/decisi
 import { canonicalTarget, matchEndpoint, type Endpoint, type Match } from '../arrive/endpoints.ts';
 import { noWorker } from './no-worker.ts';
 import { fallbackOf } from '../answer/explain.ts';
+import { withHoldings } from './ask-lmcache.ts';
 import { previewPlan, staysWithOwner, type NoPlan, type Preview } from './plan.ts';
 import { withTokens } from './know-tokens.ts';
 import { withKnowledge } from './prepare-policy.ts';
@@ -107,6 +108,7 @@ export async function dryRun(
     const resolved = resolveModel(rt, source, callerNamed(rt, request.tenant), read);
     const call = request.policy ? { ...resolved, policy: trial(request.policy) } : resolved;
     await withTokens(rt, endpoint, call);
+    if (!staysWithOwner(rt, call)) await withHoldings(rt, call, new AbortController().signal);
     const ready =
       call.policy.prepare && !staysWithOwner(rt, call)
         ? await withKnowledge(rt, call, new AbortController().signal)

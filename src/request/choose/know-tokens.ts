@@ -47,8 +47,9 @@ export async function withTokens(rt: Runtime, endpoint: Endpoint, call: Call): P
 }
 
 /** Whether anybody wants to know the tokens of such a prompt. */
-function isWanted({ settings: { tokens } }: Runtime, { policy }: Call): boolean {
-  return tokens.exact === 'always' || (tokens.exact === 'auto' && policy.needs.tokens === true);
+function isWanted({ settings: { tokens }, lmcache }: Runtime, { policy: { needs } }: Call): boolean {
+  if (tokens.exact !== 'auto') return tokens.exact === 'always';
+  return needs.tokens === true || lmcache.concerns(needs);
 }
 
 /** Undefined where nobody wants to know its tokens. */

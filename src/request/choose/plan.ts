@@ -114,7 +114,7 @@ function pickWorker(rt: Runtime, call: Call, pool: PoolView, peek: boolean): Pic
   const { prepared } = call;
   const choice = peek && policy.peek ? policy.peek(ask, pool, prepared) : policy.choose(ask, pool, prepared);
   if (choice.kind === 'none') return undefined;
-  return { method: 'policy', reason: choice.reason, index: choice.index, choice };
+  return { method: choice.method ?? 'policy', reason: choice.reason, index: choice.index, choice };
 }
 
 function view(

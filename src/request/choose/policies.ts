@@ -8,7 +8,7 @@ import { blockSizeIn, KnownCaches, type KnownOptions } from '../../cache-knowled
 import { noCache } from '../../cache-knowledge/predicted-index.ts';
 import { policyName, type ModelPolicy, type PolicySettings } from '../../config/settings/settings.ts';
 import { createPolicy, type OnPluginTrouble } from '../../routing/policies/index.ts';
-import type { CacheView, LoadView, Policy, PolicyShare } from '../../routing/policy.ts';
+import type { CacheView, LoadView, OccupancyView, Policy, PolicyShare } from '../../routing/policy.ts';
 import type { RegistryEvent, Roster } from '../../workers/roster.ts';
 import type { Worker } from '../../workers/worker.ts';
 import { ModelPolicyTable } from './model-policy-table.ts';
@@ -28,6 +28,8 @@ export interface PoliciesDeps {
   readonly openIndex: () => CacheIndex;
   /** What engines' events say, where they are received. */
   readonly exact?: (() => ExactCaches | undefined) | undefined;
+  /** What LMCache's controller says, told whether a policy needs it. */
+  readonly lmcache?: OccupancyView & { wantedByPolicy: boolean };
   /** The index that request threads need, whether a policy of this thread does or not. */
   readonly threadsIndex?: () => CacheIndex | undefined;
   /** What the instance of this scope has in common with those in other threads, where there are any. */
@@ -300,6 +302,7 @@ export class Policies {
     this.#shared = this.#shared.filter(({ settings }) =>
       wanted.some((one) => isDeepStrictEqual(one, settings)),
     );
+    this.#noteLmcache();
     // It would be filled with every request for nobody, and be stale when somebody looks again.
     const isUsed = ({ policy, settings }: Instance): boolean => policy.needs.cache && usesIndex(settings);
     if (!this.#index || [...this.#instances()].some(isUsed)) return;
@@ -320,6 +323,11 @@ export class Policies {
     return new KnownCaches({ predicted, exact, blockSize }, options);
   }
 
+  #noteLmcache(): void {
+    const { lmcache } = this.#deps;
+    if (lmcache) lmcache.wantedByPolicy = [...this.#instances()].some(({ policy }) => asksLmcache(policy));
+  }
+
   *#instances(): Generator<Instance> {
     yield this.#default;
     for (const { instance } of this.#entries.values()) if (instance) yield instance;
@@ -334,12 +342,15 @@ export class Policies {
       clock,
       random,
       ...(this.#deps.shareFor && { share: this.#deps.shareFor(`${policyName(settings)} ${scope}`) }),
+      lmcache: this.#deps.lmcache,
       // Made for the policy that takes it; the others do without its memory.
       get cache() {
         return viewOf();
       },
     };
-    return { settings, policy: createPolicy(settings, deps, this.#deps.onPluginTrouble) };
+    const policy = createPolicy(settings, deps, this.#deps.onPluginTrouble);
+    if (asksLmcache(policy) && this.#deps.lmcache) this.#deps.lmcache.wantedByPolicy = true;
+    return { settings, policy };
   }
 }
 
@@ -350,6 +361,11 @@ function knownOptions(settings: PolicySettings): KnownOptions {
     ...settings,
   };
   return { knowledge, speculativeMs };
+}
+
+/** Whether it is made for it: others gain from it where it is configured. */
+function asksLmcache({ needs: { lmcache } }: Policy): boolean {
+  return lmcache === 'prompts' || lmcache === 'occupancy';
 }
 
 function usesIndex(settings: PolicySettings): boolean {

@@ -21,8 +21,8 @@ export async function preparePolicy(
   const from = rt.clock.now();
   const prepared = await whileWanted(arrival, deadline, (signal) => withKnowledge(rt, call, signal));
   const spent = rt.clock.now() - from;
-  arrival.times.prepareMs = spent;
-  arrival.decision.prepare_ms = roundMs(spent);
+  arrival.times.prepareMs += spent;
+  arrival.decision.prepare_ms = roundMs(arrival.times.prepareMs);
   if (arrival.client.gone)
     throw new RouterError('client_closed', 'the client left while its worker was being chosen');
   deadline.check();

@@ -1,9 +1,9 @@
 /** The record of one request: what was asked, what was known, what was chosen, why, and what came of it. */
 import type { PriorityClass } from '../../config/settings/settings.ts';
-import type { CacheSource, PluginFailure, TokensSource } from '../../routing/policy.ts';
+import type { CacheSource, Fallback, TokensSource } from '../../routing/policy.ts';
 
 /** Who chose: the words of `x-vllm-router-method`. */
-export type DecisionMethod = 'policy' | 'owner';
+export type DecisionMethod = 'policy' | 'owner' | 'lmcache-prefix';
 
 export type Outcome = 'ok' | 'client_abort' | 'worker_broken' | 'rejected' | 'router_error';
 
@@ -106,8 +106,8 @@ export interface Decision {
   rule_missed?: string;
   method?: DecisionMethod;
   policy?: string;
-  /** Where a plugin's policy was asked but `policy` decided in its place: whose, and why. */
-  policy_fallback?: { readonly from: string; readonly cause: PluginFailure };
+  /** Where another policy was asked but `policy` decided in its place: which, and why. */
+  policy_fallback?: { readonly from: string; readonly cause: Fallback['cause'] };
   worker?: string;
   reason?: string;
   /** Score of the best other candidate minus the winner's. */
@@ -144,7 +144,7 @@ export interface Decision {
   tokens_source?: TokensSource;
   /** Spent waiting for them. */
   tokenize_ms?: number;
-  /** Spent waiting for what a plugin's policy looked up. */
+  /** Spent waiting for what the policy looked up: a plugin's, or LMCache's controller. */
   prepare_ms?: number;
   /** The router's own work up to the dispatch: without the client's body, hooks, the queue, plugins' look-ups and backoff. */
   overhead_ms?: number;

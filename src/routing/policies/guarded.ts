@@ -68,6 +68,7 @@ export class GuardedPolicy implements Policy {
       get tokens() {
         return wantsTokens || fallback.needs.tokens === true;
       },
+      lmcache: needsCache ? 'if_configured' : fallback.needs.lmcache,
     };
     if (this.#plugin?.prepare) this.prepare = (ask, pool, signal) => this.#prepare(ask, pool, signal);
   }

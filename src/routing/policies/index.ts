@@ -7,6 +7,7 @@ import { ConsistentHashPolicy } from './consistent-hash.ts';
 import { GuardedPolicy } from './guarded.ts';
 import { KvAwarePolicy } from './kv-aware.ts';
 import { LeastWorkPolicy } from './least-work.ts';
+import { LmcacheAwarePolicy } from './lmcache-aware.ts';
 import { PowerOfTwoPolicy } from './power-of-two.ts';
 import { RandomPolicy } from './random.ts';
 import { RendezvousHashPolicy } from './rendezvous-hash.ts';
@@ -30,6 +31,13 @@ export const POLICIES: PolicyTable = {
   cache_aware: { create: (settings, deps) => new CacheAwarePolicy(settings, deps) },
   least_work: { create: (settings, deps) => new LeastWorkPolicy(settings, deps) },
   kv_aware: { create: (settings, deps) => new KvAwarePolicy(settings, deps) },
+  lmcache_aware: {
+    create: (settings, deps) => {
+      const { loads, lmcache, share } = deps;
+      const fallback = create(settings.fallback.type, settings.fallback, deps);
+      return new LmcacheAwarePolicy(settings, { loads, lmcache, share, fallback });
+    },
+  },
 };
 
 /** Whatever chooses: a built-in policy, or a plugin's with a guard around it. */

@@ -2,7 +2,7 @@ import { look, reckon } from '../affinity.ts';
 import { ColdOrder } from '../cold-order.ts';
 import { NOBODY } from '../eligible.ts';
 import { FleetLoads, MemberRow, slotsOf } from '../fleet-rows.ts';
-import { chosenByMatches as chosen, MemberMatches } from '../member-matches.ts';
+import { chosenByMatches as chosen, MemberMatches, needsOf } from '../member-matches.ts';
 import type { Ask, Choice, Policy, PolicyDeps, PolicyEvent, Pool } from '../policy.ts';
 
 export interface KvAwareSettings {
@@ -27,7 +27,7 @@ export interface KvAwareSettings {
 export class KvAwarePolicy implements Policy {
   readonly name = 'kv_aware';
   /** What engines say of their caches is said in tokens. */
-  readonly needs = { cache: true, tokens: true };
+  readonly needs: Policy['needs'];
   readonly #settings: KvAwareSettings;
   readonly #loads: FleetLoads;
   readonly #matches: MemberMatches;
@@ -40,6 +40,7 @@ export class KvAwarePolicy implements Policy {
     settings: KvAwareSettings,
     { loads, cache, share }: Pick<PolicyDeps, 'loads' | 'cache' | 'share'>,
   ) {
+    this.needs = { ...needsOf(cache), tokens: true };
     this.#settings = settings;
     this.#cold = new ColdOrder(share);
     this.#loads = new FleetLoads(loads);

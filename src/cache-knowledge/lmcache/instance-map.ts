@@ -1,0 +1,100 @@
+import type { ControllerApi, LmcacheInstance } from './controller.ts';
+import type { Worker } from '../../workers/worker.ts';
+
+/** Labels of a worker that name the instance it stores its cache in. A pod's name is the instance's where nothing else is said. */
+export const INSTANCE_LABELS = ['lmcache_instance_id', 'pod_name'] as const;
+
+/** Why an instance is nobody's: no worker fits, or more than one does and no more than that is known. */
+export type Unmapped = 'unmapped' | 'ambiguous';
+
+export interface InstanceMapInput {
+  readonly instances: readonly LmcacheInstance[];
+  readonly workers: readonly Worker[];
+  /** URL of a worker by instance, as configured: with `@rank` for one rank, else all ranks of the server. */
+  readonly configured: ReadonlyMap<string, string>;
+  /** A coordinator's instances are the caches of whole hosts. */
+  readonly api: ControllerApi | undefined;
+}
+
+/**
+ * Which workers an LMCache instance belongs to: those that the configuration names, else those that name it in a label, else those on
+ * its host, where that leaves no choice.
+ */
+export class InstanceMap {
+  readonly #named: ReadonlyMap<string, readonly Worker[]>;
+  readonly #byHost: ReadonlyMap<string, readonly Worker[]>;
+  readonly #unmapped: ReadonlyMap<string, Unmapped>;
+
+  constructor({ instances, workers, configured, api }: InstanceMapInput) {
+    this.#named = namedInstances(workers, configured);
+    const hosts = workersByHost(workers);
+    const rest = instances.filter(({ id }) => !this.#named.has(id));
+    const tenants = Map.groupBy(
+      rest.flatMap(({ id, hosts: own }) => own.map((host) => ({ id, host: plainHost(host) }))),
+      ({ host }) => host,
+    );
+    const byHost = new Map<string, readonly Worker[]>();
+    const unmapped = new Map<string, Unmapped>();
+    for (const { id, hosts: own } of rest) {
+      const there = own.map(plainHost);
+      const found = there.flatMap((host) => hosts.get(host) ?? []);
+      const isShared = there.some((host) => (tenants.get(host) ?? []).some((other) => other.id !== id));
+      const servers = new Set(found.map(({ spec }) => spec.baseUrl));
+      if (found.length === 0) unmapped.set(id, 'unmapped');
+      else if (isShared || (api !== 'coordinator' && servers.size > 1)) unmapped.set(id, 'ambiguous');
+      else byHost.set(id, found);
+    }
+    for (const { id } of instances) if (this.#named.get(id)?.length === 0) unmapped.set(id, 'unmapped');
+    this.#byHost = byHost;
+    this.#unmapped = unmapped;
+  }
+
+  workersOf(instance: string): readonly Worker[] {
+    return this.#named.get(instance) ?? this.#byHost.get(instance) ?? [];
+  }
+
+  /** Whether it was in the list, or is named by the configuration or a worker. */
+  knows(instance: string): boolean {
+    return this.#named.has(instance) || this.#byHost.has(instance) || this.#unmapped.has(instance);
+  }
+
+  /** The listed instances that are nobody's. */
+  get unmapped(): ReadonlyMap<string, Unmapped> {
+    return this.#unmapped;
+  }
+}
+
+function namedInstances(
+  workers: readonly Worker[],
+  configured: ReadonlyMap<string, string>,
+): ReadonlyMap<string, readonly Worker[]> {
+  const named = new Map<string, Worker[]>();
+  for (const worker of workers) {
+    for (const label of INSTANCE_LABELS) {
+      const instance = worker.traits.labels[label];
+      if (instance === undefined) continue;
+      named.set(instance, [...(named.get(instance) ?? []), worker]);
+      break;
+    }
+  }
+  for (const [instance, url] of configured)
+    named.set(
+      instance,
+      workers.filter(({ id, spec }) => id === url || spec.baseUrl === url),
+    );
+  return named;
+}
+
+function workersByHost(workers: readonly Worker[]): ReadonlyMap<string, readonly Worker[]> {
+  const withHost = workers.flatMap((worker) => {
+    const host = URL.parse(worker.spec.baseUrl)?.hostname ?? '';
+    return host === '' ? [] : [{ worker, host: plainHost(host) }];
+  });
+  const groups = Map.groupBy(withHost, ({ host }) => host);
+  return new Map([...groups].map(([host, group]) => [host, group.map(({ worker }) => worker)]));
+}
+
+/** As it is written without a URL around it. */
+function plainHost(host: string): string {
+  return host.replace(/^\[(.*)\]$/, '$1').toLowerCase();
+}

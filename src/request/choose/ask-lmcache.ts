@@ -1,0 +1,41 @@
+import { RouterError } from '../../base/errors.ts';
+import type { Arrival } from '../arrive/arrival.ts';
+import type { Deadline } from '../arrive/deadline.ts';
+import { roundMs } from '../record/decision.ts';
+import type { Runtime } from '../runtime.ts';
+import type { Call } from '../understand/read-call.ts';
+import { whileWanted } from '../understand/while-wanted.ts';
+import { staysWithOwner } from './plan.ts';
+
+/**
+ * Asks LMCache's controller where the prompt is stored, once for all attempts; undefined where nobody wants to know it, or where its
+ * tokens are not known. A controller that does not answer in time costs the request that time and nothing else.
+ */
+export function askLmcache(
+  rt: Runtime,
+  arrival: Arrival,
+  call: Call,
+  deadline: Deadline,
+): Promise<void> | undefined {
+  if (!rt.lmcache.concerns(call.policy.needs)) return undefined;
+  if (call.ask.tokenIds() === undefined || staysWithOwner(rt, call)) return undefined;
+  return waitForHoldings(rt, arrival, call, deadline);
+}
+
+/** The same for a request that is only talked about. */
+export async function withHoldings(rt: Runtime, { ask, policy }: Call, signal: AbortSignal): Promise<void> {
+  const ids = ask.tokenIds();
+  if (ids === undefined || !rt.lmcache.concerns(policy.needs)) return;
+  ask.holdings = await rt.lmcache.find({ ids, model: ask.model, salt: ask.salt }, signal);
+}
+
+async function waitForHoldings(rt: Runtime, arrival: Arrival, call: Call, deadline: Deadline): Promise<void> {
+  const from = rt.clock.now();
+  await whileWanted(arrival, deadline, (signal) => withHoldings(rt, call, signal));
+  const spent = rt.clock.now() - from;
+  arrival.times.prepareMs += spent;
+  arrival.decision.prepare_ms = roundMs(arrival.times.prepareMs);
+  if (arrival.client.gone)
+    throw new RouterError('client_closed', 'the client left while its worker was being chosen');
+  deadline.check();
+}
