@@ -22,7 +22,7 @@ export interface KvAwareSettings {
  * the one with the earliest expected first token is taken.
  *
  * `scores` are what the deciding rule compared: running requests (ramped) for `least_loaded_cold`, else seconds to the first token;
- * where affinity is not bounded, weights of blocks, below zero as the lowest score is the best.
+ * where affinity is not bounded, what the blocks weigh, below zero as the lowest score is the best.
  */
 export class KvAwarePolicy implements Policy {
   readonly name = 'kv_aware';
@@ -57,11 +57,13 @@ export class KvAwarePolicy implements Policy {
     const running = this.#running.of(pool);
     const costs = this.#costs.of(pool);
     const turns = this.#cold.column(columns.running.length);
-    const rows = { warmth, saved: matches.saved, running, costs, turns };
+    // What a block is worth is what the weights say, whether against another or against a queue.
+    const rows = { warmth, saved: warmth, running, costs, turns };
     const { lightest, warmest } = look(slots, columns, rows);
     if (!(warmth[warmest]! > 0)) return chosen(lightest, 'least_loaded_cold', running, matches);
     if (!this.#settings.loadBounded) {
-      for (let index = 0; index < costs.length; index++) costs[index] = -warmth[index]!;
+      for (let index = 0; index < costs.length; index++)
+        costs[index] = -warmth[index]! / this.#settings.blockSize;
       return chosen(warmest, 'warmest', costs, matches);
     }
     const quickest = reckon(slots, columns, rows, totalTokens);
@@ -74,16 +76,16 @@ export class KvAwarePolicy implements Policy {
     this.#cold.observe(event);
   }
 
-  /** What the leading blocks of each member weigh. */
+  /** What the leading full blocks of each member weigh, in tokens. */
   #weigh({ tokens, knowledge }: MemberMatches, pool: Pool): Float64Array {
     const { blockSize, weights } = this.#settings;
     const weighed = this.#weights.of(pool);
     const tiers = knowledge?.tiers;
     for (let index = 0; index < weighed.length; index++) {
-      const cpu = tiers ? tiers.cpu[index]! : 0;
-      const disk = tiers ? tiers.disk[index]! : 0;
-      const gpu = tokens[index]! - cpu - disk;
-      weighed[index] = (weights.gpu * gpu + weights.cpu * cpu + weights.disk * disk) / blockSize;
+      const cpu = tiers ? Math.floor(tiers.cpu[index]! / blockSize) : 0;
+      const disk = tiers ? Math.floor(tiers.disk[index]! / blockSize) : 0;
+      const gpu = Math.floor(tokens[index]! / blockSize) - cpu - disk;
+      weighed[index] = blockSize * (weights.gpu * gpu + weights.cpu * cpu + weights.disk * disk);
     }
     return weighed;
   }
