@@ -109,6 +109,18 @@ describe('PredictedIndex', () => {
     assert.equal(held(index, prompt(16 * 100_000, 1000), 0), index.entries);
   });
 
+  it('tells what was used lately from what was not, which are the leading blocks', () => {
+    const clock = new VirtualClock();
+    const index = new PredictedIndex({ maxBytes: 2 ** 16, maxBlocksPerWorker: 100, clock });
+    index.record(prompt(320), 0);
+    clock.advance(3000);
+    index.record(prompt(160), 0);
+    clock.advance(500);
+    const recent = (withinMs: number): number => index.recent(prompt(320), 0, withinMs);
+    assert.deepEqual([recent(100), recent(1000), recent(3000), recent(4000)], [0, 160, 160, 320]);
+    assert.equal(index.recent(prompt(320), 1, 4000), 0);
+  });
+
   it('drops idle entries in the sweep, and nothing that was used since', () => {
     const clock = new VirtualClock();
     const index = indexOf({ clock, idleMs: 60_000 });

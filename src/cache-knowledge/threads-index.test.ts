@@ -75,6 +75,20 @@ describe('the index of several threads', () => {
     assert.equal(one.match(prompt(320), 1).tokens, 320);
   });
 
+  it('shows what was sent just now, and no longer than that', async (t) => {
+    const bench = new Bench(t);
+    const [one, other] = await bench.opened();
+    one.record(prompt(320), 2, 1);
+    await bench.drained();
+    bench.clock.advance(5000);
+    one.record(prompt(160), 2, 1);
+    await bench.drained();
+    for (const view of [one, other])
+      assert.deepEqual([view.recent(prompt(320), 2, 2000), view.recent(prompt(320), 1, 2000)], [160, 0]);
+    bench.clock.advance(2500);
+    assert.deepEqual([other.recent(prompt(320), 2, 2000), other.match(prompt(320), 2).tokens], [0, 320]);
+  });
+
   it('has what was routed between the wish of a policy and the tables that it is shown, up to a bound', async (t) => {
     const bench = new Bench(t, { ringWords: 2 ** 14 });
     const [view] = bench.views;
