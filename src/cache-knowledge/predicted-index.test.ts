@@ -5,7 +5,7 @@ import { askFor, prompt } from '../../test/support/pool.ts';
 import { randomInt, seededRandom } from '../base/random.ts';
 import { VirtualClock } from '../base/virtual-clock.ts';
 import type { PromptBlocks } from '../routing/blocks.ts';
-import { blocksFromHashIds } from '../routing/prompt-hash.ts';
+import { blocksFromHashIds } from '../routing/hash-ids.ts';
 import { PredictedIndex, noCache, type PredictedIndexOptions } from './predicted-index.ts';
 
 fc.configureGlobal({ seed: 7 });

@@ -1,4 +1,4 @@
-import type { PromptBlocks } from '../routing/blocks.ts';
+import { tokensIn, type PromptBlocks } from '../routing/blocks.ts';
 import type { MatchColumns } from '../routing/policy.ts';
 import { CommonBlocks, MOST_ROWS } from './common-blocks.ts';
 import { ENTRY, HEAD, MOST_SLOTS, type TableMemory } from './table-memory.ts';
@@ -13,10 +13,6 @@ const { VERSION, ROWS_END } = HEAD;
 const MOST_PROBES = 4096;
 
 type Hashes = Pick<PromptBlocks, 'hashes' | 'count'>;
-
-function tokensOf({ totalTokens, tokensPerBlock }: PromptBlocks, held: number): number {
-  return Math.min(totalTokens, Math.floor(held * tokensPerBlock));
-}
 
 /**
  * Looks at a table, also while another thread writes it. Nothing is locked, and nothing is waited for: a look takes a bounded
@@ -189,7 +185,7 @@ export class TableReader {
     const words = this.#words;
     const low = hashes[2 * index]! | 0;
     const high = hashes[2 * index + 1]! | 0;
-    const tokens = tokensOf(blocks, index + 1);
+    const tokens = tokensIn(blocks, index + 1);
     const place = this.common.find(low, high);
     if (place >= 0) {
       this.common.mark(place, low, high, byRow, tokens);
@@ -221,10 +217,18 @@ export class IndexReader {
   match(blocks: PromptBlocks, slot: number, usedSince?: number): number {
     const held = this.current.heldIn(slot, blocks, usedSince);
     const before = this.former === undefined ? 0 : this.former.heldIn(slot, blocks, usedSince);
-    return tokensOf(blocks, Math.max(held, before));
+    return withAnswer(blocks, slot, tokensIn(blocks, Math.max(held, before)));
   }
 
   matchAll(blocks: PromptBlocks, end: number): MatchColumns {
+    const columns = this.#matchAll(blocks, end);
+    const slot = blocks.beginning?.answer?.slot ?? end;
+    const row = slot < end ? columns.rows[slot]! : 0;
+    if (row !== 0) columns.tokens[row] = withAnswer(blocks, slot, columns.tokens[row]!);
+    return columns;
+  }
+
+  #matchAll(blocks: PromptBlocks, end: number): MatchColumns {
     const now = this.current.matchAll(blocks, end);
     if (this.former === undefined) return now;
     const before = this.former.matchAll(blocks, end);
@@ -236,4 +240,11 @@ export class IndexReader {
       this.#tokens[slot] = Math.max(now.tokens[now.rows[slot]!]!, before.tokens[before.rows[slot]!]!);
     return { rows: this.#rows, tokens: this.#tokens };
   }
+}
+
+/** Whoever answered the beginning of a prompt holds what it answered behind that. */
+function withAnswer({ beginning, totalTokens }: PromptBlocks, slot: number, tokens: number): number {
+  if (beginning?.expectsAnswer !== true || beginning.answer?.slot !== slot || tokens !== beginning.tokens)
+    return tokens;
+  return Math.min(totalTokens, tokens + beginning.answer.tokens);
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { blocksFromHashIds } from '../routing/prompt-hash.ts';
+import { blocksFromHashIds } from '../routing/hash-ids.ts';
 import { Conversations } from './conversations.ts';
 
 const prompt = (...ids: number[]) => blocksFromHashIds(ids, 512, 512 * ids.length);

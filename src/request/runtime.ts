@@ -11,6 +11,7 @@ import type { Door } from '../limits/door.ts';
 import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { FreshIdWatch, HashKeySource } from '../routing/hash-key.ts';
+import type { AnsweredPrompts } from '../routing/answered-prompts.ts';
 import type { TokenRatio } from '../routing/token-ratio.ts';
 import type { LoadLedger } from '../workers/ledger.ts';
 import type { TokenSource } from '../tokenize/tokens.ts';
@@ -54,6 +55,7 @@ export interface Runtime {
   readonly tokenRatio: TokenRatio;
   /** Which token ids a worker will compute; asked only where somebody goes by them. */
   readonly tokens: TokenSource;
+  readonly answered: AnsweredPrompts;
   readonly clients: Clients;
   readonly admission: Door;
   readonly retryBudget: RetryBudget;

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { PromptBlocks } from './blocks.ts';
-import { MAX_HASHED_BYTES, PromptHasher, blocksFromHashIds } from './prompt-hash.ts';
+import { tokensIn, type PromptBlocks } from './blocks.ts';
+import { blocksFromHashIds } from './hash-ids.ts';
+import { MAX_HASHED_BYTES, PromptHasher } from './prompt-hash.ts';
 
 fc.configureGlobal({ seed: 7 });
 
@@ -326,6 +327,40 @@ describe('PromptHasher', () => {
 
 const EXPECTED_CHAIN = ['320246980:3830652296', '3576147957:1444339524'];
 const EXPECTED_LAST = '2328789269:718192294';
+
+describe('a prompt of token ids', () => {
+  it('has as many tokens as ids, whatever stands around them, and blocks of 16 behind that', () => {
+    const hasher = new PromptHasher('m');
+    hasher.role('prompt');
+    hasher.tokens(Array.from({ length: 100 }, (_, at) => at));
+    const blocks = hasher.finish({ charsPerToken: 2.5 });
+    assert.deepEqual([blocks.totalTokens, blocks.estimated, blocks.count], [100, false, 6]);
+    // The frame takes 26 bytes of the first block.
+    assert.deepEqual([tokensIn(blocks, 1), tokensIn(blocks, 6)], [9, 89]);
+  });
+});
+
+describe('where messages ended', () => {
+  it('is known of the last sixteen, the last one first', () => {
+    const hasher = new PromptHasher();
+    for (let message = 1; message <= 40; message++) {
+      hasher.role('user');
+      hasher.text('x'.repeat(message));
+    }
+    const ends = hasher.ends();
+    assert.equal(ends.length, 17);
+    assert.equal(ends[0], hasher.textBytes);
+    for (const [back, end] of ends.slice(1).entries()) assert.equal(ends[back]! - end, 20 + 40 - back);
+  });
+
+  it('is not known behind what is hashed', () => {
+    const hasher = new PromptHasher();
+    hasher.role('user');
+    hasher.text('x'.repeat(MAX_HASHED_BYTES));
+    hasher.role('assistant');
+    assert.deepEqual(hasher.ends(), []);
+  });
+});
 
 describe('blocksFromHashIds', () => {
   it('keeps full blocks only', () => {

@@ -1,5 +1,6 @@
 import { fmix32 } from '../base/hash.ts';
 import type { PromptBlocks } from './blocks.ts';
+import { ByteKinds, type TextShape } from './text-shape.ts';
 
 /** Bytes of text (UTF-8) per block: about 16 tokens, vLLM's default block. */
 export const BYTES_PER_BLOCK = 64;
@@ -31,6 +32,9 @@ const GATHERED = Buffer.alloc(GATHERED_BYTES + MOST_BYTES_PER_UNIT * PIECE_UNITS
 const WORDS = new DataView(GATHERED.buffer, GATHERED.byteOffset, GATHERED.length);
 const gathering: { by: PromptHasher | undefined } = { by: undefined };
 
+/** So many ends of messages are remembered, the last ones. */
+const MOST_ENDS = 16;
+
 /** Bytes that UTF-8 never has, so that no text can pass for a message boundary or for token ids. */
 const MARK = {
   roleStart: 0xfbfbfbfb | 0,
@@ -59,6 +63,15 @@ export class PromptHasher {
   #hashed = 0;
   #textBytes = 0;
   #tokenIds = 0;
+  #frames = 0;
+  /** Of them what is message frames, with the names of roles. */
+  #frameBytes = 0;
+  /** Where the first token ids begin, in hashed bytes. */
+  #idsFrom = 0;
+  readonly #kinds = new ByteKinds();
+  /** Where messages ended, in hashed bytes: the last ones, around and around. */
+  readonly #ends: number[] = [];
+  #ended = 0;
   /** Room for an unfinished block, then two words for each of the `#count` full ones, and more room. */
   #words = new Uint32Array(WORDS_PER_BLOCK + FIRST_WORDS);
   #count = 0;
@@ -79,6 +92,7 @@ export class PromptHasher {
     this.#hashed = 0;
     this.#textBytes = 0;
     this.#count = 0;
+    this.#kinds.clear();
   }
 
   /** Length so far in bytes of text, message frames included, token ids not: what `TokenRatio.learn` wants. */
@@ -86,11 +100,29 @@ export class PromptHasher {
     return this.#textBytes;
   }
 
+  /** What the text is made of, the part behind the last full block apart. */
+  shape(): TextShape {
+    return this.#kinds.shapeOf(this.#textBytes - 2 * BYTES_PER_MARK * this.#frames, this.#frames);
+  }
+
+  /** Where the last messages ended, in bytes of the chain, the last one first; the end of the prompt is the first of them. */
+  ends(): number[] {
+    const ends = this.#hashed < MAX_HASHED_BYTES ? [this.#hashed] : [];
+    for (let back = 1; back <= this.#ends.length; back++)
+      ends.push(this.#ends[(this.#ended - back) % MOST_ENDS]!);
+    return ends;
+  }
+
   /** Starts a message. The name may be empty, e.g. between the prompts of a batch. */
   role(name: string): void {
+    if (this.#hashed > 0 && this.#hashed < MAX_HASHED_BYTES)
+      this.#ends[this.#ended++ % MOST_ENDS] = this.#hashed;
+    this.#frames += 1;
+    const before = this.#textBytes;
     this.#frame(MARK.roleStart);
     this.text(name);
     this.#frame(MARK.roleEnd);
+    this.#frameBytes += this.#textBytes - before;
   }
 
   /** Half characters count as U+FFFD, unless the other half comes with the next call. */
@@ -134,6 +166,7 @@ export class PromptHasher {
       if (this.#half >= 0) this.#completeHalf('');
       this.#mark(MARK.tokens);
       this.#inTokens = true;
+      if (this.#tokenIds === ids.length) this.#idsFrom = this.#hashed;
     }
     const end = Math.min(ids.length, Math.floor((MAX_HASHED_BYTES - this.#hashed) / BYTES_PER_TOKEN_ID));
     this.#hashed += end * BYTES_PER_TOKEN_ID;
@@ -161,10 +194,22 @@ export class PromptHasher {
   /** @param charsPerToken Bytes of text per token, from `TokenRatio`. */
   finish({ charsPerToken }: { readonly charsPerToken: number }): PromptBlocks {
     this.#rest();
-    const estimated = this.#textBytes > 0;
-    return {
+    const blocks = {
       count: this.#count,
       hashes: new Uint32Array(this.#words.buffer, 4 * WORDS_PER_BLOCK, 2 * this.#count),
+    };
+    // A frame around token ids is no part of what is computed.
+    if (this.#tokenIds > 0 && this.#textBytes === this.#frameBytes)
+      return {
+        ...blocks,
+        tokensPerBlock: TOKENS_PER_BLOCK,
+        totalTokens: this.#tokenIds,
+        estimated: false,
+        beginning: { at: this.#idsFrom / BYTES_PER_BLOCK, tokens: 0, perBlock: TOKENS_PER_BLOCK },
+      };
+    const estimated = this.#textBytes > 0;
+    return {
+      ...blocks,
       tokensPerBlock: estimated ? BYTES_PER_BLOCK / charsPerToken : TOKENS_PER_BLOCK,
       totalTokens: this.#tokenIds + Math.ceil(this.#textBytes / charsPerToken),
       estimated,
@@ -252,6 +297,7 @@ export class PromptHasher {
     let next = WORDS_PER_BLOCK + 2 * this.#count;
     let chainA = this.#a;
     let chainB = this.#b;
+    const kinds = this.#inTokens ? undefined : this.#kinds;
     for (let block = 0; block < blocks; block++) {
       let a = 0x517cc1b7;
       let b = 0x27220a95;
@@ -269,6 +315,7 @@ export class PromptHasher {
         c = (c + d) | 0;
         d ^= turn15(c);
       }
+      if (kinds !== undefined) sample(kinds, end - BYTES_PER_BLOCK);
       a ^= a >>> 15;
       b ^= b >>> 13;
       c = Math.imul(c ^ (c >>> 15), 0x2c1b3c6d);
@@ -296,6 +343,12 @@ export class PromptHasher {
   }
 }
 
+/** Every fourth word shows well enough what the text is made of; another one in each row, as texts may repeat. */
+function sample(kinds: ByteKinds, at: number): void {
+  const last = WORDS.getInt32(at + 60, true);
+  kinds.words(WORDS.getInt32(at, true), WORDS.getInt32(at + 20, true), WORDS.getInt32(at + 40, true), last);
+}
+
 /** Writes a part of this text to what is gathered. Gives its bytes. */
 function write(value: string, from: number, to: number, at: number): number {
   if (to - from < SMALLEST_WRITE) {
@@ -313,44 +366,6 @@ function write(value: string, from: number, to: number, at: number): number {
 /** Whether the other half of a character must follow. */
 function isFirstHalf(unit: number): boolean {
   return unit >= 0xd800 && unit < 0xdc00;
-}
-
-/**
- * The blocks of a trace that names them by id (e.g. Mooncake's `hash_ids`, 512 tokens each). A last, partly filled
- * block is left out, as engines cache full blocks only.
- */
-export function blocksFromHashIds(
-  ids: readonly number[],
-  tokensPerBlock: number,
-  totalTokens: number,
-): PromptBlocks {
-  const count = Math.min(ids.length, Math.floor(totalTokens / tokensPerBlock));
-  const hashes = new Uint32Array(2 * count);
-  let a = 0x2f0b4f35;
-  let b = 0x6c8e9cf5;
-  for (let i = 0; i < count; i++) {
-    const id = ids[i]!;
-    const low = scramble(id);
-    const high = scramble(Math.floor(id / 2 ** 32));
-    a = stepA(stepA(a, low), high);
-    b = stepB(stepB(b, low), high);
-    hashes[2 * i] = fmix32(a);
-    hashes[2 * i + 1] = fmix32(b);
-  }
-  return { count, hashes, tokensPerBlock, totalTokens, estimated: false };
-}
-
-function scramble(word: number): number {
-  return turn15(Math.imul(word, 0xcc9e2d51));
-}
-
-function stepA(lane: number, k: number): number {
-  return Math.imul(turn13(lane ^ k), 0x9e3779b1);
-}
-
-function stepB(lane: number, k: number): number {
-  const mixed = Math.imul(lane + k, 0x85ebca77);
-  return mixed ^ (mixed >>> 15);
 }
 
 function turn13(word: number): number {

@@ -2,6 +2,8 @@ import type { PromptBlocks } from './blocks.ts';
 
 /** One hash of the record stands for this many tokens. */
 export const RECORD_BLOCK_TOKENS = 512;
+/** 2 KiB of text, which is as many tokens of English. */
+const TEXT_BLOCKS_PER_HASH = 32;
 const MOST_HASHES = 512;
 const BYTES = 8;
 
@@ -10,8 +12,8 @@ const BYTES = 8;
  * base64. Each stands for everything up to its place, so two prompts share as many as they share of their beginnings.
  * Empty for prompts of fewer tokens.
  */
-export function encodeBlockHashes({ hashes, count, tokensPerBlock }: PromptBlocks): string {
-  const every = Math.max(1, Math.round(RECORD_BLOCK_TOKENS / tokensPerBlock));
+export function encodeBlockHashes({ hashes, count, tokensPerBlock, estimated }: PromptBlocks): string {
+  const every = blocksPerHash({ tokensPerBlock, estimated });
   const kept = Math.min(MOST_HASHES, Math.floor(count / every));
   const bytes = Buffer.allocUnsafe(BYTES * kept);
   for (let index = 0; index < kept; index += 1) {
@@ -23,10 +25,16 @@ export function encodeBlockHashes({ hashes, count, tokensPerBlock }: PromptBlock
 }
 
 /** Tokens that one recorded hash of this prompt stands for: about 512, as block sizes allow. */
-export function recordedBlockTokens({ tokensPerBlock }: PromptBlocks): number {
-  return (
-    Math.round(Math.max(1, Math.round(RECORD_BLOCK_TOKENS / tokensPerBlock)) * tokensPerBlock * 100) / 100
-  );
+export function recordedBlockTokens({ tokensPerBlock, estimated }: PromptBlocks): number {
+  return Math.round(blocksPerHash({ tokensPerBlock, estimated }) * tokensPerBlock * 100) / 100;
+}
+
+/** Of text always the same number, so that prompts share their hashes whatever is learnt of their tokens meanwhile. */
+function blocksPerHash({
+  tokensPerBlock,
+  estimated,
+}: Pick<PromptBlocks, 'tokensPerBlock' | 'estimated'>): number {
+  return estimated ? TEXT_BLOCKS_PER_HASH : Math.max(1, Math.round(RECORD_BLOCK_TOKENS / tokensPerBlock));
 }
 
 /** The way back: two words per block, low first. Undefined for what `encodeBlockHashes` cannot have made. */

@@ -4,7 +4,10 @@ import { ThreadEnds } from '../../test/support/thread-ends.ts';
 import { VirtualClock } from '../base/virtual-clock.ts';
 import type { FreshIds } from './hash-key.ts';
 import { FreshIdsOfThread, FreshIdsOfThreads } from './shared-fresh-ids.ts';
+import { ByteKinds } from './text-shape.ts';
 import { TokenRatioOfThread, TokenRatioOfThreads } from './shared-token-ratio.ts';
+
+const plain = (bytes: number) => ({ bytes, shape: new ByteKinds().shapeOf(bytes, 0) });
 
 it('what one thread learns of a model counts in all within a second, and in one that begins later', async (t) => {
   const ends = new ThreadEnds(t, 2);
@@ -13,10 +16,10 @@ it('what one thread learns of a model counts in all within a second, and in one 
   const [one, other] = [1, 2].map((row) => new TokenRatioOfThread(ends.begin(row).channel, clock));
   await ends.settled();
   for (let answer = 0; answer < 20; answer++) {
-    one!.learn('m', 1500, 1000);
-    other!.learn('m', 2500, 1000);
+    one!.learn('m', plain(1500), 1000);
+    other!.learn('m', plain(2500), 1000);
   }
-  one!.learn('m', Infinity, 1);
+  one!.learn('m', plain(Infinity), 1);
   await ends.settled();
   assert.equal(other!.charsPerToken('m'), 4, 'they are gathered first');
   clock.advance(500);
@@ -27,7 +30,7 @@ it('what one thread learns of a model counts in all within a second, and in one 
   const later = new TokenRatioOfThread(ends.begin(1).channel, clock);
   await ends.settled();
   assert.equal(later.charsPerToken('m'), control.charsPerToken('m'));
-  other!.learn('m', 16_000, 1000);
+  other!.learn('m', plain(16_000), 1000);
   clock.advance(500);
   await ends.settled();
   assert.ok(later.charsPerToken('m') > 2 && later.charsPerToken('m') === other!.charsPerToken('m'));

@@ -1,6 +1,6 @@
 import type { Channel, Channels, MessageKind } from '../base/channel.ts';
 import type { Clock } from '../base/clock.ts';
-import { TokenRatio, type Sums } from './token-ratio.ts';
+import { addTo, canLearn, noSums, sumsOf, TokenRatio, type ReadText, type Sums } from './token-ratio.ts';
 
 type SumsByModel = readonly (readonly [model: string, sums: Readonly<Sums>])[];
 
@@ -31,20 +31,20 @@ export class TokenRatioOfThread extends TokenRatio {
     channel.post(RATIOS_WANTED, null);
   }
 
-  override learn(model: string, chars: number, promptTokens: number): void {
-    if (!(chars > 0) || !(promptTokens > 0) || chars === Infinity || promptTokens === Infinity) return;
-    const sums = this.#gathered.get(model);
-    if (sums) {
-      sums.chars += chars;
-      sums.tokens += promptTokens;
-    } else if (this.#gathered.size < MOST_MODELS) {
+  override learn(model: string, text: ReadText, promptTokens: number): void {
+    if (!canLearn(text, promptTokens)) return;
+    let sums = this.#gathered.get(model);
+    if (!sums) {
+      if (this.#gathered.size >= MOST_MODELS) return;
       if (this.#gathered.size === 0)
         this.#clock.after(GATHER_MS, () => {
           this.#channel.post(LEARNT, [...this.#gathered]);
           this.#gathered = new Map();
         });
-      this.#gathered.set(model, { chars, tokens: promptTokens });
+      sums = noSums();
+      this.#gathered.set(model, sums);
     }
+    addTo(sums, sumsOf(text, promptTokens));
   }
 }
 
@@ -53,7 +53,7 @@ export class TokenRatioOfThreads extends TokenRatio {
   constructor(channels: Channels) {
     super();
     channels.on(LEARNT, (_row, learnt) => {
-      for (const [model, { chars, tokens }] of learnt) this.learn(model, chars, tokens);
+      for (const [model, sums] of learnt) this.add(model, sums);
       channels.broadcast(RATIOS, this.#all(learnt.map(([model]) => model)));
     });
     channels.on(RATIOS_WANTED, (row) => {
@@ -64,7 +64,9 @@ export class TokenRatioOfThreads extends TokenRatio {
   #all(models: Iterable<string>): SumsByModel {
     return [...models].flatMap((model) => {
       const sums = this.sumsOf(model);
-      return sums ? [[model, { ...sums }] as const] : [];
+      return sums
+        ? [[model, { chars: sums.chars, tokens: sums.tokens, moments: sums.moments }] as const]
+        : [];
     });
   }
 }

@@ -24,6 +24,13 @@ export interface CacheFacts {
   readonly eventSources: readonly EventSource[] | undefined;
 }
 
+/** vLLM's default, for workers that do not tell. */
+export const USUAL_BLOCK_SIZE = 16;
+
+export function blockSizeOf(config: CacheConfig | undefined): number {
+  return config?.blockSize ?? USUAL_BLOCK_SIZE;
+}
+
 export function sameConfig(one: CacheConfig | undefined, other: CacheConfig | undefined): boolean {
   return (
     one?.blockSize === other?.blockSize &&

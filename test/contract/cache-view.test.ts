@@ -9,7 +9,7 @@ import { PredictedIndex } from '../../src/cache-knowledge/predicted-index.ts';
 import { CACHE_KNOWLEDGE } from '../../src/config/settings/cache-knowledge.ts';
 import { inTokens, type PromptBlocks } from '../../src/routing/blocks.ts';
 import { CACHE_SOURCES, type Ask, type CacheMatch, type Holdings } from '../../src/routing/policy.ts';
-import { blocksFromHashIds } from '../../src/routing/prompt-hash.ts';
+import { blocksFromHashIds } from '../../src/routing/hash-ids.ts';
 import { tokenChain } from '../../src/routing/token-chain.ts';
 
 fc.configureGlobal({ seed: 11 });

@@ -9,7 +9,7 @@ import { DEFAULT_TRAITS } from '../../src/config/settings/settings.ts';
 import { ColdOrder } from '../../src/routing/cold-order.ts';
 import { createPolicy } from '../../src/routing/policies/index.ts';
 import type { Ask, CacheView, LoadView, Pool } from '../../src/routing/policy.ts';
-import { blocksFromHashIds } from '../../src/routing/prompt-hash.ts';
+import { blocksFromHashIds } from '../../src/routing/hash-ids.ts';
 import { LoadLedger, type Lease } from '../../src/workers/ledger.ts';
 import { viewPool } from '../../src/workers/pool-view.ts';
 import { WorkerRegistry } from '../../src/workers/registry.ts';

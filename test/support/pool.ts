@@ -3,7 +3,7 @@ import { seededRandom } from '../../src/base/random.ts';
 import { NO_BLOCKS, type PromptBlocks } from '../../src/routing/blocks.ts';
 import { EXCLUDED } from '../../src/routing/policy.ts';
 import type { Ask, CacheView, Choice, HashKey, LoadView, Policy, Pool } from '../../src/routing/policy.ts';
-import { blocksFromHashIds } from '../../src/routing/prompt-hash.ts';
+import { blocksFromHashIds } from '../../src/routing/hash-ids.ts';
 
 interface Load {
   running: number;

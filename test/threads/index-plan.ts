@@ -1,5 +1,5 @@
 import type { PromptBlocks } from '../../src/routing/blocks.ts';
-import { blocksFromHashIds } from '../../src/routing/prompt-hash.ts';
+import { blocksFromHashIds } from '../../src/routing/hash-ids.ts';
 
 /** What may be recorded for whom: whoever finds anything else has seen what nobody wrote. */
 

@@ -6,7 +6,7 @@ import { parseContenders } from '../../src/simulate/study/contenders.ts';
 import { Simulation } from '../../src/simulate/fleet/simulation.ts';
 import { MODEL_DEFAULTS } from '../../src/sim/engine/model-settings.ts';
 import type { Trace } from '../../src/simulate/traces/trace.ts';
-import { blocksFromHashIds } from '../../src/routing/prompt-hash.ts';
+import { blocksFromHashIds } from '../../src/routing/hash-ids.ts';
 import { pieces, post } from '../support/chat.ts';
 import { startFleet, type Fleet } from '../support/fleet.ts';
 

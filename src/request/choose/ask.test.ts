@@ -10,7 +10,8 @@ const CHARS_PER_TOKEN = 4;
 
 /** Just what an ask reads of a runtime. */
 const rt = {
-  tokenRatio: { charsPerToken: () => CHARS_PER_TOKEN },
+  tokenRatio: { charsPerToken: () => CHARS_PER_TOKEN, charsPerTokenOf: () => CHARS_PER_TOKEN },
+  answered: { beginningOf: () => undefined },
   registry: { membersFor: () => ({ members: [{ adapters: new Set(['sql-lora']) }] }) },
 } as unknown as Runtime;
 

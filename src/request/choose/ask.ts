@@ -4,10 +4,12 @@ import { isObject, plain } from '../../api/prompt-sink.ts';
 import { PromptText } from '../../api/prompt-text.ts';
 import { RouterError } from '../../base/errors.ts';
 import { headerOf } from '../../http/headers.ts';
-import { inTokens, NO_BLOCKS, type PromptBlocks } from '../../routing/blocks.ts';
+import { keyOf, type PromptKey } from '../../routing/answered-prompts.ts';
+import { inTokens, NO_BLOCKS, type Beginning, type PromptBlocks } from '../../routing/blocks.ts';
 import { readHashKey, readSessionKey } from '../../routing/hash-key.ts';
 import type { Ask, ChainKey, HashKey, Holdings, TokensSource } from '../../routing/policy.ts';
-import { PromptHasher } from '../../routing/prompt-hash.ts';
+import { BYTES_PER_BLOCK, PromptHasher } from '../../routing/prompt-hash.ts';
+import type { ReadText } from '../../routing/token-ratio.ts';
 import { tokenChain, type ChainScope } from '../../routing/token-chain.ts';
 import type { Runtime } from '../runtime.ts';
 import type { BodyFields } from '../understand/body-fields.ts';
@@ -45,7 +47,9 @@ export class RequestAsk implements Ask {
   holdings: Holdings | undefined;
   /** One for each block size that was asked for. */
   #chains: PromptBlocks[] = [];
-  #chars = 0;
+  #text: ReadText | undefined;
+  #key: PromptKey | undefined;
+  #beginning: Beginning | undefined;
   #hasher: PromptHasher | undefined;
   #hashKey: HashKey | undefined;
 
@@ -168,9 +172,19 @@ export class RequestAsk implements Ask {
     this.#input.fields.nowIn(body);
   }
 
-  /** Bytes of the prompt's text, for learning the ratio; 0 when the prompt was not read as text. */
-  get promptChars(): number {
-    return this.#chars;
+  /** What the prompt's text is, for learning how many tokens that comes to; undefined where it was not read as text. */
+  get readText(): ReadText | undefined {
+    return this.#text;
+  }
+
+  /** For remembering how many tokens it had; undefined where it was not read, or is too short. */
+  get promptKey(): PromptKey | undefined {
+    return this.#key;
+  }
+
+  /** What of it was a whole prompt before. */
+  get beginning(): Beginning | undefined {
+    return this.#beginning;
   }
 
   #counted(blocks: PromptBlocks): PromptBlocks {
@@ -199,9 +213,24 @@ export class RequestAsk implements Ask {
     this.#readDeep(() => {
       prompt(values, hasher satisfies PromptSink);
     });
-    const blocks = hasher.finish({ charsPerToken: this.#rt.tokenRatio.charsPerToken(this.model) });
-    if (blocks.estimated) this.#chars = hasher.textBytes;
-    return blocks;
+    return this.#finish(hasher);
+  }
+
+  /** Of what was a whole prompt before the tokens are known; those of the rest are estimated from what it is made of. */
+  #finish(hasher: PromptHasher): PromptBlocks {
+    const text = { bytes: hasher.textBytes, shape: hasher.shape() };
+    const charsPerToken = this.#rt.tokenRatio.charsPerTokenOf(this.model, text);
+    const blocks = hasher.finish({ charsPerToken });
+    if (!blocks.estimated) return blocks;
+    const chain = { blocks, ends: hasher.ends() };
+    this.#text = text;
+    this.#key = keyOf(chain);
+    const found = this.#rt.answered.beginningOf(chain, this.model);
+    if (!found) return blocks;
+    const beginning = (this.#beginning = { ...found, perBlock: blocks.tokensPerBlock });
+    const rest = Math.max(0, text.bytes - beginning.at * BYTES_PER_BLOCK);
+    const totalTokens = beginning.tokens + Math.ceil(rest / charsPerToken);
+    return { ...inTokens(blocks, totalTokens), beginning };
   }
 
   /**

@@ -1,4 +1,5 @@
 import { noteDispatch } from '../../cache-knowledge/known-caches.ts';
+import { wholeBlocks } from '../../routing/blocks.ts';
 import {
   CACHE_SOURCES,
   EXCLUDED,
@@ -7,6 +8,7 @@ import {
   type HashKey,
 } from '../../routing/policy.ts';
 import type { Lease } from '../../workers/ledger.ts';
+import { blockSizeOf } from '../../workers/cache-config.ts';
 import type { Permit } from '../../workers/permit.ts';
 import type { PoolMembers } from '../../workers/model-pools.ts';
 import { viewPool, type PoolView } from '../../workers/pool-view.ts';
@@ -91,7 +93,7 @@ export function previewPlan(rt: Runtime, call: Call): Preview | NoPlan {
   const pool = poolFor(rt, call);
   const pick = pickWorker(rt, call, pool, true);
   if (!pick) return { kind: 'none', pool };
-  const prediction = predict(rt, call, memberAt(pool, pick.index).slot, pick);
+  const prediction = predict(rt, call, memberAt(pool, pick.index), pick);
   return {
     kind: 'preview',
     ...pick,
@@ -214,12 +216,24 @@ function memberAt(pool: PoolView, index: number): Worker {
   return worker;
 }
 
-function predict(rt: Runtime, call: Call, slot: number, pick: Pick): Prediction {
+function predict(rt: Runtime, call: Call, { slot, cacheConfig }: Worker, pick: Pick): Prediction {
   const matched = pick.choice?.matchedTokens?.[pick.index];
-  const predictedCachedTokens = matched === undefined || Number.isNaN(matched) ? undefined : matched;
   const promptTokens = call.ask.promptTokens();
-  const uncachedTokens = Math.max(0, promptTokens - (predictedCachedTokens ?? 0));
+  const blockSize = blockSizeOf(cacheConfig);
+  const cachedTokens =
+    matched === undefined || Number.isNaN(matched)
+      ? undefined
+      : cacheConfig?.prefixCaching === false
+        ? 0
+        : wholeBlocks(matched, promptTokens, blockSize);
+  const uncachedTokens = Math.max(0, promptTokens - (cachedTokens ?? 0));
   const predictedTtftMs = promptTokens > 0 ? rt.ledger.predictedTtftMs(slot, uncachedTokens) : undefined;
+  // Of several samples vLLM tells what the last one found: all that the first one has put there.
+  const isRepeated = call.samples > 1 && cacheConfig?.prefixCaching !== false;
+  const predictedCachedTokens =
+    cachedTokens !== undefined && isRepeated
+      ? wholeBlocks(promptTokens, promptTokens, blockSize)
+      : cachedTokens;
   return { promptTokens, uncachedTokens, predictedCachedTokens, predictedTtftMs };
 }
 
@@ -233,7 +247,7 @@ function seal(
 ): Plan | undefined {
   const worker = memberAt(pool, pick.index);
   const { slot } = worker;
-  const prediction = predict(rt, call, slot, pick);
+  const prediction = predict(rt, call, worker, pick);
   const { promptTokens, uncachedTokens, predictedCachedTokens, predictedTtftMs } = prediction;
   const lease = rt.ledger.acquire(slot, {
     prefillTokens: uncachedTokens,

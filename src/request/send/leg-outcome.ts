@@ -4,6 +4,7 @@ import type { Permit } from '../../workers/permit.ts';
 import { StreamedBody } from '../../http/body.ts';
 import type { Awaited, InFlight } from '../../workers/in-flight.ts';
 import type { Attempt, Failure } from './attempt.ts';
+import { learnFromUsage } from './learn-from-usage.ts';
 import { roundMs, type AttemptRecord } from '../record/decision.ts';
 import type { Leg, Plan } from '../choose/plan.ts';
 import type { Call } from '../understand/read-call.ts';
@@ -183,14 +184,21 @@ export class LegOutcome implements InFlight, Awaited {
     const { decision, endpoint } = this.#arrival;
     // What a stored answer tells was taken by the request that made it.
     if (endpoint.resource === 'by_id') return;
-    const { ask, model } = this.#call;
+    const { ask } = this.#call;
     const usage = tap.usage();
     const estimate = ask.promptTokens();
     // A prompt with text takes more than nothing.
     const told = usage?.promptTokens === 0 && estimate > 0 ? undefined : usage?.promptTokens;
     if (told !== undefined) {
-      if (ask.promptChars > 0) this.#rt.tokenRatio.learn(model, ask.promptChars, told);
-      if (usage?.cachedTokens !== undefined) decision.actual_cached_tokens = usage.cachedTokens;
+      const answerTokens = end.kind === 'complete' ? usage?.completionTokens : undefined;
+      // Of several prompts vLLM tells what was cached of the last one.
+      const cachedTokens = this.#call.prompts === 1 ? usage?.cachedTokens : undefined;
+      learnFromUsage(this.#rt, this.#call, this.#leg.worker, {
+        promptTokens: told,
+        cachedTokens,
+        answerTokens,
+      });
+      if (cachedTokens !== undefined) decision.actual_cached_tokens = cachedTokens;
     }
     const prompt = told ?? estimate;
     if (prompt > 0) decision.prompt_tokens = prompt;

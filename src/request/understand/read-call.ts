@@ -38,6 +38,9 @@ export interface Call {
   readonly prepared?: unknown;
   /** Tokens that the answer may add to the KV cache, as far as the request says. */
   readonly maxTokens: number;
+  /** How many prompts there are, and answers to each of them. */
+  readonly prompts: number;
+  readonly samples: number;
   /** The endpoint's retry column, narrowed by what this request does on a worker. */
   readonly retry: 'full' | 'connect';
   /** A stored resource that the request reads, cancels or continues. */
@@ -151,6 +154,8 @@ function opaqueCall(rt: Runtime, source: CallSource, body: Buffer | StreamedBody
       bytes: size,
     }),
     maxTokens: 0,
+    prompts: 1,
+    samples: 1,
     retry: body instanceof StreamedBody ? 'connect' : endpoint.retry,
     resourceId: match.kind === 'endpoint' && endpoint.resource === 'by_id' ? match.id : undefined,
     filters: readWorkerFilters(source.req.rawHeaders),
@@ -204,6 +209,8 @@ function jsonCall(rt: Runtime, source: CallSource, bytes: Buffer, read = readFie
   const { endpoint } = source;
   note(source.decision, model, stream);
   const creates = endpoint.resource === 'create';
+  const prompts = promptsOf(fields);
+  const samples = samplesOf(fields);
   return {
     body: bytes,
     releaseBody: NOTHING_HELD,
@@ -217,7 +224,9 @@ function jsonCall(rt: Runtime, source: CallSource, bytes: Buffer, read = readFie
       prompt: endpoint.prompt,
       bytes: bytes.length,
     }),
-    maxTokens: maxTokensOf(fields) * answersOf(fields),
+    maxTokens: maxTokensOf(fields) * prompts * samples,
+    prompts,
+    samples,
     retry: leavesSomething(fields) ? 'connect' : endpoint.retry,
     resourceId: creates ? textOf(fields['previous_response_id']) : undefined,
     chosenId: creates ? textOf(fields['request_id']) : undefined,
@@ -254,13 +263,13 @@ function leavesSomething(fields: JsonObject): boolean {
   return readBoolean(fields['background']) === true || readBoolean(fields['store']) === true;
 }
 
-/** How many answers are asked for: `n` of them to each prompt of a list. */
-function answersOf(fields: JsonObject): number {
-  const { n, prompt, sampling_params: sampling } = fields;
-  const each = readInteger(n) ?? (isObject(sampling) ? readInteger(sampling['n']) : undefined) ?? 1;
-  // A list of numbers is one prompt, as token ids.
-  const prompts = Array.isArray(prompt) && typeof prompt[0] !== 'number' ? prompt.length : 1;
-  return Math.max(1, each) * Math.max(1, prompts);
+/** A list of numbers is one prompt, as token ids. */
+function promptsOf({ prompt }: JsonObject): number {
+  return Array.isArray(prompt) && typeof prompt[0] !== 'number' ? Math.max(1, prompt.length) : 1;
+}
+
+function samplesOf({ n, sampling_params: sampling }: JsonObject): number {
+  return Math.max(1, readInteger(n) ?? (isObject(sampling) ? readInteger(sampling['n']) : undefined) ?? 1);
 }
 
 function maxTokensOf(fields: JsonObject): number {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { blocksFromHashIds } from '../../routing/prompt-hash.ts';
+import { blocksFromHashIds } from '../../routing/hash-ids.ts';
 import { ActiveBlocks } from './active-blocks.ts';
 
 const blocks = (...ids: number[]) => blocksFromHashIds(ids, 16, 16 * ids.length);

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { askFor } from '../../../test/support/pool.ts';
 import { seededRandom } from '../../base/random.ts';
 import { VirtualClock } from '../../base/virtual-clock.ts';
-import { blocksFromHashIds } from '../../routing/prompt-hash.ts';
+import { blocksFromHashIds } from '../../routing/hash-ids.ts';
 import { BlockCache } from '../../sim/engine/block-cache.ts';
 import { MODEL_DEFAULTS } from '../../sim/engine/model-settings.ts';
 import { WorkerModel } from '../../sim/engine/worker-model.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { blocksFromHashIds } from '../../routing/prompt-hash.ts';
+import { blocksFromHashIds } from '../../routing/hash-ids.ts';
 import type { Trace } from '../traces/trace.ts';
 import { BlockSet } from './block-set.ts';
 import { oracleHitRates } from './oracle.ts';

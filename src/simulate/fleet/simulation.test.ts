@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { Policy, PolicyDeps } from '../../routing/policy.ts';
-import { blocksFromHashIds } from '../../routing/prompt-hash.ts';
+import { blocksFromHashIds } from '../../routing/hash-ids.ts';
 import { MODEL_DEFAULTS, type ModelSettings } from '../../sim/engine/model-settings.ts';
 import { parseContenders } from '../study/contenders.ts';
 import type { Trace } from '../traces/trace.ts';

@@ -1,4 +1,4 @@
-import { blocksFromHashIds } from '../../routing/prompt-hash.ts';
+import { blocksFromHashIds } from '../../routing/hash-ids.ts';
 import { isTokenCount, type TraceRequest } from './trace.ts';
 
 /** Its prompts have no contents: block size only rounds. */

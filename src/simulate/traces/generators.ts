@@ -1,5 +1,5 @@
 import { randomInt, seededRandom, type Random } from '../../base/random.ts';
-import { blocksFromHashIds } from '../../routing/prompt-hash.ts';
+import { blocksFromHashIds } from '../../routing/hash-ids.ts';
 import { drawExponential, drawTokens } from './draw.ts';
 import type { Trace, TraceRequest } from './trace.ts';
 

@@ -1,4 +1,4 @@
-import { blocksFromHashIds } from '../../routing/prompt-hash.ts';
+import { blocksFromHashIds } from '../../routing/hash-ids.ts';
 import { isTokenCount, type TraceRequest } from './trace.ts';
 
 /** Tokens per hash id in the published traces. */

@@ -1,0 +1,45 @@
+import { wholeBlocks } from '../../routing/blocks.ts';
+import { blockSizeOf } from '../../workers/cache-config.ts';
+import type { Worker } from '../../workers/worker.ts';
+import type { Call } from '../understand/read-call.ts';
+import type { Runtime } from '../runtime.ts';
+
+/** What a worker said of a prompt that it answered. */
+export interface ToldUsage {
+  readonly promptTokens: number;
+  readonly cachedTokens: number | undefined;
+  /** Undefined where the answer did not come to its end. */
+  readonly answerTokens: number | undefined;
+}
+
+/** What an answer teaches of the tokens that the model's text comes to. */
+export function learnFromUsage(rt: Runtime, call: Call, worker: Worker, told: ToldUsage): void {
+  const { ask, model, samples, prompts } = call;
+  const { promptTokens, cachedTokens, answerTokens } = told;
+  if (ask.readText) rt.tokenRatio.learn(model, ask.readText, promptTokens);
+  if (ask.promptKey) {
+    // The last token of an answer is never computed further; of several answers none is the one that comes back.
+    const reusable = samples * prompts > 1 ? 0 : Math.max(0, (answerTokens ?? 0) - 1);
+    rt.answered.note(ask.promptKey, { promptTokens, answerTokens: reusable, slot: worker.slot });
+  }
+  if (cachedTokens !== undefined && samples * prompts === 1)
+    learnReturn(rt, call, worker, { promptTokens, cachedTokens });
+}
+
+/** Whether the answer before was found in the cache, where that shows in whole blocks. */
+function learnReturn(
+  { answered }: Runtime,
+  { ask, model }: Call,
+  worker: Worker,
+  { promptTokens, cachedTokens }: { readonly promptTokens: number; readonly cachedTokens: number },
+): void {
+  const { beginning } = ask;
+  if (beginning?.answer?.slot !== worker.slot) return;
+  const { tokens, answer } = beginning;
+  const withAnswer = tokens + answer.tokens;
+  if (withAnswer > promptTokens) return;
+  const blockSize = blockSizeOf(worker.cacheConfig);
+  const before = wholeBlocks(tokens, promptTokens, blockSize);
+  const after = wholeBlocks(withAnswer, promptTokens, blockSize);
+  if (after > before && cachedTokens >= before) answered.learnReturn(model, cachedTokens >= after);
+}
