@@ -225,7 +225,7 @@ export class App {
     cut.cancel();
     await closed;
     await this.#front.close();
-    closeOutbound(this.#state);
+    await closeOutbound(this.#state);
     await this.#state.decisionLog?.close();
     await this.#metricsServer?.stop();
   }
@@ -278,6 +278,7 @@ export class App {
       policies,
       tenants: this.#state.clients.tenants,
       plugins: this.#deps.plugins ?? NO_PLUGINS,
+      tokenizersOf: (worker) => this.#state.openTokens.verdictsOf(worker),
       inspect: (spec) => connections.inspect(spec),
       examine: (specs, signal) => examineWorkers(specs, this.#state.settings, this.#state, signal),
       onInspected: (spec, inspection) => {

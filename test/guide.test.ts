@@ -41,6 +41,7 @@ const GUIDES = [
     'plugins',
     'reload',
     'doctor',
+    'exact-tokens',
     'security',
     'hooks',
     'tenants',

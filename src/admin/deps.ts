@@ -13,6 +13,7 @@ import type { Tenants } from '../limits/tenants.ts';
 import type { Log } from '../observe/log.ts';
 import type { Decision, DecisionQuery } from '../request/record/decision.ts';
 import type { Policy } from '../routing/policy.ts';
+import type { LocalVerdict } from '../tokenize/local/proven-tokenizers.ts';
 import type { LoadLedger } from '../workers/ledger.ts';
 import type { WorkerRegistry } from '../workers/registry.ts';
 import type { Worker } from '../workers/worker.ts';
@@ -80,6 +81,8 @@ export interface AdminDeps {
   readonly plugins: KnownPlugins;
   readonly clientOf: (worker: Worker) => WorkerClient;
   readonly versionOf: (worker: Worker) => string | undefined;
+  /** How the tokenizers of the router compare with the worker's. */
+  readonly tokenizersOf: (worker: Worker) => readonly LocalVerdict[];
   readonly inspect: (spec: WorkerSpec) => Promise<Inspection>;
   readonly examine: (specs: readonly WorkerSpec[], signal: AbortSignal) => Promise<Admittance>;
   readonly onInspected: (spec: WorkerSpec, inspection: Inspection) => void;

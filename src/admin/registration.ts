@@ -6,13 +6,14 @@ import { workerId, type WorkerAddress } from '../config/schema/worker-url.ts';
 
 /** The way back from a registration, for the state file. */
 export function requestOf(registration: Registration): Readonly<Record<string, unknown>> {
-  const { address, modelId, priority, cost, labels, unused, apiKey } = registration;
+  const { address, modelId, priority, cost, labels, tokenizerPath, unused, apiKey } = registration;
   return {
     url: workerId(address),
     ...(modelId === undefined ? {} : { model_id: modelId }),
     priority,
     cost,
     labels,
+    ...(tokenizerPath === undefined ? {} : { tokenizer_path: tokenizerPath }),
     ...unused,
     ...(apiKey === undefined ? {} : { api_key: apiKey }),
   };

@@ -25,8 +25,12 @@ const asGiven = z
   .string()
   .optional()
   .meta({ description: 'As registered; without effect on an HTTP worker' });
+const tokenizerPath = z
+  .string()
+  .optional()
+  .meta({ description: 'Where the tokenizer of its models lies, as registered' });
 const unusedFields = {
-  tokenizer_path: asGiven,
+  tokenizer_path: tokenizerPath,
   reasoning_parser: asGiven,
   tool_parser: asGiven,
   chat_template: asGiven,
@@ -99,6 +103,23 @@ export const workerView = z.strictObject({
     .record(z.string(), z.boolean().nullable())
     .nullable()
     .meta({ description: 'What it offers, tried at registration; null for workers of the configuration' }),
+  tokenizers: z
+    .array(
+      z.strictObject({
+        model: z.string(),
+        local: z.enum(['proving', 'proven', 'differs', 'unproved', 'unreadable']).meta({
+          description:
+            "How the configured tokenizer compares with the worker's; used only where it is proven",
+        }),
+        reason: z
+          .string()
+          .nullable()
+          .meta({ description: 'What differs, or for which chats it is not used' }),
+      }),
+    )
+    .meta({
+      description: 'Models of the worker for which a tokenizer is configured, as far as they were asked for',
+    }),
   job: jobView.nullable(),
 });
 
@@ -155,6 +176,7 @@ export function showWorker(context: AdminContext, worker: Worker): z.output<type
     rank: spec.rank ?? null,
     source: registrar.isFromApi(worker) ? 'api' : 'config',
     labels: registration.labels,
+    ...pathOf(registration),
     ...registration.unused,
     policy: policyOf(context, worker),
     notices: [...context.policies.noticesOf(worker), ...noticesOfUnused(registration)],
@@ -178,6 +200,9 @@ export function showWorker(context: AdminContext, worker: Worker): z.output<type
     kv_tokens: ledger.kvTokens(slot),
     requests_sent: worker.processed,
     capabilities: capabilities ? triStates(capabilities) : null,
+    tokenizers: context
+      .tokenizersOf(worker)
+      .map(({ model, state, reason = null }) => ({ model, local: state, reason })),
     job: job && registry.get(worker.id) === worker && isOpen(job) ? showJob(job) : null,
   };
 }
@@ -203,7 +228,7 @@ function showFacts({ cacheConfig, eventSources }: Worker): {
 }
 
 export function showPending(job: WorkerJob): z.output<typeof pendingView> {
-  const { modelId, priority, cost, labels, unused, address }: Registration = job.about;
+  const { modelId, priority, cost, labels, unused, address, tokenizerPath: path }: Registration = job.about;
   const url = workerId(address);
   return {
     id: url,
@@ -216,9 +241,14 @@ export function showPending(job: WorkerJob): z.output<typeof pendingView> {
     load: 0,
     connection_mode: 'Http',
     labels,
+    ...pathOf({ tokenizerPath: path }),
     ...unused,
     job: showJob(job),
   };
+}
+
+function pathOf({ tokenizerPath: path }: Pick<Registration, 'tokenizerPath'>): { tokenizer_path?: string } {
+  return path === undefined ? {} : { tokenizer_path: path };
 }
 
 export function roundSecs(ms: number): number {

@@ -1,11 +1,17 @@
+import { extname } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import type { ThreadPart } from '../base/thread-part.ts';
-import type { Settings, TokenSettings } from '../config/settings/settings.ts';
+import { isPath } from '../config/schema/path.ts';
+import type { TokenizerPaths, TokenSettings } from '../config/settings/exact-tokens.ts';
+import type { Settings } from '../config/settings/settings.ts';
 import { collect } from '../engines/collect.ts';
 import { probeHeaders } from '../engines/http/probe.ts';
 import type { WorkerConnections } from '../engines/http/worker-connections.ts';
+import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import { ExactTokens } from '../tokenize/exact-tokens.ts';
+import { ProvenTokenizers, type LocalVerdict } from '../tokenize/local/proven-tokenizers.ts';
+import { TextJobs } from '../tokenize/local/text-jobs.ts';
 import { answerThreads, TokensOfThread } from '../tokenize/threads-tokens.ts';
 import type { TokenSource } from '../tokenize/tokens.ts';
 import { WorkerTokenizers, type WorkerTokenizersDeps } from '../tokenize/worker-tokenizers.ts';
@@ -15,6 +21,7 @@ import type { Worker } from '../workers/worker.ts';
 interface Parts {
   readonly part: ThreadPart;
   readonly clock: Clock;
+  readonly log: Log;
   readonly metrics: Metrics;
   readonly registry: Roster;
   readonly connections: WorkerConnections;
@@ -25,46 +32,98 @@ interface Parts {
 /** Where this thread gets the tokens of prompts from. */
 export interface OpenTokens {
   readonly source: TokenSource;
+  /** How the tokenizers that are configured for the models of a worker compare with its own. */
+  verdictsOf(worker: Worker): readonly LocalVerdict[];
   reconfigure(settings: TokenSettings): void;
+  close(): Promise<void>;
 }
 
 /** Whoever is in control does the work, so that the cache is one, and so is the count of what a worker is asked. */
-export function openTokens({ settings, ...parts }: Parts): OpenTokens {
-  const { part, clock } = parts;
-  if (part.kind === 'request')
-    return {
-      source: new TokensOfThread(part.channel, clock, () => settings().tokens.timeoutMs),
-      reconfigure: () => undefined,
-    };
-  const tokens = openExactTokens(settings().tokens, parts);
-  if (part.kind === 'control') answerThreads(part.channels, tokens);
+export function openTokens(parts: Parts): OpenTokens {
+  const { part, clock, settings } = parts;
+  if (part.kind !== 'request') return new OwnTokens(parts);
   return {
-    source: tokens,
-    reconfigure: (next) => {
-      tokens.reconfigure(next);
-    },
+    source: new TokensOfThread(part.channel, clock, () => settings().tokens.timeoutMs),
+    verdictsOf: () => [],
+    reconfigure: () => undefined,
+    close: () => Promise.resolve(),
   };
 }
 
-function openExactTokens(
-  settings: TokenSettings,
-  { clock, metrics, registry, connections }: Omit<Parts, 'settings'>,
-): ExactTokens<Worker> {
-  const tokenizers = new WorkerTokenizers({ clock, ask: askWith(connections, clock) });
-  const tokens = new ExactTokens(settings, {
-    ...{ clock, metrics, tokenizers },
-    workersFor: (model) => registry.membersFor(model).members.filter(isWell),
-    versionOf: ({ spec }) => connections.versionOf(spec),
-  });
-  registry.on(({ type, worker }) => {
-    // Another engine may be there now: with another template, or with routes that the one before had not.
-    if (type === 'joined' || type === 'healthy' || type === 'models') {
-      tokenizers.reset(worker);
-      for (const model of worker.models) tokens.forget(model);
-    }
-    if (type === 'left') tokenizers.drop(worker);
-  });
-  return tokens;
+/** Of what the process may have, MiB: a vocabulary of a quarter of a million takes some 300. */
+const TEXT_HEAP_MB = 2_048;
+const TEXT_THREAD = new URL(`../tokenize/local/text-thread${extname(import.meta.url)}`, import.meta.url);
+
+class OwnTokens implements OpenTokens {
+  readonly source: ExactTokens<Worker>;
+  readonly #parts: Parts;
+  readonly #tokenizers: WorkerTokenizers<Worker>;
+  readonly #locals: ProvenTokenizers<Worker>;
+  /** Begun when a tokenizer is configured for the first time. */
+  #jobs: TextJobs | undefined;
+
+  constructor(parts: Parts) {
+    const { part, clock, log, metrics, registry, connections, settings } = parts;
+    this.#parts = parts;
+    const tokenizers = new WorkerTokenizers({ clock, ask: askWith(connections, clock) });
+    this.#tokenizers = tokenizers;
+    this.#locals = new ProvenTokenizers({
+      ...{ clock, log, metrics },
+      jobs: { load: (path) => this.#text().load(path), run: (job) => this.#text().run(job) },
+      pathOf: (worker, model) => this.#pathOf(worker, model),
+      tokensBy: (worker, question) => tokenizers.tokensBy(worker, question),
+    });
+    this.source = new ExactTokens(settings().tokens, {
+      ...{ clock, metrics, tokenizers, locals: this.#locals },
+      workersFor: (model) => registry.membersFor(model).members.filter(isWell),
+      versionOf: ({ spec }) => connections.versionOf(spec),
+    });
+    if (part.kind === 'control') answerThreads(part.channels, this.source);
+    registry.on(({ type, worker }) => {
+      // Another engine may be there now: with another template, or with routes that the one before had not.
+      if (type === 'healthy' || type === 'models' || type === 'traits') this.#changed(worker);
+      if (type === 'left') {
+        tokenizers.drop(worker);
+        this.#locals.left(worker);
+      }
+    });
+  }
+
+  verdictsOf(worker: Worker): readonly LocalVerdict[] {
+    return this.#locals.verdictsOf(worker);
+  }
+
+  reconfigure(settings: TokenSettings): void {
+    this.source.reconfigure(settings);
+    for (const worker of this.#parts.registry.workers) this.#changed(worker);
+    this.#locals.reload();
+  }
+
+  async close(): Promise<void> {
+    await this.#jobs?.stop();
+  }
+
+  #changed(worker: Worker): void {
+    this.#tokenizers.reset(worker);
+    for (const model of worker.models) this.source.forget(model);
+    if (isWell(worker)) this.#locals.changed(worker);
+  }
+
+  #text(): TextJobs {
+    const { clock, log, metrics } = this.#parts;
+    return (this.#jobs ??= new TextJobs({ clock, log, metrics, module: TEXT_THREAD, heapMb: TEXT_HEAP_MB }));
+  }
+
+  #pathOf({ traits }: Worker, model: string): string | undefined {
+    const { exact, paths } = this.#parts.settings().tokens;
+    if (exact === 'off') return undefined;
+    const { tokenizerPath: own } = traits;
+    return own !== undefined && isPath(own) ? own : pathFor(paths, model);
+  }
+}
+
+function pathFor({ byModel, otherwise }: TokenizerPaths, model: string): string | undefined {
+  return byModel.find(([part]) => model.includes(part))?.[1] ?? otherwise;
 }
 
 function isWell({ health, draining, engine }: Worker): boolean {

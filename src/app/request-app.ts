@@ -84,7 +84,7 @@ export class RequestApp {
 
   /** After `stop`. Resolves when control has been given what it is still owed: metrics, records, lines of the log. */
   async close(): Promise<void> {
-    closeOutbound(this.#state);
+    await closeOutbound(this.#state);
     await this.#state.decisionLog?.close();
     await this.#state.view.close();
   }

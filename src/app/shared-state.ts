@@ -120,7 +120,7 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
     metrics,
     registry,
     connections,
-    openTokens: openTokens({ part, clock, metrics, registry, connections, settings: () => inForce() }),
+    openTokens: openTokens({ part, clock, log, metrics, registry, connections, settings: () => inForce() }),
     policies: new Policies(settings, {
       ...{ loads: ledger, clock, random, registry, lmcache: lmcache.knowledge },
       ...openIndexFor(deps, { registry, metrics, bounds: () => indexBounds(inForce()) }),
@@ -191,8 +191,10 @@ export function runtimeOf<Workers extends Roster>(
 }
 
 /** Ends what goes out to workers and services; what is under way finishes. */
-export function closeOutbound({ connections, lmcache, keyServices, hooks }: SharedState): void {
+export async function closeOutbound(state: SharedState): Promise<void> {
+  const { connections, lmcache, keyServices, hooks } = state;
   for (const part of [connections, lmcache, keyServices, hooks]) part.close();
+  await state.openTokens.close();
 }
 
 /** Every part takes over its new settings and keeps what it knows. Nothing in here can fail. */

@@ -523,12 +523,12 @@ const STATE_SERIES = {
   promptTokensEstimatedTotal: counter(
     'vllm_router_prompt_tokens_estimated_total',
     ['reason'],
-    'Prompts whose tokens were asked for and are estimated, by reason: late, busy, unoffered, failed, or what in the request makes them unknowable.',
+    'Prompts whose tokens were asked for and are estimated, by reason: late, busy, unoffered, refused, failed, or what in the request makes them unknowable.',
   ),
   tokenizeTotal: counter(
     'vllm_router_tokenize_total',
     ['source', 'outcome'],
-    'Prompts that were to be tokenised, by whom (local, worker) and what came of it (found, busy, unoffered, failed).',
+    'Prompts that were to be tokenised, by whom (local, worker) and what came of it (found, busy, unoffered, refused, unsure, failed).',
   ),
   tokenizeDurationSeconds: histogram(
     'vllm_router_tokenize_duration_seconds',
@@ -548,6 +548,11 @@ const STATE_SERIES = {
   ),
   tokenCacheEntries: gauge('vllm_router_token_cache_entries', [], 'Prompts in the token cache.'),
   tokenCacheBytes: gauge('vllm_router_token_cache_bytes', [], 'Bytes that the token cache takes.'),
+  localTokenizers: gauge(
+    'vllm_router_local_tokenizers',
+    ['state'],
+    'Models of workers with a tokenizer of the router by how it compares: proving, proven, differs, unproved (the worker could not be asked), unreadable.',
+  ),
   helperThreads: gauge(
     'vllm_router_helper_threads',
     ['thread'],

@@ -9,8 +9,8 @@ import type { TokenizingWorker, WorkerTokenizers, WorkerTokens } from './worker-
 export interface LocalTokenizer {
   /** The same for the same tokenizer and template, wherever they lie. */
   readonly identity: string;
-  /** Never rejects. */
-  tokensOf(question: TokenQuestion): Promise<WorkerTokens>;
+  /** Never rejects. `unsure`: workers may do it otherwise. */
+  tokensOf(question: TokenQuestion): Promise<WorkerTokens | { readonly kind: 'unsure' }>;
 }
 
 export interface LocalTokenizers<W> {
@@ -100,21 +100,21 @@ export class ExactTokens<W extends TokenizingWorker> implements TokenSource {
     }: { readonly key: string; readonly workers: readonly W[]; readonly local: LocalTokenizer | undefined },
   ): Promise<TokensFound> {
     const { tokenizers } = this.#deps;
-    let source: 'local' | 'worker' = 'local';
-    let tokens = local && (await this.#timed(source, local.tokensOf(question)));
-    if (tokens?.kind !== 'ids') {
-      source = 'worker';
-      tokens = await this.#timed(source, tokenizers.tokensOf(question, workers));
-    }
+    const ours = local && (await this.#timed('local', local.tokensOf(question)));
+    const tokens =
+      ours?.kind === 'ids' ? ours : await this.#timed('worker', tokenizers.tokensOf(question, workers));
     this.#underWay.delete(key);
     if (tokens.kind !== 'ids') return tokens;
     const { ids } = tokens;
-    // What a worker said instead of the local tokenizer is as good: they were proved to be equal.
+    // What a worker said in the place of the local tokenizer is as good: they were proved to be equal.
     this.#cache.set(key, { ids, model: question.model });
-    return { kind: 'found', ids, source };
+    return { kind: 'found', ids, source: tokens === ours ? 'local' : 'worker' };
   }
 
-  async #timed(source: 'local' | 'worker', asked: Promise<WorkerTokens>): Promise<WorkerTokens> {
+  async #timed<T extends WorkerTokens | { readonly kind: 'unsure' }>(
+    source: 'local' | 'worker',
+    asked: Promise<T>,
+  ): Promise<T> {
     const { clock, metrics } = this.#deps;
     const from = clock.now();
     const tokens = await asked;

@@ -103,8 +103,8 @@ describe('workers that tokenise prompts', () => {
 
   it('that do not know the model have the route all the same', async () => {
     const { asked, tokensOf, workers } = start(() => NO_MODEL);
-    assert.equal(await tokensOf(CHAT, workers.slice(0, 1)), 'failed');
-    assert.equal(await tokensOf(CHAT, workers.slice(0, 1)), 'failed');
+    assert.equal(await tokensOf(CHAT, workers.slice(0, 1)), 'refused');
+    assert.equal(await tokensOf(CHAT, workers.slice(0, 1)), 'refused');
     assert.deepEqual(
       asked.map(({ path }) => path),
       [RENDER, RENDER],

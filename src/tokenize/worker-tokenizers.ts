@@ -22,7 +22,9 @@ export interface WorkerTokenizersDeps<W extends TokenizingWorker> {
 }
 
 export type WorkerTokens =
-  { readonly kind: 'ids'; readonly ids: Uint32Array } | { readonly kind: 'busy' | 'unoffered' | 'failed' };
+  | { readonly kind: 'ids'; readonly ids: Uint32Array }
+  /** `refused`: the prompt is not to the worker's liking. */
+  | { readonly kind: 'busy' | 'unoffered' | 'refused' | 'failed' };
 
 /** Longer than a request waits: what comes later is for the next one that asks the same. */
 const ANSWER_MS = 2_000;
@@ -107,7 +109,7 @@ export class WorkerTokenizers<W extends TokenizingWorker> {
     const tokens = readAnswer(answer);
     if (tokens.kind === 'unoffered') server.lacks(path);
     server.end(tokens.kind);
-    return tokens.kind === 'ids' ? tokens : { kind: tokens.kind === 'unoffered' ? 'unoffered' : 'failed' };
+    return tokens;
   }
 
   #serverOf({ spec }: W): TokenizingServer {

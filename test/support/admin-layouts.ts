@@ -137,6 +137,7 @@ function adminOver({ app }: Fleet, part: ThreadPart): Admin {
   return new Admin({
     ...runtime,
     part,
+    tokenizersOf: () => [],
     settings,
     config: resolved.config,
     policies,

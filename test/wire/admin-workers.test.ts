@@ -72,7 +72,6 @@ test('fields that mean nothing to an HTTP worker are kept and shown, with a noti
   await using fleet = await startFleet({ workers: [] });
   const admin = adminOf(fleet);
   const fields = {
-    tokenizer_path: '/t',
     reasoning_parser: 'qwen3',
     tool_parser: 'hermes',
     chat_template: 'c',

@@ -20,6 +20,7 @@ const LOG_OUTPUT = 'the log keeps the outputs it was opened with';
 const BREAKERS = 'circuits stay as they are: open ones stay open, counted failures count';
 const HEALTH = 'every worker keeps its health and its counts; pauses follow at once';
 const INDEX = 'the predicted index is kept as far as it fits, newest first';
+const TOKENIZERS = 'files are read again at every reload, and compared with the workers';
 const TOKENS = 'token ids that fit are kept, the most recently used first';
 const CONTROLLER = 'what another controller said is forgotten';
 const BUDGET = 'what was counted in the last 10 s counts';
@@ -131,6 +132,9 @@ export const RELOAD_EFFECTS: Readonly<Record<string, ReloadRow>> = {
   response_model: ['applied'],
   model_rules: ['applied', 'requests under way keep the model they were given'],
   exact_tokens: ['applied'],
+  tokenizer_path: ['applied', TOKENIZERS],
+  model_path: ['applied', TOKENIZERS],
+  tokenizer_model_map: ['applied', TOKENIZERS],
   tokenize_timeout_ms: ['applied', ATTEMPTS],
   trust_request_chat_template: ['applied'],
   'prompt_cache.backend': ['restart_needed'],

@@ -43,6 +43,9 @@ function otherValue(key: ConfigKey): string {
   const special: Record<string, string> = {
     worker_urls: 'http://other',
     worker_api_keys: 'http://w=other',
+    tokenizer_path: '/other',
+    model_path: '/other',
+    tokenizer_model_map: 'part=/other',
     cors_allowed_origins: 'https://other',
     api_key_validation_urls: 'https://other',
     hash_key: 'header:other',

@@ -13,14 +13,13 @@ const FLAGS = [
   ...['--wasm-middleware', '--wasm-middleware-sha256', '--wasm-middleware-route'],
   ...['--kv-tokenizer-path', '--kv-model', '--kv-hash-algo', '--kv-hash-seed'],
   ...['--kv-events-topic-filter', '--kv-events-port', '--kv-events-endpoint', '--kv-index-max-entries'],
-  ...['--model-path', '--tokenizer-path', '--tokenizer-model-map'],
   ...['--semantic-cache-embeddings-url', '--semantic-cache-embeddings-model', '--semantic-cache-threshold'],
   ...['--semantic-cache-max-entries', '--semantic-cache-ttl-secs', '--semantic-cache-embedding-timeout-ms'],
 ] as const;
 
 /** Keys of their files. */
 const KEYS = [
-  ...['connection_mode', 'discovery', 'model_path', 'tokenizer_path', 'tokenizer_model_map'],
+  ...['connection_mode', 'discovery'],
   ...['history_backend', 'enable_profiling', 'profile_timeout_secs', 'trace_config'],
   ...['cache', 'semantic_cache', 'semantic_cluster', 'prompt_cache.redis', 'shared_prefix_routing'],
   ...['prefill_policy', 'decode_policy', 'mode.prefill_urls', 'mode.decode_urls', 'mode.prefill_policy'],

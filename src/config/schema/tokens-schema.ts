@@ -1,5 +1,16 @@
 import * as z from 'zod';
 import { count, key, milliseconds, secs } from './field.ts';
+import { isPath } from './path.ts';
+
+const tokenizerPath = () =>
+  z
+    .string()
+    .refine(
+      isPath,
+      'expected the folder of a model or its tokenizer.json, beginning with /, ./ or ../ (nothing is fetched from a hub: give a directory)',
+    );
+
+const MOST_PATHS = 256;
 
 /** Which token ids prompts have. */
 export const tokenKeys = {
@@ -8,6 +19,30 @@ export const tokenKeys = {
     about:
       'Whether prompts are tokenised as the worker does it: auto = where the contents of caches are known in tokens (events, LMCache) or the policy needs them; always; off = token counts are estimated.',
   }),
+  tokenizer_path: key(tokenizerPath().optional(), {
+    group: 'Tokens',
+    about:
+      'The folder with tokenizer.json, tokenizer_config.json and chat_template.jinja of the models, or the tokenizer.json itself: prompts are tokenised here, as long as the workers do it the same way.',
+    value: 'PATH',
+    defaultText: 'none',
+  }),
+  model_path: key(tokenizerPath().optional(), {
+    group: 'Tokens',
+    about: 'The same, where tokenizer_path is not given.',
+    value: 'PATH',
+    defaultText: 'none',
+  }),
+  tokenizer_model_map: key(
+    z
+      .record(z.string().min(1), tokenizerPath())
+      .refine((map) => Object.keys(map).length <= MOST_PATHS, `expected at most ${MOST_PATHS} models`)
+      .default({}),
+    {
+      group: 'Tokens',
+      about: 'The same for single models, by a part of their name; the longest part that matches counts.',
+      value: 'PART=PATH',
+    },
+  ),
   tokenize_timeout_ms: key(milliseconds().default(100), {
     group: 'Tokens',
     about: 'Longest wait of a request for the tokens of its prompt; after it they are estimated.',

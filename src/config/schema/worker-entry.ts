@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { bearerKey, key, type KeyMeta } from './field.ts';
 import { DEFAULT_TRAITS, UNUSED_FIELDS, type WorkerTraits } from '../settings/settings.ts';
+import { isPath } from './path.ts';
 import { parseWorkerUrl, type WorkerAddress } from './worker-url.ts';
 
 /** One worker, or all ranks of one server, as the configuration file or the worker API asks for it. */
@@ -80,7 +81,11 @@ export const workerEntry = z.strictObject({
     { secret: true, defaultText: 'the configured one' },
   ),
   bootstrap_port: refused(PD_ONLY),
-  tokenizer_path: unused(),
+  tokenizer_path: field(
+    text().nullish(),
+    'The folder or tokenizer.json of its models, as for tokenizer_path of the configuration.',
+    { defaultText: 'as configured for the model' },
+  ),
   reasoning_parser: unused(),
   tool_parser: unused(),
   chat_template: unused(),
@@ -98,6 +103,7 @@ export function registrationOf(entry: WorkerEntry): Registration {
     priority: entry.priority ?? DEFAULT_TRAITS.priority,
     cost: entry.cost ?? DEFAULT_TRAITS.cost,
     labels: entry.labels ?? DEFAULT_TRAITS.labels,
+    tokenizerPath: entry.tokenizer_path ?? undefined,
     unused: unusedOf(entry),
     apiKey: entry.api_key ?? undefined,
   };
@@ -111,11 +117,25 @@ function unusedOf(entry: WorkerEntry): WorkerTraits['unused'] {
   return given.length === 0 ? DEFAULT_TRAITS.unused : Object.fromEntries(given);
 }
 
-export function traitsOf({ modelId, priority, cost, labels, unused }: WorkerTraits): WorkerTraits {
-  return { modelId, priority, cost, labels, unused };
+export function traitsOf({
+  modelId,
+  priority,
+  cost,
+  labels,
+  tokenizerPath,
+  unused,
+}: WorkerTraits): WorkerTraits {
+  return { modelId, priority, cost, labels, tokenizerPath, unused };
 }
 
 /** What there is to say about fields that were accepted without effect. */
-export function noticesOfUnused({ unused }: Pick<WorkerTraits, 'unused'>): string[] {
-  return Object.keys(unused).map((name) => `${name}: kept, but without effect on an HTTP worker`);
+export function noticesOfUnused({
+  tokenizerPath,
+  unused,
+}: Pick<WorkerTraits, 'tokenizerPath' | 'unused'>): string[] {
+  const unfetched = tokenizerPath !== undefined && !isPath(tokenizerPath);
+  return [
+    ...(unfetched ? ['tokenizer_path: without effect: nothing is fetched from a hub, give a directory'] : []),
+    ...Object.keys(unused).map((name) => `${name}: kept, but without effect on an HTTP worker`),
+  ];
 }

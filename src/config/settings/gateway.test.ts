@@ -37,7 +37,11 @@ describe('the list of workers', () => {
     assert.deepEqual(
       settings.workers.map(({ id, apiKey, traits }) => [id, apiKey, traits]),
       [
-        ['http://a:1', undefined, { modelId: undefined, priority: 50, cost: 1, labels: {}, unused: {} }],
+        [
+          'http://a:1',
+          undefined,
+          { modelId: undefined, priority: 50, cost: 1, labels: {}, tokenizerPath: undefined, unused: {} },
+        ],
         [
           'http://b:1',
           'sk-of-b',
@@ -46,10 +50,15 @@ describe('the list of workers', () => {
             priority: 10,
             cost: 0.5,
             labels: { tier: 'gold', policy: 'least_work' },
+            tokenizerPath: undefined,
             unused: {},
           },
         ],
-        ['http://c:1', undefined, { modelId: undefined, priority: 50, cost: 1, labels: {}, unused: {} }],
+        [
+          'http://c:1',
+          undefined,
+          { modelId: undefined, priority: 50, cost: 1, labels: {}, tokenizerPath: undefined, unused: {} },
+        ],
       ],
     );
   });
@@ -57,10 +66,15 @@ describe('the list of workers', () => {
   it('keeps what means nothing to HTTP workers, and says so', () => {
     const yaml = "workers: [{url: 'http://a', tool_parser: hermes, tokenizer_path: /t}]\n";
     const { settings, notices } = good(load(yaml));
-    assert.deepEqual(settings.workers[0]?.traits.unused, { tool_parser: 'hermes', tokenizer_path: '/t' });
+    assert.deepEqual(settings.workers[0]?.traits.unused, { tool_parser: 'hermes' });
+    assert.equal(settings.workers[0].traits.tokenizerPath, '/t');
+    assert.deepEqual(notices, ['workers[0].tool_parser: kept, but without effect on an HTTP worker']);
+  });
+
+  it('says that a tokenizer on a hub is not fetched', () => {
+    const { notices } = good(load("workers: [{url: 'http://a', tokenizer_path: org/model}]\n"));
     assert.deepEqual(notices, [
-      'workers[0].tokenizer_path: kept, but without effect on an HTTP worker',
-      'workers[0].tool_parser: kept, but without effect on an HTTP worker',
+      'workers[0].tokenizer_path: without effect: nothing is fetched from a hub, give a directory',
     ]);
   });
 

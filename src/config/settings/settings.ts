@@ -1,4 +1,5 @@
 import type { CacheKnowledge, KvAwareSettings } from './cache-knowledge.ts';
+import type { TokenSettings } from './exact-tokens.ts';
 import type { HookPlugin, PolicyPlugin } from '../../plugins/plugin.ts';
 import type { CacheIndexSettings, LmcacheSettings } from './cache-knowledge-settings.ts';
 import type {
@@ -43,11 +44,13 @@ export interface WorkerTraits {
   /** For the requests that name the most they may cost. */
   readonly cost: number;
   readonly labels: Readonly<Record<string, string>>;
+  /** Where its tokenizer lies, as given; a name on a hub is none that is fetched. */
+  readonly tokenizerPath: string | undefined;
   /** Fields of the reference API that mean nothing to an HTTP worker: kept and shown. */
   readonly unused: Readonly<Partial<Record<UnusedField, string>>>;
 }
 
-export const UNUSED_FIELDS = ['tokenizer_path', 'reasoning_parser', 'tool_parser', 'chat_template'] as const;
+export const UNUSED_FIELDS = ['reasoning_parser', 'tool_parser', 'chat_template'] as const;
 export type UnusedField = (typeof UNUSED_FIELDS)[number];
 
 /** Values for workers by their base URL. */
@@ -146,17 +149,6 @@ export interface ModelRuleSettings {
   readonly wildcards: readonly { readonly prefix: string; readonly index: number }[];
   /** Every model that a rule may lead to. */
   readonly targets: ReadonlySet<string>;
-}
-
-/** How the token ids of prompts come to be known. */
-export interface TokenSettings {
-  /** `auto`: where somebody goes by them. */
-  readonly exact: 'auto' | 'always' | 'off';
-  /** For each request. */
-  readonly timeoutMs: number;
-  /** Whether templates that requests bring are used. */
-  readonly trustChatTemplates: boolean;
-  readonly cache: { readonly maxBytes: number; readonly maxEntries: number; readonly ttlMs: number };
 }
 
 /** One hook of `pre_routing_hooks`. */
@@ -405,6 +397,7 @@ export const DEFAULT_TRAITS: WorkerTraits = {
   priority: 50,
   cost: 1,
   labels: {},
+  tokenizerPath: undefined,
   unused: {},
 };
 

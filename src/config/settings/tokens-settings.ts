@@ -1,6 +1,6 @@
 import type { Config } from '../schema/schema.ts';
+import type { TokenSettings } from './exact-tokens.ts';
 import { ms } from './ms.ts';
-import type { TokenSettings } from './settings.ts';
 
 export function tokenSettings(config: Config): TokenSettings {
   const { prompt_cache: cache } = config;
@@ -8,6 +8,12 @@ export function tokenSettings(config: Config): TokenSettings {
     exact: config.exact_tokens,
     timeoutMs: config.tokenize_timeout_ms,
     trustChatTemplates: config.trust_request_chat_template,
+    paths: {
+      byModel: Object.entries(config.tokenizer_model_map).toSorted(
+        ([left], [right]) => right.length - left.length,
+      ),
+      otherwise: config.tokenizer_path ?? config.model_path,
+    },
     cache: { maxBytes: cache.max_bytes, maxEntries: cache.max_entries, ttlMs: ms(cache.ttl_secs) },
   };
 }

@@ -1,0 +1,119 @@
+import type { Channel } from '../../base/channel.ts';
+import type { Clock, Timer } from '../../base/clock.ts';
+import { startHelper, type HelperDeps, type HelperThread } from '../../helper-threads/helper-thread.ts';
+import { LOAD, TOKENISE, type LoadedTokenizer, type TextJob, type TextResult } from './text-messages.ts';
+
+/** Nobody's template or tokenizer takes so long for a prompt; one that does is hostile, or lost. */
+const JOB_MS = 1_000;
+/** Of large vocabularies, on a busy machine. */
+const LOAD_MS = 30_000;
+/** Prompts that wait; whoever comes then goes elsewhere. */
+const MOST_WAITING = 64;
+
+export type TextJobsDeps = Pick<HelperDeps, 'clock' | 'log' | 'metrics' | 'heapMb'> & {
+  readonly module: URL;
+  /** In the place of a second. */
+  readonly jobMs?: number;
+};
+
+/** Threads that end over one path: it is not read again then. */
+const MOST_ENDS = 3;
+const JUST_ENDED = { kind: 'unreadable', reason: 'the text thread has just ended' } as const;
+
+interface Waiting {
+  readonly job: TextJob;
+  readonly resolve: (result: TextResult | { readonly kind: 'busy' }) => void;
+}
+
+/** The text thread, from outside: one prompt after the other, each within its time; it is replaced where one takes longer. */
+export class TextJobs {
+  readonly #clock: Clock;
+  readonly #jobMs: number;
+  readonly #helper: HelperThread;
+  /** What each new thread is to load, and what came of it. */
+  readonly #loads = new Map<string, Promise<LoadedTokenizer>>();
+  readonly #waiting: Waiting[] = [];
+  /** How often a thread has ended while it loaded what lies there. */
+  readonly #endedOver = new Map<string, number>();
+  #isBusy = false;
+
+  constructor({ clock, jobMs = JOB_MS, ...deps }: TextJobsDeps) {
+    this.#clock = clock;
+    this.#jobMs = jobMs;
+    this.#helper = startHelper({
+      ...{ ...deps, clock, name: 'text', data: () => undefined },
+      onBegun: (channel) => {
+        for (const path of this.#loads.keys()) this.#loads.set(path, this.#ask(channel, path));
+      },
+    });
+  }
+
+  /** Reads what lies there, now; also where it was read before. Never rejects. */
+  load(path: string): Promise<LoadedTokenizer> {
+    const { channel } = this.#helper;
+    this.#endedOver.delete(path);
+    const loading: Promise<LoadedTokenizer> = channel
+      ? this.#ask(channel, path)
+      : Promise.resolve(JUST_ENDED);
+    this.#loads.set(path, loading);
+    return loading;
+  }
+
+  /** Nobody asks for it any more. The thread keeps it until it is replaced. */
+  forget(path: string): void {
+    this.#loads.delete(path);
+  }
+
+  /** Never rejects. `busy`: too many wait already. */
+  run(job: TextJob): Promise<TextResult | { readonly kind: 'busy' }> {
+    if (this.#waiting.length >= MOST_WAITING) return Promise.resolve({ kind: 'busy' });
+    return new Promise((resolve) => {
+      this.#waiting.push({ job, resolve });
+      if (!this.#isBusy) void this.#work();
+    });
+  }
+
+  async stop(): Promise<void> {
+    for (const { resolve } of this.#waiting.splice(0)) resolve({ kind: 'busy' });
+    await this.#helper.stop();
+  }
+
+  async #work(): Promise<void> {
+    this.#isBusy = true;
+    for (let next = this.#waiting.shift(); next; next = this.#waiting.shift()) {
+      const { job, resolve } = next;
+      resolve(await this.#within(this.#jobMs, (channel) => channel.ask(TOKENISE, job)));
+    }
+    this.#isBusy = false;
+  }
+
+  async #ask(channel: Channel, path: string): Promise<LoadedTokenizer> {
+    const late = this.#replaceAfter(LOAD_MS);
+    const loaded = await channel.ask(LOAD, path).catch(() => undefined);
+    late.cancel();
+    if (loaded) return loaded;
+    const ends = (this.#endedOver.get(path) ?? 0) + 1;
+    this.#endedOver.set(path, ends);
+    // Or no thread would ever get to anything else.
+    if (ends === MOST_ENDS) this.#loads.delete(path);
+    return { kind: 'unreadable', reason: 'the text thread ended while it read it' };
+  }
+
+  async #within(ms: number, ask: (channel: Channel) => Promise<TextResult>): Promise<TextResult> {
+    // What it has to load comes first, and has its own time.
+    await Promise.all(this.#loads.values());
+    const { channel } = this.#helper;
+    if (!channel) return { kind: 'failed', reason: JUST_ENDED.reason };
+    const late = this.#replaceAfter(ms);
+    const ended = { kind: 'failed', reason: 'the text thread ended over it' } as const;
+    const result = await ask(channel).catch(() => ended);
+    late.cancel();
+    return result;
+  }
+
+  #replaceAfter(ms: number): Timer {
+    return this.#clock.after(ms, () => {
+      this.#helper.replace('over_time');
+    });
+  }
+}
