@@ -66,7 +66,7 @@ export function redecide(log: ReplayLog, candidate: Candidate, settings: FleetPl
     cache: { source: 'predicted', maxBlocksPerWorker: candidate.indexBlocks(log.blockSize) },
     ...{ routers: 1, pollIntervalMs: 0, pollDelayMs: 0, slowStartMs: 0, speed: 1, seed: 1 },
   };
-  const router = new SimRouter(plan, clock, { modelOf: () => undefined, busy: () => false }, plan.seed);
+  const router = new SimRouter(plan, clock, { modelOf: () => undefined, eventsOf: () => undefined, busy: () => false }, plan.seed);
   for (const worker of log.workers) router.join(worker);
   for (const { request, ttftMs, e2eMs } of log.requests) {
     clock.after(request.at, () => {

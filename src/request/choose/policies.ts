@@ -355,7 +355,7 @@ export class Policies {
 }
 
 /** What its parameters say of how the caches are known. */
-function knownOptions(settings: PolicySettings): KnownOptions {
+export function knownOptions(settings: PolicySettings): KnownOptions {
   const { cacheKnowledge: knowledge, speculativeMs } = {
     ...{ cacheKnowledge: undefined, speculativeMs: undefined },
     ...settings,

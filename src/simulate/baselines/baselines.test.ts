@@ -17,6 +17,7 @@ class Field extends FakeFleet {
   get all(): BaselineDeps {
     return {
       ...this.deps,
+      cacheFor: () => this.deps.cache,
       engineStats: () => ({
         running: (slot) => this.engines[slot]?.[0] ?? 0,
         waiting: (slot) => this.engines[slot]?.[1] ?? 0,

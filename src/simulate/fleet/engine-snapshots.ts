@@ -1,10 +1,13 @@
 import type { Clock } from '../../base/clock.ts';
 import type { WorkerModel } from '../../sim/engine/worker-model.ts';
+import type { EngineEvents } from './engine-events.ts';
 import type { EngineStatsView } from './fleet-view.ts';
 
 /** The engines of a simulated fleet, by worker id. */
 export interface EngineAccess {
   modelOf(id: string): WorkerModel | undefined;
+  /** What it tells of its caches; undefined where it tells nothing. */
+  eventsOf(id: string): EngineEvents | undefined;
   /** While requests are under way; afterwards nobody reads snapshots any more. */
   busy(): boolean;
 }

@@ -1,5 +1,6 @@
 import type { Policy, PolicyDeps } from '../../routing/policy.ts';
 import type { FleetView } from './fleet-view.ts';
+import type { EventChannel } from './followed-engine.ts';
 import type { ModelSettings } from '../../sim/engine/model-settings.ts';
 
 /** One simulated engine. */
@@ -19,8 +20,13 @@ export type CacheKnowledge =
   | { readonly source: 'predicted'; readonly maxBlocksPerWorker: number }
   /** What the engines really hold, at once and without loss: the bound of what events can tell. */
   | { readonly source: 'exact' }
-  /** What engine events tell, late and with losses. */
-  | { readonly source: 'events'; readonly delayMs: number; readonly loss: number };
+  /** What engine events tell, late and with losses; predicted where there are none, or not yet. */
+  | (EventChannel & {
+      readonly source: 'events';
+      readonly maxBlocksPerWorker: number;
+      /** The last so many workers publish nothing. */
+      readonly silentWorkers: number;
+    });
 
 /** Everything a run depends on beside the trace. The same plan, trace and seed give the same result. */
 export interface FleetPlan {

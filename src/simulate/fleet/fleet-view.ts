@@ -1,4 +1,5 @@
-import type { Ask } from '../../routing/policy.ts';
+import type { KnownOptions } from '../../cache-knowledge/known-caches.ts';
+import type { Ask, CacheView } from '../../routing/policy.ts';
 import type { ActiveBlocks } from './active-blocks.ts';
 
 /**
@@ -15,6 +16,8 @@ export interface EngineStatsView {
 }
 
 export interface FleetView {
+  /** What is known of the caches, as a policy with these parameters wants to know it. */
+  cacheFor(options: KnownOptions): CacheView;
   /** Snapshots of all engines, taken every `intervalMs` from now on. */
   engineStats(intervalMs: number): EngineStatsView;
   /** From now on, the distinct prompt blocks of the requests that this router has running on each worker. */

@@ -1,12 +1,13 @@
 import { DEFAULT_TRAITS } from '../../config/settings/settings.ts';
 import type { WorkerModel } from '../../sim/engine/worker-model.ts';
 import { ActiveBlocks } from './active-blocks.ts';
-import { EventView } from './event-view.ts';
+import { FollowedCaches } from './followed-caches.ts';
+import { heldView } from './held-view.ts';
 import { EngineSnapshots, type EngineAccess } from './engine-snapshots.ts';
 import { seededRandom, type Random } from '../../base/random.ts';
 import type { VirtualClock } from '../../base/virtual-clock.ts';
-import { KnownCaches } from '../../cache-knowledge/known-caches.ts';
-import { PredictedIndex } from '../../cache-knowledge/predicted-index.ts';
+import { KnownCaches, type KnownOptions } from '../../cache-knowledge/known-caches.ts';
+import { noCache, PredictedIndex } from '../../cache-knowledge/predicted-index.ts';
 import type { PromptBlocks } from '../../routing/blocks.ts';
 import type { Ask, CacheView, ChainKey, HashKey, Policy } from '../../routing/policy.ts';
 import { LoadLedger, type Lease } from '../../workers/ledger.ts';
@@ -54,7 +55,7 @@ export class SimRouter {
   readonly #plan: FleetPlan;
   readonly #engines: EngineAccess;
   readonly #index: PredictedIndex | undefined;
-  readonly #events: EventView | undefined;
+  readonly #followed: FollowedCaches | undefined;
   /** Ids by slot, of present workers. */
   readonly #ids: (string | undefined)[] = [];
   /** Kept for policies that ask for it. */
@@ -75,7 +76,7 @@ export class SimRouter {
       slowStartMs: plan.slowStartMs,
     });
     const known = plan.cache;
-    if (known.source === 'predicted') {
+    if (known.source !== 'exact') {
       this.#index = new PredictedIndex({
         clock,
         maxBlocksPerWorker: known.maxBlocksPerWorker,
@@ -84,15 +85,13 @@ export class SimRouter {
     }
     const random: Random = seededRandom(seed);
     if (known.source === 'events') {
-      const { delayMs, loss } = known;
-      this.#events = new EventView({ delayMs, loss, clock, random: seededRandom(seed + 1) });
+      const deps = { clock, random: seededRandom(seed + 1), channel: known };
+      this.#followed = new FollowedCaches(deps, sizeOf(plan));
     }
     const modelOf = (slot: number): WorkerModel | undefined => engines.modelOf(this.#ids[slot] ?? '');
-    const cache = this.#index
-      ? new KnownCaches({ predicted: this.#index })
-      : (this.#events ?? exactView(modelOf));
+    const cacheFor = (options: KnownOptions): CacheView => this.#viewFor(options, modelOf);
     this.policy = plan.policy({
-      ...{ loads: this.ledger, cache, clock, random },
+      ...{ loads: this.ledger, cache: cacheFor({}), cacheFor, clock, random },
       engineStats: (intervalMs) => new EngineSnapshots(this.#ids, engines, clock, intervalMs),
       activeBlocks: () => (this.#activeBlocks ??= new ActiveBlocks()),
       onFirstToken: (listener) => {
@@ -112,8 +111,8 @@ export class SimRouter {
       traits: DEFAULT_TRAITS,
     });
     this.#ids[worker.slot] = id;
-    const model = this.#engines.modelOf(id);
-    if (model) this.#events?.follow(worker.slot, model.cache);
+    const events = this.#engines.eventsOf(id);
+    if (events) this.#followed?.follow(worker.slot, events);
     this.registry.reportCheck(worker, true);
   }
 
@@ -124,7 +123,16 @@ export class SimRouter {
     this.#ids[worker.slot] = undefined;
     this.policy.observe?.({ type: 'left', slot: worker.slot });
     this.#index?.forget(worker.slot);
-    this.#events?.leave(worker.slot);
+    this.#followed?.leave(worker.slot);
+  }
+
+  #viewFor(options: KnownOptions, modelOf: (slot: number) => WorkerModel | undefined): CacheView {
+    if (options.knowledge === 'none') return noCache;
+    if (this.#index === undefined) return heldView(modelOf);
+    const followed = this.#followed;
+    const exact = followed && (() => followed);
+    const blockSize = (slot: number): number => modelOf(slot)?.settings.blockSize ?? 0;
+    return new KnownCaches({ predicted: this.#index, exact, blockSize }, options);
   }
 
   /** Undefined when nobody can take it. `tried`: slots it has failed on. */
@@ -135,7 +143,7 @@ export class SimRouter {
       slowStartMs: this.#plan.slowStartMs,
     });
     if (pool.eligible === 0) return undefined;
-    const ask = new TraceAsk(request);
+    const ask = new TraceAsk(request, this.#followed !== undefined);
     const choice = this.policy.choose(ask, pool);
     if (choice.kind === 'none') return undefined;
     const worker = pool.members[choice.index];
@@ -165,39 +173,46 @@ export class SimRouter {
   }
 }
 
-/** What engines really hold. */
-function exactView(modelOf: (slot: number) => WorkerModel | undefined): CacheView {
+/** How much the engines of a plan hold. */
+function sizeOf({ workers }: FleetPlan): {
+  readonly blockSize: number;
+  readonly blocks: number;
+  readonly tiers: boolean;
+} {
   return {
-    match: (ask, slot) => {
-      const blocks = ask.blocks();
-      const held = modelOf(slot)?.cache.match(blocks.hashes, blocks.count) ?? 0;
-      return { tokens: held * blocks.tokensPerBlock, source: 'events' };
-    },
+    blockSize: workers[0]?.settings.blockSize ?? 1,
+    blocks: workers.reduce((sum, { settings }) => sum + settings.blocks + settings.cpuBlocks, 0),
+    tiers: workers.some(({ settings }) => settings.cpuBlocks > 0),
   };
 }
 
-/** A request of a trace as policies see it. */
+const NO_IDS = new Uint32Array(0);
+
+/** A request of a trace as policies see it. `isTokenized`: workers' blocks of its tokens are known, not its text alone. */
 class TraceAsk implements Ask {
   readonly model = '';
   readonly stream = true;
   readonly #request: TraceRequest;
+  readonly #isTokenized: boolean;
 
-  constructor(request: TraceRequest) {
+  constructor(request: TraceRequest, isTokenized: boolean) {
     this.#request = request;
+    this.#isTokenized = isTokenized;
   }
 
   blocks(): PromptBlocks {
     return this.#request.blocks;
   }
 
-  /** A trace has no tokens, only blocks of them: they are what any worker computes. */
-  tokenIds(): undefined {
-    return undefined;
+  /** A trace has blocks of tokens in the place of ids: all that is asked here is whether they are known. */
+  tokenIds(): Uint32Array | undefined {
+    return this.#isTokenized ? NO_IDS : undefined;
   }
 
   chain(key: ChainKey): PromptBlocks | undefined {
     const blocks = this.blocks();
-    return key === 'text' || key.blockSize === blocks.tokensPerBlock ? blocks : undefined;
+    if (key === 'text') return blocks;
+    return this.#isTokenized && key.blockSize === blocks.tokensPerBlock ? blocks : undefined;
   }
 
   hashKey(): HashKey {

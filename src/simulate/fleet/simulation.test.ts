@@ -90,12 +90,16 @@ const someAsked = fc.array(
   { minLength: 1, maxLength: 40 },
 );
 const someCache = fc.oneof<fc.Arbitrary<CacheKnowledge>[]>(
-  fc.constant({ source: 'predicted', maxBlocksPerWorker: 200 }),
-  fc.constant({ source: 'exact' }),
+  fc.constant({ source: 'predicted' as const, maxBlocksPerWorker: 200 }),
+  fc.constant({ source: 'exact' as const }),
   fc.record({
     source: fc.constant('events' as const),
     delayMs: fc.nat(500),
     loss: fc.constantFrom(0, 0.3, 1),
+    replays: fc.boolean(),
+    joinsAtMs: fc.constantFrom(0, 2000),
+    silentWorkers: fc.nat(2),
+    maxBlocksPerWorker: fc.constant(200),
   }),
 );
 const somePlan = fc

@@ -2,6 +2,7 @@ import { VirtualClock } from '../../base/virtual-clock.ts';
 import type { Sequence } from '../../sim/engine/sequence.ts';
 import type { Trace, TraceRequest } from '../traces/trace.ts';
 import { WorkerModel } from '../../sim/engine/worker-model.ts';
+import { EngineEvents } from './engine-events.ts';
 import type { EngineAccess } from './engine-snapshots.ts';
 import { MAX_ATTEMPTS, type FleetPlan } from './fleet-plan.ts';
 import { LoadSampler, type LoadSamples } from './load-samples.ts';
@@ -11,6 +12,8 @@ import { SimRouter, type Dispatch } from './sim-router.ts';
 interface Engine {
   readonly id: string;
   readonly model: WorkerModel;
+  /** What it tells of its caches; undefined where it tells nothing. */
+  readonly events: EngineEvents | undefined;
   /** What runs there: ended all at once when it dies. */
   readonly open: Set<Visit>;
 }
@@ -60,11 +63,15 @@ export class Simulation {
     this.#engines = plan.workers.map(({ id: named, settings }, index) => {
       const id = named ?? `http://worker-${String(index)}`;
       this.#byId.set(id, index);
-      return { id, model: new WorkerModel(settings, this.#clock, 'change'), open: new Set() };
+      const model = new WorkerModel(settings, this.#clock, 'change');
+      const events = publishes(plan, index) ? new EngineEvents(model) : undefined;
+      return { id, model, events, open: new Set() };
     });
     this.#sampler = new LoadSampler(this.#engines.length, (trace.requests.at(-1)?.at ?? 0) / plan.speed);
+    const engineOf = (id: string): Engine | undefined => this.#engines[this.#byId.get(id) ?? -1];
     const engines: EngineAccess = {
-      modelOf: (id) => this.#engines[this.#byId.get(id) ?? -1]?.model,
+      modelOf: (id) => engineOf(id)?.model,
+      eventsOf: (id) => engineOf(id)?.events,
       busy: () => this.#open > 0 || this.#next < trace.requests.length,
     };
     this.#routers = Array.from(
@@ -230,4 +237,8 @@ export class Simulation {
     else apply();
     this.#clock.after(pollIntervalMs, () => this.#poll());
   }
+}
+
+function publishes({ cache, workers }: FleetPlan, worker: number): boolean {
+  return cache.source === 'events' && worker < workers.length - cache.silentWorkers;
 }

@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { NO_PLUGINS } from '../../config/schema/plugin-policy-schema.ts';
 import { policySchema } from '../../config/schema/policy-schema.ts';
 import { policySettings } from '../../config/settings/policy-settings.ts';
+import { knownOptions } from '../../request/choose/policies.ts';
 import { didYouMean, nearest } from '../../base/suggest.ts';
 import { createPolicy, POLICIES } from '../../routing/policies/index.ts';
 import { BASELINES } from '../baselines/index.ts';
@@ -42,7 +43,8 @@ function parseContender(text: string): Contender | string {
   const parsed = policySchema.safeParse({ type: name, ...parametersOf(parameters) });
   if (!parsed.success) return `${text}: ${z.prettifyError(parsed.error).replaceAll('\n', ' ')}`;
   const settings = policySettings(parsed.data, DEFAULTS, NO_PLUGINS);
-  return { name: text, policy: (deps) => createPolicy(settings, deps) };
+  const known = knownOptions(settings);
+  return { name: text, policy: (deps) => createPolicy(settings, { ...deps, cache: deps.cacheFor(known) }) };
 }
 
 /** `theta=0.5;load_bound=1.25`: numbers where they look like numbers. */

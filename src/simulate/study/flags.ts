@@ -185,6 +185,26 @@ export const SIMULATE_FLAGS: readonly Flag[] = [
     },
   ),
   number(
+    '--cpu-tokens',
+    'cpuTokens',
+    { least: 0, most: 2 ** 31, whole: true },
+    {
+      group: 'Fleet',
+      value: 'N',
+      about: 'Tokens of CPU memory that each engine copies full blocks to, and loads them back from.',
+    },
+  ),
+  number(
+    '--cpu-load-rate',
+    'cpuLoadRate',
+    { least: 1 },
+    {
+      group: 'Fleet',
+      value: 'TOKENS_PER_S',
+      about: 'How fast they come back from there.',
+    },
+  ),
+  number(
     '--prefill-rate',
     'prefillRate',
     { least: 1 },
@@ -242,7 +262,8 @@ export const SIMULATE_FLAGS: readonly Flag[] = [
     name: '--cache-knowledge',
     value: 'predicted|exact|events',
     group: 'Knowledge',
-    about: 'How routers know the caches: from what they sent, without error, or from engine events.',
+    about:
+      'How routers know the caches: from what they sent, without error, or from engine events (and from what they sent, where there are none).',
     set: (draft, text) => {
       const known = (['predicted', 'exact', 'events'] as const).find((one) => one === text);
       draft.knowledge = known ?? 'predicted';
@@ -261,7 +282,31 @@ export const SIMULATE_FLAGS: readonly Flag[] = [
     {
       group: 'Knowledge',
       value: 'SHARE',
-      about: 'Share of the events that never come.',
+      about: 'Share of the messages with events that do not come; they are asked for again when the next one comes.',
+    },
+  ),
+  {
+    name: '--no-event-replay',
+    group: 'Knowledge',
+    about: 'Nobody can be asked: after a loss a router forgets what it knew of the engine.',
+    set: (draft) => {
+      draft.eventReplay = false;
+      return undefined;
+    },
+  },
+  number('--event-join-ms', 'eventJoinMs', MS, {
+    group: 'Knowledge',
+    value: 'MS',
+    about: 'Routers hear events from then on only.',
+  }),
+  number(
+    '--silent-workers',
+    'silentWorkers',
+    { least: 0, most: 4096, whole: true },
+    {
+      group: 'Knowledge',
+      value: 'N',
+      about: 'The last N engines publish no events.',
     },
   ),
   number('--poll-interval-ms', 'pollIntervalMs', MS, {

@@ -19,12 +19,17 @@ export interface SimulateOptions {
   readonly ttftMs: number;
   readonly tpotMs: number;
   readonly kvTokens: number;
+  readonly cpuTokens: number;
+  readonly cpuLoadRate: number;
   readonly prefillRate: number;
   readonly decodeBaseMs: number;
   readonly decodePerRequestMs: number;
   readonly knowledge: 'predicted' | 'exact' | 'events';
   readonly eventDelayMs: number;
   readonly eventLoss: number;
+  readonly eventReplay: boolean;
+  readonly eventJoinMs: number;
+  readonly silentWorkers: number;
   readonly routers: number;
   readonly pollIntervalMs: number;
   readonly pollDelayMs: number;
@@ -52,12 +57,17 @@ export const SIMULATE_DEFAULTS: SimulateOptions = {
   ttftMs: 5000,
   tpotMs: 100,
   kvTokens: 524_288,
+  cpuTokens: 0,
+  cpuLoadRate: MODEL_DEFAULTS.cpuLoadTokensPerSecond,
   prefillRate: MODEL_DEFAULTS.prefillTokensPerSecond,
   decodeBaseMs: MODEL_DEFAULTS.decodeBaseMs,
   decodePerRequestMs: MODEL_DEFAULTS.decodePerRequestMs,
   knowledge: 'predicted',
   eventDelayMs: 0,
   eventLoss: 0,
+  eventReplay: true,
+  eventJoinMs: 0,
+  silentWorkers: 0,
   routers: 1,
   pollIntervalMs: 5000,
   pollDelayMs: 0,

@@ -88,6 +88,8 @@ function fleetOf(
     return {
       ...MODEL_DEFAULTS,
       ...{ blockSize, blocks, maxModelLen: blocks * blockSize },
+      cpuBlocks: Math.floor(options.cpuTokens / blockSize),
+      cpuLoadTokensPerSecond: options.cpuLoadRate,
       prefillTokensPerSecond: options.prefillRate * factor,
       decodeBaseMs: options.decodeBaseMs / factor,
       decodePerRequestMs: options.decodePerRequestMs / factor,
@@ -110,7 +112,7 @@ function fleetOf(
 }
 
 function knowledgeOf(
-  { knowledge, eventDelayMs, eventLoss }: SimulateOptions,
+  { knowledge, eventDelayMs, eventLoss, eventReplay, eventJoinMs, silentWorkers }: SimulateOptions,
   blocks: number,
 ): CacheKnowledge {
   switch (knowledge) {
@@ -119,6 +121,9 @@ function knowledgeOf(
     case 'exact':
       return { source: 'exact' };
     case 'events':
-      return { source: 'events', delayMs: eventDelayMs, loss: eventLoss };
+      return {
+        ...{ source: 'events', maxBlocksPerWorker: blocks, silentWorkers },
+        ...{ delayMs: eventDelayMs, loss: eventLoss, replays: eventReplay, joinsAtMs: eventJoinMs },
+      };
   }
 }
