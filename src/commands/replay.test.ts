@@ -119,6 +119,26 @@ describe('a committed log', () => {
     );
   });
 
+  test('under kv_aware: the modelled engines tell what they hold, and the report says so', async (t) => {
+    const at = files(t, {
+      'kv.yaml': 'policy: {type: kv_aware, load_bounded: false}\n',
+      'turns.yaml': 'policy: round_robin\n',
+      'predicted.yaml': 'policy: {type: kv_aware, cache_knowledge: predicted}\n',
+    });
+    const configs = ['kv.yaml', 'turns.yaml', 'predicted.yaml'].flatMap((name) => ['--config', at(name)]);
+    const { code, out, err } = await run('--decisions', LOG, ...configs, '--json');
+    assert.equal(code, 0, err);
+    const { model, notes } = JSON.parse(out) as {
+      model: { placements: { hit_rate: number }[] };
+      notes: string[];
+    };
+    const [, , kv, turns] = model.placements.map(({ hit_rate }) => hit_rate);
+    assert.ok(kv !== undefined && turns !== undefined && kv > turns + 0.1, `${kv} and ${turns}`);
+    const said = notes.filter((note) => note.startsWith('the log has no events of caches'));
+    assert.equal(said.length, 1);
+    assert.ok(said[0]?.includes('kv.yaml') && !said[0].includes('predicted.yaml'));
+  });
+
   test('under the policy that made it: nearly the same choices, and the model is near what was measured', async (t) => {
     const at = files(t, { 'a.yaml': 'policy: least_work\n' });
     const { code, out } = await run('--decisions', LOG, '--config', at('a.yaml'), '--json');

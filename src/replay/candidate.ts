@@ -1,4 +1,5 @@
 import type { PolicySettings, Settings } from '../config/settings/settings.ts';
+import { knownOptions } from '../request/choose/policies.ts';
 
 /** A configuration that the log is replayed under. */
 export interface Candidate {
@@ -6,6 +7,8 @@ export interface Candidate {
   readonly policy: PolicySettings;
   /** Blocks of so many tokens that its router remembers per worker. */
   readonly indexBlocks: (blockTokens: number) => number;
+  /** Its router hears what engines say of their caches. */
+  readonly hearsEvents: boolean;
 }
 
 const CHARS_PER_TOKEN = 4;
@@ -15,6 +18,13 @@ export function candidateOf(name: string, { policy, cacheIndex }: Settings): Can
   return {
     name,
     policy,
+    hearsEvents: hearsEvents(policy),
     indexBlocks: (blockTokens) => Math.max(1, Math.floor(tokens / blockTokens)),
   };
+}
+
+/** `kv_aware` is for nothing else, unless it is told otherwise. */
+function hearsEvents(policy: PolicySettings): boolean {
+  const { knowledge } = knownOptions(policy);
+  return knowledge === 'events' || (policy.type === 'kv_aware' && knowledge === 'auto');
 }

@@ -1,5 +1,7 @@
 import { createPolicy } from '../routing/policies/index.ts';
-import type { FleetPlan, WorkerPlan } from '../simulate/fleet/fleet-plan.ts';
+import { knownOptions } from '../request/choose/policies.ts';
+import type { CacheKnowledge, FleetPlan, WorkerPlan } from '../simulate/fleet/fleet-plan.ts';
+import type { EventChannel } from '../simulate/fleet/followed-engine.ts';
 import { Outcomes } from '../simulate/fleet/outcomes.ts';
 import { Simulation, type RunResult } from '../simulate/fleet/simulation.ts';
 import { summarise, type Objective, type Summary } from '../simulate/fleet/summary.ts';
@@ -40,6 +42,8 @@ export interface Modelled {
   readonly e2e: Fidelity;
 }
 
+/** How engines' events come to a router beside them. */
+export const EVENTS: EventChannel = { delayMs: 5, loss: 0, replays: true, joinsAtMs: 0 };
 /** Shortest time that an error is taken of, ms: below it, it is jitter. */
 const LEAST_MS = 1;
 
@@ -98,19 +102,25 @@ export function* modelled(
   const measured = measuredOf(sent, log.workers.length);
   const rows = [{ name: 'measured', summary: summarise(trace, measured, objective) }];
   const placement = sent.map(({ worker }) => worker);
-  const runs: { name: string; policy: FleetPlan['policy'] }[] = [
-    { name: 'recorded placement', policy: () => recordedPlacement(log.workers, placement) },
-    ...candidates.map(({ name, policy }) => ({
-      name,
-      policy: (deps: Parameters<FleetPlan['policy']>[0]) => createPolicy(policy, deps),
+  const maxBlocksPerWorker = workers[0]?.settings.blocks ?? 1;
+  const predicted: CacheKnowledge = { source: 'predicted', maxBlocksPerWorker };
+  const events: CacheKnowledge = { source: 'events', maxBlocksPerWorker, silentWorkers: 0, ...EVENTS };
+  const runs: { name: string; policy: FleetPlan['policy']; cache: CacheKnowledge }[] = [
+    {
+      ...{ name: 'recorded placement', cache: predicted },
+      policy: () => recordedPlacement(log.workers, placement),
+    },
+    ...candidates.map(({ name, policy, hearsEvents }) => ({
+      ...{ name, cache: hearsEvents ? events : predicted },
+      policy: (deps: Parameters<FleetPlan['policy']>[0]) =>
+        createPolicy(policy, { ...deps, cache: deps.cacheFor(knownOptions(policy)) }),
     })),
   ];
   let original: Outcomes | undefined;
   const results: { name: string; result: RunResult }[] = [];
-  for (const [index, { name, policy }] of runs.entries()) {
+  for (const [index, { name, policy, cache }] of runs.entries()) {
     const simulation = new Simulation(trace, {
-      ...{ workers, policy },
-      cache: { source: 'predicted', maxBlocksPerWorker: workers[0]?.settings.blocks ?? 1 },
+      ...{ workers, policy, cache },
       ...{ routers: 1, pollIntervalMs: 0, pollDelayMs: 0, slowStartMs: 0, speed: 1, seed: 1 },
     });
     const steps = simulation.steps();

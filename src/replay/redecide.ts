@@ -1,4 +1,5 @@
 import { VirtualClock } from '../base/virtual-clock.ts';
+import { knownOptions } from '../request/choose/policies.ts';
 import { createPolicy } from '../routing/policies/index.ts';
 import type { Choice, Pool } from '../routing/policy.ts';
 import { SimRouter } from '../simulate/fleet/sim-router.ts';
@@ -60,13 +61,18 @@ export function redecide(log: ReplayLog, candidate: Candidate, settings: FleetPl
       recordedPlacement(
         log.workers,
         log.requests.map(({ worker }) => worker),
-        createPolicy(candidate.policy, deps),
+        createPolicy(candidate.policy, { ...deps, cache: deps.cacheFor(knownOptions(candidate.policy)) }),
         note,
       ),
     cache: { source: 'predicted', maxBlocksPerWorker: candidate.indexBlocks(log.blockSize) },
     ...{ routers: 1, pollIntervalMs: 0, pollDelayMs: 0, slowStartMs: 0, speed: 1, seed: 1 },
   };
-  const router = new SimRouter(plan, clock, { modelOf: () => undefined, eventsOf: () => undefined, busy: () => false }, plan.seed);
+  const router = new SimRouter(
+    plan,
+    clock,
+    { modelOf: () => undefined, eventsOf: () => undefined, busy: () => false },
+    plan.seed,
+  );
   for (const worker of log.workers) router.join(worker);
   for (const { request, ttftMs, e2eMs } of log.requests) {
     clock.after(request.at, () => {

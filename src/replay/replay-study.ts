@@ -3,7 +3,7 @@ import { policyName } from '../config/settings/settings.ts';
 import type { Objective } from '../simulate/fleet/summary.ts';
 import type { Candidate } from './candidate.ts';
 import { logTrace, type ReplayLog } from './log-trace.ts';
-import { fitLog, fleetOf, modelled, type Modelled, type Speeds } from './modelled.ts';
+import { EVENTS, fitLog, fleetOf, modelled, type Modelled, type Speeds } from './modelled.ts';
 import { redecide, type Redecided } from './redecide.ts';
 
 export interface Latency {
@@ -98,6 +98,11 @@ function notesOf(
   if (hashing.length > 0)
     notes.push(
       `hash keys are not recorded: ${hashing.map(({ name }) => name).join(', ')} is given one per conversation, guessed from the prompts`,
+    );
+  const hearing = candidates.filter(({ hearsEvents }) => hearsEvents);
+  if (hearing.length > 0)
+    notes.push(
+      `the log has no events of caches: in the worker model ${hearing.map(({ name }) => name).join(', ')} hears ${String(EVENTS.delayMs)} ms later what the modelled engines store and remove, in blocks of ${String(log.blockSize)} tokens; request by request it goes by what was sent where`,
     );
   const byChance = candidates.filter(({ policy }) => BY_CHANCE.has(policyName(policy)));
   if (byChance.length > 0)

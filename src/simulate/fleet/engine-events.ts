@@ -77,8 +77,6 @@ export class EngineEvents implements ScheduleObserver {
     const blocks = Uint32Array.from(this.#blocks);
     this.#blocks = [];
     const run = this.#run;
-    this.#changes.push(
-      run === 'offloaded' ? { kind: run, blocks } : { kind: 'removed', blocks, tier: run },
-    );
+    this.#changes.push(run === 'offloaded' ? { kind: run, blocks } : { kind: 'removed', blocks, tier: run });
   }
 }

@@ -114,15 +114,18 @@ describe('knowledge from engine events', () => {
 
   it('is what the engine holds, whatever it computes', () => {
     fc.assert(
-      fc.property(fc.array(fc.array(fc.nat(3), { minLength: 1, maxLength: 8 }), { maxLength: 80 }), (prompts) => {
-        const { model, compute, held } = follow({}, 12, 20, 1);
-        for (const ids of prompts) {
-          compute(...ids);
-          const { hashes, count } = prompt(...ids);
-          const onGpu = model.cache.match(hashes, count);
-          assert.equal(held(...ids), onGpu + (model.cpuCache?.match(hashes, count, onGpu) ?? 0));
-        }
-      }),
+      fc.property(
+        fc.array(fc.array(fc.nat(3), { minLength: 1, maxLength: 8 }), { maxLength: 80 }),
+        (prompts) => {
+          const { model, compute, held } = follow({}, 12, 20, 1);
+          for (const ids of prompts) {
+            compute(...ids);
+            const { hashes, count } = prompt(...ids);
+            const onGpu = model.cache.match(hashes, count);
+            assert.equal(held(...ids), onGpu + (model.cpuCache?.match(hashes, count, onGpu) ?? 0));
+          }
+        },
+      ),
       { numRuns: 200, seed: 3 },
     );
   });

@@ -1,5 +1,6 @@
 import { didYouMean, nearest } from '../../base/suggest.ts';
-import { SIMULATE_FLAGS, type Draft } from './flags.ts';
+import type { Draft } from './flag.ts';
+import { SIMULATE_FLAGS } from './flags.ts';
 import { SIMULATE_DEFAULTS, type SimulateOptions } from './options.ts';
 
 export type SimulateFlags =

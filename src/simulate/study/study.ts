@@ -43,7 +43,7 @@ export function* runStudies(
   for (const [index, speed] of options.speeds.entries()) {
     const trace = traceOf(1);
     const fleet = fleetOf(options, trace, speed);
-    const blocks = fleet.workers.reduce((sum, { settings }) => sum + settings.blocks, 0);
+    const blocks = fleet.workers.reduce((sum, { settings }) => sum + settings.blocks + settings.cpuBlocks, 0);
     // Before the runs, so that its memory is theirs again.
     oracle ??= meanOracle(seeds.map((seed) => oracleHitRates(traceOf(seed), blocks)));
     const steps = runScenario({
