@@ -29,20 +29,14 @@ export class FollowedCaches implements ExactCaches {
   /** Prompts by what the index calls their blocks. */
   readonly #chains = new WeakMap<PromptBlocks, PromptBlocks>();
   readonly #blockSize: number;
-  readonly #tiers: boolean;
 
-  /** `blocks`: all that the engines can hold together; `tiers`: some of it elsewhere than on GPUs. */
+  /** `blocks`: all that the engines can hold together. */
   constructor(
     deps: { readonly clock: Clock; readonly random: Random; readonly channel: EventChannel },
-    {
-      blockSize,
-      blocks,
-      tiers,
-    }: { readonly blockSize: number; readonly blocks: number; readonly tiers: boolean },
+    { blockSize, blocks }: { readonly blockSize: number; readonly blocks: number },
   ) {
     this.#deps = deps;
     this.#blockSize = blockSize;
-    this.#tiers = tiers;
     const bytes = LEAST_BYTES + 2 * ENTRY_BYTES * blocks;
     const memory = allocateExact(Math.min(MOST_BYTES, bytes), 1, (size) => new ArrayBuffer(size));
     this.#slots = new Int32Array(memory.slots);
@@ -89,8 +83,8 @@ export class FollowedCaches implements ExactCaches {
     return this.#reader.matchAll(this.#asked(chain), end);
   }
 
-  isAway(): boolean {
-    return this.#tiers;
+  isAway(slot: number): boolean {
+    return this.#reader.isAway(slot);
   }
 
   tiers(chain: PromptBlocks, slot: number): { readonly cpu: number; readonly disk: number } {

@@ -142,7 +142,7 @@ export class FollowedEngine {
     }
     const isStored = change.kind === 'stored';
     index.store(this.#row, {
-      names: change.blocks,
+      ...{ kind: 'stored', names: change.blocks, extras: undefined },
       parent: isStored ? change.parent : undefined,
       tokens: isStored ? change.blocks : NO_TOKENS,
       ...{ blockSize: WORDS_PER_BLOCK, adapter: '', salt: '' },

@@ -174,15 +174,10 @@ export class SimRouter {
 }
 
 /** How much the engines of a plan hold. */
-function sizeOf({ workers }: FleetPlan): {
-  readonly blockSize: number;
-  readonly blocks: number;
-  readonly tiers: boolean;
-} {
+function sizeOf({ workers }: FleetPlan): { readonly blockSize: number; readonly blocks: number } {
   return {
     blockSize: workers[0]?.settings.blockSize ?? 1,
     blocks: workers.reduce((sum, { settings }) => sum + settings.blocks + settings.cpuBlocks, 0),
-    tiers: workers.some(({ settings }) => settings.cpuBlocks > 0),
   };
 }
 

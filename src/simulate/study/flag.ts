@@ -57,7 +57,11 @@ export function number(
   };
 }
 
-export function toggle(name: string, key: 'strict' | 'wide' | 'json', rest: Pick<Flag, 'about' | 'group'>): Flag {
+export function toggle(
+  name: string,
+  key: 'strict' | 'wide' | 'json',
+  rest: Pick<Flag, 'about' | 'group'>,
+): Flag {
   return {
     name,
     ...rest,
