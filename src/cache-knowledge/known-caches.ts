@@ -3,6 +3,7 @@ import type { PromptBlocks } from '../routing/blocks.ts';
 import type { Ask, CacheMatch, CacheView, MatchColumns } from '../routing/policy.ts';
 import type { CacheIndex } from './cache-index.ts';
 import type { ExactCaches } from './exact-caches.ts';
+import type { FailedSends } from './failed-sends.ts';
 import { MatchTable } from './match-table.ts';
 
 /** vLLM's default, for workers that have not told of any block yet. */
@@ -18,6 +19,7 @@ export interface KnownSources {
   readonly exact?: (() => ExactCaches | undefined) | undefined;
   /** Tokens of a block of the worker in the slot, where its events do not say; 0 where nobody does. */
   readonly blockSize?: ((slot: number) => number) | undefined;
+  readonly failed?: Pick<FailedSends, 'since'> | undefined;
 }
 
 export interface KnownOptions {
@@ -37,12 +39,14 @@ const SPECULATIVE_MS = 2000;
  * LMCache stores chunks beside the engine's own cache, and an engine uses whichever has more of a prompt; so does this.
  *
  * An engine tells of a block when it computes it. The next request with the same beginning may come before that, so what was sent to
- * a worker just now counts as held there until its events have had the time to say so.
+ * a worker just now counts as held there until its events have had the time to say so. Where a request has failed there meanwhile,
+ * what was sent before that does not.
  */
 export class KnownCaches implements CacheView {
   readonly #index: CacheIndex | undefined;
   readonly #predicts: boolean;
   readonly #exact: KnownSources['exact'];
+  readonly #failed: KnownSources['failed'];
   readonly #blockSize: NonNullable<KnownSources['blockSize']>;
   readonly goesByHoldings: boolean;
   readonly #speculativeMs: number;
@@ -53,12 +57,13 @@ export class KnownCaches implements CacheView {
   #end = 0;
 
   constructor(
-    { predicted, exact, blockSize }: KnownSources,
+    { predicted, exact, blockSize, failed }: KnownSources,
     { knowledge = 'auto', speculativeMs = SPECULATIVE_MS }: KnownOptions = {},
   ) {
     this.#index = predicted;
     this.#predicts = knowledge === 'auto' || knowledge === 'predicted';
     this.#exact = knowledge === 'auto' || knowledge === 'events' ? exact : undefined;
+    this.#failed = failed;
     this.#blockSize = blockSize ?? (() => 0);
     this.goesByHoldings = knowledge === 'auto' || knowledge === 'lmcache';
     this.#speculativeMs = speculativeMs;
@@ -150,7 +155,8 @@ export class KnownCaches implements CacheView {
   /** Tokens that the worker in the slot holds or is about to: those it was sent within the time that events may take. */
   #speculated(chain: PromptBlocks, slot: number, held: number): number {
     if (this.#index === undefined || this.#speculativeMs === 0 || this.#sent[slot]! <= held) return held;
-    return Math.min(reusableTokens(chain), this.#index.recent(chain, slot, this.#speculativeMs));
+    const withinMs = Math.min(this.#speculativeMs, this.#failed?.since(slot) ?? Infinity);
+    return Math.min(reusableTokens(chain), this.#index.recent(chain, slot, withinMs));
   }
 
   #enterHoldings({ holdings }: Ask, from: number, end: number): void {

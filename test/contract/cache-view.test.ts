@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { VirtualClock } from '../../src/base/virtual-clock.ts';
 import type { ExactCaches } from '../../src/cache-knowledge/exact-caches.ts';
+import { FailedSends } from '../../src/cache-knowledge/failed-sends.ts';
 import { KnownCaches, noteDispatch, type KnownOptions } from '../../src/cache-knowledge/known-caches.ts';
 import { PredictedIndex } from '../../src/cache-knowledge/predicted-index.ts';
 import { CACHE_KNOWLEDGE } from '../../src/config/settings/cache-knowledge.ts';
@@ -72,10 +73,12 @@ class Bench {
   readonly clock = new VirtualClock();
   readonly engines = new FakeEngines();
   readonly index = new PredictedIndex({ maxBytes: 2 ** 20, maxBlocksPerWorker: 4096, clock: this.clock });
+  readonly failed = new FailedSends(this.clock);
   readonly view: KnownCaches;
 
   constructor(options: KnownOptions = {}) {
-    this.view = new KnownCaches({ predicted: this.index, exact: () => this.engines }, options);
+    const { index: predicted, failed } = this;
+    this.view = new KnownCaches({ predicted, failed, exact: () => this.engines }, options);
   }
 
   send(what: Ask, slot: number): void {
@@ -250,6 +253,20 @@ describe('what was sent just now', () => {
     bench.send(ask(words(3), true), 0);
     assert.equal(bench.match(ask(words(9), true), 0).tokens, 48);
     assert.equal(bench.match(ask(words(9), true), 1).tokens, 0);
+  });
+
+  it('does not where a request has failed there since', () => {
+    const bench = new Bench();
+    bench.live(0, 1);
+    bench.live(1, 1);
+    for (const slot of [0, 1]) bench.send(ask(words(6), true), slot);
+    bench.clock.advance(500);
+    bench.failed.note(0);
+    bench.clock.advance(300);
+    const found = (): number[] => [0, 1].map((slot) => bench.match(ask(words(8), true), slot).tokens);
+    assert.deepEqual(found(), [16, 96]);
+    bench.send(ask(words(4), true), 0);
+    assert.deepEqual(found(), [64, 96]);
   });
 
   it('is not where that is switched off', () => {

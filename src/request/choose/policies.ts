@@ -4,6 +4,7 @@ import type { Random } from '../../base/random.ts';
 import { BlockSizes } from '../../cache-knowledge/block-sizes.ts';
 import type { CacheIndex } from '../../cache-knowledge/cache-index.ts';
 import type { ExactCaches } from '../../cache-knowledge/exact-caches.ts';
+import { FailedSends } from '../../cache-knowledge/failed-sends.ts';
 import { blockSizeIn, KnownCaches, type KnownOptions } from '../../cache-knowledge/known-caches.ts';
 import { noCache } from '../../cache-knowledge/predicted-index.ts';
 import { policyName, type ModelPolicy, type PolicySettings } from '../../config/settings/settings.ts';
@@ -93,6 +94,7 @@ export class Policies {
   readonly #deps: PoliciesDeps;
   readonly #hints: PolicyHints;
   readonly #blockSizes: BlockSizes;
+  readonly #failed: FailedSends;
   readonly #overrides = new Map<string, PolicySettings>();
   /** By listed model. */
   readonly #entries = new Map<string, Entry>();
@@ -108,6 +110,7 @@ export class Policies {
   constructor(settings: PoliciesSettings, deps: PoliciesDeps) {
     this.#deps = deps;
     this.#blockSizes = new BlockSizes(deps.registry);
+    this.#failed = new FailedSends(deps.clock);
     this.#hints = new PolicyHints(deps.registry, deps.named);
     this.#configured = new ModelPolicyTable(settings.modelPolicies);
     this.#default = this.#create(settings.policy, DEFAULT_SCOPE);
@@ -130,6 +133,11 @@ export class Policies {
   /** Kept only for policies that need it. */
   get index(): CacheIndex | undefined {
     return this.#index ?? this.#deps.threadsIndex?.();
+  }
+
+  /** A request has failed on the worker in the slot: what was sent there just now may never be computed. */
+  failedOn(slot: number): void {
+    this.#failed.note(slot);
   }
 
   /** Tokens of a block of the worker in the slot: what its chain of tokens is cut into. */
@@ -320,7 +328,7 @@ export class Policies {
     if (options.knowledge === 'none') return noCache;
     const { exact } = this.#deps;
     const blockSize = (slot: number): number => this.#blockSizes.of(slot);
-    return new KnownCaches({ predicted, exact, blockSize }, options);
+    return new KnownCaches({ predicted, exact, blockSize, failed: this.#failed }, options);
   }
 
   #noteLmcache(): void {

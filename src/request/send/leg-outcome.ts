@@ -78,6 +78,7 @@ export class LegOutcome implements InFlight, Awaited {
     this.#record.error = failure.code;
     if (GIVEN_UP.has(failure.code)) this.gaveUp();
     if (ERRORS[failure.code].source !== 'worker' || this.#clientsFault()) return;
+    this.#rt.policies.failedOn(worker.slot);
     if (permit.failure()) this.#count('failure');
     if (failure.code === 'connect_failed') this.#rt.registry.reportUnreachable(worker);
   }
@@ -92,6 +93,7 @@ export class LegOutcome implements InFlight, Awaited {
       this.#rt.registry.reportModelUnknown(worker);
     const isFirst = this.#arrival.decision.attempts[0] === this.#record;
     if (FAILING_STATUS.has(status) || (status === 500 && isFirst)) {
+      this.#rt.policies.failedOn(worker.slot);
       if (permit.failure()) this.#count('failure');
     } else if (
       status < 400 &&
