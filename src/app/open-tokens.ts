@@ -1,8 +1,7 @@
 import { extname } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import type { ThreadPart } from '../base/thread-part.ts';
-import { isPath } from '../config/schema/path.ts';
-import type { TokenizerPaths, TokenSettings } from '../config/settings/exact-tokens.ts';
+import type { TokenSettings } from '../config/settings/exact-tokens.ts';
 import type { Settings } from '../config/settings/settings.ts';
 import { collect } from '../engines/collect.ts';
 import { probeHeaders } from '../engines/http/probe.ts';
@@ -12,6 +11,7 @@ import type { Metrics } from '../observe/metrics.ts';
 import { ExactTokens } from '../tokenize/exact-tokens.ts';
 import { ProvenTokenizers, type LocalVerdict } from '../tokenize/local/proven-tokenizers.ts';
 import { TextJobs } from '../tokenize/local/text-jobs.ts';
+import { tokenizerPathFor } from '../tokenize/local/tokenizer-path.ts';
 import { answerThreads, TokensOfThread } from '../tokenize/threads-tokens.ts';
 import type { TokenSource } from '../tokenize/tokens.ts';
 import { WorkerTokenizers, type WorkerTokenizersDeps } from '../tokenize/worker-tokenizers.ts';
@@ -117,13 +117,8 @@ class OwnTokens implements OpenTokens {
   #pathOf({ traits }: Worker, model: string): string | undefined {
     const { exact, paths } = this.#parts.settings().tokens;
     if (exact === 'off') return undefined;
-    const { tokenizerPath: own } = traits;
-    return own !== undefined && isPath(own) ? own : pathFor(paths, model);
+    return tokenizerPathFor(traits.tokenizerPath, paths, model);
   }
-}
-
-function pathFor({ byModel, otherwise }: TokenizerPaths, model: string): string | undefined {
-  return byModel.find(([part]) => model.includes(part))?.[1] ?? otherwise;
 }
 
 function isWell({ health, draining, engine }: Worker): boolean {

@@ -6,7 +6,6 @@ import type { Settings, WorkerSpec } from '../config/settings/settings.ts';
 import { parseWorkerUrl } from '../config/schema/worker-url.ts';
 import { workerSpecs } from '../config/settings/worker-specs.ts';
 import { CHECKS } from '../doctor/checks/index.ts';
-import type { DoctorDeps } from '../doctor/examine-worker.ts';
 import { examineFleet } from '../doctor/examine-fleet.ts';
 import { DOCTOR_USAGE, parseDoctorFlags, type DoctorOptions } from '../doctor/flags.ts';
 import { routerChecks, askRouter, type RunningRouter } from '../doctor/running-router.ts';
@@ -85,7 +84,7 @@ async function examineAll(
 }
 
 /** A text says why it cannot be asked. */
-function readRouter(url: string, deps: DoctorDeps): Promise<RunningRouter | string> {
+function readRouter(url: string, deps: Parameters<typeof askRouter>[2]): Promise<RunningRouter | string> {
   const parsed = parseWorkerUrl(url);
   if (parsed.kind === 'bad') return Promise.resolve(`expected ${parsed.expected}`);
   return askRouter(parsed.address.baseUrl, deps.settings.adminApiKey, deps);

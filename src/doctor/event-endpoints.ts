@@ -26,3 +26,8 @@ export function advertisedEndpoints(
     return events && isAsked ? [{ events, replay: at(source.replayEndpoint) }] : [];
   });
 }
+
+/** The address that a publisher connects to instead of being listened to: vLLM does so where its endpoint names one address. */
+export function dialledEndpoint(sources: readonly EventSource[]): string | undefined {
+  return sources.find(({ endpoint }) => !/\*|::|^ipc:|^inproc:/.test(endpoint))?.endpoint;
+}

@@ -3,6 +3,7 @@ import type { Check } from './check.ts';
 import { CHECKS } from './checks/index.ts';
 import type { Examination } from './examine.ts';
 import { examineWorker, type DoctorDeps } from './examine-worker.ts';
+import { OwnText } from './own-text.ts';
 
 /** Workers that are examined side by side: each has a handful of connections. */
 const AT_ONCE = 16;
@@ -25,22 +26,31 @@ export interface FleetOptions {
 /** All workers, some of them at a time; the reports are in the workers' order. */
 export async function examineFleet(
   specs: readonly WorkerSpec[],
-  deps: DoctorDeps,
+  deps: Omit<DoctorDeps, 'text' | 'fleet'>,
   { checks = CHECKS, onProgress, signal }: FleetOptions = {},
 ): Promise<readonly Examination[]> {
   const examinations: Examination[] = [];
   const all = specs.length * checks.length;
   const waiting = specs.entries();
   let begun = 0;
+  const text = new OwnText(deps.clock);
   const takeTurns = async (): Promise<void> => {
     for (const [at, spec] of waiting) {
       const onCheck = (check: string): void => {
         onProgress?.({ done: begun / all, worker: spec.id, check });
         begun += 1;
       };
-      examinations[at] = await examineWorker(spec, deps, { checks, onCheck, ...(signal && { signal }) });
+      examinations[at] = await examineWorker(
+        spec,
+        { ...deps, text: text.open, fleet: specs },
+        { checks, onCheck, ...(signal && { signal }) },
+      );
     }
   };
-  await Promise.all(Array.from({ length: Math.min(AT_ONCE, specs.length) }, takeTurns));
+  try {
+    await Promise.all(Array.from({ length: Math.min(AT_ONCE, specs.length) }, takeTurns));
+  } finally {
+    await text.close();
+  }
   return examinations;
 }

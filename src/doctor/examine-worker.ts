@@ -5,16 +5,27 @@ import { HttpWorkerClient } from '../engines/http/http-client.ts';
 import { OutboundSockets } from '../engines/http/outbound-sockets.ts';
 import { examine, type Examination, type ExamineOptions } from './examine.ts';
 import { expectedOf } from './expected.ts';
-import { Patient } from './patient.ts';
+import { LmcacheController } from './lmcache-controller.ts';
+import { Patient, type PatientDeps } from './patient.ts';
 
 export interface DoctorDeps {
   readonly settings: Pick<
     Settings,
-    'health' | 'policy' | 'modelPolicies' | 'timeouts' | 'listen' | 'workerTls' | 'adminApiKey'
+    | 'health'
+    | 'policy'
+    | 'modelPolicies'
+    | 'tokens'
+    | 'lmcache'
+    | 'timeouts'
+    | 'listen'
+    | 'workerTls'
+    | 'adminApiKey'
   >;
   readonly clock: Clock;
   readonly random: Random;
   readonly sockets?: OutboundSockets;
+  readonly text: PatientDeps['text'];
+  readonly fleet: readonly WorkerSpec[];
   /** Longest time for one check. */
   readonly timeoutMs: number;
 }
@@ -22,19 +33,25 @@ export interface DoctorDeps {
 /** Examines a worker that may never be registered: on connections of its own. */
 export async function examineWorker(
   spec: WorkerSpec,
-  { settings, clock, random, sockets = new OutboundSockets(), timeoutMs }: DoctorDeps,
+  { settings, clock, random, text, fleet, sockets = new OutboundSockets(), timeoutMs }: DoctorDeps,
   options: ExamineOptions = {},
 ): Promise<Examination> {
   const { timeouts, listen, workerTls } = settings;
-  const pool = {
-    connectMs: timeouts.connectMs,
-    maxHeaderSize: listen.maxHeaderSize,
-    tls: workerTls.get(spec.baseUrl),
-  };
-  const client = new HttpWorkerClient(spec, pool, { clock, sockets });
+  const pool = { connectMs: timeouts.connectMs, maxHeaderSize: listen.maxHeaderSize };
+  const tls = workerTls.get(spec.baseUrl);
+  const client = new HttpWorkerClient(spec, { ...pool, tls }, { clock, sockets });
+  const lmcache = (): LmcacheController =>
+    new LmcacheController(
+      settings.lmcache,
+      new HttpWorkerClient({ baseUrl: settings.lmcache.base }, pool, { clock, sockets, peer: 'controller' }),
+      clock,
+    );
   try {
     const expected = expectedOf(settings);
-    return await examine(new Patient({ spec, client, expected, clock, random, timeoutMs }), options);
+    return await examine(
+      new Patient({ spec, client, expected, clock, random, text, fleet, lmcache, timeoutMs }),
+      options,
+    );
   } finally {
     client.close();
   }

@@ -20,11 +20,32 @@ const client: WorkerClient = {
   close: () => undefined,
 };
 
+const never = (): never => {
+  throw new Error('nothing is asked here');
+};
+
 function newPatient(): { patient: Patient; clock: VirtualClock } {
   const clock = new VirtualClock();
-  const expected = { healthPath: '/health', blockSize: undefined, eventEndpoints: undefined };
+  const expected = {
+    ...{ healthPath: '/health', blockSize: undefined, eventEndpoints: undefined },
+    lmcache: undefined,
+    tokenizers: { byModel: [], otherwise: undefined },
+  };
   const random = seededRandom(1);
-  return { patient: new Patient({ spec, client, expected, clock, random, timeoutMs: TIMEOUT_MS }), clock };
+  return {
+    patient: new Patient({
+      spec,
+      client,
+      expected,
+      clock,
+      random,
+      text: never,
+      lmcache: never,
+      fleet: [spec],
+      timeoutMs: TIMEOUT_MS,
+    }),
+    clock,
+  };
 }
 
 function check(name: string, needs: readonly string[], run: Check['run']): Check {

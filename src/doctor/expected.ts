@@ -1,4 +1,5 @@
-import type { Settings } from '../config/settings/settings.ts';
+import type { TokenizerPaths } from '../config/settings/exact-tokens.ts';
+import type { LmcacheSettings, Settings } from '../config/settings/settings.ts';
 import type { EventEndpoint } from './event-endpoints.ts';
 
 /** What the configuration wants of the workers: a worker is held against it. */
@@ -7,18 +8,29 @@ export interface Expected {
   readonly healthPath: string;
   /** Tokens in a block; undefined where any will do. */
   readonly blockSize: number | undefined;
+  /** LMCache's controller; undefined where nothing asks it. */
+  readonly lmcache: LmcacheSettings | undefined;
+  /** Tokenizers of the router's own. */
+  readonly tokenizers: TokenizerPaths;
   /** Where events are to come from; undefined where it is left to what the worker advertises. */
   readonly eventEndpoints: readonly EventEndpoint[] | undefined;
 }
 
-type ExpectedSettings = Pick<Settings, 'health' | 'policy' | 'modelPolicies'>;
+type ExpectedSettings = Pick<Settings, 'health' | 'policy' | 'modelPolicies' | 'tokens' | 'lmcache'>;
 
 export function expectedOf(settings: ExpectedSettings): Expected {
   return {
     healthPath: settings.health.path,
     blockSize: blockSizeOf(settings),
+    lmcache: asksLmcache(settings) ? settings.lmcache : undefined,
+    tokenizers: settings.tokens.paths,
     eventEndpoints: undefined,
   };
+}
+
+function asksLmcache({ policy, modelPolicies, lmcache }: ExpectedSettings): boolean {
+  const policies = [policy, ...modelPolicies.map((own) => own.policy)];
+  return lmcache.forEveryPolicy || policies.some(({ type }) => type === 'lmcache_aware');
 }
 
 /** Of the policies that count in blocks; undefined where none does, or they do not agree. */

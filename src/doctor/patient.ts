@@ -6,10 +6,12 @@ import type { WorkerClient, WorkerRequest } from '../engines/client.ts';
 import { collect, type Collected } from '../engines/collect.ts';
 import { probeHeaders } from '../engines/http/probe.ts';
 import { headerOf } from '../http/headers.ts';
+import type { TextJobs } from '../tokenize/local/text-jobs.ts';
 import type { CacheConfig, EventSource } from '../workers/cache-config.ts';
 import type { EventEndpoint } from './event-endpoints.ts';
 import type { Expected } from './expected.ts';
 import { quote } from './finding.ts';
+import type { LmcacheController } from './lmcache-controller.ts';
 
 /** More than any of the routes that are asked answers in its right mind. */
 const MAX_ANSWER_BYTES = 8 * 1024 * 1024;
@@ -52,6 +54,12 @@ export interface PatientDeps {
   readonly expected: Expected;
   readonly clock: Clock;
   readonly random: Random;
+  /** Tokenises with what lies here, in a thread of its own, which begins with the first call. */
+  readonly text: () => TextJobs;
+  /** All that are examined, this one among them. */
+  readonly fleet: readonly WorkerSpec[];
+  /** Opens connections to LMCache's controller, where one is expected. */
+  readonly lmcache: () => LmcacheController;
   /** Longest time for one check. */
   readonly timeoutMs: number;
 }
@@ -62,6 +70,9 @@ export class Patient {
   readonly expected: Expected;
   readonly clock: Clock;
   readonly random: Random;
+  readonly text: () => TextJobs;
+  readonly fleet: readonly WorkerSpec[];
+  readonly lmcache: () => LmcacheController;
   readonly timeoutMs: number;
   readonly chart: Chart = {
     cards: [],
@@ -76,11 +87,15 @@ export class Patient {
   readonly cost: Cost = { requests: 0, prompt_tokens: 0, completion_tokens: 0 };
   readonly #client: WorkerClient;
 
-  constructor({ spec, client, expected, clock, random, timeoutMs }: PatientDeps) {
+  constructor(deps: PatientDeps) {
+    const { spec, client, expected, clock, random, text, fleet, lmcache, timeoutMs } = deps;
     this.spec = spec;
     this.expected = expected;
     this.clock = clock;
     this.random = random;
+    this.text = text;
+    this.fleet = fleet;
+    this.lmcache = lmcache;
     this.timeoutMs = timeoutMs;
     this.#client = client;
   }
@@ -90,11 +105,15 @@ export class Patient {
   }
 
   post(path: string, body: JsonObject, signal: AbortSignal): Promise<Answer> {
+    return this.postBytes(path, Buffer.from(JSON.stringify(body)), signal);
+  }
+
+  postBytes(path: string, body: Buffer, signal: AbortSignal): Promise<Answer> {
     const headers = [...probeHeaders(this.spec), 'content-type', 'application/json'];
     const rank = this.spec.rank ?? (this.chart.engines > 1 ? 0 : undefined);
     // A prompt that is sent twice must find the same engine.
     if (rank !== undefined) headers.push('x-data-parallel-rank', String(rank));
-    return this.#ask({ method: 'POST', path, headers, body: Buffer.from(JSON.stringify(body)) }, signal);
+    return this.#ask({ method: 'POST', path, headers, body }, signal);
   }
 
   async #ask(

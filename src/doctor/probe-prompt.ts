@@ -2,10 +2,15 @@ import { isObject, type JsonObject } from '../api/prompt-sink.ts';
 import { randomInt, type Random } from '../base/random.ts';
 import { jsonOf, type Patient } from './patient.ts';
 
-/** Enough that no two probes have a block in common: 2 ** 40 at four letters a word and two words. */
+/** Full blocks of a probe: so few that little is pushed out, and two so that the second is chained to the first. */
+const BLOCKS = 2;
+/** Where the worker does not tell the size of its blocks. */
+const USUAL_BLOCK_SIZE = 16;
+
 const LETTERS = 'abcdefghijklmnopqrstuvwxyz';
+/** Half a million words of that length, so that no two probes begin alike. */
 const WORD_LENGTH = 4;
-/** No tokenizer makes less than one token of four letters behind a space. */
+/** A longer list is no answer to any of the prompts here. */
 const MOST_IDS = 1 << 20;
 
 /** Words of nobody, so that no cache holds anything of them. */
@@ -15,18 +20,29 @@ export function randomWords(random: Random, count: number): string {
   return Array.from({ length: count }, word).join(' ');
 }
 
-/** A prompt of exactly so many tokens, or of at least that many words where the worker has no `/tokenize`. */
+/** A prompt of a few full blocks and a token more; of at least so many tokens where the worker has no `/tokenize`. */
 export interface ProbePrompt {
   readonly prompt: string | readonly number[];
   /** What the worker computes; undefined where only the worker knows. */
   readonly ids: readonly number[] | undefined;
 }
 
-export async function probePrompt(
+export const TOO_SHORT = 'the context of the model is shorter than a probe';
+
+/** Undefined where the context of the model is too short for it. */
+export function probePrompt(patient: Patient, signal: AbortSignal): Promise<ProbePrompt | undefined> {
+  // The last token is computed anew in any case.
+  return probeOf(patient, BLOCKS * (patient.chart.cache?.blockSize ?? USUAL_BLOCK_SIZE) + 1, signal);
+}
+
+/** The same of so many tokens. */
+export async function probeOf(
   patient: Patient,
   tokens: number,
   signal: AbortSignal,
-): Promise<ProbePrompt> {
+): Promise<ProbePrompt | undefined> {
+  const { maxModelLen = Infinity } = patient.chart;
+  if (tokens >= maxModelLen) return undefined;
   const text = randomWords(patient.random, tokens);
   const body = jsonOf(await patient.post('/tokenize', { model: patient.chart.model, prompt: text }, signal));
   const ids = typeof body === 'string' ? undefined : idsOf(body['tokens'])?.slice(0, tokens);

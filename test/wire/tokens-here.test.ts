@@ -2,37 +2,13 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { CHAT_FEATURES } from '../../src/tokenize/local/local-chat.ts';
-import { LocalTokenizer } from '../../src/tokenize/local/local-tokenizer.ts';
 import { adminOf } from '../support/admin.ts';
 import { chat, post } from '../support/chat.ts';
 import { eventually, type Fleet } from '../support/fleet.ts';
 import { scrape } from '../support/metrics.ts';
-import { startRouter, startScriptedWorker, type ScriptedWorker } from '../support/scripted-worker.ts';
+import { startRouter } from '../support/scripted-worker.ts';
+import { startTokenizingWorker } from '../support/tokenizing-worker.ts';
 import { copyOfTokenizer, hostileTokenizer, tokenizerFolder } from '../support/tokenizers.ts';
-
-/** A worker with that tokenizer, which answers `/tokenize`, and chats without saying anything. */
-function startTokenizingWorker(folder: string): Promise<ScriptedWorker> {
-  const tokenizer = LocalTokenizer.read(folder);
-  return startScriptedWorker((response, { url, body }) => {
-    const members = JSON.parse(body.toString('utf8')) as Record<string, unknown>;
-    const isChat = 'messages' in members;
-    const result = tokenizer.tokensOf({
-      ...{ identity: '', members: body, format: 'string', features: CHAT_FEATURES },
-      route: isChat ? 'chat' : 'completion',
-    });
-    const tokens = result.kind === 'ids' ? [...result.ids] : undefined;
-    const answer =
-      url === '/tokenize'
-        ? tokens && { count: tokens.length, tokens }
-        : url.endsWith('/render')
-          ? undefined
-          : { id: 'x', choices: [], usage: { prompt_tokens: tokens?.length ?? 1, completion_tokens: 1 } };
-    const status = answer ? 200 : url === '/tokenize' ? 400 : 404;
-    response.writeHead(status, { 'content-type': 'application/json' });
-    response.end(JSON.stringify(answer ?? { detail: 'Not Found' }));
-  });
-}
 
 /** What `/workers` says of the tokenizer for each of them, once nothing is compared any more. */
 async function localStates(fleet: Fleet): Promise<readonly (string | undefined)[]> {

@@ -1,15 +1,18 @@
 import type { ControllerApi, LmcacheInstance } from './controller.ts';
 import type { Worker } from '../../workers/worker.ts';
 
+/** What of a worker says which instance is its own. */
+export type Mappable = Pick<Worker, 'id' | 'spec' | 'traits'>;
+
 /** Labels of a worker that name the instance it stores its cache in. A pod's name is the instance's where nothing else is said. */
 export const INSTANCE_LABELS = ['lmcache_instance_id', 'pod_name'] as const;
 
 /** Why an instance is nobody's: no worker fits, or more than one does and no more than that is known. */
 export type Unmapped = 'unmapped' | 'ambiguous';
 
-export interface InstanceMapInput {
+export interface InstanceMapInput<W extends Mappable> {
   readonly instances: readonly LmcacheInstance[];
-  readonly workers: readonly Worker[];
+  readonly workers: readonly W[];
   /** URL of a worker by instance, as configured: with `@rank` for one rank, else all ranks of the server. */
   readonly configured: ReadonlyMap<string, string>;
   /** A coordinator's instances are the caches of whole hosts. */
@@ -20,12 +23,12 @@ export interface InstanceMapInput {
  * Which workers an LMCache instance belongs to: those that the configuration names, else those that name it in a label, else those on
  * its host, where that leaves no choice.
  */
-export class InstanceMap {
-  readonly #named: ReadonlyMap<string, readonly Worker[]>;
-  readonly #byHost: ReadonlyMap<string, readonly Worker[]>;
+export class InstanceMap<W extends Mappable = Worker> {
+  readonly #named: ReadonlyMap<string, readonly W[]>;
+  readonly #byHost: ReadonlyMap<string, readonly W[]>;
   readonly #unmapped: ReadonlyMap<string, Unmapped>;
 
-  constructor({ instances, workers, configured, api }: InstanceMapInput) {
+  constructor({ instances, workers, configured, api }: InstanceMapInput<W>) {
     this.#named = namedInstances(workers, configured);
     const hosts = workersByHost(workers);
     const rest = instances.filter(({ id }) => !this.#named.has(id));
@@ -33,7 +36,7 @@ export class InstanceMap {
       rest.flatMap(({ id, hosts: own }) => own.map((host) => ({ id, host: plainHost(host) }))),
       ({ host }) => host,
     );
-    const byHost = new Map<string, readonly Worker[]>();
+    const byHost = new Map<string, readonly W[]>();
     const unmapped = new Map<string, Unmapped>();
     for (const { id, hosts: own } of rest) {
       const there = own.map(plainHost);
@@ -49,7 +52,7 @@ export class InstanceMap {
     this.#unmapped = unmapped;
   }
 
-  workersOf(instance: string): readonly Worker[] {
+  workersOf(instance: string): readonly W[] {
     return this.#named.get(instance) ?? this.#byHost.get(instance) ?? [];
   }
 
@@ -64,11 +67,11 @@ export class InstanceMap {
   }
 }
 
-function namedInstances(
-  workers: readonly Worker[],
+function namedInstances<W extends Mappable>(
+  workers: readonly W[],
   configured: ReadonlyMap<string, string>,
-): ReadonlyMap<string, readonly Worker[]> {
-  const named = new Map<string, Worker[]>();
+): ReadonlyMap<string, readonly W[]> {
+  const named = new Map<string, W[]>();
   for (const worker of workers) {
     for (const label of INSTANCE_LABELS) {
       const instance = worker.traits.labels[label];
@@ -85,7 +88,7 @@ function namedInstances(
   return named;
 }
 
-function workersByHost(workers: readonly Worker[]): ReadonlyMap<string, readonly Worker[]> {
+function workersByHost<W extends Mappable>(workers: readonly W[]): ReadonlyMap<string, readonly W[]> {
   const withHost = workers.flatMap((worker) => {
     const host = URL.parse(worker.spec.baseUrl)?.hostname ?? '';
     return host === '' ? [] : [{ worker, host: plainHost(host) }];

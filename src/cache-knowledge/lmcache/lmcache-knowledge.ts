@@ -172,7 +172,7 @@ interface Found {
 const TOO_SHORT: Found = { outcome: 'short', holdings: undefined };
 const UNAVAILABLE: Found = { outcome: 'unavailable', holdings: undefined };
 
-function dialectsOf(
+export function dialectsOf(
   settings: LmcacheSettings,
 ): Readonly<Record<'controller' | 'coordinator', ControllerDialect>> {
   return { controller: controllerDialect, coordinator: new CoordinatorDialect(settings) };

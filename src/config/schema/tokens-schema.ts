@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { count, key, milliseconds, secs } from './field.ts';
-import { isPath } from './path.ts';
+import { isPath } from '../../base/path.ts';
 
 const tokenizerPath = () =>
   z

@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { bearerKey, key, type KeyMeta } from './field.ts';
 import { DEFAULT_TRAITS, UNUSED_FIELDS, type WorkerTraits } from '../settings/settings.ts';
-import { isPath } from './path.ts';
+import { isPath } from '../../base/path.ts';
 import { parseWorkerUrl, type WorkerAddress } from './worker-url.ts';
 
 /** One worker, or all ranks of one server, as the configuration file or the worker API asks for it. */

@@ -1,15 +1,12 @@
 import { EVENT_SOURCES_PATH, readEventSources } from '../../engines/http/event-sources.ts';
 import { showEndpoint } from '../../zmtp/endpoint.ts';
 import type { Check } from '../check.ts';
-import { advertisedEndpoints, type EventEndpoint } from '../event-endpoints.ts';
+import { advertisedEndpoints, dialledEndpoint, type EventEndpoint } from '../event-endpoints.ts';
 import { EventListener, type Named } from '../event-listener.ts';
-import { fail, ok, quote, skipped, type Finding } from '../finding.ts';
+import { fail, ok, quote, skipped, warn, type Finding } from '../finding.ts';
 import type { Patient } from '../patient.ts';
-import { compute, probePrompt } from '../probe-prompt.ts';
+import { compute, probePrompt, TOO_SHORT } from '../probe-prompt.ts';
 
-const BLOCKS = 2;
-/** Where the worker does not tell the size of its blocks. */
-const USUAL_BLOCK_SIZE = 16;
 /** Events of a prompt are sent while it is computed: what has not come so long after the answer will not come. */
 const LATE_MS = 3_000;
 /** A publisher takes a moment to learn that somebody listens: what it said before is lost. */
@@ -27,6 +24,8 @@ export const events: Check = {
     const { chart, spec, expected } = patient;
     const told = readEventSources(await patient.get(EVENT_SOURCES_PATH, signal));
     chart.eventSources = told.kind === 'told' ? told.sources : undefined;
+    const dialled = dialledEndpoint(chart.eventSources ?? []);
+    if (dialled !== undefined) return connecting(dialled);
     const endpoints =
       expected.eventEndpoints ?? advertisedEndpoints(spec.baseUrl, chart.eventSources ?? [], spec.rank);
     if (endpoints.length === 0) return skipped('it publishes none, and none are configured', TURN_ON);
@@ -41,6 +40,14 @@ export const events: Check = {
     }
   },
 };
+
+/** Who listens there is heard from, and nobody else. */
+function connecting(endpoint: string): Finding {
+  return warn(
+    `it does not listen, but connects to ${quote(endpoint)} with its events`,
+    'Only what listens there hears them: the router does with kv_events.bind, and GET /workers says what came. Else publish at tcp://*:5557, where anybody may listen.',
+  );
+}
 
 async function listen(
   patient: Patient,
@@ -75,9 +82,10 @@ async function probe(
   listener: EventListener,
   signal: AbortSignal,
 ): Promise<Probed | Finding> {
-  const { clock, chart } = patient;
-  const blockSize = chart.cache?.blockSize ?? USUAL_BLOCK_SIZE;
-  const { prompt, ids } = await probePrompt(patient, BLOCKS * blockSize + 1, signal);
+  const { clock } = patient;
+  const made = await probePrompt(patient, signal);
+  if (!made) return skipped(TOO_SHORT);
+  const { prompt, ids } = made;
   const computed = await compute(patient, prompt, signal);
   if (typeof computed === 'string') return skipped(`the probe was not computed: ${computed}`);
   const answeredAt = clock.now();

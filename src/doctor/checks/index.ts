@@ -4,11 +4,13 @@ import { clock } from './clock.ts';
 import { events } from './events.ts';
 import { key } from './key.ts';
 import { limits } from './limits.ts';
+import { lmcache } from './lmcache.ts';
 import { load } from './load.ts';
 import { models } from './models.ts';
 import { prefixCaching } from './prefix-caching.ts';
 import { reachable } from './reachable.ts';
 import { replay } from './replay.ts';
+import { tokenizer } from './tokenizer.ts';
 import { tokens } from './tokens.ts';
 import { version } from './version.ts';
 
@@ -23,7 +25,9 @@ export const CHECKS: readonly Check[] = [
   load,
   cache,
   tokens,
+  tokenizer,
   prefixCaching,
   events,
   replay,
+  lmcache,
 ];

@@ -1,11 +1,8 @@
 import type { Check } from '../check.ts';
 import { fail, ok, quote, skipped, warn, type Finding } from '../finding.ts';
-import { compute, probePrompt, type Computed } from '../probe-prompt.ts';
+import { compute, probePrompt, TOO_SHORT, type Computed } from '../probe-prompt.ts';
 import type { Patient } from '../patient.ts';
 
-const BLOCKS = 2;
-/** Where the worker does not tell the size of its blocks. */
-const USUAL_BLOCK_SIZE = 16;
 /** A busy cache may have thrown the probe out in between. */
 const TRIES = 2;
 
@@ -15,16 +12,13 @@ export const prefixCaching: Check = {
   about: 'The same prompt twice: the second time it comes from the cache.',
   needs: ['models'],
   async run(patient, signal) {
-    const blockSize = patient.chart.cache?.blockSize ?? USUAL_BLOCK_SIZE;
-    const tokens = BLOCKS * blockSize + 1;
-    const { maxModelLen = Infinity } = patient.chart;
-    if (tokens + 1 > maxModelLen) return skipped(`the context is shorter than ${String(BLOCKS)} blocks`);
     let finding = skipped('not tried');
     for (let attempt = 0; attempt < TRIES; attempt += 1) {
-      const { prompt } = await probePrompt(patient, tokens, signal);
-      const cold = await compute(patient, prompt, signal);
+      const probe = await probePrompt(patient, signal);
+      if (!probe) return skipped(TOO_SHORT);
+      const cold = await compute(patient, probe.prompt, signal);
       if (typeof cold === 'string') return notComputed(cold);
-      const warm = await compute(patient, prompt, signal);
+      const warm = await compute(patient, probe.prompt, signal);
       if (typeof warm === 'string') return notComputed(warm);
       finding = compared(patient, cold, warm);
       if (finding.mark !== 'fail') return finding;

@@ -1,7 +1,7 @@
 import { DealerSocket } from '../../zmtp/dealer.ts';
 import { showEndpoint, type Endpoint } from '../../zmtp/endpoint.ts';
 import type { Check } from '../check.ts';
-import { fail, ok, quote, warn } from '../finding.ts';
+import { fail, ok, quote, skipped, warn } from '../finding.ts';
 import type { Patient } from '../patient.ts';
 
 const SEQ_BYTES = 8;
@@ -15,8 +15,9 @@ export const replay: Check = {
   needs: ['events'],
   async run(patient, signal) {
     const { heard } = patient.chart;
-    const endpoint = heard?.endpoint.replay;
-    if (!heard || !endpoint)
+    if (!heard) return skipped('no event of the probe was heard');
+    const endpoint = heard.endpoint.replay;
+    if (!endpoint)
       return warn(
         'the publisher has no replay endpoint',
         'Add "replay_endpoint": "tcp://*:5558" to --kv-events-config: without it the router forgets a worker whenever a message is lost, and begins with nothing.',
