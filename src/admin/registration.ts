@@ -1,12 +1,13 @@
 import { isDeepStrictEqual } from 'node:util';
 import { DEFAULT_TRAITS, type WorkerDefaults } from '../config/settings/settings.ts';
 import type { Registration } from '../config/schema/worker-entry.ts';
+import { eventEntry } from '../config/schema/worker-events.ts';
 import { keyOf } from '../config/settings/worker-specs.ts';
 import { workerId, type WorkerAddress } from '../config/schema/worker-url.ts';
 
 /** The way back from a registration, for the state file. */
 export function requestOf(registration: Registration): Readonly<Record<string, unknown>> {
-  const { address, modelId, priority, cost, labels, tokenizerPath, unused, apiKey } = registration;
+  const { address, modelId, priority, cost, labels, tokenizerPath, kvEvents, unused, apiKey } = registration;
   return {
     url: workerId(address),
     ...(modelId === undefined ? {} : { model_id: modelId }),
@@ -14,6 +15,7 @@ export function requestOf(registration: Registration): Readonly<Record<string, u
     cost,
     labels,
     ...(tokenizerPath === undefined ? {} : { tokenizer_path: tokenizerPath }),
+    ...(kvEvents === undefined ? {} : { kv_events: eventEntry(kvEvents) }),
     ...unused,
     ...(apiKey === undefined ? {} : { api_key: apiKey }),
   };

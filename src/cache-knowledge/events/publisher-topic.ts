@@ -10,9 +10,9 @@ function read(topic: Buffer): RegExpExecArray | undefined {
   return TOPIC.exec(topic.toString('utf8')) ?? undefined;
 }
 
-/** `host:port` of the worker that the topic is about. */
+/** `host:port` of the worker that the topic is about; without brackets where the host is an address of IPv6. */
 export function addressOfTopic(topic: Buffer): string | undefined {
-  return read(topic)?.[1];
+  return read(topic)?.[1]?.replace(/^\[|\](?=:\d+$)/g, '');
 }
 
 export function modelOfTopic(topic: Buffer): string | undefined {

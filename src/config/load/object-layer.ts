@@ -129,6 +129,8 @@ function elsewhere(name: string, source: ObjectSource): string | undefined {
 /** Keys that older files have in another place: old name, present name. */
 const OLD_PLACES = [
   ['mode.worker_urls', 'worker_urls'],
+  ['mode.kv_events.topic_filter', 'kv_events.topic'],
+  ['mode.kv_events.default_port', 'kv_events.port'],
   ['policy.load_check_interval_secs', 'load_check_interval_secs'],
   ['policy.controller_url', 'lmcache.controller_url'],
   ['policy.controller_api_key', 'lmcache.controller_api_key'],

@@ -23,6 +23,7 @@ const INDEX = 'the predicted index is kept as far as it fits, newest first';
 const TOKENIZERS = 'files are read again at every reload, and compared with the workers';
 const TOKENS = 'token ids that fit are kept, the most recently used first';
 const CONTROLLER = 'what another controller said is forgotten';
+const EVENTS = 'workers whose endpoints stay the same are followed without a break';
 const BUDGET = 'what was counted in the last 10 s counts';
 const DOOR = 'requests in flight and in the queue stay';
 const RING = 'the newest records that fit are kept';
@@ -131,6 +132,16 @@ export const RELOAD_EFFECTS: Readonly<Record<string, ReloadRow>> = {
   pre_routing_hooks: ['adopted', 'hooks that keep name and URL keep their connections and circuit'],
   response_model: ['applied'],
   model_rules: ['applied', 'requests under way keep the model they were given'],
+  'mode.kv_events.topic_filter': ['adopted', EVENTS],
+  'mode.kv_events.default_port': ['adopted', EVENTS],
+  'kv_events.enabled': ['adopted', EVENTS],
+  'kv_events.port': ['adopted', EVENTS],
+  'kv_events.replay_port': ['adopted', EVENTS],
+  'kv_events.topic': ['adopted', EVENTS],
+  'kv_events.endpoint': ['adopted', EVENTS],
+  'kv_events.endpoints': ['adopted', EVENTS],
+  'kv_events.ranks': ['adopted', EVENTS],
+  'kv_events.bind': ['adopted', 'another endpoint is listened at; publishers connect again'],
   exact_tokens: ['applied'],
   tokenizer_path: ['applied', TOKENIZERS],
   model_path: ['applied', TOKENIZERS],

@@ -10,6 +10,7 @@ export const GROUPS = [
   'Policy',
   'Tokens',
   'LMCache',
+  'Cache events',
   'Plugins',
   'Hooks',
   'Timeouts',

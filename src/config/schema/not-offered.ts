@@ -12,7 +12,7 @@ const FLAGS = [
   ...['--enable-program-scheduling', '--program-scheduling-config-json'],
   ...['--wasm-middleware', '--wasm-middleware-sha256', '--wasm-middleware-route'],
   ...['--kv-tokenizer-path', '--kv-model', '--kv-hash-algo', '--kv-hash-seed'],
-  ...['--kv-events-topic-filter', '--kv-events-port', '--kv-events-endpoint', '--kv-index-max-entries'],
+  '--kv-index-max-entries',
   ...['--semantic-cache-embeddings-url', '--semantic-cache-embeddings-model', '--semantic-cache-threshold'],
   ...['--semantic-cache-max-entries', '--semantic-cache-ttl-secs', '--semantic-cache-embedding-timeout-ms'],
 ] as const;
@@ -23,7 +23,7 @@ const KEYS = [
   ...['history_backend', 'enable_profiling', 'profile_timeout_secs', 'trace_config'],
   ...['cache', 'semantic_cache', 'semantic_cluster', 'prompt_cache.redis', 'shared_prefix_routing'],
   ...['prefill_policy', 'decode_policy', 'mode.prefill_urls', 'mode.decode_urls', 'mode.prefill_policy'],
-  ...['mode.decode_policy', 'mode.discovery_address', 'mode.kv_events'],
+  ...['mode.decode_policy', 'mode.discovery_address'],
 ] as const;
 
 /** Variables that are neither. */

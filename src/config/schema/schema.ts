@@ -11,6 +11,7 @@ import { clientKeys } from './clients-schema.ts';
 import { gatewayKeys } from './gateway-schema.ts';
 import { hookKeys } from './hooks-schema.ts';
 import { lmcacheKeys } from './lmcache-schema.ts';
+import { kvEventKeys, oldKvEventKeys } from './kv-events-schema.ts';
 import { modelRuleKeys } from './model-rules-schema.ts';
 import { startKeys } from './start-schema.ts';
 import { timeoutKeys } from './timeouts-schema.ts';
@@ -77,6 +78,7 @@ export const configSchema = z.strictObject({
         about: 'The place of worker_urls in older files; give one of the two.',
         defaultText: 'none',
       }),
+      ...oldKvEventKeys,
     })
     .prefault({}),
   worker_urls: key(z.array(workerUrl).default([]), {
@@ -203,6 +205,7 @@ export const configSchema = z.strictObject({
   ...tokenKeys,
   ...lmcacheKeys,
   ...timeoutKeys,
+  ...kvEventKeys,
   max_concurrent_requests: key(count(1).default(DEFAULT_MAX_CONCURRENT), {
     group: 'Admission',
     about: 'Requests in flight at once, each until its response has ended; the rest queues.',

@@ -2,6 +2,8 @@ import * as z from 'zod';
 import { bearerKey, key, type KeyMeta } from './field.ts';
 import { DEFAULT_TRAITS, UNUSED_FIELDS, type WorkerTraits } from '../settings/settings.ts';
 import { isPath } from '../../base/path.ts';
+import { workerKvEvents } from './kv-events-schema.ts';
+import { eventLabelNotices, workerEventTraits } from './worker-events.ts';
 import { parseWorkerUrl, type WorkerAddress } from './worker-url.ts';
 
 /** One worker, or all ranks of one server, as the configuration file or the worker API asks for it. */
@@ -75,6 +77,11 @@ export const workerEntry = z.strictObject({
     'Names and values to tell workers apart; `policy` names the policy for the models of the worker.',
     { defaultText: 'none' },
   ),
+  kv_events: field(
+    workerKvEvents.nullish(),
+    'Where its engine publishes what it caches: port, replay_port, topic, endpoint, ranks, as kv_events has them for all. Labels kv_events_port and so on say the same.',
+    { defaultText: 'what it says itself, else kv_events' },
+  ),
   api_key: field(
     bearerKey().nullish().meta({ writeOnly: true }),
     'Bearer key for this worker; never shown.',
@@ -104,6 +111,7 @@ export function registrationOf(entry: WorkerEntry): Registration {
     cost: entry.cost ?? DEFAULT_TRAITS.cost,
     labels: entry.labels ?? DEFAULT_TRAITS.labels,
     tokenizerPath: entry.tokenizer_path ?? undefined,
+    kvEvents: workerEventTraits(entry.kv_events, entry.labels ?? {}),
     unused: unusedOf(entry),
     apiKey: entry.api_key ?? undefined,
   };
@@ -117,25 +125,21 @@ function unusedOf(entry: WorkerEntry): WorkerTraits['unused'] {
   return given.length === 0 ? DEFAULT_TRAITS.unused : Object.fromEntries(given);
 }
 
-export function traitsOf({
-  modelId,
-  priority,
-  cost,
-  labels,
-  tokenizerPath,
-  unused,
-}: WorkerTraits): WorkerTraits {
-  return { modelId, priority, cost, labels, tokenizerPath, unused };
+export function traitsOf(traits: WorkerTraits): WorkerTraits {
+  const { modelId, priority, cost, labels, tokenizerPath, kvEvents, unused } = traits;
+  return { modelId, priority, cost, labels, tokenizerPath, kvEvents, unused };
 }
 
-/** What there is to say about fields that were accepted without effect. */
+/** What there is to say about fields and labels that were accepted without effect. */
 export function noticesOfUnused({
   tokenizerPath,
+  labels,
   unused,
-}: Pick<WorkerTraits, 'tokenizerPath' | 'unused'>): string[] {
+}: Pick<WorkerTraits, 'tokenizerPath' | 'labels' | 'unused'>): string[] {
   const unfetched = tokenizerPath !== undefined && !isPath(tokenizerPath);
   return [
     ...(unfetched ? ['tokenizer_path: without effect: nothing is fetched from a hub, give a directory'] : []),
     ...Object.keys(unused).map((name) => `${name}: kept, but without effect on an HTTP worker`),
+    ...eventLabelNotices(labels),
   ];
 }

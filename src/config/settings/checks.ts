@@ -1,4 +1,5 @@
 import { noticesOfUnused, registrationOf } from '../schema/worker-entry.ts';
+import { kvEventProblems } from './kv-events-settings.ts';
 import { pluginHookProblems } from './hooks-settings.ts';
 import { modelRuleChecks } from './model-rules-checks.ts';
 import { openListenerNotices } from './open-listener.ts';
@@ -23,6 +24,7 @@ export function crossChecks(
     ...doubleKeyProblems(config),
     ...policyProblems(config, plugins),
     ...hookProblems(config, plugins),
+    ...kvEventProblems(config),
   ];
   if (config.retry.max_backoff_ms < config.retry.initial_backoff_ms) {
     const least = String(config.retry.initial_backoff_ms);

@@ -40,7 +40,15 @@ describe('the list of workers', () => {
         [
           'http://a:1',
           undefined,
-          { modelId: undefined, priority: 50, cost: 1, labels: {}, tokenizerPath: undefined, unused: {} },
+          {
+            modelId: undefined,
+            priority: 50,
+            cost: 1,
+            labels: {},
+            tokenizerPath: undefined,
+            kvEvents: undefined,
+            unused: {},
+          },
         ],
         [
           'http://b:1',
@@ -51,13 +59,22 @@ describe('the list of workers', () => {
             cost: 0.5,
             labels: { tier: 'gold', policy: 'least_work' },
             tokenizerPath: undefined,
+            kvEvents: undefined,
             unused: {},
           },
         ],
         [
           'http://c:1',
           undefined,
-          { modelId: undefined, priority: 50, cost: 1, labels: {}, tokenizerPath: undefined, unused: {} },
+          {
+            modelId: undefined,
+            priority: 50,
+            cost: 1,
+            labels: {},
+            tokenizerPath: undefined,
+            kvEvents: undefined,
+            unused: {},
+          },
         ],
       ],
     );

@@ -1,5 +1,6 @@
 import { OPEN } from './clients-settings.ts';
 import { gatewaySettings } from './gateway-settings.ts';
+import { kvEventSettings } from './kv-events-settings.ts';
 import { hookSettings } from './hooks-settings.ts';
 import { modelRuleSettings } from './model-rules-settings.ts';
 import { isPluginPolicy, NO_PLUGINS, type KnownPlugins } from '../schema/plugin-policy-schema.ts';
@@ -62,10 +63,7 @@ export function settingsFromConfig(
       plugins,
     }),
     hashKey: config.hash_key,
-    cacheIndex: indexSettings(config),
-    tokens: tokenSettings(config),
-    cacheKnowledge: config.cache_knowledge,
-    lmcache: lmcacheSettings(config),
+    ...cacheSettings(config),
     retry: retrySettings(config),
     breaker: breakerSettings(config),
     health: healthSettings(config),
@@ -92,6 +90,18 @@ export function settingsFromConfig(
     warmUp: config.warm_up,
     decisionLog: decisionLogSettings(config),
     decisionRing: ringSettings(config),
+  };
+}
+
+function cacheSettings(
+  config: Config,
+): Pick<Settings, 'cacheIndex' | 'tokens' | 'cacheKnowledge' | 'lmcache' | 'kvEvents'> {
+  return {
+    cacheIndex: indexSettings(config),
+    tokens: tokenSettings(config),
+    cacheKnowledge: config.cache_knowledge,
+    lmcache: lmcacheSettings(config),
+    kvEvents: kvEventSettings(config),
   };
 }
 

@@ -1,3 +1,4 @@
+import type { KvEventSettings, WorkerEventTraits } from './kv-events.ts';
 import type { CacheKnowledge, KvAwareSettings } from './cache-knowledge.ts';
 import type { TokenSettings } from './exact-tokens.ts';
 import type { HookPlugin, PolicyPlugin } from '../../plugins/plugin.ts';
@@ -17,6 +18,9 @@ export type {
   RetrySettings,
   StallSettings,
 };
+import type { ListenerTls, WorkerTls } from './tls.ts';
+
+export type { ListenerTls, WorkerTls };
 
 /**
  * The compiled configuration: what the program runs on. Camel case, milliseconds and bytes. The YAML keys, flags and
@@ -46,6 +50,8 @@ export interface WorkerTraits {
   readonly labels: Readonly<Record<string, string>>;
   /** Where its tokenizer lies, as given; a name on a hub is none that is fetched. */
   readonly tokenizerPath: string | undefined;
+  /** Where its events are published; undefined where nothing particular is said of it. */
+  readonly kvEvents: WorkerEventTraits | undefined;
   /** Fields of the reference API that mean nothing to an HTTP worker: kept and shown. */
   readonly unused: Readonly<Partial<Record<UnusedField, string>>>;
 }
@@ -278,32 +284,6 @@ export interface ListenSettings {
   readonly tls: ListenerTls | undefined;
 }
 
-/** What the listener proves itself with, and what it asks of clients. */
-export interface ListenerTls {
-  /** PEM, the chain behind the certificate. */
-  readonly cert: string;
-  readonly key: string;
-  /** When the certificate ends, ms since 1970. */
-  readonly expiresAt: number;
-  readonly clientCerts: 'none' | 'optional' | 'required';
-  /** Who vouches for certificates of clients; PEM. Set unless `clientCerts` is none. */
-  readonly clientCa: string | undefined;
-  readonly minVersion: 'TLSv1.2' | 'TLSv1.3';
-}
-
-/** How connections to `https://` workers are made. */
-export interface WorkerTls {
-  /** PEM, in place of the authorities of the system. */
-  readonly ca: string | undefined;
-  /** What the router presents where it is asked for it; PEM, both or neither. */
-  readonly cert: string | undefined;
-  readonly key: string | undefined;
-  /** The name that the certificate must have, in place of the host in the URL. */
-  readonly serverName: string | undefined;
-  /** False: any certificate is taken. */
-  readonly verify: boolean;
-}
-
 export interface LogSettings {
   readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error';
   readonly format: 'json' | 'pretty' | 'auto';
@@ -363,6 +343,7 @@ export interface Settings {
   readonly tokens: TokenSettings;
   readonly cacheKnowledge: CacheKnowledge;
   readonly lmcache: LmcacheSettings;
+  readonly kvEvents: KvEventSettings;
   readonly retry: RetrySettings;
   readonly breaker: BreakerSettings;
   readonly health: HealthSettings;
@@ -398,6 +379,7 @@ export const DEFAULT_TRAITS: WorkerTraits = {
   cost: 1,
   labels: {},
   tokenizerPath: undefined,
+  kvEvents: undefined,
   unused: {},
 };
 
