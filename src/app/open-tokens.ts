@@ -77,6 +77,11 @@ class OwnTokens implements OpenTokens {
       ...{ clock, metrics, tokenizers, locals: this.#locals },
       workersFor: (model) => registry.membersFor(model).members.filter(isWell),
       versionOf: ({ spec }) => connections.versionOf(spec),
+      onDoubt: (doubted) => {
+        log.warn({ ...doubted }, 'the worker counts other tokens in a prompt than were found for it');
+        const worker = registry.get(doubted.worker);
+        if (worker) this.#changed(worker);
+      },
     });
     if (part.kind === 'control') answerThreads(part.channels, this.source);
     registry.on(({ type, worker }) => {

@@ -525,6 +525,11 @@ const STATE_SERIES = {
     ['reason'],
     'Prompts whose tokens were asked for and are estimated, by reason: late, busy, unoffered, refused, failed, or what in the request makes them unknowable.',
   ),
+  promptTokensContradictedTotal: counter(
+    'vllm_router_prompt_tokens_contradicted_total',
+    ['source'],
+    'Prompts of which the worker counted other tokens than were found for them (cache, local, worker). The tokenizer is compared again then.',
+  ),
   tokenizeTotal: counter(
     'vllm_router_tokenize_total',
     ['source', 'outcome'],

@@ -20,6 +20,7 @@ function start(answer: () => WorkerTokens | Promise<WorkerTokens> = () => FOUND,
   clock.advance(1);
   const metrics = createMetrics();
   let asked = 0;
+  const doubts: string[] = [];
   const tokens = new ExactTokens(
     { timeoutMs: 100, cache: CACHE },
     {
@@ -31,6 +32,7 @@ function start(answer: () => WorkerTokens | Promise<WorkerTokens> = () => FOUND,
         },
       },
       locals: local && { provenFor: () => local },
+      onDoubt: ({ worker }) => doubts.push(worker),
     },
   );
   let version = '1';
@@ -39,7 +41,7 @@ function start(answer: () => WorkerTokens | Promise<WorkerTokens> = () => FOUND,
     return found.kind === 'found' ? found.source : found.kind;
   };
   return {
-    ...{ clock, metrics, tokens, sourceOf },
+    ...{ clock, metrics, tokens, sourceOf, doubts },
     asked: () => asked,
     update: () => {
       version = '2';
@@ -98,6 +100,19 @@ describe('exact tokens', () => {
     assert.equal(await sourceOf(ask('b')), 'worker');
     assert.equal(await sourceOf({ ...ask('c'), renderOnly: true }), 'worker');
     assert.equal(asked(), 2);
+  });
+
+  it('that a worker contradicts are forgotten, once in a while', async () => {
+    const { clock, tokens, sourceOf, doubts } = start();
+    await sourceOf(ask('a'));
+    tokens.doubt({ model: 'm', worker: 'w' });
+    assert.equal(await sourceOf(ask('a')), 'worker');
+    tokens.doubt({ model: 'm', worker: 'w' });
+    assert.equal(await sourceOf(ask('a')), 'cache');
+    tokens.doubt({ model: 'm', worker: 'v' });
+    clock.advance(60_000);
+    tokens.doubt({ model: 'm', worker: 'w' });
+    assert.deepEqual(doubts, ['w', 'v', 'w']);
   });
 
   it('that nobody gives are not kept', async () => {

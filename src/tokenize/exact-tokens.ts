@@ -1,7 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import { tokenKey, TokenCache, type TokenCacheBounds } from './token-cache.ts';
-import type { TokenQuestion, TokensFound, TokenSource } from './tokens.ts';
+import type { DoubtedTokens, TokenQuestion, TokensFound, TokenSource } from './tokens.ts';
 import { withinTime } from './within-time.ts';
 import type { TokenizingWorker, WorkerTokenizers, WorkerTokens } from './worker-tokenizers.ts';
 
@@ -38,7 +38,13 @@ export interface ExactTokensDeps<W extends TokenizingWorker> {
   readonly versionOf: (worker: W) => string | undefined;
   readonly tokenizers: Pick<WorkerTokenizers<W>, 'tokensOf'>;
   readonly locals?: LocalTokenizers<W> | undefined;
+  /** A worker counts otherwise than it was found to: told once in a while. */
+  readonly onDoubt?: (doubted: DoubtedTokens) => void;
 }
+
+/** A worker that always counts otherwise is not compared, and the cache not emptied, with every request. */
+const DOUBT_MS = 60_000;
+const MOST_DOUBTED = 4_096;
 
 /** Token ids in the order of what they cost: from the cache, from a tokenizer of the router's own, from a worker. */
 export class ExactTokens<W extends TokenizingWorker> implements TokenSource {
@@ -46,6 +52,8 @@ export class ExactTokens<W extends TokenizingWorker> implements TokenSource {
   readonly #cache: TokenCache;
   /** By key of the cache: who asks the same meanwhile waits for the same answer. */
   readonly #underWay = new Map<string, Promise<TokensFound>>();
+  /** When doubts about a worker were last acted on, monotonic ms. */
+  readonly #doubted = new Map<string, number>();
   #settings: ExactTokensSettings;
 
   constructor(settings: ExactTokensSettings, deps: ExactTokensDeps<W>) {
@@ -68,6 +76,20 @@ export class ExactTokens<W extends TokenizingWorker> implements TokenSource {
   /** Workers of the model may tokenise otherwise from now on. */
   forget(model: string): void {
     this.#cache.forget(model);
+  }
+
+  /** What is known of the model's tokens is forgotten, and its tokenizer compared again. */
+  doubt(doubted: DoubtedTokens): void {
+    const { clock, onDoubt } = this.#deps;
+    const now = clock.now();
+    const before = this.#doubted.get(doubted.worker);
+    if (before !== undefined && now - before < DOUBT_MS) return;
+    this.#doubted.delete(doubted.worker);
+    const [oldest] = this.#doubted.keys();
+    if (this.#doubted.size >= MOST_DOUBTED && oldest !== undefined) this.#doubted.delete(oldest);
+    this.#doubted.set(doubted.worker, now);
+    this.forget(doubted.model);
+    onDoubt?.(doubted);
   }
 
   async tokensFor(question: TokenQuestion): Promise<TokensFound> {

@@ -1,10 +1,13 @@
-import type { Channel, Channels, QuestionKind } from '../base/channel.ts';
+import type { Channel, Channels, MessageKind, QuestionKind } from '../base/channel.ts';
 import type { Clock } from '../base/clock.ts';
-import type { TokenQuestion, TokensFound, TokenSource } from './tokens.ts';
+import type { DoubtedTokens, TokenQuestion, TokensFound, TokenSource } from './tokens.ts';
 import { withinTime } from './within-time.ts';
 
 /** To control, which has the cache, the tokenizers, and the count of what workers are asked. */
 const TOKENS_FOR: QuestionKind<TokenQuestion, TokensFound> = { name: 'tokens:for' };
+
+/** To control: a worker has counted otherwise. */
+const DOUBTED: MessageKind<DoubtedTokens> = { name: 'tokens:doubted' };
 
 /** The end of a request thread. */
 export class TokensOfThread implements TokenSource {
@@ -25,9 +28,16 @@ export class TokensOfThread implements TokenSource {
     const asked = this.#channel.ask(TOKENS_FOR, posted).catch((): TokensFound => ({ kind: 'failed' }));
     return (await withinTime(asked, this.#timeoutMs(), this.#clock)) ?? { kind: 'late' };
   }
+
+  doubt(doubted: DoubtedTokens): void {
+    this.#channel.post(DOUBTED, doubted);
+  }
 }
 
-/** In control: answers the request threads. */
+/** In control: answers and hears the request threads. */
 export function answerThreads(channels: Channels, source: TokenSource): void {
   channels.answer(TOKENS_FOR, (_row, question) => source.tokensFor(question));
+  channels.on(DOUBTED, (_row, doubted) => {
+    source.doubt(doubted);
+  });
 }

@@ -22,8 +22,17 @@ export interface TokenQuestion {
   readonly renderOnly: boolean;
 }
 
+/** Whose tokens were not what they were thought to be. Can be posted. */
+export interface DoubtedTokens {
+  readonly model: string;
+  /** Its id. */
+  readonly worker: string;
+}
+
 /** Answers which token ids a worker will compute for a request. */
 export interface TokenSource {
   /** Never rejects, and resolves within the deadline. */
   tokensFor(question: TokenQuestion): Promise<TokensFound>;
+  /** The worker has counted other tokens than were found for a prompt of the model. */
+  doubt(doubted: DoubtedTokens): void;
 }

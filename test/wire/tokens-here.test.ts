@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { CHAT_FEATURES } from '../../src/tokenize/local/local-chat.ts';
+import { LocalTokenizer } from '../../src/tokenize/local/local-tokenizer.ts';
 import { adminOf } from '../support/admin.ts';
 import { chat, post } from '../support/chat.ts';
 import { eventually, type Fleet } from '../support/fleet.ts';
@@ -70,6 +72,44 @@ test('one that differs is not used: the workers are asked, and everybody can see
   const [state] = await localStates(fleet);
   assert.match(state ?? '', /^differs .*token 0 is \d+, the worker's is \d+/);
   assert.equal(await sourceOf(fleet), 'worker');
+});
+
+test('a worker that counts otherwise than it tokenises is compared again, and told of', async () => {
+  await using worker = await startTokenizingWorker(tokenizerFolder('chatml'));
+  await using fleet = await startRouter([worker], {
+    router: { exactTokens: 'always', tokenizerPath: tokenizerFolder('chatml') },
+  });
+  assert.deepEqual(await localStates(fleet), ['proven']);
+  const honest = worker.answer;
+  // Another model has taken its place.
+  const other = LocalTokenizer.read(tokenizerFolder('inst'));
+  worker.answer = (response, request) => {
+    if (request.url.startsWith('/v1/') && !request.url.endsWith('/render')) {
+      const usage = { prompt_tokens: 3, completion_tokens: 1 };
+      response.writeHead(200, { 'content-type': 'application/json' });
+      response.end(JSON.stringify({ id: 'x', choices: [], usage }));
+      return;
+    }
+    if (request.url !== '/tokenize') {
+      honest(response, request);
+      return;
+    }
+    const result = other.tokensOf({
+      ...{
+        identity: '',
+        members: request.body,
+        format: 'string',
+        features: CHAT_FEATURES,
+        route: 'completion',
+      },
+    });
+    if (result.kind !== 'ids') honest(response, request);
+    else response.end(JSON.stringify({ tokens: [...result.ids] }));
+  };
+  assert.equal(await sourceOf(fleet, user('Größe 你好')), 'local');
+  assert.match((await localStates(fleet))[0] ?? '', /^differs/);
+  const metrics = await scrape(fleet);
+  assert.equal(metrics.sum('vllm_router_prompt_tokens_contradicted_total', { source: 'local' }), 1);
 });
 
 test('one that cannot be read is not used, and is read again at a reload', async (t) => {

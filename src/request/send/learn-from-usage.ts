@@ -16,6 +16,7 @@ export interface ToldUsage {
 export function learnFromUsage(rt: Runtime, call: Call, worker: Worker, told: ToldUsage): void {
   const { ask, model, samples, prompts } = call;
   const { promptTokens, cachedTokens, answerTokens } = told;
+  doubtTokens(rt, call, worker, promptTokens);
   if (ask.readText) rt.tokenRatio.learn(model, ask.readText, promptTokens);
   if (ask.promptKey) {
     // The last token of an answer is never computed further; of several answers none is the one that comes back.
@@ -24,6 +25,15 @@ export function learnFromUsage(rt: Runtime, call: Call, worker: Worker, told: To
   }
   if (cachedTokens !== undefined && samples * prompts === 1)
     learnReturn(rt, call, worker, { promptTokens, cachedTokens });
+}
+
+/** What was found to be the tokens of the prompt must be as many as the worker has counted. */
+function doubtTokens(rt: Runtime, { ask, model, prompts }: Call, worker: Worker, promptTokens: number): void {
+  const { tokensSource: source } = ask;
+  if (source === 'estimate' || source === 'request' || prompts !== 1 || ask.promptTokens() === promptTokens)
+    return;
+  rt.metrics.promptTokensContradictedTotal.with(source).inc();
+  rt.tokens.doubt({ model, worker: worker.id });
 }
 
 /** Whether the answer before was found in the cache, where that shows in whole blocks. */
