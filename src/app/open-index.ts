@@ -1,5 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 import type { ThreadPart } from '../base/thread-part.ts';
+import { CacheCapacities } from '../cache-knowledge/cache-capacities.ts';
 import { PredictedIndex, type IndexBounds } from '../cache-knowledge/predicted-index.ts';
 import { PredictedIndexView } from '../cache-knowledge/predicted-index-view.ts';
 import { ThreadsIndex } from '../cache-knowledge/threads-index.ts';
@@ -18,9 +19,15 @@ export function openIndexFor(
   { part, clock }: { readonly part: ThreadPart; readonly clock: Clock },
   { registry, metrics, bounds }: Parts,
 ): Pick<PoliciesDeps, 'openIndex' | 'threadsIndex'> {
+  const capacityOf = (): ((slot: number) => number) => {
+    const capacities = new CacheCapacities(registry);
+    return (slot) => capacities.of(slot);
+  };
   switch (part.kind) {
-    case 'alone':
-      return { openIndex: () => new PredictedIndex({ clock, ...bounds() }) };
+    case 'alone': {
+      const known = { clock, capacityOf: capacityOf() };
+      return { openIndex: () => new PredictedIndex({ ...known, ...bounds() }) };
+    }
     case 'request': {
       const view = new PredictedIndexView(part.channel, clock);
       return { openIndex: () => view.open() };
@@ -29,7 +36,10 @@ export function openIndexFor(
       const { memory, channels } = part;
       const isPresent = (slot: number, generation: number): boolean =>
         registry.at({ slot, generation }) !== undefined;
-      const index = new ThreadsIndex({ memory, channels, clock, bounds, isPresent });
+      const index = new ThreadsIndex({
+        ...{ memory, channels, clock, bounds, isPresent },
+        capacityOf: capacityOf(),
+      });
       metrics.cacheIndexRecordsDroppedTotal.onCollect((family) => {
         const counter = family.with();
         counter.inc(index.dropped - counter.value);

@@ -1,4 +1,5 @@
 import type { PromptBlocks } from '../routing/blocks.ts';
+import type { CacheFinding } from './record-ring.ts';
 import type { CacheMatch, MatchColumns } from '../routing/policy.ts';
 
 /** What the workers' caches are expected to hold, for one thread: it looks at it, and says what goes where. */
@@ -12,8 +13,13 @@ export interface CacheIndex {
    * Notes that the prompt goes to the worker in `slot`, whose cache will then hold its blocks.
    *
    * @param generation Tells the worker from an earlier or later one of that slot.
+   * @param isAgain It is a second chain of a prompt that was noted, and takes no more of the cache.
    */
-  record(blocks: PromptBlocks, slot: number, generation: number): void;
+  record(blocks: PromptBlocks, slot: number, generation: number, isAgain?: boolean): void;
+  /** When the last of the prompt's blocks that the worker is expected to hold was used, as `usedAt` gives it; undefined: it holds none. */
+  lastUse(blocks: PromptBlocks, slot: number): number | undefined;
+  /** What an answer has shown of the worker's cache. */
+  learn(finding: CacheFinding, slot: number, generation: number): void;
 
   // What follows is for the thread that is in control, or alone: elsewhere nothing is done, and nothing counted twice.
 

@@ -2,6 +2,7 @@
 import type { PromptBlocks } from '../routing/blocks.ts';
 import { MOST_ROWS, type CommonBlocks } from './common-blocks.ts';
 import { ENTRY, ENTRY_BYTES, HEAD, MAX_ENTRIES, MOST_SLOTS, type TableMemory } from './table-memory.ts';
+import { RowLimit } from './row-limit.ts';
 import { TableReader } from './table-reader.ts';
 
 const { WORDS, LOW, HIGH, SEAL, ROW, CHAIN, NEWER, OLDER, ROW_NEWER, ROW_OLDER, USED_AT } = ENTRY;
@@ -9,6 +10,8 @@ const { VERSION, ROWS_END } = HEAD;
 
 /** Blocks to be inserted whose places are read in advance: those of many more would push each other out of the cache. */
 const READ_AHEAD = 256;
+/** Entries that are given up in one go; what is left goes as others come. */
+const MOST_GIVEN_UP = 20_000;
 /** A block becomes common with so many workers that hold it, and is no longer with so few. */
 const MANY_HOLDERS = 6;
 const FEW_HOLDERS = 2;
@@ -20,6 +23,19 @@ interface Row {
   entries: number;
   newest: number;
   oldest: number;
+  readonly limit: RowLimit;
+  /** How many entries it may have by now. */
+  most: number;
+}
+
+/** What is noted of one prompt beside its blocks. */
+export interface Use {
+  /** As `usedAt` gives it. */
+  readonly usedAt: number;
+  /** Tokens that the blocks stand for; 0 for a second chain of the same prompt. */
+  readonly tokens: number;
+  /** Tokens that the worker's cache has room for. */
+  readonly capacity: number;
 }
 
 /**
@@ -90,12 +106,17 @@ export class IndexTable {
     return this.#rowOfSlot[slot]?.entries ?? 0;
   }
 
-  /** @param usedAt As `usedAt` gives it. */
-  record(blocks: Pick<PromptBlocks, 'hashes' | 'count'>, slot: number, usedAt: number): void {
-    const count = Math.min(blocks.count, this.#maxPerWorker);
-    if (count === 0) return;
-    const row = this.#rowOfSlot[slot] ?? this.#newRow(slot);
+  record(
+    blocks: Pick<PromptBlocks, 'hashes' | 'count'>,
+    slot: number,
+    { usedAt, tokens, capacity }: Use,
+  ): void {
+    const row = blocks.count === 0 ? undefined : (this.#rowOfSlot[slot] ?? this.#newRow(slot));
     if (row === undefined) return;
+    row.limit.note(blocks.count, tokens);
+    row.most = Math.min(this.#maxPerWorker, row.limit.most(capacity));
+    const count = Math.min(blocks.count, row.most);
+    this.#shrink(row, count);
     const { hashes } = blocks;
     const held = this.reader.heldBlocks(hashes, count, row.number);
     // Where a block is not held none behind it is, so nothing needs to be looked for.
@@ -120,6 +141,34 @@ export class IndexTable {
       }
       this.#use(entry, row, usedAt);
     }
+  }
+
+  /**
+   * The worker no longer had a block that was used at that time, when a prompt of so many blocks came that was thought to find it: what
+   * was not used since is gone as well, and so much is what it keeps.
+   */
+  giveUp(slot: number, usedAt: number, blocks: number): void {
+    const row = this.#rowOfSlot[slot];
+    if (row === undefined) return;
+    let kept = row.entries - blocks;
+    let oldest = row.oldest;
+    for (let left = MOST_GIVEN_UP; left > 0 && oldest !== 0; left--) {
+      if (this.#word(oldest, USED_AT) > usedAt) break;
+      kept -= 1;
+      oldest = this.#word(oldest, ROW_NEWER);
+    }
+    if (!row.limit.forgets(kept)) return;
+    row.most = Math.min(row.most, row.limit.learnt);
+    this.#shrink(row, MOST_GIVEN_UP);
+  }
+
+  #shrink(row: Row, most: number): void {
+    for (let left = most; left > 0 && row.entries > row.most; left--) this.#release(this.#drop(row.oldest));
+  }
+
+  /** The worker had more than was thought. */
+  keepMore(slot: number): void {
+    this.#rowOfSlot[slot]?.limit.keepsMore();
   }
 
   /** Nothing of the worker in the slot matches any more. Its memory is reused first. */
@@ -206,7 +255,7 @@ export class IndexTable {
     const mask = this.#bucketMask;
     let read = 0;
     for (let i = from; i < to; i++) read ^= words[buckets[hashes[2 * i]! & mask]! * WORDS + CHAIN]!;
-    const isRowFull = row.entries + to - from > this.#maxPerWorker;
+    const isRowFull = row.entries + to - from > row.most;
     const towardsNewer = isRowFull ? ROW_NEWER : NEWER;
     let entry = isRowFull ? row.oldest : this.hasRoom() ? 0 : this.#oldest;
     for (let i = from; i < to && entry !== 0; i++) {
@@ -225,8 +274,7 @@ export class IndexTable {
 
   #insert(low: number, high: number, row: Row): number {
     // Two at a time shrink a row that is above a limit that was lowered.
-    for (let drop = 0; drop < 2 && row.entries >= this.#maxPerWorker; drop++)
-      this.#release(this.#drop(row.oldest));
+    for (let drop = 0; drop < 2 && row.entries >= row.most; drop++) this.#release(this.#drop(row.oldest));
     return this.#write(low, high, row);
   }
 
@@ -387,6 +435,8 @@ export class IndexTable {
     const row = this.#freeRows.pop() ?? this.#oneMoreRow();
     if (row === undefined) return undefined;
     row.slot = slot;
+    row.limit.clear();
+    row.most = this.#maxPerWorker;
     while (this.#rowOfSlot.length <= slot) this.#rowOfSlot.push(undefined);
     this.#rowOfSlot[slot] = row;
     this.#bind(slot, row.number);
@@ -396,7 +446,7 @@ export class IndexTable {
   #oneMoreRow(): Row | undefined {
     const number = this.#rows.length;
     if (number === MOST_ROWS) return undefined;
-    const row = { number, slot: -1, entries: 0, newest: 0, oldest: 0 };
+    const row = { number, slot: -1, entries: 0, newest: 0, oldest: 0, limit: new RowLimit(), most: 0 };
     this.#rows.push(row);
     this.#head[ROWS_END] = number + 1;
     return row;

@@ -204,7 +204,7 @@ export function noteDispatch(
 ): void {
   index.record(ask.blocks(), slot, generation);
   const chain = ask.chain({ blockSize });
-  if (chain) index.record(chain, slot, generation);
+  if (chain) index.record(chain, slot, generation, true);
 }
 
 /** Tokens of a block of the worker in the slot; `told`: what it said of its cache, 0 for nothing. */

@@ -4,8 +4,8 @@ import type { PromptBlocks } from '../routing/blocks.ts';
 import type { CacheMatch, MatchColumns } from '../routing/policy.ts';
 import type { CacheIndex } from './cache-index.ts';
 import { INDEX_IS, INDEX_RECORDS, INDEX_WANTED, type ShownIndex } from './index-messages.ts';
-import { matchOf } from './predicted-index.ts';
-import { RecordRing } from './record-ring.ts';
+import { matchOf, tokensOf } from './predicted-index.ts';
+import { RecordRing, type CacheFinding } from './record-ring.ts';
 import { usedAt } from './table-memory.ts';
 import { IndexReader, TableReader } from './table-reader.ts';
 
@@ -16,6 +16,7 @@ interface Early {
   readonly blocks: PromptBlocks;
   readonly slot: number;
   readonly generation: number;
+  readonly tokens: number;
 }
 
 /**
@@ -71,13 +72,23 @@ export class PredictedIndexView implements CacheIndex {
   }
 
   /** Where control is so far behind that the ring is full, the prompt is not noted, and counted. */
-  record(blocks: PromptBlocks, slot: number, generation: number): void {
-    if (this.#records) this.#note(this.#records, { blocks, slot, generation });
-    else if (this.#wanted && this.#early.length < MOST_EARLY) this.#early.push({ blocks, slot, generation });
+  record(blocks: PromptBlocks, slot: number, generation: number, isAgain = false): void {
+    const early = { blocks, slot, generation, tokens: isAgain ? 0 : tokensOf(blocks) };
+    if (this.#records) this.#note(this.#records, early);
+    else if (this.#wanted && this.#early.length < MOST_EARLY) this.#early.push(early);
   }
 
-  #note(records: RecordRing, { blocks, slot, generation }: Early): void {
-    if (records.append(blocks, slot, generation)) this.#channel.post(INDEX_RECORDS, null);
+  lastUse(blocks: PromptBlocks, slot: number): number | undefined {
+    return this.#reader?.lastUse(blocks, slot);
+  }
+
+  learn(finding: CacheFinding, slot: number, generation: number): void {
+    if (this.#records?.appendFinding(finding, slot, generation) === true)
+      this.#channel.post(INDEX_RECORDS, null);
+  }
+
+  #note(records: RecordRing, { blocks, ...to }: Early): void {
+    if (records.append(blocks, to)) this.#channel.post(INDEX_RECORDS, null);
   }
 
   forget(): void {

@@ -2,6 +2,7 @@ import type { Clock } from '../base/clock.ts';
 import type { PromptBlocks } from '../routing/blocks.ts';
 import type { CacheMatch, CacheView, MatchColumns } from '../routing/policy.ts';
 import type { CacheIndex } from './cache-index.ts';
+import type { CacheFinding, RoutedBlocks } from './record-ring.ts';
 import { IndexTable } from './index-table.ts';
 import { allocateTable, usedAt, type TableMemory } from './table-memory.ts';
 import { IndexReader } from './table-reader.ts';
@@ -24,6 +25,8 @@ export interface PredictedIndexOptions {
   readonly clock: Clock;
   /** `sweep` drops entries unused for longer; never when absent. */
   readonly idleMs?: number;
+  /** Tokens that the cache of the worker in a slot has room for; Infinity where that is not known. */
+  readonly capacityOf?: ((slot: number) => number) | undefined;
   /** Makes its memory: shared, where other threads look at it. */
   readonly allocate?: ((bytes: number) => ArrayBufferLike) | undefined;
 }
@@ -32,6 +35,11 @@ export interface PredictedIndexOptions {
 export interface IndexMemory {
   readonly current: TableMemory;
   readonly former: TableMemory | undefined;
+}
+
+/** Tokens that the blocks of a prompt stand for. */
+export function tokensOf({ count, tokensPerBlock }: PromptBlocks): number {
+  return Math.round(count * tokensPerBlock);
 }
 
 /** What one look found, in a router's words. */
@@ -50,6 +58,7 @@ export function matchOf(tokens: number): CacheMatch {
 export class PredictedIndex implements CacheIndex {
   readonly #clock: Clock;
   readonly #allocate: PredictedIndexOptions['allocate'];
+  readonly #capacityOf: (slot: number) => number;
   #maxBytes: number;
   #idleMs: number;
   #table: IndexTable;
@@ -57,10 +66,18 @@ export class PredictedIndex implements CacheIndex {
   #former: { readonly table: IndexTable; next: number } | undefined;
   #reader: IndexReader;
 
-  constructor({ maxBytes, maxBlocksPerWorker, clock, idleMs = Infinity, allocate }: PredictedIndexOptions) {
+  constructor({
+    maxBytes,
+    maxBlocksPerWorker,
+    clock,
+    idleMs = Infinity,
+    allocate,
+    capacityOf = () => Infinity,
+  }: PredictedIndexOptions) {
     if (!(maxBytes >= 1024)) throw new RangeError(`maxBytes must be at least 1024, not ${String(maxBytes)}`);
     this.#clock = clock;
     this.#allocate = allocate;
+    this.#capacityOf = capacityOf;
     this.#maxBytes = maxBytes;
     this.#idleMs = idleMs;
     this.#table = new IndexTable(allocateTable(maxBytes, allocate), maxBlocksPerWorker);
@@ -114,8 +131,28 @@ export class PredictedIndex implements CacheIndex {
     return this.#reader.match(blocks, slot, usedAt(this.#clock.now() - withinMs));
   }
 
-  record(blocks: Pick<PromptBlocks, 'hashes' | 'count'>, slot: number): void {
-    this.#table.record(blocks, slot, usedAt(this.#clock.now()));
+  record(blocks: PromptBlocks, slot: number, _generation = 0, isAgain = false): void {
+    this.#note(blocks, slot, isAgain ? 0 : tokensOf(blocks));
+  }
+
+  /** What another thread has noted. */
+  take(record: RoutedBlocks): void {
+    if (record.finding) this.learn(record.finding, record.slot);
+    else this.#note(record, record.slot, record.tokens);
+  }
+
+  lastUse(blocks: PromptBlocks, slot: number): number | undefined {
+    return this.#reader.lastUse(blocks, slot);
+  }
+
+  learn(finding: CacheFinding, slot: number): void {
+    if (finding.kind === 'forgot') this.#table.giveUp(slot, finding.usedAt, finding.blocks);
+    else this.#table.keepMore(slot);
+  }
+
+  #note(blocks: Pick<PromptBlocks, 'hashes' | 'count'>, slot: number, tokens: number): void {
+    const use = { usedAt: usedAt(this.#clock.now()), tokens, capacity: this.#capacityOf(slot) };
+    this.#table.record(blocks, slot, use);
   }
 
   forget(slot: number): void {

@@ -67,6 +67,15 @@ export class TableReader {
     return 0;
   }
 
+  /** When the last of the blocks was used that the worker in the slot holds. */
+  lastUse(slot: number, blocks: Hashes): number | undefined {
+    const held = this.heldIn(slot, blocks);
+    if (held === 0) return undefined;
+    const at = 2 * (held - 1);
+    const entry = this.find(blocks.hashes[at]! | 0, blocks.hashes[at + 1]! | 0, this.#rowOfSlot[slot]!);
+    return entry === 0 ? undefined : this.#words[entry * WORDS + USED_AT];
+  }
+
   /** Tokens of the prompt for all slots below `end`. Good until the next call. */
   matchAll(blocks: PromptBlocks, end: number): MatchColumns {
     if (!this.#isShared && end <= MOST_SLOTS)
@@ -212,6 +221,11 @@ export class IndexReader {
   constructor(current: TableReader, former?: TableReader) {
     this.current = current;
     this.former = former;
+  }
+
+  /** When the last block that is held was used; undefined where none is. */
+  lastUse(blocks: PromptBlocks, slot: number): number | undefined {
+    return this.current.lastUse(slot, blocks);
   }
 
   match(blocks: PromptBlocks, slot: number, usedSince?: number): number {

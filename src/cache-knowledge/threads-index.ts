@@ -23,6 +23,7 @@ export interface ThreadsIndexDeps {
   readonly bounds: () => IndexBounds;
   /** Whether that worker is still in the slot. */
   readonly isPresent: (slot: number, generation: number) => boolean;
+  readonly capacityOf?: (slot: number) => number;
   readonly ringWords?: number;
 }
 
@@ -91,7 +92,10 @@ export class ThreadsIndex {
       this.#rings.set(row, { memory: ring, ring: new RecordRing(ring) });
     }
     const index = new WatchedIndex(
-      { clock, ...bounds(), allocate: (bytes) => new SharedArrayBuffer(bytes) },
+      {
+        ...{ clock, ...bounds(), capacityOf: this.#deps.capacityOf },
+        allocate: (bytes) => new SharedArrayBuffer(bytes),
+      },
       {
         onMoved: () => {
           this.#showAll();
@@ -146,9 +150,8 @@ export class ThreadsIndex {
       }
       inVain = 0;
       taken++;
-      const { slot, generation } = record;
       // A worker that has left gets nothing, nor does the next one in its slot.
-      if (this.#deps.isPresent(slot, generation)) this.#index?.record(record, slot);
+      if (this.#deps.isPresent(record.slot, record.generation)) this.#index?.take(record);
       isTimeUp = clock.now() >= until;
     }
     this.#inVain = taken === 0 ? this.#inVain + 1 : 0;

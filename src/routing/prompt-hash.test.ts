@@ -266,7 +266,7 @@ describe('PromptHasher', () => {
     const blocks = hasher.finish({ charsPerToken: 2.5 });
     assert.deepEqual(
       [blocks.count, blocks.totalTokens, blocks.tokensPerBlock, blocks.estimated],
-      [6, 100, 16, false],
+      [7, 100, 16, false],
     );
   });
 
@@ -334,9 +334,9 @@ describe('a prompt of token ids', () => {
     hasher.role('prompt');
     hasher.tokens(Array.from({ length: 100 }, (_, at) => at));
     const blocks = hasher.finish({ charsPerToken: 2.5 });
-    assert.deepEqual([blocks.totalTokens, blocks.estimated, blocks.count], [100, false, 6]);
-    // The frame takes 26 bytes of the first block.
-    assert.deepEqual([tokensIn(blocks, 1), tokensIn(blocks, 6)], [9, 89]);
+    // The frame takes the first block.
+    assert.deepEqual([blocks.totalTokens, blocks.estimated, blocks.count], [100, false, 7]);
+    assert.deepEqual([tokensIn(blocks, 1), tokensIn(blocks, 2), tokensIn(blocks, 7)], [0, 16, 96]);
   });
 });
 

@@ -66,8 +66,6 @@ export class PromptHasher {
   #frames = 0;
   /** Of them what is message frames, with the names of roles. */
   #frameBytes = 0;
-  /** Where the first token ids begin, in hashed bytes. */
-  #idsFrom = 0;
   readonly #kinds = new ByteKinds();
   /** Where messages ended, in hashed bytes: the last ones, around and around. */
   readonly #ends: number[] = [];
@@ -165,8 +163,9 @@ export class PromptHasher {
     if (!this.#inTokens) {
       if (this.#half >= 0) this.#completeHalf('');
       this.#mark(MARK.tokens);
+      // Ids alone begin with a block, so that theirs end where the engines' do.
+      if (this.#textBytes === this.#frameBytes && this.#tokenIds === ids.length) this.#fillBlock();
       this.#inTokens = true;
-      if (this.#tokenIds === ids.length) this.#idsFrom = this.#hashed;
     }
     const end = Math.min(ids.length, Math.floor((MAX_HASHED_BYTES - this.#hashed) / BYTES_PER_TOKEN_ID));
     this.#hashed += end * BYTES_PER_TOKEN_ID;
@@ -205,7 +204,7 @@ export class PromptHasher {
         tokensPerBlock: TOKENS_PER_BLOCK,
         totalTokens: this.#tokenIds,
         estimated: false,
-        beginning: { at: this.#idsFrom / BYTES_PER_BLOCK, tokens: 0, perBlock: TOKENS_PER_BLOCK },
+        beginning: { at: 1, tokens: 0, perBlock: TOKENS_PER_BLOCK },
       };
     const estimated = this.#textBytes > 0;
     return {
@@ -233,6 +232,12 @@ export class PromptHasher {
     if (!this.#inTokens) return;
     this.#mark(MARK.text);
     this.#inTokens = false;
+  }
+
+  #fillBlock(): void {
+    const bytes = (BYTES_PER_BLOCK - (this.#hashed % BYTES_PER_BLOCK)) % BYTES_PER_BLOCK;
+    GATHERED.fill(0, this.#fill, this.#fill + bytes);
+    this.#keep(bytes);
   }
 
   #mark(mark: number): void {

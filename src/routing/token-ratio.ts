@@ -7,7 +7,7 @@ const MAX_MODELS = 1024;
 /** How much the default weighs against the first answers, tokens. */
 const PRIOR_TOKENS = 256;
 /** The same for each kind of bytes. */
-const PRIOR_TOKENS_OF_KIND = 64;
+const PRIOR_TOKENS_OF_KIND = 16;
 /** Old answers fade as new ones weigh in; this many tokens are remembered at full weight. */
 const MEMORY_TOKENS = 50_000;
 const LOWEST = 0.5;

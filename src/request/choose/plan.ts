@@ -17,8 +17,16 @@ import type { DecisionMethod } from '../record/decision.ts';
 import type { Call } from '../understand/read-call.ts';
 import type { Runtime } from '../runtime.ts';
 
+/** What the index knew of the prompt at the worker that was chosen. */
+interface Memory {
+  /** When the last block was used that the worker is expected to hold of the prompt, as the index has it; undefined where none is. */
+  readonly lastUse: number | undefined;
+  /** Blocks of its text. */
+  readonly blocks: number;
+}
+
 /** One worker's part in a request. Its lease and breaker permit are taken with the plan and given back with the attempt. */
-export interface Leg {
+export interface Leg extends Memory {
   readonly role: 'regular';
   readonly worker: Worker;
   readonly lease: Lease;
@@ -237,6 +245,20 @@ function predict(rt: Runtime, call: Call, { slot, cacheConfig }: Worker, pick: P
   return { promptTokens, uncachedTokens, predictedCachedTokens, predictedTtftMs };
 }
 
+/** The index knows where the prompt goes; what it knew before is kept for when the answer tells what was really there. */
+function noteSent(
+  { cacheIndex, policies }: Runtime,
+  { ask, policy }: Call,
+  { slot, generation }: Worker,
+  { promptTokens, predictedCachedTokens = 0 }: Prediction,
+): Memory {
+  if (!cacheIndex || !policy.needs.cache || promptTokens === 0) return { lastUse: undefined, blocks: 0 };
+  const blocks = ask.blocks();
+  const lastUse = predictedCachedTokens > 0 ? cacheIndex.lastUse(blocks, slot) : undefined;
+  noteDispatch(cacheIndex, ask, { slot, generation, blockSize: policies.blockSizeOf(slot) });
+  return { lastUse, blocks: blocks.count };
+}
+
 /** Undefined where the worker was on trial, and another thread has taken the place meanwhile. */
 function seal(
   rt: Runtime,
@@ -261,18 +283,14 @@ function seal(
     return undefined;
   }
   worker.processed += 1;
-  const { cacheIndex } = rt;
-  if (cacheIndex && call.policy.needs.cache && promptTokens > 0) {
-    const blockSize = rt.policies.blockSizeOf(slot);
-    noteDispatch(cacheIndex, call.ask, { slot, generation: worker.generation, blockSize });
-  }
+  const memory = noteSent(rt, call, worker, prediction);
   call.policy.observe?.({
     type: 'dispatched',
     ask: call.ask,
     slot,
     matchedTokens: predictedCachedTokens ?? 0,
   });
-  const leg: Leg = { role: 'regular', worker, lease, permit, uncachedTokens };
+  const leg: Leg = { role: 'regular', worker, lease, permit, uncachedTokens, ...memory };
   const { method, reason, index, choice } = pick;
   return {
     kind: 'plan',

@@ -1,6 +1,8 @@
 import { wholeBlocks } from '../../routing/blocks.ts';
 import { blockSizeOf } from '../../workers/cache-config.ts';
+import { usedAt } from '../../cache-knowledge/table-memory.ts';
 import type { Worker } from '../../workers/worker.ts';
+import type { Plan } from '../choose/plan.ts';
 import type { Call } from '../understand/read-call.ts';
 import type { Runtime } from '../runtime.ts';
 
@@ -12,8 +14,14 @@ export interface ToldUsage {
   readonly answerTokens: number | undefined;
 }
 
-/** What an answer teaches of the tokens that the model's text comes to. */
-export function learnFromUsage(rt: Runtime, call: Call, worker: Worker, told: ToldUsage): void {
+/** Contradictions of fewer blocks come from estimated tokens. */
+const LEAST_BLOCKS = 2;
+/** Where more of a prompt is left, it may be its estimate that was too high. */
+const MOST_LEFT = 0.5;
+
+/** What an answer teaches of the tokens that the model's text comes to, and of what the worker keeps. */
+export function learnFromUsage(rt: Runtime, call: Call, plan: Plan, told: ToldUsage): void {
+  const [{ worker }] = plan.legs;
   const { ask, model, samples, prompts } = call;
   const { promptTokens, cachedTokens, answerTokens } = told;
   doubtTokens(rt, call, worker, promptTokens);
@@ -23,8 +31,28 @@ export function learnFromUsage(rt: Runtime, call: Call, worker: Worker, told: To
     const reusable = samples * prompts > 1 ? 0 : Math.max(0, (answerTokens ?? 0) - 1);
     rt.answered.note(ask.promptKey, { promptTokens, answerTokens: reusable, slot: worker.slot });
   }
-  if (cachedTokens !== undefined && samples * prompts === 1)
-    learnReturn(rt, call, worker, { promptTokens, cachedTokens });
+  if (cachedTokens === undefined || samples * prompts > 1) return;
+  learnReturn(rt, call, worker, { promptTokens, cachedTokens });
+  if (plan.cacheSource === 'predicted') learnOfCache(rt, plan, cachedTokens);
+}
+
+/**
+ * Its blocks are there now in any case, since the worker has computed them. But where they were not found it had forgotten them, and with
+ * them whatever was not used since; where more was found than was thought it keeps more.
+ */
+function learnOfCache({ cacheIndex }: Runtime, plan: Plan, cachedTokens: number): void {
+  const { predictedCachedTokens: predicted, predictedTtftMs = 0, now } = plan;
+  const [{ worker, lastUse, blocks }] = plan.legs;
+  if (predicted === undefined || !cacheIndex) return;
+  const { slot, generation, cacheConfig } = worker;
+  const least = LEAST_BLOCKS * blockSizeOf(cacheConfig);
+  if (cachedTokens >= predicted + least) {
+    cacheIndex.learn({ kind: 'kept' }, slot, generation);
+  } else if (cachedTokens <= MOST_LEFT * predicted - least && lastUse !== undefined) {
+    // Whoever had brought them may have been in the queue still, and nothing computed yet.
+    if (lastUse < usedAt(now - predictedTtftMs))
+      cacheIndex.learn({ kind: 'forgot', usedAt: lastUse, blocks }, slot, generation);
+  }
 }
 
 /** What was found to be the tokens of the prompt must be as many as the worker has counted. */

@@ -29,6 +29,7 @@ export class LegOutcome implements InFlight, Awaited {
   readonly #rt: Runtime;
   readonly #arrival: Arrival;
   readonly #call: Call;
+  readonly #plan: Plan;
   readonly #leg: Leg;
   readonly #record: AttemptRecord;
   #attempt: Attempt | undefined;
@@ -41,6 +42,7 @@ export class LegOutcome implements InFlight, Awaited {
     this.#rt = rt;
     this.#arrival = arrival;
     this.#call = call;
+    this.#plan = plan;
     [this.#leg] = plan.legs;
     this.startedAt = rt.clock.now();
     this.streamed = call.stream;
@@ -195,7 +197,7 @@ export class LegOutcome implements InFlight, Awaited {
       const answerTokens = end.kind === 'complete' ? usage?.completionTokens : undefined;
       // Of several prompts vLLM tells what was cached of the last one.
       const cachedTokens = this.#call.prompts === 1 ? usage?.cachedTokens : undefined;
-      learnFromUsage(this.#rt, this.#call, this.#leg.worker, {
+      learnFromUsage(this.#rt, this.#call, this.#plan, {
         promptTokens: told,
         cachedTokens,
         answerTokens,
