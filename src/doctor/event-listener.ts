@@ -16,6 +16,7 @@ export interface Named {
   readonly endpoint: EventEndpoint;
   readonly seq: bigint;
   readonly blockSize: number;
+  readonly topic: string;
 }
 
 /** What came while it listened. */
@@ -23,15 +24,13 @@ export interface Heard {
   messages: number;
   /** Of the first message that could not be read. */
   unreadable: string | undefined;
-  /** Of the latest message. */
-  topic: string | undefined;
   /** Tokens in a block, of the latest blocks. */
   blockSize: number | undefined;
 }
 
 /** Listens to all ranks of one worker for as long as a probe takes, on every topic. */
 export class EventListener {
-  readonly heard: Heard = { messages: 0, unreadable: undefined, topic: undefined, blockSize: undefined };
+  readonly heard: Heard = { messages: 0, unreadable: undefined, blockSize: undefined };
   /** Why the latest connection did not come about or ended. */
   readonly ends = new Map<EventEndpoint, PeerEnd>();
   readonly #decoder = new BatchDecoder();
@@ -110,17 +109,17 @@ export class EventListener {
       heard.unreadable ??= `${String(frames.length)} frames`;
       return;
     }
-    heard.topic = topic.toString('utf8');
     const groups = this.#groups.get(endpoint) ?? new AttentionGroups();
     this.#groups.set(endpoint, groups);
     const batch = this.#decoder.decode(payload, groups);
     if (batch.kind === 'malformed') heard.unreadable ??= batch.reason;
     else
       for (const event of batch.events)
-        if (event.kind === 'stored') this.#store(endpoint, seq.readBigUInt64BE(), event);
+        if (event.kind === 'stored')
+          this.#store({ endpoint, seq: seq.readBigUInt64BE(), topic: topic.toString('utf8') }, event);
   }
 
-  #store(endpoint: EventEndpoint, seq: bigint, event: StoredEvent): void {
+  #store(message: Omit<Named, 'blockSize'>, event: StoredEvent): void {
     const { blockSize, adapter, salt, names, tokens, extras } = event;
     const count = names.length / 2;
     if (blockSize === 0 || this.#links.size + count > MOST_BLOCKS) return;
@@ -133,7 +132,7 @@ export class EventListener {
     const hashes = new Uint32Array(2 * count);
     chainBlocks(hashes, parent, tokens, blockSize, { first: 0, end: count, extras });
     for (let block = 0; block < count; block += 1) {
-      this.#named.set(keyOf(hashes, block), { endpoint, seq, blockSize });
+      this.#named.set(keyOf(hashes, block), { ...message, blockSize });
       this.#links.set(keyOf(names, block), { low: hashes[2 * block] ?? 0, high: hashes[2 * block + 1] ?? 0 });
     }
   }

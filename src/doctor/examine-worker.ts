@@ -16,6 +16,7 @@ export interface DoctorDeps {
     | 'modelPolicies'
     | 'tokens'
     | 'lmcache'
+    | 'kvEvents'
     | 'timeouts'
     | 'listen'
     | 'workerTls'

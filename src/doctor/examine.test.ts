@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { seededRandom } from '../base/random.ts';
 import { VirtualClock } from '../base/virtual-clock.ts';
+import { configFromOptions } from '../config/load/load.ts';
 import { DEFAULT_TRAITS } from '../config/settings/settings.ts';
 import type { WorkerClient } from '../engines/client.ts';
 import type { Check } from './check.ts';
 import { examine, isHealthy } from './examine.ts';
+import { expectedOf } from './expected.ts';
 import { fail, ok, skipped, type Finding } from './finding.ts';
 import { Patient } from './patient.ts';
 
@@ -24,13 +26,13 @@ const never = (): never => {
   throw new Error('nothing is asked here');
 };
 
+const defaults = configFromOptions({ workerUrls: ['http://w'] });
+assert.ok(defaults.kind === 'ok');
+const { settings } = defaults;
+
 function newPatient(): { patient: Patient; clock: VirtualClock } {
   const clock = new VirtualClock();
-  const expected = {
-    ...{ healthPath: '/health', blockSize: undefined, eventEndpoints: undefined },
-    lmcache: undefined,
-    tokenizers: { byModel: [], otherwise: undefined },
-  };
+  const expected = expectedOf(settings);
   const random = seededRandom(1);
   return {
     patient: new Patient({

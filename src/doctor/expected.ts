@@ -1,6 +1,6 @@
+import type { KvEventSettings } from '../config/settings/kv-events.ts';
 import type { TokenizerPaths } from '../config/settings/exact-tokens.ts';
 import type { LmcacheSettings, Settings } from '../config/settings/settings.ts';
-import type { EventEndpoint } from './event-endpoints.ts';
 
 /** What the configuration wants of the workers: a worker is held against it. */
 export interface Expected {
@@ -12,11 +12,14 @@ export interface Expected {
   readonly lmcache: LmcacheSettings | undefined;
   /** Tokenizers of the router's own. */
   readonly tokenizers: TokenizerPaths;
-  /** Where events are to come from; undefined where it is left to what the worker advertises. */
-  readonly eventEndpoints: readonly EventEndpoint[] | undefined;
+  /** Whose events are followed, and where. */
+  readonly kvEvents: KvEventSettings;
 }
 
-type ExpectedSettings = Pick<Settings, 'health' | 'policy' | 'modelPolicies' | 'tokens' | 'lmcache'>;
+type ExpectedSettings = Pick<
+  Settings,
+  'health' | 'policy' | 'modelPolicies' | 'tokens' | 'lmcache' | 'kvEvents'
+>;
 
 export function expectedOf(settings: ExpectedSettings): Expected {
   return {
@@ -24,7 +27,7 @@ export function expectedOf(settings: ExpectedSettings): Expected {
     blockSize: blockSizeOf(settings),
     lmcache: asksLmcache(settings) ? settings.lmcache : undefined,
     tokenizers: settings.tokens.paths,
-    eventEndpoints: undefined,
+    kvEvents: settings.kvEvents,
   };
 }
 

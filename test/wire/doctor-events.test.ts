@@ -30,7 +30,7 @@ describe('the doctor and events', () => {
   it('skips them where nobody publishes any, and says how that is turned on', async () => {
     const { code, said, worker } = await examine({});
     assert.equal(code, 0);
-    assert.match(said('events'), /^skipped: it publishes none/);
+    assert.match(said('events'), /^skipped: it publishes none that is known/);
     assert.match(worker.checks.find(({ check }) => check === 'events')?.remedy ?? '', /--kv-events-config/);
     assert.equal(said('replay'), 'skipped: needs events');
   });
@@ -79,6 +79,38 @@ describe('the doctor and events', () => {
     const right = await examine(options, '--policy', 'kv_aware', '--kv-block-size', '32');
     assert.equal(right.code, 0);
     assert.match(right.said('events'), /^ok: .* blocks of 32 tokens/);
+  });
+
+  it('holds what a worker publishes against what the router is to follow', async () => {
+    const none = await examine({}, '--cache-knowledge', 'events');
+    assert.equal(none.code, 1);
+    assert.match(
+      none.said('events'),
+      /^fail: the router is to follow its events, and it says that it publishes none/,
+    );
+    const topic = await examine(
+      { kvEvents: { topic: 'theirs' } },
+      '--kv-events-topic',
+      'ours',
+      '--kv-events-port',
+      '1',
+    );
+    assert.match(topic.said('events'), /^ok/, 'what the worker says of itself goes before');
+    const off = await examine({ kvEvents: true }, '--kv-events-enabled', 'off');
+    assert.equal(off.said('events'), 'skipped: kv_events.enabled is off');
+  });
+
+  it('finds that a worker is configured with another port or topic than its own', async () => {
+    const worker = await startSimWorker({ timeScale: 0, kvEvents: { topic: 'theirs' } });
+    const port = String(worker.kvEvents[0]?.port);
+    const flag = `${worker.url}=tcp://127.0.0.1:`;
+    const wrong = await examined('--worker-urls', worker.url, '--kv-events-endpoint', `${flag}1`);
+    assert.match(wrong.said('events'), /^fail: no publisher at tcp:\/\/127\.0\.0\.1:1: unreachable/);
+    const topic = await examined(
+      ...['--worker-urls', worker.url, '--kv-events-endpoint', flag + port, '--kv-events-topic', 'ours'],
+    );
+    assert.match(topic.said('events'), /^fail: .* under the topic "theirs", and "ours" is subscribed to/);
+    await worker.stop();
   });
 
   it('listens to every rank of a server', async () => {

@@ -1,7 +1,7 @@
 import { EVENT_SOURCES_PATH, readEventSources } from '../../engines/http/event-sources.ts';
 import { showEndpoint } from '../../zmtp/endpoint.ts';
 import type { Check } from '../check.ts';
-import { advertisedEndpoints, dialledEndpoint, type EventEndpoint } from '../event-endpoints.ts';
+import { dialledEndpoint, eventPlaces, type EventEndpoint } from '../event-endpoints.ts';
 import { EventListener, type Named } from '../event-listener.ts';
 import { fail, ok, quote, skipped, warn, type Finding } from '../finding.ts';
 import type { Patient } from '../patient.ts';
@@ -24,13 +24,14 @@ export const events: Check = {
     const { chart, spec, expected } = patient;
     const told = readEventSources(await patient.get(EVENT_SOURCES_PATH, signal));
     chart.eventSources = told.kind === 'told' ? told.sources : undefined;
+    const { endpoints, connects, wanted } = eventPlaces(spec, expected.kvEvents, chart.eventSources);
     const dialled = dialledEndpoint(chart.eventSources ?? []);
-    if (dialled !== undefined) return connecting(dialled);
-    const endpoints =
-      expected.eventEndpoints ?? advertisedEndpoints(spec.baseUrl, chart.eventSources ?? [], spec.rank);
-    if (endpoints.length === 0) return skipped('it publishes none, and none are configured', TURN_ON);
-    if (expected.eventEndpoints && chart.eventSources?.length === 0)
-      return fail('kv_events is configured, and the worker says that it publishes none', TURN_ON);
+    if (connects || (dialled !== undefined && endpoints.length === 0)) return connecting(dialled);
+    if (expected.kvEvents.follows === 'none') return skipped('kv_events.enabled is off');
+    if (chart.eventSources?.length === 0 && wanted)
+      return fail('the router is to follow its events, and it says that it publishes none', TURN_ON);
+    if (endpoints.length === 0)
+      return skipped('it publishes none that is known, and none is configured', TURN_ON);
     const { clock, random } = patient;
     const listener = new EventListener(endpoints, { clock, random });
     try {
@@ -42,7 +43,7 @@ export const events: Check = {
 };
 
 /** Who listens there is heard from, and nobody else. */
-function connecting(endpoint: string): Finding {
+function connecting(endpoint = 'the router'): Finding {
   return warn(
     `it does not listen, but connects to ${quote(endpoint)} with its events`,
     'Only what listens there hears them: the router does with kv_events.bind, and GET /workers says what came. Else publish at tcp://*:5557, where anybody may listen.',
@@ -98,8 +99,13 @@ async function probe(
 
 function named({ chart, expected }: Patient, found: Named, afterMs: number): Finding {
   chart.heard = found;
-  const { blockSize, endpoint } = found;
+  const { blockSize, endpoint, topic } = found;
   const where = showEndpoint(endpoint.events);
+  if (!topic.startsWith(endpoint.topic))
+    return fail(
+      `${where} publishes under the topic ${quote(JSON.stringify(topic))}, and ${JSON.stringify(endpoint.topic)} is subscribed to`,
+      "Set kv_events.topic to the beginning of vLLM's, or leave it out.",
+    );
   if (expected.blockSize !== undefined && expected.blockSize !== blockSize)
     return fail(
       `${where} names blocks of ${String(blockSize)} tokens, and ${String(expected.blockSize)} are configured`,
