@@ -6,6 +6,7 @@ import { FLAG_GROUPS } from '../sim/server/flag.ts';
 import { SIM_FLAGS } from '../sim/server/flags.ts';
 import { parseSimFlags } from '../sim/server/parse-flags.ts';
 import { startSimWorker, type SimWorker } from '../sim/server/server.ts';
+import { startSimLmcache, type SimLmcache, type SimLmcacheOptions } from '../sim/lmcache/lmcache-server.ts';
 import type { SimOptions } from '../sim/server/options.ts';
 import { untilSignal } from './until-signal.ts';
 
@@ -41,12 +42,18 @@ export async function sim(argv: readonly string[], io: SimIo = PROCESS_IO): Prom
     io.err(`vllm-router sim: ${fleet}\n`);
     return 1;
   }
-  io.out(announcement(fleet, flags.workers[0] ?? {}));
+  const lmcache = await startLmcache(fleet, flags.lmcache);
+  if (typeof lmcache === 'string') {
+    await Promise.all(fleet.map((worker) => worker.stop()));
+    io.err(`vllm-router sim: ${lmcache}\n`);
+    return 1;
+  }
+  io.out(announcement(fleet, flags.workers[0] ?? {}, lmcache));
   // Timers alone do not keep a process: when every worker refuses connections, nothing else would.
   const alive = setInterval(() => undefined, 60_000);
   await io.stop();
   clearInterval(alive);
-  await Promise.all(fleet.map((worker) => worker.stop()));
+  await Promise.all([...fleet, ...(lmcache ? [lmcache] : [])].map((part) => part.stop()));
   return 0;
 }
 
@@ -70,7 +77,21 @@ function startProblem(error: unknown): string {
   return `cannot listen on ${address}:${String(port)} (--port): ${systemReason(error)}`;
 }
 
-function announcement(fleet: readonly SimWorker[], options: SimOptions): string {
+async function startLmcache(
+  fleet: readonly SimWorker[],
+  options: SimLmcacheOptions | undefined,
+): Promise<SimLmcache | string | undefined> {
+  if (!options) return undefined;
+  return startSimLmcache(fleet, options).catch(
+    (error: unknown) => `cannot listen on port ${options.port ?? 0} (--lmcache-port): ${systemReason(error)}`,
+  );
+}
+
+function announcement(
+  fleet: readonly SimWorker[],
+  options: SimOptions,
+  lmcache: SimLmcache | undefined,
+): string {
   const models = (options.models ?? ['sim-model']).join(', ');
   const urls = fleet.map((worker) => worker.url);
   const eventPorts = fleet.map((worker) => worker.kvEvents);
@@ -78,9 +99,19 @@ function announcement(fleet: readonly SimWorker[], options: SimOptions): string 
     `${fleet.length} simulated vLLM worker${fleet.length === 1 ? '' : 's'} (model ${models}, time scale ${options.timeScale ?? 1})`,
     ...urls.map((url, index) => `  ${url}${eventsNote(eventPorts[index] ?? [])}`),
     `Route to them: vllm-router --worker-urls ${urls.join(' ')}`,
+    ...(lmcache ? lmcacheNote(lmcache) : []),
     'Stop with Ctrl-C.',
   ];
   return `${lines.join('\n')}\n`;
+}
+
+/** All workers are on one host here, so that the router has to be told which instance is whose. */
+function lmcacheNote({ url, workerMap }: SimLmcache): string[] {
+  const entries = Object.entries(workerMap).map(([id, worker]) => `    ${id}: ${worker}`);
+  return [
+    `LMCache's controller: ${url}. For the router's file (--config-file):`,
+    ...['lmcache:', `  controller_url: ${url}`, '  worker_map:', ...entries].map((line) => `  ${line}`),
+  ];
 }
 
 /** Where the ranks of a worker publish what their caches hold. */

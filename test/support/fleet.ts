@@ -12,6 +12,11 @@ import { openApp } from '../../src/threads/open-app.ts';
 import { ownPlugins } from '../../src/plugins/own-plugins.ts';
 import { silentLog, type Log } from '../../src/observe/log.ts';
 import type { Decision } from '../../src/request/record/decision.ts';
+import {
+  startSimLmcache,
+  type SimLmcache,
+  type SimLmcacheOptions,
+} from '../../src/sim/lmcache/lmcache-server.ts';
 import type { SimOptions } from '../../src/sim/server/options.ts';
 import { startSimWorker, type SimWorker } from '../../src/sim/server/server.ts';
 
@@ -21,6 +26,8 @@ export interface FleetOptions {
   /** Worker URLs beside the simulated ones. */
   readonly extraWorkerUrls?: readonly string[];
   readonly router?: Omit<RouterOptions, 'workerUrls'>;
+  /** A simulated controller of LMCache, which the router is told of; the workers have 8,192 blocks on the CPU then. */
+  readonly lmcache?: SimLmcacheOptions;
   readonly log?: Log;
   /** The router's clock and chance, where a test turns them itself; the workers keep real time. */
   readonly clock?: VirtualClock;
@@ -51,6 +58,8 @@ export interface Fleet extends AsyncDisposable {
   /** Where there are several. */
   readonly threads: RequestThreads | undefined;
   readonly workers: readonly SimWorker[];
+  /** Where there is one. */
+  readonly lmcache: SimLmcache | undefined;
   /** The router's address, e.g. `http://127.0.0.1:41234`. */
   readonly url: string;
   readonly port: number;
@@ -62,6 +71,9 @@ export interface Fleet extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
+/** Of workers with LMCache. */
+const LMCACHED: SimOptions = { model: { cpuBlocks: 8192 } };
+
 /** Speed of the simulated engines in tests: fast, but with real batching and prefill. */
 const TIME_SCALE = 0.05;
 
@@ -72,20 +84,33 @@ const TIME_SCALE = 0.05;
 export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   const started = await Promise.allSettled(
     (options.workers ?? [{}, {}]).map((worker, index) =>
-      startSimWorker({ seed: index, timeScale: TIME_SCALE, ...worker }),
+      startSimWorker({
+        ...{ seed: index, timeScale: TIME_SCALE, ...(options.lmcache && LMCACHED), ...worker },
+      }),
     ),
   );
   const workers = started.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+  let lmcache: SimLmcache | undefined;
   try {
     for (const result of started) if (result.status === 'rejected') throw result.reason;
-    return await routeTo(workers, options);
+    lmcache = options.lmcache && (await startSimLmcache(workers, options.lmcache));
+    return await routeTo(workers, lmcache, lmcache ? lookingAt(lmcache, options) : options);
   } catch (error) {
-    await Promise.all(workers.map((worker) => worker.stop()));
+    await Promise.all([...workers, ...(lmcache ? [lmcache] : [])].map((part) => part.stop()));
     throw error;
   }
 }
 
-async function routeTo(workers: readonly SimWorker[], options: FleetOptions): Promise<Fleet> {
+function lookingAt({ url, workerMap }: SimLmcache, options: FleetOptions): FleetOptions {
+  const lmcache = { controllerUrl: url, workerMap, ...options.router?.lmcache };
+  return { ...options, router: { ...options.router, lmcache } };
+}
+
+async function routeTo(
+  workers: readonly SimWorker[],
+  lmcache: SimLmcache | undefined,
+  options: FleetOptions,
+): Promise<Fleet> {
   const { log = silentLog, clock, random, descriptors } = options;
   const own = ownPlugins(options.router ?? {});
   if (own.problems.length > 0) throw new Error(own.problems.join('\n'));
@@ -125,13 +150,14 @@ async function routeTo(workers: readonly SimWorker[], options: FleetOptions): Pr
     // Its timers, too, run on the test's clock.
     clock?.advance(5_000);
     await stopping;
-    await Promise.all(workers.map((worker) => worker.stop()));
+    await Promise.all([...workers, ...(lmcache ? [lmcache] : [])].map((part) => part.stop()));
     await settled(app);
     for (const what of [...atTheirEnd, left(app)]) assert.deepEqual(what, {}, 'left behind');
   };
   return {
     ...{ app, threads },
     workers,
+    lmcache,
     url,
     port,
     metricsUrl,

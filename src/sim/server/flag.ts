@@ -1,3 +1,4 @@
+import type { LmcacheDraft } from '../lmcache/lmcache-draft.ts';
 import type { KvEventDraft } from '../kv-events/settings.ts';
 import type { SimOptions } from './options.ts';
 
@@ -5,7 +6,7 @@ type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 export type Model = Mutable<NonNullable<SimOptions['model']>>;
 
 /** In the order of the help. */
-export const FLAG_GROUPS = ['Workers', 'Engine', 'Cache events', 'Answers', 'Faults'] as const;
+export const FLAG_GROUPS = ['Workers', 'Engine', 'Cache events', 'LMCache', 'Answers', 'Faults'] as const;
 
 /** What the flags add up to: one set of options, and what concerns the fleet. */
 export interface Draft {
@@ -15,6 +16,7 @@ export interface Draft {
   /** Faults of single workers, counted from 1. */
   faultsOf: Map<number, string[]>;
   kvEvents: KvEventDraft;
+  lmcache: LmcacheDraft;
   keyFile?: string;
   certFile?: string;
 }

@@ -1,5 +1,6 @@
 import { parseFault } from './faults.ts';
 import { MODEL_DEFAULTS } from '../engine/model-settings.ts';
+import { LMCACHE_FLAGS } from '../lmcache/flags.ts';
 import { KV_EVENT_FLAGS } from '../kv-events/flags.ts';
 import { number, type Draft, type Flag, type Model } from './flag.ts';
 
@@ -134,6 +135,7 @@ export const SIM_FLAGS: readonly Flag[] = [
     set: (draft) => void (draft.model.prefixCaching = false),
   },
   ...KV_EVENT_FLAGS,
+  ...LMCACHE_FLAGS,
   {
     name: '--output-tokens',
     value: 'N',

@@ -2,16 +2,24 @@ import { readFileSync } from 'node:fs';
 import type { Draft } from './flag.ts';
 import { SIM_FLAGS } from './flags.ts';
 import { kvEventsOf } from '../kv-events/fleet-events.ts';
+import { MODEL_DEFAULTS } from '../engine/model-settings.ts';
+import { lmcacheBlocks, lmcacheOf } from '../lmcache/flags.ts';
+import type { SimLmcacheOptions } from '../lmcache/lmcache-server.ts';
 import { simSettings, type SimOptions } from './options.ts';
 
 export type SimFlags =
-  | { readonly kind: 'workers'; readonly workers: readonly SimOptions[] }
+  | {
+      readonly kind: 'workers';
+      readonly workers: readonly SimOptions[];
+      /** Of the controller, where there is to be one. */
+      readonly lmcache: SimLmcacheOptions | undefined;
+    }
   | { readonly kind: 'help' }
   | { readonly kind: 'error'; readonly message: string };
 
 /** Reads `vllm-router sim`'s arguments. */
 export function parseSimFlags(argv: readonly string[]): SimFlags {
-  const draft: Draft = { count: 1, options: {}, model: {}, faultsOf: new Map(), kvEvents: {} };
+  const draft: Draft = { count: 1, options: {}, model: {}, faultsOf: new Map(), kvEvents: {}, lmcache: {} };
   for (let i = 0; i < argv.length; i++) {
     const argument = argv[i] ?? '';
     if (argument === '--help' || argument === '-h') return { kind: 'help' };
@@ -51,6 +59,9 @@ function fleetOf(draft: Draft): SimFlags {
     if (typeof tls === 'string') return { kind: 'error', message: tls };
     options.tls = tls;
   }
+  const lmcache = lmcacheOf(draft.lmcache, options.host);
+  if (typeof lmcache === 'string') return { kind: 'error', message: lmcache };
+  if (lmcache) model.cpuBlocks ??= lmcacheBlocks(model.blocks ?? MODEL_DEFAULTS.blocks);
   const settings = simSettings({ ...options, model });
   if (settings.model.maxModelLen > settings.model.blocks * settings.model.blockSize) {
     return {
@@ -69,7 +80,8 @@ function fleetOf(draft: Draft): SimFlags {
     faults: [...(faultsOf.get(0) ?? []), ...(faultsOf.get(i + 1) ?? [])],
     keepRequests: 0,
   }));
-  return { kind: 'workers', workers };
+  const adapters = options.loras ?? [];
+  return { kind: 'workers', workers, lmcache: lmcache && { ...lmcache, adapters } };
 }
 
 function readPair(keyFile: string, certFile: string): { key: string; cert: string } | string {
