@@ -100,8 +100,7 @@ class OwnTokens implements OpenTokens {
 
   reconfigure(settings: TokenSettings): void {
     this.source.reconfigure(settings);
-    for (const worker of this.#parts.registry.workers) this.#changed(worker);
-    this.#locals.reload();
+    void this.#locals.reload(this.#parts.registry.workers.filter(isWell));
   }
 
   async close(): Promise<void> {

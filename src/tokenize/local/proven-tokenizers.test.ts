@@ -132,9 +132,27 @@ describe('tokenizers of the router', () => {
     assert.equal(lines[0]?.fields['reason'], 'there is none');
     assert.match(await metrics.registry.text(), /vllm_router_local_tokenizers\{state="unreadable"\} 1/);
     file = { kind: 'loaded', identity: 'x', specials: [] };
-    tokenizers.reload();
+    await tokenizers.reload([a]);
     await settle();
     assert.equal(stateOf(a), 'proven');
+  });
+
+  it('that are read again and are the same are used all the while', async () => {
+    let identity = 'x';
+    const { tokenizers, asked } = start({ loaded: () => ({ kind: 'loaded', identity, specials: [] }) });
+    const a = worker('a');
+    tokenizers.changed(a);
+    await settle();
+    const before = asked.length;
+    await tokenizers.reload([a]);
+    assert.ok(tokenizers.provenFor('m', [a]));
+    assert.equal(asked.length, before);
+    identity = 'y';
+    await tokenizers.reload([a]);
+    assert.equal(tokenizers.provenFor('m', [a]), undefined);
+    await settle();
+    assert.ok(asked.length > before);
+    assert.match(tokenizers.provenFor('m', [a])?.identity ?? '', /y/);
   });
 
   it('are none where none is configured, and for no more models of a worker than a few', async () => {

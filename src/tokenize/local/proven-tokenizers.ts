@@ -98,15 +98,25 @@ export class ProvenTokenizers<W extends ProvableWorker> implements LocalTokenize
     this.#entries.delete(worker);
   }
 
-  /** Other paths, or other files there: all are read and compared anew. */
-  reload(): void {
+  /** Other paths, or other files there: all are read again, and compared again where they are others. Never rejects. */
+  async reload(workers: Iterable<W>): Promise<void> {
     this.#loaded.clear();
-    for (const worker of [...this.#entries.keys()]) this.changed(worker);
+    for (const worker of workers) if (!(await this.#isAsBefore(worker))) this.changed(worker);
   }
 
   verdictsOf(worker: W): readonly LocalVerdict[] {
     const entries = [...(this.#entries.get(worker) ?? [])];
     return entries.map(([model, { proof }]) => ({ model, state: proof.state, reason: proof.reason }));
+  }
+
+  async #isAsBefore(worker: W): Promise<boolean> {
+    const entries = [...(this.#entries.get(worker) ?? [])];
+    for (const [model, { identity }] of entries) {
+      const path = this.#deps.pathOf(worker, model);
+      const loaded = path === undefined ? undefined : await this.#load(path);
+      if (loaded?.kind !== 'loaded' || loaded.identity !== identity) return false;
+    }
+    return entries.length > 0;
   }
 
   #tokenizer(identity: string, { format, features }: Extract<Proof, { state: 'proven' }>): LocalTokenizer {
