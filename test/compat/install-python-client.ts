@@ -9,36 +9,59 @@ export type InstalledPython =
   | { readonly kind: 'absent'; readonly reason: string };
 
 const ROOT = resolve(import.meta.dirname, '../..');
-const REQUIREMENTS = join(import.meta.dirname, 'python-requirements.txt');
 const CACHE = join(ROOT, '.cache');
-const FOLDER = join(CACHE, 'python-client');
 const STAMP = '.installed-from';
 const OLDEST = [3, 10];
 
+/** A package with what it needs, in a folder of its own. */
+export interface PythonPackage {
+  readonly name: string;
+  readonly folder: string;
+  readonly requirements: string;
+}
+
+export const OPENAI: PythonPackage = {
+  name: 'openai',
+  folder: join(CACHE, 'python-client'),
+  requirements: join(import.meta.dirname, 'python-requirements.txt'),
+};
+
+/** libzmq, which vLLM publishes with. */
+export const PYZMQ: PythonPackage = {
+  name: 'pyzmq',
+  folder: join(CACHE, 'python-zmq'),
+  requirements: join(import.meta.dirname, 'zmq-requirements.txt'),
+};
+
 /**
- * Brings a Python with the openai package into .cache/, as a virtual environment that borrows the machine's pip. Some
+ * Brings a Python with a package into .cache/, as a virtual environment that borrows the machine's pip. Some
  * twenty seconds the first time, half a second after that.
  */
-export async function installPythonClient(): Promise<InstalledPython> {
+export async function installPythonClient(wanted = OPENAI): Promise<InstalledPython> {
+  const { folder, name } = wanted;
   const version = await attempt('python3', ['--version']);
   if (version.status !== 0) return absent('there is no python3');
   const [major = 0, minor = 0] = version.stdout.replace('Python ', '').split('.').map(Number);
   if (major < OLDEST[0]! || (major === OLDEST[0] && minor < OLDEST[1]!))
-    return absent(`python3 is ${version.stdout.trim()}, and the openai package needs ${OLDEST.join('.')}`);
-  const requirements = readFileSync(REQUIREMENTS, 'utf8');
+    return absent(`python3 is ${version.stdout.trim()}, and the ${name} package needs ${OLDEST.join('.')}`);
+  const requirements = readFileSync(wanted.requirements, 'utf8');
   const stamp = `${createHash('sha256').update(requirements).digest('hex')} ${version.stdout.trim()}\n`;
-  if (isInstalled(stamp)) return { kind: 'installed', python: pythonIn(FOLDER) };
+  if (isInstalled(folder, stamp)) return { kind: 'installed', python: pythonIn(folder) };
   mkdirSync(CACHE, { recursive: true });
   // Several test files may do this at once: each builds for itself, and one whole folder takes the place.
-  const building = mkdtempSync(`${FOLDER}-`);
+  const building = mkdtempSync(`${folder}-`);
   try {
-    return await build(building, stamp);
+    return await build(wanted, building, stamp);
   } finally {
     rmSync(building, { recursive: true, force: true });
   }
 }
 
-async function build(building: string, stamp: string): Promise<InstalledPython> {
+async function build(
+  { name, folder, requirements }: PythonPackage,
+  building: string,
+  stamp: string,
+): Promise<InstalledPython> {
   // Whatever else ignores it or not: nothing in here is ever to be committed.
   writeFileSync(join(CACHE, '.gitignore'), '*\n');
   const created = await attempt('python3', ['-m', 'venv', '--without-pip', building]);
@@ -53,21 +76,21 @@ async function build(building: string, stamp: string): Promise<InstalledPython> 
     '--disable-pip-version-check',
   ];
   const limits = ['--retries', '1', '--timeout', '15'];
-  const installed = await attempt('python3', [...pip, ...limits, '--no-compile', '-r', REQUIREMENTS]);
+  const installed = await attempt('python3', [...pip, ...limits, '--no-compile', '-r', requirements]);
   if (installed.status !== 0)
-    return absent(`pip could not install the openai package: ${lastLine(installed)}`);
+    return absent(`pip could not install the ${name} package: ${lastLine(installed)}`);
   writeFileSync(join(building, STAMP), stamp);
   // Another test file may have been quicker, and may be using what it put there.
-  if (!isInstalled(stamp)) {
-    rmSync(FOLDER, { recursive: true, force: true });
-    renameSync(building, FOLDER);
+  if (!isInstalled(folder, stamp)) {
+    rmSync(folder, { recursive: true, force: true });
+    renameSync(building, folder);
   }
-  return { kind: 'installed', python: pythonIn(FOLDER) };
+  return { kind: 'installed', python: pythonIn(folder) };
 }
 
-function isInstalled(stamp: string): boolean {
-  const path = join(FOLDER, STAMP);
-  return existsSync(path) && readFileSync(path, 'utf8') === stamp && existsSync(pythonIn(FOLDER));
+function isInstalled(folder: string, stamp: string): boolean {
+  const path = join(folder, STAMP);
+  return existsSync(path) && readFileSync(path, 'utf8') === stamp && existsSync(pythonIn(folder));
 }
 
 function pythonIn(folder: string): string {

@@ -15,7 +15,10 @@ const END = Buffer.alloc(8, 0xff);
 /** How long a replay's answer is on its way. */
 const REPLAY_MS = 20;
 
-export type ReplayManner = 'answers' | 'refuses' | 'hangs' | 'breaks off';
+export type ReplayManner = 'answers' | 'refuses' | 'hangs' | 'breaks off' | 'tears';
+
+/** So many get through of an answer that is torn, and the last one. */
+const UNTORN = 3;
 
 /** What listens at one host. */
 export class ScriptedPublisher {
@@ -103,7 +106,7 @@ export class ScriptedTransport implements Transport {
       const manner = publisher.isUp ? publisher.replay : 'refuses';
       if (manner === 'hangs') return;
       if (manner !== 'refuses') answer(publisher, from, manner, events, () => isOpen);
-      if (manner !== 'answers' && isOpen) {
+      if ((manner === 'refuses' || manner === 'breaks off') && isOpen) {
         closable.close();
         events.onEnd('closed', 'the connection was closed');
       }
@@ -139,10 +142,13 @@ function answer(
   isOpen: () => boolean,
 ): void {
   const all = publisher.engine.buffer.filter(({ seq }) => seq >= from);
-  const some = manner === 'breaks off' ? all.slice(0, all.length >> 1) : all;
+  const some = all.filter((_, i) => {
+    if (manner === 'breaks off') return i < all.length >> 1;
+    return manner === 'answers' || i < UNTORN || i === all.length - 1;
+  });
   const head = publisher.olderFraming ? [EMPTY] : [EMPTY, TOPIC];
   for (const { seq, payload } of some)
     if (isOpen()) events.onMessage([...head, seqFrame(seq), Buffer.from(payload)]);
-  if (manner === 'answers' && isOpen())
+  if (manner !== 'breaks off' && isOpen())
     events.onMessage([...(publisher.olderFraming ? [EMPTY] : [EMPTY, EMPTY]), END, EMPTY]);
 }

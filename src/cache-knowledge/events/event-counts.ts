@@ -6,6 +6,8 @@ export const REPLAY_OUTCOMES = [
   'complete',
   /** The beginning was no longer there. */
   'partial',
+  /** Some were lost on the way: a ROUTER drops what its peer does not take fast enough. The rest is asked for again. */
+  'torn',
   /** No connection, or it ended before the answer did. */
   'failed',
   /** No answer in time, or none that ended. */
@@ -55,7 +57,7 @@ export interface EventCounts {
 export function noCounts(): EventCounts {
   return {
     ...{ batches: 0, stored: 0, removed: 0, cleared: 0, gaps: 0, restarts: 0, malformed: 0 },
-    replays: { complete: 0, partial: 0, failed: 0, timeout: 0 },
+    replays: { complete: 0, partial: 0, torn: 0, failed: 0, timeout: 0 },
     dropped: {
       ...{ unknown_type: 0, other_group: 0, misshapen: 0 },
       ...{ unknown_parent: 0, unknown_block: 0, block_size: 0, full: 0 },

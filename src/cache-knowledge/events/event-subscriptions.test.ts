@@ -85,7 +85,7 @@ describe('a publisher', () => {
     assert.equal(b.held.states.get(0), 'live');
     assertHolds(b, engine);
     const { counts } = b.report();
-    assert.deepEqual(counts.replays, { complete: 1, partial: 0, failed: 0, timeout: 0 });
+    assert.deepEqual(counts.replays, { complete: 1, partial: 0, torn: 0, failed: 0, timeout: 0 });
     assert.equal(counts.gaps, 0);
     assert.equal(counts.stored, 14);
     assert.equal(counts.removed, 1);
@@ -135,6 +135,19 @@ describe('a publisher', () => {
     b.publisher.send(engine.clear());
     b.publisher.send(engine.store(4, undefined, 1));
     assertHolds(b, engine);
+  });
+
+  it('whose replays lose messages on the way is asked for the rest, until all are there', () => {
+    const b = bench();
+    const { engine } = b.publisher;
+    b.publisher.replay = 'tears';
+    for (let i = 0; i < 8; i += 1) engine.store(1, undefined, i);
+    b.publisher.up();
+    settle(b);
+    assertHolds(b, engine);
+    assert.deepEqual(b.publisher.asked, [0, 2, 4]);
+    assert.equal(b.report().counts.replays.torn, 2);
+    assert.equal(b.report().counts.replays.complete, 1);
   });
 
   it('that restarted is found out by its numbers, or by another message under the last one', () => {

@@ -63,6 +63,8 @@ export class RankStream {
   #replay: Replay | undefined;
   /** Whether the replay has brought the message that was asked for first, so that it is the same publisher as before. */
   #isProven = false;
+  /** The number that the replay was asked for; undefined: all. */
+  #askedFrom: number | undefined;
   #outcome: ReplayOutcome = 'complete';
   #replayedAt = -Infinity;
   #tries = 0;
@@ -187,6 +189,7 @@ export class RankStream {
     if (this.#replayEndpoint === undefined) return;
     this.#setMode('replaying');
     this.#replayedAt = clock.now();
+    this.#askedFrom = this.#last?.seq;
     this.#isProven = this.#last === undefined;
     this.#outcome = 'complete';
     this.#replay = new Replay(transport, clock, this.#replayEndpoint, this.#last?.seq ?? 0, {
@@ -208,8 +211,13 @@ export class RankStream {
       return;
     }
     if (message.seq === last.seq) this.#isProven = true;
-    if (message.seq <= last.seq) return;
-    if (!this.#isProven || message.seq > last.seq + 1) {
+    if (message.seq <= last.seq || this.#outcome === 'torn') return;
+    const isHole = message.seq > last.seq + 1;
+    if (isHole && this.#isProven && last.seq !== this.#askedFrom) {
+      this.#outcome = 'torn';
+      return;
+    }
+    if (!this.#isProven || isHole) {
       this.#outcome = 'partial';
       this.#isProven = true;
       this.#forget();
@@ -231,6 +239,10 @@ export class RankStream {
     this.#counts.replays[how === 'answered' ? this.#outcome : how] += 1;
     if (how === 'answered' && !this.#isProven) {
       this.#startOver();
+      return;
+    }
+    if (how === 'answered' && this.#outcome === 'torn') {
+      this.#catchUp();
       return;
     }
     this.#isAtBeginning = how === 'answered' && this.#last === undefined;
