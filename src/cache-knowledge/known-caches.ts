@@ -1,5 +1,5 @@
 import type { CacheKnowledge } from '../config/settings/cache-knowledge.ts';
-import type { PromptBlocks } from '../routing/blocks.ts';
+import { wholeBlocks, type PromptBlocks } from '../routing/blocks.ts';
 import type { Ask, CacheMatch, CacheView, MatchColumns } from '../routing/policy.ts';
 import type { CacheIndex } from './cache-index.ts';
 import type { ExactCaches } from './exact-caches.ts';
@@ -8,6 +8,7 @@ import { MatchTable } from './match-table.ts';
 
 /** vLLM's default, for workers that have not told of any block yet. */
 const USUAL_BLOCK_SIZE = 16;
+const WITH_TOKENS = 0x3c6ef372;
 /** Sizes that are told apart in one look: each takes a chain of its own. Workers beyond them are predicted. */
 const MOST_BLOCK_SIZES = 8;
 
@@ -53,6 +54,8 @@ export class KnownCaches implements CacheView {
   readonly #table = new MatchTable();
   /** By slot: tokens of the prompt that were sent there, as its chain of tokens says. */
   #sent = new Float64Array(0);
+  /** By slot: 1 where the tokens were known of all that was sent there of the prompt. */
+  #knownAll = new Uint8Array(0);
   /** Slots of the last look. */
   #end = 0;
 
@@ -117,38 +120,55 @@ export class KnownCaches implements CacheView {
     if (this.#index === undefined) return;
     const { rows, tokens } = this.#index.matchAll(ask.blocks(), end);
     for (let slot = from; slot < end; slot++) this.#table.set(slot, tokens[rows[slot]!]!, 'predicted');
+    if (ask.tokenIds() !== undefined) this.#compareText(ask, from, end);
+  }
+
+  /** Finds out of which workers the tokens of all that the text matches were known when it was sent there. */
+  #compareText(ask: Ask, from: number, end: number): void {
+    if (this.#index === undefined) return;
+    if (this.#knownAll.length < end) this.#knownAll = new Uint8Array(2 * end);
+    const blocks = ask.blocks();
+    const { rows, tokens } = this.#index.matchAll(withTokens(blocks), end);
+    const answerer = blocks.beginning?.expectsAnswer === true ? blocks.beginning.answer?.slot : undefined;
+    for (let slot = from; slot < end; slot++) {
+      const matched = this.#table.tokens[slot]!;
+      this.#knownAll[slot] = Number(matched === tokens[rows[slot]!]! && slot !== answerer);
+    }
   }
 
   /**
-   * Where tokens were not known in time a prompt was noted as text alone: neither chain knows all that was sent, and a look that
-   * knows the tokens does not find less than one that does not.
+   * What was sent to workers as its tokens say, which is to the block. Where a prompt was noted as text alone, as its tokens were not
+   * known in time, or where an answer is expected behind it, the text may know of more: a look that knows the tokens finds no less
+   * than one that does not.
    */
   #enterSent(chain: PromptBlocks, exact: ExactCaches | undefined, from: number, end: number): void {
     if (this.#index === undefined) return;
     if (this.#sent.length < end) this.#sent = new Float64Array(2 * end);
     const { rows, tokens } = this.#index.matchAll(chain, end);
-    const most = reusableTokens(chain);
+    const { totalTokens, tokensPerBlock } = chain;
     for (let slot = from; slot < end; slot++) {
-      if (this.#sizeIn(exact, slot) !== chain.tokensPerBlock) continue;
-      const sent = (this.#sent[slot] = Math.min(most, tokens[rows[slot]!]!));
-      if (this.#predicts && sent > this.#table.tokens[slot]!) this.#table.set(slot, sent, 'predicted');
+      if (this.#sizeIn(exact, slot) !== tokensPerBlock) continue;
+      const sent = (this.#sent[slot] = wholeBlocks(tokens[rows[slot]!]!, totalTokens, tokensPerBlock));
+      if (!this.#predicts) continue;
+      const byText = wholeBlocks(this.#table.tokens[slot]!, totalTokens, tokensPerBlock);
+      this.#table.set(slot, this.#knownAll[slot] === 1 ? sent : Math.max(sent, byText), 'predicted');
     }
   }
 
   #enterEvents(chain: PromptBlocks, exact: ExactCaches, from: number, end: number): void {
     const held = exact.matchAll(chain, end);
-    const most = reusableTokens(chain);
+    const { totalTokens, tokensPerBlock } = chain;
     for (let slot = from; slot < end; slot++) {
       const blocks = held[slot]!;
-      if (blocks < 0 || this.#sizeIn(exact, slot) !== chain.tokensPerBlock) continue;
-      const tokens = Math.min(most, blocks * chain.tokensPerBlock);
+      if (blocks < 0 || this.#sizeIn(exact, slot) !== tokensPerBlock) continue;
+      const tokens = wholeBlocks(blocks * tokensPerBlock, totalTokens, tokensPerBlock);
       const expected = this.#speculated(chain, slot, tokens);
       if (expected > tokens) this.#table.set(slot, expected, 'predicted');
       else this.#table.set(slot, tokens, 'events');
       if (blocks === 0 || !exact.isAway(slot)) continue;
       const away = exact.tiers(chain, slot);
-      const cpu = Math.min(tokens, away.cpu * chain.tokensPerBlock);
-      this.#table.setTiers(slot, cpu, Math.min(tokens - cpu, away.disk * chain.tokensPerBlock));
+      const cpu = Math.min(tokens, away.cpu * tokensPerBlock);
+      this.#table.setTiers(slot, cpu, Math.min(tokens - cpu, away.disk * tokensPerBlock));
     }
   }
 
@@ -156,7 +176,8 @@ export class KnownCaches implements CacheView {
   #speculated(chain: PromptBlocks, slot: number, held: number): number {
     if (this.#index === undefined || this.#speculativeMs === 0 || this.#sent[slot]! <= held) return held;
     const withinMs = Math.min(this.#speculativeMs, this.#failed?.since(slot) ?? Infinity);
-    return Math.min(reusableTokens(chain), this.#index.recent(chain, slot, withinMs));
+    const { totalTokens, tokensPerBlock } = chain;
+    return wholeBlocks(this.#index.recent(chain, slot, withinMs), totalTokens, tokensPerBlock);
   }
 
   #enterHoldings({ holdings }: Ask, from: number, end: number): void {
@@ -190,8 +211,8 @@ export class KnownCaches implements CacheView {
 const NOT_KNOWN: CacheMatch = { tokens: 0, source: 'none' };
 
 /**
- * Notes that a prompt goes to the worker in `slot`, whose cache will then hold it: as text, which is there for every prompt, and in
- * the worker's own blocks where the tokens are known.
+ * Notes that a prompt goes to the worker in `slot`, whose cache will then hold it: as text, which is there for every prompt, and where
+ * its tokens are known in the worker's own blocks, too, and that they were.
  */
 export function noteDispatch(
   index: CacheIndex,
@@ -204,15 +225,19 @@ export function noteDispatch(
 ): void {
   index.record(ask.blocks(), slot, generation);
   const chain = ask.chain({ blockSize });
-  if (chain) index.record(chain, slot, generation, true);
+  if (chain === undefined) return;
+  index.record(withTokens(ask.blocks()), slot, generation, true);
+  index.record(chain, slot, generation, true);
+}
+
+/** The text of a prompt whose tokens were known when it was sent: blocks of their own, beside those of all text. */
+function withTokens(blocks: PromptBlocks): PromptBlocks {
+  const hashes = blocks.hashes.slice();
+  for (let at = 1; at < hashes.length; at += 2) hashes[at]! ^= WITH_TOKENS;
+  return { ...blocks, hashes };
 }
 
 /** Tokens of a block of the worker in the slot; `told`: what it said of its cache, 0 for nothing. */
 export function blockSizeIn(exact: ExactCaches | undefined, slot: number, told: number): number {
   return exact?.blockSize(slot) || told || USUAL_BLOCK_SIZE;
-}
-
-/** An engine computes the last token of a prompt even when all of it is cached, and with it the block it is in. */
-function reusableTokens({ totalTokens, tokensPerBlock }: PromptBlocks): number {
-  return tokensPerBlock * Math.floor(Math.max(0, totalTokens - 1) / tokensPerBlock);
 }
