@@ -13,6 +13,7 @@ const JOBS = {
   'bench:peers': 'bench/peers/run.ts',
   soak: 'test/soak/run.ts',
   fuzz: 'test/fuzz/run.ts',
+  'test:vllm': 'test/vllm/run.ts',
 };
 
 runScript(async () => {

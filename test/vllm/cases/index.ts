@@ -1,0 +1,6 @@
+import type { VllmCase } from '../case.ts';
+import { doctorCase } from './doctor.ts';
+import { eventsCase } from './events.ts';
+
+/** In this order; each gets the servers that it needs. */
+export const CASES: readonly VllmCase[] = [eventsCase, doctorCase];
