@@ -87,7 +87,8 @@ function isId(id: unknown): id is number {
 
 /** Whether the server has no such route, rather than no such model. */
 export function isUnoffered(status: number, body: Buffer): boolean {
-  if (status === 405 || status === 501) return true;
+  // vLLM refuses its render routes with 403 where it runs without --enable-scale-out.
+  if (status === 403 || status === 405 || status === 501) return true;
   if (status !== 404) return false;
   try {
     const answer: unknown = JSON.parse(body.toString('utf8'));

@@ -56,6 +56,21 @@ describe('workers that tokenise prompts', () => {
     );
   });
 
+  it('are asked by /tokenize where their render route is disabled, as vLLM has it without --enable-scale-out', async () => {
+    const disabled =
+      '{"error":{"message":"Scale-out endpoints are disabled.","type":"PermissionDeniedError","code":403}}';
+    const { asked, tokensOf } = start(({ path }) =>
+      path === RENDER
+        ? { kind: 'response', status: 403, body: Buffer.from(disabled) }
+        : ids('{"tokens":[3,4]}'),
+    );
+    assert.equal(await tokensOf(), '3 4');
+    assert.deepEqual(
+      asked.map(({ path }) => path),
+      [RENDER, '/tokenize'],
+    );
+  });
+
   it('are asked by /tokenize where they have no render route, which is remembered for a while', async () => {
     const { clock, asked, tokensOf, workers } = start(({ path }) =>
       path === RENDER ? NO_ROUTE : ids('{"count":1,"tokens":[7]}'),
