@@ -54,7 +54,9 @@ def subscribe(port, replay_port, messages, _):
     sub, dealer = context.socket(zmq.SUB), context.socket(zmq.DEALER)
     sub.set_hwm(0)
     sub.setsockopt(zmq.HEARTBEAT_IVL, 100)
-    sub.setsockopt(zmq.HEARTBEAT_TTL, 1000)
+    # Else it gives up a peer that is busy for as long as the interval.
+    sub.setsockopt(zmq.HEARTBEAT_TIMEOUT, 10_000)
+    sub.setsockopt(zmq.HEARTBEAT_TTL, 10_000)
     sub.setsockopt(zmq.RCVTIMEO, 20_000)
     dealer.setsockopt(zmq.RCVTIMEO, 20_000)
     for topic in (b"topic", b"probe"):
