@@ -15,6 +15,9 @@ const MOST_RANKS = 1024;
 /** Blocks that are looked at one by one in a look at all workers: behind that many, what follows a hole is not found out. */
 const MOST_WALKED = 8192;
 
+/** Different lengths that are kept in one look. */
+const MOST_LENGTHS = 8;
+
 /** Nothing is known of what a worker holds: no events of it are received, or they are of blocks of another size. */
 export const NOT_KNOWN = -1;
 
@@ -49,8 +52,9 @@ export class ExactReader implements ExactCaches {
   readonly #seed: number;
   #held = new Int32Array(0);
   #walked = 0;
-  /** How many blocks the row that was looked at last holds: with a prompt that many share, the next one holds as many. */
-  #guess = 0;
+  /** How many blocks rows were found to hold in this look, in rising order: with a prompt that many share, others hold as many. */
+  readonly #lengths = new Int32Array(MOST_LENGTHS);
+  #lengthCount = 0;
 
   constructor(memory: ExactMemory) {
     this.#head = new Int32Array(memory.head);
@@ -75,7 +79,7 @@ export class ExactReader implements ExactCaches {
 
   /** How many leading blocks the worker in the slot holds, in any tier; `NOT_KNOWN` where that is not known. */
   match(chain: Chain, slot: number): number {
-    this.#walked = 0;
+    this.#begin();
     return this.isLive(slot) ? this.#matchSlot(chain, slot) : NOT_KNOWN;
   }
 
@@ -84,7 +88,7 @@ export class ExactReader implements ExactCaches {
     if (this.#held.length < end) this.#held = new Int32Array(2 * end);
     const held = this.#held;
     const known = Atomics.load(this.#head, HEAD.ALIVE) === 0 ? 0 : Math.min(end, MOST_SLOTS);
-    this.#walked = 0;
+    this.#begin();
     for (let slot = 0; slot < known; slot++)
       held[slot] = this.#isLive(SLOT.WORDS * slot) ? this.#matchSlot(chain, slot) : NOT_KNOWN;
     held.fill(NOT_KNOWN, known, end);
@@ -164,15 +168,19 @@ export class ExactReader implements ExactCaches {
   #knownTo(row: number, chain: Chain): number {
     const { count } = chain;
     if (count === 0 || !this.#knows(chain, 0, row)) return 0;
-    let held = 0;
-    let notHeld = count;
-    let step = 1;
-    const guess = Math.min(this.#guess, count);
-    if (guess > 1) {
-      if (this.#knows(chain, guess - 1, row)) held = guess - 1;
-      else notHeld = guess - 1;
+    const lengths = this.#lengths;
+    // Between two lengths that others have...
+    let below = -1;
+    let above = this.#lengthCount;
+    while (above - below > 1) {
+      const middle = (below + above) >> 1;
+      if (this.#knows(chain, lengths[middle]! - 1, row)) below = middle;
+      else above = middle;
     }
-    // Gallop to a block that is not held, then search between.
+    let held = below < 0 ? 0 : lengths[below]! - 1;
+    let notHeld = above < this.#lengthCount ? lengths[above]! - 1 : count;
+    // ...most often just the lower one: gallop to a block that is not held, then search between.
+    let step = 1;
     while (held + step < notHeld && this.#knows(chain, held + step, row)) {
       held += step;
       step *= 2;
@@ -183,8 +191,21 @@ export class ExactReader implements ExactCaches {
       if (this.#knows(chain, middle, row)) held = middle;
       else notHeld = middle;
     }
-    this.#guess = notHeld;
+    this.#keepLength(notHeld, below + 1);
     return notHeld;
+  }
+
+  /** @param at Its place among the others, or that of an equal one before it. */
+  #keepLength(length: number, at: number): void {
+    const lengths = this.#lengths;
+    if (this.#lengthCount === MOST_LENGTHS || (at > 0 && lengths[at - 1] === length)) return;
+    lengths.copyWithin(at + 1, at, this.#lengthCount++);
+    lengths[at] = length;
+  }
+
+  #begin(): void {
+    this.#walked = 0;
+    this.#lengthCount = 0;
   }
 
   #knows(chain: Chain, block: number, row: number): boolean {
