@@ -39,6 +39,7 @@ import { openIndexFor } from './open-index.ts';
 import { openHooks } from './open-hooks.ts';
 import { openLmcache, type OpenLmcache } from './open-lmcache.ts';
 import { openKnowledge } from './shared-knowledge.ts';
+import { openEvents, type OpenEvents } from './open-events.ts';
 import { openTokens, type OpenTokens } from './open-tokens.ts';
 import { openProcessView, type ProcessView } from './process-view.ts';
 import { reportShortages } from './shortages.ts';
@@ -59,6 +60,7 @@ export interface SharedState<Workers extends Roster = Roster> {
   readonly freshIds: FreshIdWatch;
   readonly tokenRatio: TokenRatio;
   readonly openTokens: OpenTokens;
+  readonly openEvents: OpenEvents;
   readonly lmcache: OpenLmcache;
   readonly answered: AnsweredPrompts;
   readonly keyServices: KeyServices;
@@ -113,6 +115,7 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
     ...connectionSettings(settings),
   });
   const lmcache = openLmcache(settings.lmcache, { ...deps, roster: registry, metrics, sockets, pool });
+  const events = openEvents({ part, clock, random, log, metrics, registry, settings: () => inForce() });
   const state: SharedState = {
     ...deps,
     settings,
@@ -120,9 +123,11 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
     metrics,
     registry,
     connections,
+    openEvents: events,
     openTokens: openTokens({ part, clock, log, metrics, registry, connections, settings: () => inForce() }),
     policies: new Policies(settings, {
       ...{ loads: ledger, clock, random, registry, lmcache: lmcache.knowledge },
+      exact: events.caches,
       ...openIndexFor(deps, { registry, metrics, bounds: () => indexBounds(inForce()) }),
       ...(shareFor && { shareFor }),
       named: (name) => policyNamed(name, inForce(), plugins),
@@ -173,7 +178,7 @@ export function runtimeOf<Workers extends Roster>(
   state: SharedState<Workers>,
   settings: Settings,
 ): Runtime & Pick<SharedState<Workers>, 'registry'> {
-  const { connections, openTokens: tokens, lmcache, ...shared } = state;
+  const { connections, openTokens: tokens, openEvents: _events, lmcache, ...shared } = state;
   return {
     ...shared,
     settings,
@@ -194,7 +199,7 @@ export function runtimeOf<Workers extends Roster>(
 export async function closeOutbound(state: SharedState): Promise<void> {
   const { connections, lmcache, keyServices, hooks } = state;
   for (const part of [connections, lmcache, keyServices, hooks]) part.close();
-  await state.openTokens.close();
+  await Promise.all([state.openTokens.close(), state.openEvents.close()]);
 }
 
 /** Every part takes over its new settings and keeps what it knows. Nothing in here can fail. */
@@ -205,6 +210,7 @@ export function adoptSettings(state: SharedState, settings: Settings): void {
   state.policies.reconfigure(settings);
   state.policies.index?.reconfigure(indexBounds(settings));
   state.openTokens.reconfigure(settings.tokens);
+  state.openEvents.reconfigure();
   state.lmcache.reconfigure(settings.lmcache);
   state.hooks.reconfigure(settings.hooks);
   state.admission.reconfigure(doorSettings(settings, state));

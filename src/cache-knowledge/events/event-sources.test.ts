@@ -9,7 +9,7 @@ import { addressOfTopic } from './publisher-topic.ts';
 
 const SETTINGS: KvEventSettings = {
   ...{ follows: 'known', endpoint: 'tcp://{host}:5557', replayPort: undefined, topic: '', ranks: 1 },
-  ...{ endpoints: new Map(), bind: undefined },
+  ...{ endpoints: new Map(), bind: undefined, maxIndexBytes: 1_048_576 },
 };
 const OWN: WorkerEventTraits = {
   ...{ endpoint: undefined, port: undefined, replayPort: undefined, topic: undefined, ranks: undefined },

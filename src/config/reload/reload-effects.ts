@@ -142,6 +142,7 @@ export const RELOAD_EFFECTS: Readonly<Record<string, ReloadRow>> = {
   'kv_events.endpoints': ['adopted', EVENTS],
   'kv_events.ranks': ['adopted', EVENTS],
   'kv_events.bind': ['adopted', 'another endpoint is listened at; publishers connect again'],
+  'kv_events.max_index_bytes': ['adopted', 'engines are asked once more for what they hold'],
   exact_tokens: ['applied'],
   tokenizer_path: ['applied', TOKENIZERS],
   model_path: ['applied', TOKENIZERS],

@@ -6,6 +6,8 @@ import { parseWorkerUrl } from './worker-url.ts';
 const HOST_PLACE = '{host}';
 /** Engines publish on as many ports, one behind the other. */
 const MOST_RANKS = 256;
+const LEAST_INDEX_BYTES = 2 ** 20;
+const MOST_INDEX_BYTES = 2 ** 31;
 
 const endpointTemplate = () =>
   z
@@ -79,6 +81,11 @@ export const kvEventKeys = {
           'Takes publishers that connect, for example at tcp://*:5557. Their topic kv@host:port@model names the worker that they belong to.',
         value: 'ENDPOINT',
         defaultText: 'none',
+      }),
+      max_index_bytes: key(count(LEAST_INDEX_BYTES).max(MOST_INDEX_BYTES).default(268_435_456), {
+        group: 'Cache events',
+        about:
+          'Memory for what engines say they hold, bytes: 40 for each block of each worker, so a MiB for 27,000 blocks. Where it does not do, blocks go of workers that have more than their share.',
       }),
     })
     .prefault({}),

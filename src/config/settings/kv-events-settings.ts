@@ -22,6 +22,7 @@ export function kvEventSettings(config: Config): KvEventSettings {
       }),
     ),
     bind: events.bind,
+    maxIndexBytes: events.max_index_bytes,
   };
 }
 

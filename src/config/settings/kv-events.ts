@@ -11,6 +11,8 @@ export interface KvEventSettings {
   readonly endpoints: ReadonlyMap<string, string>;
   /** Where publishers may connect. */
   readonly bind: string | undefined;
+  /** Memory for what engines say they hold. */
+  readonly maxIndexBytes: number;
 }
 
 /** The same of one worker, as far as it differs. */

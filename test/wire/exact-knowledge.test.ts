@@ -1,0 +1,104 @@
+/** A router that knows what its workers hold by the events of their engines, in one thread and in two. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
+import type { CandidateRecord } from '../../src/request/record/decision.ts';
+import { startSimWorker } from '../../src/sim/server/server.ts';
+import { adminOf, settledWorker } from '../support/admin.ts';
+import { startFleet, type Fleet } from '../support/fleet.ts';
+
+const BLOCK = 16;
+const ids = (topic: number, blocks: number): number[] =>
+  Array.from({ length: BLOCK * blocks + 3 }, (_, at) => 1000 * topic + at + 10);
+
+const bodyOf = (prompt: readonly number[]): object => ({ prompt, max_tokens: 1 });
+
+async function complete(url: string, prompt: readonly number[]): Promise<string> {
+  const response = await fetch(`${url}/v1/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(bodyOf(prompt)),
+  });
+  const text = await response.text();
+  assert.equal(response.status, 200, text);
+  return response.headers.get('x-request-id') ?? '';
+}
+
+/** How much of a prompt each candidate was known to hold, and how; by worker. */
+function told(candidates: readonly CandidateRecord[]): Record<string, string> {
+  return Object.fromEntries(
+    candidates.map(({ worker, matched_tokens = 0, matched_source = 'predicted' }) => [
+      worker,
+      `${matched_source} ${matched_tokens}`,
+    ]),
+  );
+}
+
+/** Asks what the router would do with the prompt, which changes nothing, until it knows this of all workers. */
+async function untilKnown(
+  fleet: Fleet,
+  prompt: readonly number[],
+  expected: Readonly<Record<string, string>>,
+): Promise<void> {
+  const admin = adminOf(fleet);
+  const until = performance.now() + 10_000;
+  for (;;) {
+    const request = { path: '/v1/completions', body: bodyOf(prompt) };
+    const { body } = await admin('POST', '/admin/explain', request);
+    const seen = told(body.candidates);
+    if (isDeepStrictEqual(seen, expected)) return;
+    if (performance.now() > until) assert.deepEqual(seen, expected);
+  }
+}
+
+for (const threads of [1, 2]) {
+  describe(`a router with ${threads} request thread${threads === 1 ? '' : 's'}`, () => {
+    const router = { policy: 'kv_aware', threads } as const;
+
+    it('knows what engines computed for others, and sends there what begins alike', async () => {
+      await using fleet = await startFleet({ workers: [{ kvEvents: true }, { kvEvents: true }], router });
+      const [one, other] = fleet.workers;
+      assert.ok(one && other);
+      await complete(other.url, ids(1, 5));
+      await untilKnown(fleet, ids(1, 5), { [one.url]: 'events 0', [other.url]: 'events 80' });
+      const id = await complete(fleet.url, ids(1, 9));
+      const { worker, candidates = [] } = await fleet.decision(({ request_id }) => request_id === id);
+      assert.equal(worker, other.url);
+      assert.deepEqual(told(candidates), { [one.url]: 'events 0', [other.url]: 'events 80' });
+      await untilKnown(fleet, ids(1, 9), { [one.url]: 'events 0', [other.url]: 'events 144' });
+    });
+
+    it('knows nothing more of a worker that has left, nor of the one that has its place', async () => {
+      await using fleet = await startFleet({ workers: [{ kvEvents: true }, { kvEvents: true }], router });
+      const [one, other] = fleet.workers;
+      assert.ok(one && other);
+      await complete(other.url, ids(1, 5));
+      await untilKnown(fleet, ids(1, 5), { [one.url]: 'events 0', [other.url]: 'events 80' });
+      const admin = adminOf(fleet);
+      assert.equal((await admin('DELETE', `/workers/${encodeURIComponent(other.url)}`)).status, 202);
+      await settledWorker(admin, other.url);
+      await using next = disposable(await startSimWorker({ timeScale: 0, kvEvents: true }));
+      assert.equal((await admin('POST', '/workers', { url: next.worker.url })).status, 202);
+      await untilKnown(fleet, ids(1, 5), { [one.url]: 'events 0', [next.worker.url]: 'events 0' });
+    });
+
+    it('forgets what an engine has cleared', async () => {
+      await using fleet = await startFleet({ workers: [{ kvEvents: true }, { kvEvents: true }], router });
+      const [one, other] = fleet.workers;
+      assert.ok(one && other);
+      await complete(other.url, ids(1, 5));
+      await untilKnown(fleet, ids(1, 5), { [one.url]: 'events 0', [other.url]: 'events 80' });
+      await fetch(`${other.url}/reset_prefix_cache`, { method: 'POST' });
+      // vLLM tells of it with the next request.
+      await complete(other.url, ids(2, 3));
+      await untilKnown(fleet, ids(1, 5), { [one.url]: 'events 0', [other.url]: 'events 0' });
+      await untilKnown(fleet, ids(2, 3), { [one.url]: 'events 0', [other.url]: 'events 48' });
+    });
+  });
+}
+
+function disposable<Worker extends { stop(): Promise<void> }>(
+  worker: Worker,
+): AsyncDisposable & { readonly worker: Worker } {
+  return { worker, [Symbol.asyncDispose]: () => worker.stop() };
+}
