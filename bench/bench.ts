@@ -5,6 +5,7 @@ import { BenchRun } from './bench-run.ts';
 import { pinningProblem } from './cores.ts';
 import { startLoad } from './load-process.ts';
 import type { Options, Part } from './options.ts';
+import { cacheIndexPart } from './parts/cache-index.ts';
 import { firstPart } from './parts/first.ts';
 import { fleetPart } from './parts/fleet.ts';
 import { idlePart } from './parts/idle.ts';
@@ -29,6 +30,7 @@ const RUNNERS: Readonly<Record<Part, (run: BenchRun) => Promise<PartReport>>> = 
   first: firstPart,
   idle: idlePart,
   threads: threadsPart,
+  'cache-index': cacheIndexPart,
 };
 
 /** Measures what the options ask for and prints it; the status to exit with. */

@@ -13,6 +13,7 @@ export const PARTS = [
   'first',
   'idle',
   'threads',
+  'cache-index',
 ] as const;
 export type Part = (typeof PARTS)[number];
 /** What other routers are compared in, and what of it only where it is asked for. */
@@ -34,6 +35,8 @@ export interface Options {
   readonly arrivals: Arrivals;
   readonly mayInstall: boolean;
   readonly venvs: string;
+  /** A file of Mooncake's format with the requests of the part cache-index. */
+  readonly trace: string | undefined;
   /** The result is kept under this name, beside those that are in the repository. */
   readonly keep: string | undefined;
 }
@@ -44,6 +47,7 @@ const FLAGS = `  --rounds N           Interleaved rounds; medians are reported. 
   --arrivals KIND      Of requests at a fixed rate: even or poisson. [even]
   --venv DIR           Where other routers from PyPI are, or are installed. [vllm-router-bench in the user's cache]
   --no-install         Installs nothing; what is missing is left out.
+  --trace FILE         Requests whose events the part cache-index follows, in Mooncake's format. [made up]
   --keep NAME          Writes bench/results/<date>-NAME.json, which is not ignored by git, instead of a file named after the time.
 `;
 
@@ -79,6 +83,7 @@ export function readOptions(argv: readonly string[], peers = false): Options | '
       arrivals: { type: 'string', default: 'even' },
       'no-install': { type: 'boolean', default: false },
       venv: { type: 'string' },
+      trace: { type: 'string' },
       keep: { type: 'string' },
       help: { type: 'boolean', short: 'h', default: false },
     },
@@ -107,6 +112,7 @@ export function readOptions(argv: readonly string[], peers = false): Options | '
     arrivals: values.arrivals,
     mayInstall: !values['no-install'],
     venvs: outside(values.venv === undefined ? defaultVenvs() : resolve(values.venv)),
+    trace: values.trace,
     keep: values.keep,
   };
 }

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { BenchRun } from './bench-run.ts';
 import type { Part } from './options.ts';
 import { isMet, type PartReport } from './report.ts';
@@ -19,7 +19,8 @@ export function writeResults(
   const bars = [...reports.values()].flatMap((report) => report.bars);
   const file = join(folder, fileName(startedAt, run.options.keep));
   mkdirSync(folder, { recursive: true });
-  const { venvs: _place, ...options } = run.options;
+  const { venvs: _place, trace, ...rest } = run.options;
+  const options = { ...rest, trace: trace === undefined ? undefined : basename(trace) };
   const content = {
     started_at: startedAt.toISOString(),
     seconds: Math.round((Date.now() - startedAt.getTime()) / 1000),
