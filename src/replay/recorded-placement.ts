@@ -13,7 +13,7 @@ export function recordedPlacement(
   let place = 0;
   return {
     name: 'recorded placement',
-    needs: { cache: asked?.needs.cache ?? true },
+    needs: asked?.needs ?? { cache: true },
     choose(ask, pool) {
       const at = place++;
       const id = workers[placement[at] ?? -1];

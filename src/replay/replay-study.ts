@@ -1,5 +1,6 @@
 import type { LogRecord } from '../decisions/log-record.ts';
-import { policyName } from '../config/settings/settings.ts';
+import { policyName, type PolicySettings } from '../config/settings/settings.ts';
+import { knownOptions } from '../request/choose/policies.ts';
 import type { Objective } from '../simulate/fleet/summary.ts';
 import type { Candidate } from './candidate.ts';
 import { logTrace, type ReplayLog } from './log-trace.ts';
@@ -72,6 +73,10 @@ export function* replayStudy(
   };
 }
 
+function asksLmcache(policy: PolicySettings): boolean {
+  return policy.type === 'lmcache_aware' || knownOptions(policy).knowledge === 'lmcache';
+}
+
 function isRejected({ status, outcome }: LogRecord): boolean {
   return outcome === 'rejected' || outcome === 'router_error' || (outcome === undefined && status >= 500);
 }
@@ -103,6 +108,11 @@ function notesOf(
   if (hearing.length > 0)
     notes.push(
       `the log has no events of caches: in the worker model ${hearing.map(({ name }) => name).join(', ')} hears ${String(EVENTS.delayMs)} ms later what the modelled engines store and remove, in blocks of ${String(log.blockSize)} tokens; request by request it goes by what was sent where`,
+    );
+  const looking = candidates.filter(({ policy }) => asksLmcache(policy));
+  if (looking.length > 0)
+    notes.push(
+      `the log does not say what LMCache stores: for ${looking.map(({ name }) => name).join(', ')} it is taken to store what the modelled engines have in their caches, in blocks of ${String(log.blockSize)} tokens, and its controller to answer at once and without fail; request by request it stores what was sent where`,
     );
   const byChance = candidates.filter(({ policy }) => BY_CHANCE.has(policyName(policy)));
   if (byChance.length > 0)

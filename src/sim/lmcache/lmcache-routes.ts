@@ -1,5 +1,6 @@
 import { isFields, type Fields } from '../server/fields.ts';
-import type { CacheScope } from '../engine/cache-scope.ts';
+import { NO_SCOPE, scopeHash, type CacheScope } from '../engine/cache-scope.ts';
+import { blockHashes } from '../engine/tokens.ts';
 import type { StoredChunks } from './stored-chunks.ts';
 
 /** `old_controller`: one that has no list of its instances. */
@@ -29,6 +30,8 @@ export interface LmcacheQuestion {
 interface Known {
   readonly api: LmcacheApi;
   readonly chunks: StoredChunks;
+  /** Tokens of the workers' blocks. */
+  readonly blockSize: number;
   readonly instances: readonly SimInstance[];
   /** Names of adapters, whose caches are apart. */
   readonly adapters: readonly string[];
@@ -55,13 +58,13 @@ export function answerLmcache(known: Known, { method, path, body }: LmcacheQuest
 }
 
 /** Of each chunk only the first registered holder is noted; the walk ends at the first chunk that nobody has. */
-function lookup({ chunks }: Known, body: unknown): LmcacheAnswer {
+function lookup(known: Known, body: unknown): LmcacheAnswer {
   const ids = idsOf(body, 'tokens');
   if (!ids) return unprocessable('tokens');
   const layout: Record<string, [location: string, end: number]> = {};
-  for (const [index, [first]] of chunks.holders(ids, { adapter: undefined, salt: undefined }).entries()) {
+  for (const [index, [first]] of holdersOf(known, ids, NO_SCOPE).entries()) {
     if (first === undefined) break;
-    layout[first] = ['LocalCPUBackend', (index + 1) * chunks.chunkSize];
+    layout[first] = ['LocalCPUBackend', (index + 1) * known.chunks.blocksPerChunk * known.blockSize];
   }
   return { status: 200, body: { event_id: `Lookup${crypto.randomUUID()}`, layout_info: layout } };
 }
@@ -102,7 +105,7 @@ function lookUpPlaces(known: Known, body: unknown): LmcacheAnswer {
   const worldSize = isFields(body) ? (body['world_size'] ?? 1) : 1;
   if (!ids || !isFields(body)) return unprocessable('token_ids');
   if (typeof worldSize !== 'number' || worldSize < 1 || worldSize > 4096) return unprocessable('world_size');
-  const results = known.chunks.holders(ids, scopeIn(body, known.adapters)).flatMap((holders) =>
+  const results = holdersOf(known, ids, scopeIn(body, known.adapters)).flatMap((holders) =>
     Array.from({ length: worldSize }, (_, rank) => ({
       key: { model_name: body['model_name'], kv_rank: rank, object_group_id: 0 },
       placements: holders.map((id) => ({
@@ -113,6 +116,10 @@ function lookUpPlaces(known: Known, body: unknown): LmcacheAnswer {
     })),
   );
   return { status: 200, body: { chunks: results.length / worldSize, results } };
+}
+
+function holdersOf({ chunks, blockSize }: Known, ids: readonly number[], scope: CacheScope) {
+  return chunks.holders(blockHashes(ids, blockSize, scopeHash(scope)));
 }
 
 function scopeIn(body: Fields, adapters: readonly string[]): CacheScope {

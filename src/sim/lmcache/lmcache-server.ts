@@ -61,6 +61,7 @@ class LmcacheServer implements SimLmcache {
   readonly #clock: Clock;
   readonly #options: SimLmcacheOptions;
   readonly #chunks: StoredChunks;
+  readonly #blockSize: number;
   readonly #instances: readonly SimInstance[];
   readonly #startedAt: number;
 
@@ -69,7 +70,8 @@ class LmcacheServer implements SimLmcache {
     this.#clock = clock;
     this.#startedAt = clock.wall() / 1000;
     this.fault = options.fault;
-    this.#chunks = new StoredChunks(options.chunkSize ?? 256, workers[0]?.model.settings.blockSize ?? 16);
+    this.#blockSize = workers[0]?.model.settings.blockSize ?? 16;
+    this.#chunks = new StoredChunks((options.chunkSize ?? 256) / this.#blockSize);
     this.#instances = workers.map(({ host, engines }, index) => ({
       ...{ id: `sim-${index + 1}`, host, ranks: engines.length },
     }));
@@ -124,7 +126,14 @@ class LmcacheServer implements SimLmcache {
   #known(): Parameters<typeof answerLmcache>[0] {
     const { api = 'controller', adapters = [] } = this.#options;
     const startedAt = this.#startedAt;
-    return { api, adapters, chunks: this.#chunks, instances: this.#instances, startedAt };
+    return {
+      api,
+      adapters,
+      chunks: this.#chunks,
+      blockSize: this.#blockSize,
+      instances: this.#instances,
+      startedAt,
+    };
   }
 }
 

@@ -26,7 +26,7 @@ const ids = Array.from({ length: 1024 }, (_, index) => index + 1);
 
 /** Two instances: the first has 2 of the prompt's 4 chunks and registered them first, the second all 4. */
 function setUp(api: LmcacheApi) {
-  const chunks = new StoredChunks(256, 16);
+  const chunks = new StoredChunks(16);
   const caches = ['inst-a', 'inst-b'].map((id) => {
     const cache = new BlockCache(128);
     chunks.follow(id, cache);
@@ -37,7 +37,10 @@ function setUp(api: LmcacheApi) {
   for (let block = 0; block < 64; block++) caches[1]!.keep(hashes, block);
   const instances = ['inst-a', 'inst-b'].map((id, index) => ({ id, host: `10.0.0.${index + 1}`, ranks: 1 }));
   const ask = (method: string, path: string, body?: unknown) =>
-    answerLmcache({ api, chunks, instances, adapters: ['lora'], startedAt: 0 }, { method, path, body });
+    answerLmcache(
+      { api, chunks, blockSize: 16, instances, adapters: ['lora'], startedAt: 0 },
+      { method, path, body },
+    );
   return { ask, caches };
 }
 

@@ -1,6 +1,4 @@
 import type { BlockCache } from '../engine/block-cache.ts';
-import { blockHashes } from '../engine/tokens.ts';
-import { scopeHash, type CacheScope } from '../engine/cache-scope.ts';
 
 const WORD = 2 ** 32;
 /** Of the high word, so that both fit into a number. */
@@ -11,20 +9,15 @@ const HIGH_BITS = 0x1f_ffff;
  * in the order in which they said so. A chunk is known by its last block, whose hash covers all before it.
  */
 export class StoredChunks {
-  readonly #blockSize: number;
-  readonly #blocksPerChunk: number;
+  readonly blocksPerChunk: number;
   /** By block: how many caches of each instance hold it. */
   readonly #holders = new Map<number, Map<string, number>>();
   readonly #blocks = new Map<string, number>();
 
-  constructor(chunkSize: number, blockSize: number) {
-    if (chunkSize % blockSize !== 0) throw new RangeError('a chunk is a whole number of blocks');
-    this.#blockSize = blockSize;
-    this.#blocksPerChunk = chunkSize / blockSize;
-  }
-
-  get chunkSize(): number {
-    return this.#blockSize * this.#blocksPerChunk;
+  constructor(blocksPerChunk: number) {
+    if (!(Number.isInteger(blocksPerChunk) && blocksPerChunk > 0))
+      throw new RangeError('a chunk is a whole number of blocks');
+    this.blocksPerChunk = blocksPerChunk;
   }
 
   /** From now on the instance registers what comes into the cache. */
@@ -53,15 +46,14 @@ export class StoredChunks {
 
   /** Chunks of an instance, as far as blocks tell. */
   chunksOf(instance: string): number {
-    return Math.floor((this.#blocks.get(instance) ?? 0) / this.#blocksPerChunk);
+    return Math.floor((this.#blocks.get(instance) ?? 0) / this.blocksPerChunk);
   }
 
-  /** Who holds each chunk of the tokens, whole chunks only, the first registered first. */
-  holders(ids: ArrayLike<number>, scope: CacheScope): readonly (readonly string[])[] {
-    const hashes = blockHashes(ids, this.#blockSize, scopeHash(scope));
-    const chunks = Math.floor(hashes.length / 2 / this.#blocksPerChunk);
+  /** Who holds each chunk of a chain of blocks, whole chunks only, the first registered first. */
+  holders(hashes: Uint32Array): readonly (readonly string[])[] {
+    const chunks = Math.floor(hashes.length / 2 / this.blocksPerChunk);
     return Array.from({ length: chunks }, (_, chunk) => {
-      const last = (chunk + 1) * this.#blocksPerChunk - 1;
+      const last = (chunk + 1) * this.blocksPerChunk - 1;
       return [...(this.#holders.get(keyOf(hashes[2 * last]!, hashes[2 * last + 1]!))?.keys() ?? [])];
     });
   }

@@ -1,5 +1,6 @@
 import { DEFAULT_TRAITS } from '../../config/settings/settings.ts';
 import type { WorkerModel } from '../../sim/engine/worker-model.ts';
+import { ModelledController } from './modelled-controller.ts';
 import { ActiveBlocks } from './active-blocks.ts';
 import { FollowedCaches } from './followed-caches.ts';
 import { heldView } from './held-view.ts';
@@ -9,7 +10,7 @@ import type { VirtualClock } from '../../base/virtual-clock.ts';
 import { KnownCaches, type KnownOptions } from '../../cache-knowledge/known-caches.ts';
 import { noCache, PredictedIndex } from '../../cache-knowledge/predicted-index.ts';
 import type { PromptBlocks } from '../../routing/blocks.ts';
-import type { Ask, CacheView, ChainKey, HashKey, Policy } from '../../routing/policy.ts';
+import type { Ask, CacheView, ChainKey, HashKey, Holdings, Policy } from '../../routing/policy.ts';
 import { LoadLedger, type Lease } from '../../workers/ledger.ts';
 import { viewPool } from '../../workers/pool-view.ts';
 import { WorkerRegistry } from '../../workers/registry.ts';
@@ -56,6 +57,8 @@ export class SimRouter {
   readonly #engines: EngineAccess;
   readonly #index: PredictedIndex | undefined;
   readonly #followed: FollowedCaches | undefined;
+  /** For policies that go by what LMCache stores. */
+  readonly #lmcache: ModelledController | undefined;
   /** Ids by slot, of present workers. */
   readonly #ids: (string | undefined)[] = [];
   /** Kept for policies that ask for it. */
@@ -89,9 +92,14 @@ export class SimRouter {
       this.#followed = new FollowedCaches(deps, sizeOf(plan));
     }
     const modelOf = (slot: number): WorkerModel | undefined => engines.modelOf(this.#ids[slot] ?? '');
-    const cacheFor = (options: KnownOptions): CacheView => this.#viewFor(options, modelOf);
+    let wantsLmcache = false;
+    const cacheFor = (options: KnownOptions): CacheView => {
+      wantsLmcache ||= options.knowledge === 'lmcache';
+      return this.#viewFor(options, modelOf);
+    };
     this.policy = plan.policy({
       ...{ loads: this.ledger, cache: cacheFor({}), cacheFor, clock, random },
+      lmcache: { chunks: () => this.#lmcache?.chunks() },
       engineStats: (intervalMs) => new EngineSnapshots(this.#ids, engines, clock, intervalMs),
       activeBlocks: () => (this.#activeBlocks ??= new ActiveBlocks()),
       onFirstToken: (listener) => {
@@ -103,6 +111,13 @@ export class SimRouter {
         return model ? model.cache.capacity * model.settings.blockSize : 0;
       },
     });
+    if (wantsLmcache || asksLmcache(this.policy))
+      this.#lmcache = new ModelledController(sizeOf(plan).blockSize, this.#index);
+  }
+
+  /** Whether its policy goes by where each prompt is stored. */
+  get #looksUp(): boolean {
+    return this.#lmcache !== undefined && this.policy.needs.lmcache !== 'occupancy';
   }
 
   join(id: string): void {
@@ -113,6 +128,7 @@ export class SimRouter {
     this.#ids[worker.slot] = id;
     const events = this.#engines.eventsOf(id);
     if (events) this.#followed?.follow(worker.slot, events);
+    this.#lmcache?.join(worker.slot, this.#engines.modelOf(id));
     this.registry.reportCheck(worker, true);
   }
 
@@ -124,6 +140,7 @@ export class SimRouter {
     this.policy.observe?.({ type: 'left', slot: worker.slot });
     this.#index?.forget(worker.slot);
     this.#followed?.leave(worker.slot);
+    this.#lmcache?.leave(worker.slot);
   }
 
   #viewFor(options: KnownOptions, modelOf: (slot: number) => WorkerModel | undefined): CacheView {
@@ -143,7 +160,8 @@ export class SimRouter {
       slowStartMs: this.#plan.slowStartMs,
     });
     if (pool.eligible === 0) return undefined;
-    const ask = new TraceAsk(request, this.#followed !== undefined);
+    const holdings = this.#looksUp ? this.#lmcache?.holdings(request.blocks) : undefined;
+    const ask = new TraceAsk(request, this.#followed !== undefined, holdings);
     const choice = this.policy.choose(ask, pool);
     if (choice.kind === 'none') return undefined;
     const worker = pool.members[choice.index];
@@ -173,6 +191,10 @@ export class SimRouter {
   }
 }
 
+function asksLmcache({ needs: { lmcache } }: Policy): boolean {
+  return lmcache === 'prompts' || lmcache === 'occupancy';
+}
+
 /** How much the engines of a plan hold. */
 function sizeOf({ workers }: FleetPlan): { readonly blockSize: number; readonly blocks: number } {
   return {
@@ -189,8 +211,10 @@ class TraceAsk implements Ask {
   readonly stream = true;
   readonly #request: TraceRequest;
   readonly #isTokenized: boolean;
+  readonly holdings: Holdings | undefined;
 
-  constructor(request: TraceRequest, isTokenized: boolean) {
+  constructor(request: TraceRequest, isTokenized: boolean, holdings: Holdings | undefined) {
+    this.holdings = holdings;
     this.#request = request;
     this.#isTokenized = isTokenized;
   }
