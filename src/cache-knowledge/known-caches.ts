@@ -21,11 +21,16 @@ export interface KnownSources {
   /** Tokens of a block of the worker in the slot, where its events do not say; 0 where nobody does. */
   readonly blockSize?: ((slot: number) => number) | undefined;
   readonly failed?: Pick<FailedSends, 'since'> | undefined;
+  /** How long the worker in the slot is expected to compute what it has been sent, ms: a prompt waits in its queue without an event. */
+  readonly waitMs?: ((slot: number) => number) | undefined;
 }
 
 export interface KnownOptions {
   readonly knowledge?: CacheKnowledge | undefined;
-  /** For so long a prompt that was sent to a worker counts as held there, whatever its events say; 0 = not at all. */
+  /**
+   * For so long a prompt that was sent to a worker, and has not to wait there, counts as held, whatever its events say; 0 = not at
+   * all.
+   */
   readonly speculativeMs?: number | undefined;
 }
 
@@ -40,7 +45,7 @@ const SPECULATIVE_MS = 2000;
  * LMCache stores chunks beside the engine's own cache, and an engine uses whichever has more of a prompt; so does this.
  *
  * An engine tells of a block when it computes it. The next request with the same beginning may come before that, so what was sent to
- * a worker just now counts as held there until its events have had the time to say so. Where a request has failed there meanwhile,
+ * a worker just now counts as held there until its events have had the time to say so, what waits in its queue included. Where a request has failed there meanwhile,
  * what was sent before that does not.
  */
 export class KnownCaches implements CacheView {
@@ -51,6 +56,7 @@ export class KnownCaches implements CacheView {
   readonly #blockSize: NonNullable<KnownSources['blockSize']>;
   readonly goesByHoldings: boolean;
   readonly #speculativeMs: number;
+  readonly #waitMs: NonNullable<KnownSources['waitMs']>;
   readonly #table = new MatchTable();
   /** By slot: tokens of the prompt that were sent there, as its chain of tokens says. */
   #sent = new Float64Array(0);
@@ -60,7 +66,7 @@ export class KnownCaches implements CacheView {
   #end = 0;
 
   constructor(
-    { predicted, exact, blockSize, failed }: KnownSources,
+    { predicted, exact, blockSize, failed, waitMs }: KnownSources,
     { knowledge = 'auto', speculativeMs = SPECULATIVE_MS }: KnownOptions = {},
   ) {
     this.#index = predicted;
@@ -70,6 +76,7 @@ export class KnownCaches implements CacheView {
     this.#blockSize = blockSize ?? (() => 0);
     this.goesByHoldings = knowledge === 'auto' || knowledge === 'lmcache';
     this.#speculativeMs = speculativeMs;
+    this.#waitMs = waitMs ?? (() => 0);
   }
 
   /** The events of some worker are received. */
@@ -175,7 +182,8 @@ export class KnownCaches implements CacheView {
   /** Tokens that the worker in the slot holds or is about to: those it was sent within the time that events may take. */
   #speculated(chain: PromptBlocks, slot: number, held: number): number {
     if (this.#index === undefined || this.#speculativeMs === 0 || this.#sent[slot]! <= held) return held;
-    const withinMs = Math.min(this.#speculativeMs, this.#failed?.since(slot) ?? Infinity);
+    const mayWaitMs = this.#speculativeMs + this.#waitMs(slot);
+    const withinMs = Math.min(mayWaitMs, this.#failed?.since(slot) ?? Infinity);
     const { totalTokens, tokensPerBlock } = chain;
     return wholeBlocks(this.#index.recent(chain, slot, withinMs), totalTokens, tokensPerBlock);
   }

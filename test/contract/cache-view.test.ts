@@ -75,10 +75,13 @@ class Bench {
   readonly index = new PredictedIndex({ maxBytes: 2 ** 20, maxBlocksPerWorker: 4096, clock: this.clock });
   readonly failed = new FailedSends(this.clock);
   readonly view: KnownCaches;
+  /** How long each worker takes for what it has been sent, ms. */
+  waitMs = 0;
 
   constructor(options: KnownOptions = {}) {
     const { index: predicted, failed } = this;
-    this.view = new KnownCaches({ predicted, failed, exact: () => this.engines }, options);
+    const sources = { predicted, failed, exact: () => this.engines, waitMs: () => this.waitMs };
+    this.view = new KnownCaches(sources, options);
   }
 
   send(what: Ask, slot: number): void {
@@ -245,6 +248,17 @@ describe('what was sent just now', () => {
     bench.live(0, 2);
     bench.clock.advance(700);
     assert.deepEqual(bench.match(next, 0), { tokens: 32, source: 'events' });
+  });
+
+  it('counts for longer where it waits in the queue of an engine, which tells of a block when it computes it', () => {
+    const bench = new Bench({ speculativeMs: 2000 });
+    bench.live(0, 1);
+    bench.waitMs = 30_000;
+    bench.send(ask(words(6), true), 0);
+    bench.clock.advance(25_000);
+    assert.equal(bench.match(ask(words(8), true), 0).tokens, 96);
+    bench.waitMs = 0;
+    assert.equal(bench.match(ask(words(8), true), 0).tokens, 16);
   });
 
   it('is so as far as it is recent: an older, longer prompt is not', () => {

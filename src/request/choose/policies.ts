@@ -328,7 +328,8 @@ export class Policies {
     if (options.knowledge === 'none') return noCache;
     const { exact } = this.#deps;
     const blockSize = (slot: number): number => this.#blockSizes.of(slot);
-    return new KnownCaches({ predicted, exact, blockSize, failed: this.#failed }, options);
+    const sources = { predicted, exact, blockSize, failed: this.#failed, waitMs: waitsOf(this.#deps.loads) };
+    return new KnownCaches(sources, options);
   }
 
   #noteLmcache(): void {
@@ -379,4 +380,9 @@ function asksLmcache({ needs: { lmcache } }: Policy): boolean {
 function usesIndex(settings: PolicySettings): boolean {
   const { knowledge } = knownOptions(settings);
   return knowledge !== 'none' && knowledge !== 'lmcache';
+}
+
+/** How long each worker takes for the prompts that it has been sent, ms. */
+export function waitsOf(loads: LoadView): (slot: number) => number {
+  return (slot) => (1000 * loads.prefillTokens(slot)) / loads.prefillRate(slot);
 }

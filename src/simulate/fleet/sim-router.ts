@@ -9,6 +9,7 @@ import { seededRandom, type Random } from '../../base/random.ts';
 import type { VirtualClock } from '../../base/virtual-clock.ts';
 import { KnownCaches, type KnownOptions } from '../../cache-knowledge/known-caches.ts';
 import { noCache, PredictedIndex } from '../../cache-knowledge/predicted-index.ts';
+import { waitsOf } from '../../request/choose/policies.ts';
 import type { PromptBlocks } from '../../routing/blocks.ts';
 import type { Ask, CacheView, ChainKey, HashKey, Holdings, Policy } from '../../routing/policy.ts';
 import { LoadLedger, type Lease } from '../../workers/ledger.ts';
@@ -149,7 +150,8 @@ export class SimRouter {
     const followed = this.#followed;
     const exact = followed && (() => followed);
     const blockSize = (slot: number): number => modelOf(slot)?.settings.blockSize ?? 0;
-    return new KnownCaches({ predicted: this.#index, exact, blockSize }, options);
+    const sources = { predicted: this.#index, exact, blockSize, waitMs: waitsOf(this.ledger) };
+    return new KnownCaches(sources, options);
   }
 
   /** Undefined when nobody can take it. `tried`: slots it has failed on. */
