@@ -35,6 +35,24 @@ function rows(id: string, ...settings: readonly (readonly [string, ...string[]])
   };
 }
 
+/** Policies that go by the caches, with them known in different ways. */
+function known(
+  workload: string,
+  flags: string,
+  ways: readonly (readonly [label: string, knowledge: string])[],
+): readonly (readonly [string, ...string[]])[] {
+  return ways.map(([label, knowledge]) => [
+    `${workload}: ${label}`,
+    flags,
+    `--cache-knowledge ${knowledge} --policies least_work,kv_aware`,
+  ]);
+}
+
+const AGAINST_EVENTS = [
+  ['predicted', 'predicted'],
+  ['events', 'events'],
+] as const;
+
 const TRIALS =
   '--policies least_work,expected_ttft,expected_ttft_priced,least_work_eviction,least_work_affinity';
 
@@ -64,30 +82,42 @@ export const SECTIONS: readonly Section[] = [
   ),
   rows(
     'knowledge',
+    ...known('trace', KNEE, [
+      ['predicted', 'predicted'],
+      ['exact', 'exact'],
+      ['events', 'events'],
+      ['events 5 s late', 'events --event-delay-ms 5000'],
+      ['events, 5% lost', 'events --event-loss 0.05'],
+      ['events, 5% lost for good', 'events --event-loss 0.05 --no-event-replay'],
+      ['events of half the workers', 'events --silent-workers 4'],
+      ['events from the half on', 'events --event-join-ms 600000'],
+    ]),
+    ...known('agents', AGENTS, [
+      ['predicted', 'predicted'],
+      ['exact', 'exact'],
+      ['events', 'events'],
+      ['events, 5% lost for good', 'events --event-loss 0.05 --no-event-replay'],
+    ]),
+  ),
+  rows(
+    'pressure',
     ...(
       [
-        ['trace', KNEE],
-        ['agents', AGENTS],
+        ['trace, 131,072', `${KNEE} --kv-tokens 131072`],
+        ['poisson_chats, 131,072', '--generate poisson_chats --requests 3000 --speed 0.7 --kv-tokens 131072'],
+        ['agents, 262,144', '--generate agents --requests 3000 --speed 0.5 --kv-tokens 262144'],
       ] as const
-    ).flatMap(([workload, flags]) =>
-      (
-        [
-          ['predicted', 'predicted'],
-          ['exact', 'exact'],
-          ['events', 'events'],
-          ['events 1 s late', 'events --event-delay-ms 1000'],
-          ['events 5 s late', 'events --event-delay-ms 5000'],
-          ['events, 5% lost', 'events --event-loss 0.05'],
-        ] as const
-      ).map(
-        ([label, knowledge]) =>
-          [
-            `${workload}: ${label}`,
-            flags,
-            `--cache-knowledge ${knowledge} --policies least_work,lmetric_product`,
-          ] as const,
-      ),
-    ),
+    ).flatMap(([workload, flags]) => known(workload, flags, AGAINST_EVENTS)),
+  ),
+  rows(
+    'tiers',
+    ...(
+      [
+        ['trace', `${KNEE} --kv-tokens 131072 --cpu-tokens 1048576`],
+        ['trace, slow', `${KNEE} --kv-tokens 131072 --cpu-tokens 1048576 --cpu-load-rate 20000`],
+        ['agents', '--generate agents --requests 3000 --speed 0.5 --kv-tokens 131072 --cpu-tokens 1048576'],
+      ] as const
+    ).flatMap(([workload, flags]) => known(workload, flags, AGAINST_EVENTS)),
   ),
   rows(
     'routers',
