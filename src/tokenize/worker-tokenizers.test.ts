@@ -59,12 +59,12 @@ describe('workers that tokenise prompts', () => {
   it('are asked by /tokenize where their render route is disabled, as vLLM has it without --enable-scale-out', async () => {
     const disabled =
       '{"error":{"message":"Scale-out endpoints are disabled.","type":"PermissionDeniedError","code":403}}';
-    const { asked, tokensOf } = start(({ path }) =>
+    const { asked, tokensOf, workers } = start(({ path }) =>
       path === RENDER
         ? { kind: 'response', status: 403, body: Buffer.from(disabled) }
         : ids('{"tokens":[3,4]}'),
     );
-    assert.equal(await tokensOf(), '3 4');
+    assert.equal(await tokensOf(CHAT, workers.slice(0, 1)), '3 4');
     assert.deepEqual(
       asked.map(({ path }) => path),
       [RENDER, '/tokenize'],
