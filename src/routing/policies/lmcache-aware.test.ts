@@ -115,6 +115,21 @@ describe('lmcache_aware by occupancy', () => {
     assert.equal(cheap.choose(askFor(), cheap.fleet.pool(3)).index, 1);
   });
 
+  it('passes over who stores most where its queue costs more than to compute the whole prompt elsewhere', () => {
+    for (const [queue, index, reason] of [
+      [7900, 0, 'occupancy'],
+      [8100, 1, 'affinity_bounded'],
+    ] as const) {
+      const { fleet, choose } = setUp(occupancy, { 0: 100, 1: 50 });
+      fleet.at(0).prefillTokens = queue;
+      const choice = choose(askFor(prompt(8000)), fleet.pool(3));
+      assert.deepEqual([choice.index, choice.reason], [index, reason]);
+    }
+    const { fleet, choose } = setUp({ ...occupancy, loadBounded: false }, { 0: 100, 1: 50 });
+    fleet.at(0).prefillTokens = 1e6;
+    assert.equal(choose(askFor(prompt(8000)), fleet.pool(3)).index, 0);
+  });
+
   it('does not look at what is said of the prompt', () => {
     const { fleet, choose, policy } = setUp(occupancy, { 0: 100 });
     assert.equal(choose(held({ 2: 4096 }), fleet.pool(3)).index, 0);

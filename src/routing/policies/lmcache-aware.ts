@@ -43,7 +43,8 @@ interface Deps extends Pick<PolicyDeps, 'loads' | 'lmcache'> {
  * and where the controller does not say how much each stores, whom the fallback chooses.
  *
  * Affinity is bounded as in `cache_aware` unless that is switched off: where the queue of the worker that stores most costs more
- * than what is stored there saves, the worker with the earliest expected first token is taken.
+ * than what is stored there saves, the worker with the earliest expected first token is taken. By occupancy only those are looked at
+ * whose queue costs no more than to compute the whole prompt where that would be done first.
  */
 export class LmcacheAwarePolicy implements Policy {
   readonly name = 'lmcache_aware';
@@ -90,7 +91,7 @@ export class LmcacheAwarePolicy implements Policy {
     const columns = this.#loads.read(pool);
     const found =
       this.#settings.lookupMode === 'prefix_lookup' ? this.#byPrefix(ask, pool, columns) : undefined;
-    const choice = found ?? this.#byOccupancy(pool, columns);
+    const choice = found ?? this.#byOccupancy(ask, pool, columns);
     if (choice) return choice;
     const other = instead(this.#fallback);
     if (other.kind === 'none' || other.fallback) return other;
@@ -124,37 +125,76 @@ export class LmcacheAwarePolicy implements Policy {
   }
 
   /** Undefined where it is not known who stores how much. */
-  #byOccupancy(pool: Pool, columns: LoadColumns): Choice | undefined {
+  #byOccupancy(ask: Ask, pool: Pool, columns: LoadColumns): Choice | undefined {
     const chunks = this.#occupancy?.chunks();
-    if (!chunks) return undefined;
     const scores = this.#scores.of(pool);
-    const turns = this.#turns(columns);
+    if (!chunks || !weigh(pool, columns, chunks, this.#settings.cacheWeight, scores)) return undefined;
     const { slots } = slotsOf(pool);
-    let mostChunks = 0;
-    let mostRunning = 0;
-    for (const [index, slot] of slots.entries()) {
-      if (pool.mask[index] !== 0) continue;
-      mostChunks = Math.max(mostChunks, chunks.get(slot) ?? 0);
-      mostRunning = Math.max(mostRunning, columns.running[slot]!);
-    }
-    if (mostChunks === 0) return undefined;
-    const { cacheWeight } = this.#settings;
+    const turns = this.#turns(columns);
+    const longest = this.#settings.loadBounded ? longestWait(ask, slots, columns, scores) : Infinity;
     let best = -1;
+    let bounded = -1;
     for (const [index, slot] of slots.entries()) {
-      scores[index] = NaN;
-      if (pool.mask[index] !== 0) continue;
-      const stored = (chunks.get(slot) ?? 0) / mostChunks;
-      const free = mostRunning === 0 ? 1 : 1 - columns.running[slot]! / mostRunning;
-      // Scores are the lower the better.
-      scores[index] = 1 - (cacheWeight * stored + (1 - cacheWeight) * free);
+      if (Number.isNaN(scores[index])) continue;
       if (best < 0 || isBefore(scores, turns, slots, index, best)) best = index;
+      if (columns.prefillTokens[slot]! / columns.prefillRate[slot]! > longest) continue;
+      if (bounded < 0 || isBefore(scores, turns, slots, index, bounded)) bounded = index;
     }
-    return { kind: 'chosen', index: best, reason: 'occupancy', scores };
+    const isPassedOver = bounded !== best;
+    return {
+      kind: 'chosen',
+      index: bounded,
+      reason: isPassedOver ? 'affinity_bounded' : 'occupancy',
+      scores,
+    };
   }
 
   #turns(columns: LoadColumns): Float64Array {
     return this.#cold.column(columns.running.length);
   }
+}
+
+/** Writes the scores of `occupancy`, the lower the better; false where nobody who may be chosen stores anything. */
+function weigh(
+  pool: Pool,
+  { running }: LoadColumns,
+  chunks: ReadonlyMap<number, number>,
+  cacheWeight: number,
+  scores: Float64Array,
+): boolean {
+  const { slots } = slotsOf(pool);
+  let mostChunks = 0;
+  let mostRunning = 0;
+  for (const [index, slot] of slots.entries()) {
+    if (pool.mask[index] !== 0) continue;
+    mostChunks = Math.max(mostChunks, chunks.get(slot) ?? 0);
+    mostRunning = Math.max(mostRunning, running[slot]!);
+  }
+  for (const [index, slot] of slots.entries()) {
+    const stored = (chunks.get(slot) ?? 0) / mostChunks;
+    const free = mostRunning === 0 ? 1 : 1 - running[slot]! / mostRunning;
+    scores[index] = pool.mask[index] === 0 ? 1 - (cacheWeight * stored + (1 - cacheWeight) * free) : NaN;
+  }
+  return mostChunks > 0;
+}
+
+/**
+ * Seconds that a queue may take to be waited in for what might be stored there: all of the prompt at most is saved. Without this
+ * bound whoever stores most gets every request, and stores more still.
+ */
+function longestWait(
+  ask: Ask,
+  slots: Int32Array,
+  { prefillTokens, prefillRate }: LoadColumns,
+  scores: Float64Array,
+): number {
+  const totalTokens = ask.tokenIds()?.length ?? ask.blocks().totalTokens;
+  let earliest = Infinity;
+  for (const [index, slot] of slots.entries()) {
+    if (Number.isNaN(scores[index])) continue;
+    earliest = Math.min(earliest, (prefillTokens[slot]! + totalTokens) / prefillRate[slot]!);
+  }
+  return earliest;
 }
 
 function isBefore(
