@@ -100,6 +100,7 @@ export class PromptHasher {
 
   /** What the text is made of, the part behind the last full block apart. */
   shape(): TextShape {
+    this.#rest();
     return this.#kinds.shapeOf(this.#textBytes - 2 * BYTES_PER_MARK * this.#frames, this.#frames);
   }
 

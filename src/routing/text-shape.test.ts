@@ -7,7 +7,6 @@ function shapeOf(text: string): Float64Array {
   const hasher = new PromptHasher();
   hasher.role('user');
   hasher.text(text);
-  hasher.finish({ charsPerToken: 4 });
   return hasher.shape();
 }
 

@@ -16,7 +16,6 @@ function read(text: string): ReadText {
   const hasher = new PromptHasher();
   hasher.role('user');
   hasher.text(text);
-  hasher.finish({ charsPerToken: 4 });
   return { bytes: hasher.textBytes, shape: hasher.shape() };
 }
 
