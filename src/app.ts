@@ -110,12 +110,12 @@ export class App {
     const { registry, metrics } = this.#state;
     this.#runtime = runtimeOf(this.#state, settings);
     this.#reloads = this.#openReloads(settings);
+    this.#watches = new WorkerWatches(this.#state, settings);
     this.#admin = this.#openAdmin();
     this.#retirements = new Retirements({
       ...{ clock, registry },
       retire: (worker) => this.#admin.registrar.retire(worker),
     });
-    this.#watches = new WorkerWatches(this.#state, settings);
     this.#sweep = new IndexSweep(this.#state);
     this.#front = deps.openFront?.(this.#control()) ?? this.#openOwnFront();
     this.#metricsServer = settings.metrics.enabled
@@ -287,7 +287,7 @@ export class App {
       explain: (request) => dryRun(this.#runtime, request, (other) => policies.trial(other)),
       reload: (request) => this.#reloads.run(request),
       loaded: () => this.#reloads.loaded,
-      threads: () => this.#front.threads,
+      ...{ threads: () => this.#front.threads, proofOf: this.#watches.proofOf },
       localRoutes: LOCAL_PATHS,
     });
   }

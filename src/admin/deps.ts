@@ -1,6 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { ThreadPart } from '../base/thread-part.ts';
 import type { CacheIndex } from '../cache-knowledge/cache-index.ts';
+import type { Proof } from '../cache-knowledge/accuracy/proof.ts';
 import type { KnownPlugins } from '../config/schema/plugin-policy-schema.ts';
 import type { Config } from '../config/schema/schema.ts';
 import type { PolicySettings, Settings, WorkerSpec } from '../config/settings/settings.ts';
@@ -64,6 +65,8 @@ export interface AdminDeps {
   readonly part: ThreadPart;
   /** Threads that serve requests. */
   readonly threads: () => { readonly configured: number; readonly serving: number };
+  /** Whether what is known of a worker's cache is true. */
+  readonly proofOf: (worker: Worker) => Proof | undefined;
   /** Those in force: ask anew each time, since a reload replaces them. */
   readonly settings: Settings;
   /** As given and validated, for showing it. */

@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { redactConfig } from '../config/show/redact.ts';
 import { VERSION } from '../config/version.ts';
 import { isOpen } from '../workers/jobs.ts';
+import { cacheProofView, showProof } from './cache-proof-view.ts';
 import { queueSchema, queueView } from './queue-view.ts';
 import type { LoadedConfig } from './reload-report.ts';
 import { route, type AdminRoute } from './route.ts';
@@ -62,6 +63,9 @@ const stats = route({
         requests: z.strictObject({ in_flight: z.int(), queued: z.int(), body_bytes: z.int() }),
         queue: queueSchema,
         jobs: z.strictObject({ open: z.int(), failed: z.int() }),
+        cache_proof: z
+          .record(z.string(), cacheProofView)
+          .meta({ description: 'Of each worker: whether what is known of its cache is true' }),
         cache_index: z.strictObject({ entries: z.int(), bytes: z.int() }).nullable(),
         config: z.strictObject({
           source: z.string().nullable().meta({ description: 'The file; null where there is none' }),
@@ -115,6 +119,12 @@ const stats = route({
           open: jobs.filter(isOpen).length,
           failed: jobs.filter(({ state }) => state.name === 'failed').length,
         },
+        cache_proof: Object.fromEntries(
+          workers.flatMap((worker) => {
+            const proof = context.proofOf(worker);
+            return proof ? [[worker.id, showProof(proof)]] : [];
+          }),
+        ),
         cache_index: policies.index ? { entries: policies.index.entries, bytes: policies.index.bytes } : null,
         config: configView(context.loaded()),
         state_file: stateFile ? { path: stateFile.path, error: stateFile.failure ?? null } : null,

@@ -3,6 +3,7 @@ import { noticesOfUnused, type Registration } from '../config/schema/worker-entr
 import { workerId } from '../config/schema/worker-url.ts';
 import { isOpen } from '../workers/jobs.ts';
 import type { Worker } from '../workers/worker.ts';
+import { cacheProofView, showProof } from './cache-proof-view.ts';
 import type { AdminContext } from './context.ts';
 import type { WorkerJob } from './registrar.ts';
 
@@ -74,6 +75,9 @@ export const workerView = z.strictObject({
   cache: cacheView
     .nullable()
     .meta({ description: 'Its prefix cache, as its metrics say; null while not known' }),
+  cache_proof: cacheProofView
+    .nullable()
+    .meta({ description: 'Whether what is known of its cache is true, by what its answers tell' }),
   event_sources: z
     .array(eventSourceView)
     .nullable()
@@ -162,6 +166,7 @@ export function showWorker(context: AdminContext, worker: Worker): z.output<type
   const job = registrar.jobOf(worker);
   const drainLeftMs = registrar.drainLeftMs(worker);
   const capabilities = registrar.capabilitiesOf(worker);
+  const proof = context.proofOf(worker);
   return {
     id: worker.id,
     url: worker.id,
@@ -183,6 +188,7 @@ export function showWorker(context: AdminContext, worker: Worker): z.output<type
     models: [...worker.models],
     adapters: [...worker.adapters],
     ...showFacts(worker),
+    cache_proof: proof ? showProof(proof) : null,
     version: context.versionOf(worker) ?? null,
     draining: worker.draining,
     drain_remaining_secs: drainLeftMs === undefined ? null : roundSecs(drainLeftMs),

@@ -26,6 +26,7 @@ import type { ResourceOwners } from '../request/choose/resource-owners.ts';
 import type { Runtime } from '../request/runtime.ts';
 import { parseHashKeySource, type FreshIdWatch } from '../routing/hash-key.ts';
 import { BYTES_PER_BLOCK } from '../routing/prompt-hash.ts';
+import { CacheTallies } from '../cache-knowledge/accuracy/tallies.ts';
 import { AnsweredPrompts } from '../routing/answered-prompts.ts';
 import type { TokenRatio } from '../routing/token-ratio.ts';
 import { LoadLedger } from '../workers/ledger.ts';
@@ -63,6 +64,7 @@ export interface SharedState<Workers extends Roster = Roster> {
   readonly openEvents: OpenEvents;
   readonly lmcache: OpenLmcache;
   readonly answered: AnsweredPrompts;
+  readonly tallies: CacheTallies;
   readonly keyServices: KeyServices;
   readonly clients: Clients;
   readonly admission: Door;
@@ -141,6 +143,7 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
     ...knowledge,
     ...{ lmcache, keyServices },
     answered: new AnsweredPrompts(part.memory),
+    tallies: new CacheTallies(part.memory),
     clients: new Clients(settings.clients.auth, clock, keyServices.ask, part.memory),
     admission: openDoor(doorSettings(settings, deps), clock, part),
     workerWait: new WorkerWait({ registry, clock, most: settings.admission.queueSize, ...part }),

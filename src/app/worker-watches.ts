@@ -1,9 +1,12 @@
+import type { CacheProof, Proof } from '../cache-knowledge/accuracy/proof.ts';
 import type { Settings } from '../config/settings/settings.ts';
 import { EventSourceWatch } from '../engines/event-source-watch.ts';
 import { LoadPoller, type PollTimes } from '../engines/load-poller.ts';
 import { HealthChecker, type HealthTimes } from '../workers/health.ts';
 import { StallWatch } from '../workers/stall-watch.ts';
 import type { WorkerRegistry } from '../workers/registry.ts';
+import type { Worker } from '../workers/worker.ts';
+import { openProof } from './open-proof.ts';
 import type { SharedState } from './shared-state.ts';
 
 /** All that looks at workers while nobody asks: whether they are well, how busy they are, whether they move, what they tell of themselves. */
@@ -12,11 +15,11 @@ export class WorkerWatches {
   readonly #poller: LoadPoller;
   readonly #stalls: StallWatch;
   readonly #eventSources: EventSourceWatch;
+  readonly #proof: CacheProof;
 
-  constructor(
-    { registry, ledger, clock, random, connections, metrics }: SharedState<WorkerRegistry>,
-    settings: Settings,
-  ) {
+  constructor(state: SharedState<WorkerRegistry>, settings: Settings) {
+    const { registry, ledger, clock, random, connections, metrics } = state;
+    this.#proof = openProof(state);
     this.#health = new HealthChecker({
       ...{ registry, clock, random, probe: ({ spec }) => connections.probe(spec) },
       ...healthTimes(settings),
@@ -42,6 +45,7 @@ export class WorkerWatches {
     this.#health.start();
     this.#poller.start();
     this.#eventSources.start();
+    this.#proof.start();
     this.#stalls.start();
   }
 
@@ -49,6 +53,7 @@ export class WorkerWatches {
     this.#health.stop();
     this.#poller.stop();
     this.#eventSources.stop();
+    this.#proof.stop();
     this.#stalls.stop();
   }
 
@@ -57,6 +62,9 @@ export class WorkerWatches {
     this.#poller.reconfigure(pollTimes(settings));
     this.#stalls.reconfigure(settings.stall);
   }
+
+  /** Whether what is known of a worker's cache is true. */
+  readonly proofOf = (worker: Worker): Proof | undefined => this.#proof.of(worker);
 
   /** Resolves to whether a worker became healthy within the start-up timeout. */
   firstWorker(): Promise<boolean> {

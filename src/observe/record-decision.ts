@@ -26,6 +26,8 @@ export interface FinishedRequest {
   readonly attempts: readonly FinishedAttempt[];
   readonly predicted_cached_tokens?: number;
   readonly actual_cached_tokens?: number;
+  /** How the worker's cache was known. */
+  readonly cache_source?: string;
   readonly ttft_ms?: number;
   readonly prompt_tokens?: number;
   readonly completion_tokens?: number;
@@ -208,6 +210,10 @@ function recordTokens(
   ofWorker.actualTokens.inc(actual);
   ofWorker.predictionError ??= metrics.cachePredictionErrorRatio.with(worker);
   ofWorker.predictionError.observe(Math.abs(predicted - actual) / prompt);
+  const source = request.cache_source ?? 'none';
+  const counts = { prompt, predicted, actual, over: predicted - actual, under: actual - predicted };
+  for (const [kind, tokens] of Object.entries(counts))
+    metrics.cacheAccuracyTokensTotal.with(worker, model, source, kind).inc(Math.max(0, tokens));
 }
 
 /** The two words of the reference routers where they fit, else the code of the router's own error. */

@@ -137,6 +137,21 @@ const REQUEST_SERIES = {
     ['worker'],
     'Cached prompt tokens the worker reported, over the same answers. Predicted above actual: the worker forgets sooner than thought; below: affinity the router does not see.',
   ),
+  cacheAccuracyTokensTotal: counter(
+    'vllm_router_cache_accuracy_tokens_total',
+    ['worker', 'model', 'source', 'kind'],
+    'Over answers that say how many tokens were cached, by how the cache was known: tokens of the prompts (prompt), predicted and actual ones, and those by which predictions were above (over) or below (under). Error: over + under; bias: over - under.',
+  ),
+  cachedTokensUnreportedTotal: counter(
+    'vllm_router_cached_tokens_unreported_total',
+    ['worker'],
+    'Answers that say how many tokens their prompt had, and not how many were cached (vLLM: --enable-prompt-tokens-details).',
+  ),
+  cacheVerdict: gauge(
+    'vllm_router_cache_verdict',
+    ['worker', 'verdict'],
+    '1 for what the answers of a worker show of what is known of its cache: unknown, ok, prefix_caching_off, block_size_differs, events_off, cached_tokens_not_reported, template_differs, cache_thrashing.',
+  ),
   cachePredictionErrorRatio: histogram(
     'vllm_router_cache_prediction_error_ratio',
     ['worker'],

@@ -11,6 +11,7 @@ import type { Door } from '../limits/door.ts';
 import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { FreshIdWatch, HashKeySource } from '../routing/hash-key.ts';
+import type { CacheTallies } from '../cache-knowledge/accuracy/tallies.ts';
 import type { AnsweredPrompts } from '../routing/answered-prompts.ts';
 import type { TokenRatio } from '../routing/token-ratio.ts';
 import type { LoadLedger } from '../workers/ledger.ts';
@@ -56,6 +57,7 @@ export interface Runtime {
   /** Which token ids a worker will compute; asked only where somebody goes by them. */
   readonly tokens: TokenSource;
   readonly answered: AnsweredPrompts;
+  readonly tallies: CacheTallies;
   readonly clients: Clients;
   readonly admission: Door;
   readonly retryBudget: RetryBudget;

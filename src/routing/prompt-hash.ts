@@ -194,10 +194,8 @@ export class PromptHasher {
   /** @param charsPerToken Bytes of text per token, from `TokenRatio`. */
   finish({ charsPerToken }: { readonly charsPerToken: number }): PromptBlocks {
     this.#rest();
-    const blocks = {
-      count: this.#count,
-      hashes: new Uint32Array(this.#words.buffer, 4 * WORDS_PER_BLOCK, 2 * this.#count),
-    };
+    const hashes = new Uint32Array(this.#words.buffer, 4 * WORDS_PER_BLOCK, 2 * this.#count);
+    const blocks = { count: this.#count, hashes };
     // A frame around token ids is no part of what is computed.
     if (this.#tokenIds > 0 && this.#textBytes === this.#frameBytes)
       return {

@@ -149,6 +149,7 @@ function adminOver({ app }: Fleet, part: ThreadPart): Admin {
     explain: (request) => dryRun(runtime, request, (other) => policies.trial(other)),
     reload: () => Promise.resolve({ kind: 'refused', message: 'no file', problems: [] }),
     threads: () => ({ configured: 1, serving: 1 }),
+    proofOf: () => undefined,
     loaded: () => ({ source: undefined, loadedAt: 0, waiting: [] }),
     localRoutes: LOCAL_PATHS,
   });

@@ -31,16 +31,31 @@ export function learnFromUsage(rt: Runtime, call: Call, plan: Plan, told: ToldUs
     const reusable = samples * prompts > 1 ? 0 : Math.max(0, (answerTokens ?? 0) - 1);
     rt.answered.note(ask.promptKey, { promptTokens, answerTokens: reusable, slot: worker.slot });
   }
-  if (cachedTokens === undefined || samples * prompts > 1) return;
+  if (prompts > 1) return;
+  compare(rt, plan, told);
+  if (cachedTokens === undefined || samples > 1) return;
   learnReturn(rt, call, worker, { promptTokens, cachedTokens });
   if (plan.cacheSource === 'predicted') learnOfCache(rt, plan, cachedTokens);
+}
+
+/** What was predicted against what is told, for who judges whether what is known of caches is true. */
+function compare({ tallies, metrics }: Runtime, plan: Plan, { promptTokens, cachedTokens }: ToldUsage): void {
+  const [{ worker }] = plan.legs;
+  if (cachedTokens === undefined) {
+    tallies.unreported(worker.slot);
+    metrics.cachedTokensUnreportedTotal.with(worker.id).inc();
+  } else if (plan.predictedCachedTokens !== undefined)
+    tallies.compare(worker.slot, {
+      source: plan.cacheSource,
+      ...{ prompt: promptTokens, predicted: plan.predictedCachedTokens, actual: cachedTokens },
+    });
 }
 
 /**
  * Its blocks are there now in any case, since the worker has computed them. But where they were not found it had forgotten them, and with
  * them whatever was not used since; where more was found than was thought it keeps more.
  */
-function learnOfCache({ cacheIndex }: Runtime, plan: Plan, cachedTokens: number): void {
+function learnOfCache({ cacheIndex, tallies }: Runtime, plan: Plan, cachedTokens: number): void {
   const { predictedCachedTokens: predicted, predictedTtftMs = 0, now } = plan;
   const [{ worker, lastUse, blocks }] = plan.legs;
   if (predicted === undefined || !cacheIndex) return;
@@ -50,8 +65,9 @@ function learnOfCache({ cacheIndex }: Runtime, plan: Plan, cachedTokens: number)
     cacheIndex.learn({ kind: 'kept' }, slot, generation);
   } else if (cachedTokens <= MOST_LEFT * predicted - least && lastUse !== undefined) {
     // Whoever had brought them may have been in the queue still, and nothing computed yet.
-    if (lastUse < usedAt(now - predictedTtftMs))
-      cacheIndex.learn({ kind: 'forgot', usedAt: lastUse, blocks }, slot, generation);
+    if (lastUse >= usedAt(now - predictedTtftMs)) return;
+    tallies.forgotten(slot);
+    cacheIndex.learn({ kind: 'forgot', usedAt: lastUse, blocks }, slot, generation);
   }
 }
 
