@@ -31,8 +31,8 @@ export function fail(text: string, remedy: string): Finding {
 const LONGEST_QUOTE = 160;
 
 /** What came from outside, for one line of a terminal: without control characters, and cut. */
-export function quote(text: string): string {
-  const head = text.length > LONGEST_QUOTE ? `${text.slice(0, LONGEST_QUOTE)}...` : text;
+export function quote(text: string, longest = LONGEST_QUOTE): string {
+  const head = text.length > longest ? `${text.slice(0, longest)}...` : text;
   return head.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ').trim();
 }
 
@@ -40,6 +40,9 @@ const MOST_NAMES = 5;
 
 /** A list of what came from outside; a long one is cut. */
 export function quoteAll(names: readonly string[]): string {
-  const shown = names.slice(0, MOST_NAMES).map(quote).join(', ');
+  const shown = names
+    .slice(0, MOST_NAMES)
+    .map((name) => quote(name))
+    .join(', ');
   return names.length > MOST_NAMES ? `${shown} and ${String(names.length - MOST_NAMES)} more` : shown;
 }

@@ -56,13 +56,34 @@ function workersIn(body: Buffer): ReadonlyMap<string, JsonObject> | undefined {
 
 /** What the router says of each worker stands first among its checks. */
 export function routerChecks({ workers }: RunningRouter): readonly Check[] {
-  const about = 'What the running router says of the worker.';
   return [
     {
-      ...{ name: 'router', about, needs: [] },
+      ...{ name: 'router', about: 'What the running router says of the worker.', needs: [] },
       run: ({ spec }) => Promise.resolve(standing(workers.get(spec.id))),
     },
+    {
+      ...{ name: 'proof', about: 'Its verdict on what it knows of the cache, by past answers.', needs: [] },
+      run: ({ spec }) => Promise.resolve(judged(workers.get(spec.id))),
+    },
   ];
+}
+
+/** A finding with its numbers, or a remedy. */
+const LONGEST_TEXT = 500;
+
+/** Verdicts that do not make what is known of the cache wrong. */
+const LESSER: readonly unknown[] = ['cached_tokens_not_reported', 'cache_thrashing'];
+
+function judged(view: JsonObject | undefined): Finding {
+  const proof = view?.['cache_proof'];
+  if (!isObject(proof)) return skipped('the router has judged nothing of it');
+  const { verdict } = proof;
+  const finding = wordOf(proof['finding'], 'nothing more is said');
+  if (verdict === 'ok') return ok(finding);
+  if (verdict === 'unknown') return skipped(finding);
+  const name = wordOf(verdict, 'another verdict');
+  const remedy = wordOf(proof['remedy'], 'See its cache_proof in GET /workers.');
+  return LESSER.includes(verdict) ? warn(`${name}: ${finding}`, remedy) : fail(`${name}: ${finding}`, remedy);
 }
 
 function standing(view: JsonObject | undefined): Finding {
@@ -89,5 +110,5 @@ function standing(view: JsonObject | undefined): Finding {
 
 function wordOf(value: unknown, otherwise: string): string {
   if (typeof value === 'number') return String(value);
-  return typeof value === 'string' ? quote(value) : otherwise;
+  return typeof value === 'string' && value !== '' ? quote(value, LONGEST_TEXT) : otherwise;
 }

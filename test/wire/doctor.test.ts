@@ -173,6 +173,31 @@ describe('vllm-router doctor, given a running router', () => {
     assert.match(said('prefix_caching'), /^ok/);
   });
 
+  it('says what the router has found out of its cache', async () => {
+    const verdicts = [
+      ['ok', 'ok: 12 answers'],
+      ['unknown', 'skipped: 12 answers'],
+      ['cache_thrashing', 'warn: cache_thrashing: 12 answers'],
+      ['template_differs', 'fail: template_differs: 12 answers'],
+    ] as const;
+    const workers = verdicts.map(([verdict], index) => ({
+      id: `http://127.0.0.1:1@${String(index)}`,
+      ...{ is_healthy: true, circuit_breaker: 'closed', draining: false, requests_sent: 12 },
+      cache_proof: { verdict, finding: '12 answers', remedy: 'Look.' },
+    }));
+    await using router = await startScriptedWorker((response) =>
+      response.writeHead(200).end(JSON.stringify({ workers })),
+    );
+    const { report } = await examined(router.url);
+    assert.deepEqual(
+      report.workers.map(({ checks }) => {
+        const proof = checks.find(({ check }) => check === 'proof');
+        return `${proof?.mark ?? ''}: ${proof?.finding ?? ''}`;
+      }),
+      verdicts.map(([, said]) => said),
+    );
+  });
+
   it('needs its admin key where there is one', async () => {
     await using fleet = await startFleet({ workers: [{}], router: { adminApiKey: 'secret' } });
     const refused = await runDoctor(fleet.url);
