@@ -92,6 +92,23 @@ describe('exact tokens', () => {
     assert.equal(await sourceOf(ask('a')), 'cache');
   });
 
+  it('that were asked for before they were to be forgotten are not kept', async () => {
+    let answer: (tokens: WorkerTokens) => void = () => undefined;
+    const { tokens, sourceOf, asked } = start(() => new Promise((resolve) => (answer = resolve)));
+    const before = sourceOf(ask('a'));
+    await new Promise(setImmediate);
+    const answerBefore = answer;
+    tokens.forget('m');
+    const after = sourceOf(ask('a'));
+    assert.equal(asked(), 2);
+    answerBefore(FOUND);
+    assert.equal(await before, 'worker');
+    const last = sourceOf(ask('a'));
+    assert.equal(asked(), 2);
+    answer(FOUND);
+    assert.deepEqual([await after, await last, await sourceOf(ask('a'))], ['worker', 'worker', 'cache']);
+  });
+
   it('come from the local tokenizer where there is one, and from a worker where that fails', async () => {
     let answer: WorkerTokens = FOUND;
     const { sourceOf, asked } = start(() => FOUND, { identity: 'x', tokensOf: async () => answer });

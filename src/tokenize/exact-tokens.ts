@@ -42,6 +42,12 @@ export interface ExactTokensDeps<W extends TokenizingWorker> {
   readonly onDoubt?: (doubted: DoubtedTokens) => void;
 }
 
+/** A question that was not answered yet. */
+interface UnderWay {
+  readonly model: string;
+  readonly found: Promise<TokensFound>;
+}
+
 /** A worker that always counts otherwise is not compared, and the cache not emptied, with every request. */
 const DOUBT_MS = 60_000;
 const MOST_DOUBTED = 4_096;
@@ -51,7 +57,7 @@ export class ExactTokens<W extends TokenizingWorker> implements TokenSource {
   readonly #deps: ExactTokensDeps<W>;
   readonly #cache: TokenCache;
   /** By key of the cache: who asks the same meanwhile waits for the same answer. */
-  readonly #underWay = new Map<string, Promise<TokensFound>>();
+  readonly #underWay = new Map<string, UnderWay>();
   /** When doubts about a worker were last acted on, monotonic ms. */
   readonly #doubted = new Map<string, number>();
   #settings: ExactTokensSettings;
@@ -76,6 +82,8 @@ export class ExactTokens<W extends TokenizingWorker> implements TokenSource {
   /** Workers of the model may tokenise otherwise from now on. */
   forget(model: string): void {
     this.#cache.forget(model);
+    // What was asked before is of the workers as they were.
+    for (const [key, asked] of this.#underWay) if (asked.model === model) this.#underWay.delete(key);
   }
 
   /** What is known of the model's tokens is forgotten, and its tokenizer compared again. */
@@ -104,33 +112,36 @@ export class ExactTokens<W extends TokenizingWorker> implements TokenSource {
       return { kind: 'found', ids: cached, source: 'cache' };
     }
     metrics.tokenCacheMissesTotal.with().inc();
-    let found = this.#underWay.get(key);
-    if (!found) {
-      found = this.#workOut(question, { key, workers, local });
-      this.#underWay.set(key, found);
+    let asked = this.#underWay.get(key);
+    if (!asked) {
+      asked = { model: question.model, found: this.#workOut(question, { workers, local }) };
+      this.#underWay.set(key, asked);
+      this.#keepWhatComes(key, asked);
     }
-    return (await withinTime(found, this.#settings.timeoutMs, clock)) ?? { kind: 'late' };
+    const found = await withinTime(asked.found, this.#settings.timeoutMs, clock);
+    return found ?? { kind: 'late' };
   }
 
-  /** Goes on where nobody waits any more: the next one who asks the same finds it. */
+  /** Also where nobody waits any more: the next one who asks the same finds it. */
+  #keepWhatComes(key: string, asked: UnderWay): void {
+    void asked.found.then((found) => {
+      if (this.#underWay.get(key) !== asked) return;
+      this.#underWay.delete(key);
+      // What a worker said in the place of the local tokenizer is as good: they were proved to be equal.
+      if (found.kind === 'found') this.#cache.set(key, { ids: found.ids, model: asked.model });
+    });
+  }
+
   async #workOut(
     question: TokenQuestion,
-    {
-      key,
-      workers,
-      local,
-    }: { readonly key: string; readonly workers: readonly W[]; readonly local: LocalTokenizer | undefined },
+    { workers, local }: { readonly workers: readonly W[]; readonly local: LocalTokenizer | undefined },
   ): Promise<TokensFound> {
     const { tokenizers } = this.#deps;
     const ours = local && (await this.#timed('local', local.tokensOf(question)));
     const tokens =
       ours?.kind === 'ids' ? ours : await this.#timed('worker', tokenizers.tokensOf(question, workers));
-    this.#underWay.delete(key);
     if (tokens.kind !== 'ids') return tokens;
-    const { ids } = tokens;
-    // What a worker said in the place of the local tokenizer is as good: they were proved to be equal.
-    this.#cache.set(key, { ids, model: question.model });
-    return { kind: 'found', ids, source: tokens === ours ? 'local' : 'worker' };
+    return { kind: 'found', ids: tokens.ids, source: tokens === ours ? 'local' : 'worker' };
   }
 
   async #timed<T extends WorkerTokens | { readonly kind: 'unsure' }>(

@@ -28,19 +28,27 @@ export function tokenPaths({ route, renderOnly }: TokenQuestion): readonly strin
   return render === undefined ? tokenize : [render, ...tokenize];
 }
 
-/** @param path One of `tokenPaths`. */
-export function tokenRequest(path: string, { model, route, members }: TokenQuestion): TokenRequest {
+/**
+ * Undefined where the request cannot be written: JSON is read to any depth, but written by recursion.
+ * @param path One of `tokenPaths`.
+ */
+export function tokenRequest(path: string, question: TokenQuestion): TokenRequest | undefined {
+  try {
+    return { path, body: bodyFor(path, question) };
+  } catch {
+    return undefined;
+  }
+}
+
+function bodyFor(path: string, { model, route, members }: TokenQuestion): Buffer {
   const name = `"model":${JSON.stringify(model)}`;
   if (path === TOKENIZE_PATH) {
     const moved = route === 'chat' ? movedToTemplate(members) : undefined;
-    return {
-      path,
-      body: moved === undefined ? withMembers(name, members) : Buffer.from(`{${name},${moved}`),
-    };
+    return moved === undefined ? withMembers(name, members) : Buffer.from(`{${name},${moved}`);
   }
   // Anthropic's API wants a limit, which changes nothing here.
   const limit = route === 'messages' ? ',"max_tokens":1' : '';
-  return { path, body: withMembers(name + limit, members) };
+  return withMembers(name + limit, members);
 }
 
 /** More members in front of those that there are. */
@@ -61,39 +69,4 @@ function movedToTemplate(members: Uint8Array): string | undefined {
   if (!isObject(chat)) return undefined;
   const { documents: _documents, reasoning_effort: _effort, ...rest } = chat;
   return JSON.stringify({ ...rest, chat_template_kwargs: templateArguments(chat) }).slice(1);
-}
-
-/** More than any model takes. */
-const MOST_IDS = 4 * 1024 * 1024;
-
-/** The ids in an answer of one of these routes; undefined where there is not one list of them. */
-export function idsOfAnswer(body: Buffer): Uint32Array | undefined {
-  let answer: unknown;
-  try {
-    answer = JSON.parse(body.toString('utf8'));
-  } catch {
-    return undefined;
-  }
-  if (Array.isArray(answer)) answer = answer.length === 1 ? answer[0] : undefined;
-  if (!isObject(answer) || (answer['features'] ?? null) !== null) return undefined;
-  const ids = answer['tokens'] ?? answer['token_ids'];
-  if (!Array.isArray(ids) || ids.length > MOST_IDS) return undefined;
-  return ids.every(isId) ? Uint32Array.from(ids) : undefined;
-}
-
-function isId(id: unknown): id is number {
-  return typeof id === 'number' && Number.isInteger(id) && id >= 0 && id < 2 ** 32;
-}
-
-/** Whether the server has no such route, rather than no such model. */
-export function isUnoffered(status: number, body: Buffer): boolean {
-  // vLLM refuses its render routes with 403 where it runs without --enable-scale-out.
-  if (status === 403 || status === 405 || status === 501) return true;
-  if (status !== 404) return false;
-  try {
-    const answer: unknown = JSON.parse(body.toString('utf8'));
-    return !isObject(answer) || !isObject(answer['error']);
-  } catch {
-    return true;
-  }
 }

@@ -103,6 +103,15 @@ describe('workers that tokenise prompts', () => {
     });
   });
 
+  it('are as busy as before where what is to be asked is nested too deeply to be written', async () => {
+    const { tokensOf, workers } = start(({ path }) => (path === RENDER ? NO_ROUTE : ids('{"tokens":[7]}')));
+    const only = workers.slice(0, 1);
+    const nested = '['.repeat(20_000) + ']'.repeat(20_000);
+    const deep = { ...CHAT, members: Buffer.from(`{"documents":${nested},"messages":[]}`) };
+    for (let i = 0; i <= MOST_UNDER_WAY; i++) assert.equal(await tokensOf(deep, only), 'refused');
+    assert.equal(await tokensOf(CHAT, only), '7');
+  });
+
   it('are not asked by /tokenize for what it does not know', async () => {
     const { asked, tokensOf } = start(() => NO_ROUTE);
     assert.equal(await tokensOf({ ...CHAT, renderOnly: true }), 'unoffered');
@@ -170,6 +179,9 @@ describe('workers that tokenise prompts', () => {
     ['what is no id', ids('{"token_ids":[1,-1]}')],
     ['fractions', ids('{"token_ids":[1.5]}')],
     ['two prompts', ids('[{"token_ids":[1]},{"token_ids":[2]}]')],
+    ['a list of a prompt and more', ids('[{"token_ids":[1]},1]')],
+    ['what is cut off', ids('{"token_ids":[1')],
+    ['ids of more digits than there are tokens', ids('{"token_ids":[12345678901]}')],
     ['pictures', ids('{"token_ids":[1],"features":{"mm_hashes":{}}}')],
     ['an error', { kind: 'response', status: 500, body: Buffer.alloc(0) }],
   ] as const)

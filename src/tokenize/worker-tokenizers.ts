@@ -1,5 +1,6 @@
 import type { Clock } from '../base/clock.ts';
-import { idsOfAnswer, isUnoffered, tokenPaths, tokenRequest, type TokenRequest } from './token-request.ts';
+import { idsOfAnswer, isUnoffered, mostAnswerBytes } from './token-answer.ts';
+import { tokenPaths, tokenRequest, type TokenRequest } from './token-request.ts';
 import { MOST_UNDER_WAY, TokenizingServer } from './tokenizing-server.ts';
 import type { TokenQuestion } from './tokens.ts';
 
@@ -30,7 +31,6 @@ export type WorkerTokens =
 const ANSWER_MS = 2_000;
 /** Workers, or routes, that are tried for one question while it turns out that they do not have it. */
 const MOST_TRIES = 3;
-const MOST_ANSWER_BYTES = 32 * 1024 * 1024;
 /** Servers that have left and were not told of; far more than there are. */
 const MOST_SERVERS = 8_192;
 
@@ -102,9 +102,10 @@ export class WorkerTokenizers<W extends TokenizingWorker> {
 
   async #ask(worker: W, path: string, question: TokenQuestion): Promise<WorkerTokens> {
     const server = this.#serverOf(worker);
-    server.begin();
     const request = tokenRequest(path, question);
-    const limits = { timeoutMs: ANSWER_MS, maxBytes: MOST_ANSWER_BYTES };
+    if (!request) return { kind: 'refused' };
+    server.begin();
+    const limits = { timeoutMs: ANSWER_MS, maxBytes: mostAnswerBytes(question) };
     const answer = await this.#deps.ask(worker, request, limits);
     const tokens = readAnswer(answer);
     if (tokens.kind === 'unoffered') server.lacks(path);
