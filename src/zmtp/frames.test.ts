@@ -84,6 +84,8 @@ describe('frames', () => {
     assert.equal(faultOf(encodeMessage([new Uint8Array(40_000), new Uint8Array(40_000)])), 'too_large');
     assert.equal(faultOf(encodeMessage(Array.from({ length: 9 }, () => new Uint8Array(1)))), 'too_large');
     assert.equal(faultOf(encodeMessage([new Uint8Array(70_000)])), 'taken');
+    assert.equal(faultOf(encodeCommand(Buffer.from('\x07UNKNOWN'.padEnd(65_536)))), 'taken');
+    assert.equal(faultOf(encodeCommand(new Uint8Array(65_537)).subarray(0, 9)), 'too_large');
   });
 
   it('with reserved flags, and commands where none may be, are faults', () => {

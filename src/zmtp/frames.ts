@@ -7,6 +7,8 @@ const COMMAND = 4;
 const RESERVED = ~(MORE | LONG | COMMAND) & 0xff;
 const LONGEST_SHORT_BYTES = 255;
 const LONG_HEAD_BYTES = 9;
+/** Names, topics and a few properties: one of megabytes would be taken apart into millions. */
+const MAX_COMMAND_BYTES = 64 * 1024;
 
 export interface FrameLimits {
   readonly maxFrameBytes: number;
@@ -71,6 +73,8 @@ export class FrameReader {
     if ((flags & COMMAND) !== 0) {
       if ((flags & MORE) !== 0) throw new ZmtpFault('malformed', 'a command of several frames');
       if (this.#frames.length > 0) throw new ZmtpFault('malformed', 'a command within a message');
+      if (this.#bodyBytes > MAX_COMMAND_BYTES)
+        throw new ZmtpFault('too_large', `a command beyond ${MAX_COMMAND_BYTES} bytes`);
     }
     if (this.#bodyBytes + this.#messageBytes > this.#limits.maxFrameBytes)
       throw new ZmtpFault('too_large', `a message beyond ${this.#limits.maxFrameBytes} bytes`);

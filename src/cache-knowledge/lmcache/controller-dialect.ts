@@ -4,12 +4,17 @@ import { withTokenList } from './token-list.ts';
 
 export const LIST_WORKERS: ControllerCall = { method: 'GET', path: '/controller/workers', body: undefined };
 
+/** It has one entry for each instance, of which there are thousands at most. */
+const MAX_ANSWER_BYTES = 512 * 1024;
+
 /**
  * `lmcache_controller`. It walks the chunks of the prompt and notes of each only the first instance that registered it, so
  * that what it says of an instance is the end of the last chunk it was noted for: those before it may be another's, and other holders
  * of the same chunks are not named.
  */
 export const controllerDialect: ControllerDialect = {
+  maxAnswerBytes: MAX_ANSWER_BYTES,
+
   lookup: ({ ids }) => ({ method: 'POST', path: '/lookup', body: withTokenList('{"tokens":', ids, '}') }),
 
   holdings(answer, tokens) {

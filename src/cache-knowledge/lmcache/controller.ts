@@ -61,6 +61,8 @@ export interface Reading<T> {
 
 /** One way of asking. */
 export interface ControllerDialect {
+  /** Of the answer to a look-up: to read a longer one would hold up every stream. */
+  readonly maxAnswerBytes: number;
   lookup(prompt: LookupPrompt): ControllerCall;
   /** Who stores the beginning of a prompt of `tokens` tokens; undefined where the answer is none. */
   holdings(answer: unknown, tokens: number): Reading<Holding> | undefined;

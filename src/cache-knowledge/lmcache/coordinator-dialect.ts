@@ -19,11 +19,15 @@ interface CoordinatorSettings {
   readonly worldSize: number;
 }
 
+/** It names every place of every chunk. */
+const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
+
 /**
  * The coordinator of `lmcache server`. It names every place of every chunk for every rank, so that an instance holds as many
  * leading chunks as it has all ranks of. Places that all instances share (`shared`) tell nobody from the others and are left out.
  */
 export class CoordinatorDialect implements ControllerDialect {
+  readonly maxAnswerBytes = MAX_ANSWER_BYTES;
   readonly #settings: CoordinatorSettings;
 
   constructor(settings: CoordinatorSettings) {

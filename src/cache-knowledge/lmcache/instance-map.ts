@@ -31,17 +31,15 @@ export class InstanceMap<W extends Mappable = Worker> {
   constructor({ instances, workers, configured, api }: InstanceMapInput<W>) {
     this.#named = namedInstances(workers, configured);
     const hosts = workersByHost(workers);
-    const rest = instances.filter(({ id }) => !this.#named.has(id));
-    const tenants = Map.groupBy(
-      rest.flatMap(({ id, hosts: own }) => own.map((host) => ({ id, host: plainHost(host) }))),
-      ({ host }) => host,
-    );
+    const rest = instances
+      .filter(({ id }) => !this.#named.has(id))
+      .map(({ id, hosts: own }) => ({ id, there: [...new Set(own.map(plainHost))] }));
+    const tenants = countTenants(rest);
     const byHost = new Map<string, readonly W[]>();
     const unmapped = new Map<string, Unmapped>();
-    for (const { id, hosts: own } of rest) {
-      const there = own.map(plainHost);
+    for (const { id, there } of rest) {
       const found = there.flatMap((host) => hosts.get(host) ?? []);
-      const isShared = there.some((host) => (tenants.get(host) ?? []).some((other) => other.id !== id));
+      const isShared = there.some((host) => (tenants.get(host) ?? 0) > 1);
       const servers = new Set(found.map(({ spec }) => spec.baseUrl));
       if (found.length === 0) unmapped.set(id, 'unmapped');
       else if (isShared || (api !== 'coordinator' && servers.size > 1)) unmapped.set(id, 'ambiguous');
@@ -65,6 +63,15 @@ export class InstanceMap<W extends Mappable = Worker> {
   get unmapped(): ReadonlyMap<string, Unmapped> {
     return this.#unmapped;
   }
+}
+
+/** How many instances are on each host. */
+function countTenants(
+  instances: readonly { readonly there: readonly string[] }[],
+): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const host of instances.flatMap(({ there }) => there)) counts.set(host, 1 + (counts.get(host) ?? 0));
+  return counts;
 }
 
 function namedInstances<W extends Mappable>(

@@ -23,7 +23,7 @@ export interface LmcacheEvents {
   readonly mapped: (unmapped: ReadonlyMap<string, Unmapped>) => void;
 }
 
-/** Instances that are told of once. */
+/** Instances that are told of, each once: a controller that names others with every list would fill the log. */
 const MOST_TOLD = 1024;
 
 const WHY: Readonly<Record<Unmapped, string>> = {
@@ -34,7 +34,7 @@ const WHY: Readonly<Record<Unmapped, string>> = {
 /** Shows them in metrics and log. Every state is told once, not every time. */
 export function showLmcacheEvents(metrics: Metrics, log: Log): LmcacheEvents {
   let polled: PollOutcome = 'listed';
-  let told = new Map<string, Unmapped>();
+  const told = new Map<string, Unmapped>();
   return {
     looked(outcome, durationMs) {
       metrics.lmcacheLookupsTotal.with(outcome).inc();
@@ -64,11 +64,10 @@ export function showLmcacheEvents(metrics: Metrics, log: Log): LmcacheEvents {
     },
     mapped(unmapped) {
       for (const [instance, why] of unmapped) {
-        if (told.get(instance) === why || told.size >= MOST_TOLD) continue;
+        if (told.get(instance) === why || (told.size >= MOST_TOLD && !told.has(instance))) continue;
         told.set(instance, why);
         log.warn({ instance, why }, `LMCache instance left out: ${WHY[why]}`);
       }
-      told = new Map([...told].filter(([instance]) => unmapped.has(instance)));
     },
   };
 }

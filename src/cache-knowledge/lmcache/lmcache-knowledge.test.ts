@@ -7,7 +7,7 @@ import { LoadLedger } from '../../workers/ledger.ts';
 import { WorkerRegistry } from '../../workers/registry.ts';
 import type { AskController, ControllerAnswer, ControllerCall } from './controller.ts';
 import { ControllerPoll, type PollOutcome } from './controller-poll.ts';
-import type { Unmapped } from './instance-map.ts';
+import { InstanceMap, type Unmapped } from './instance-map.ts';
 import type { LookupOutcome } from './lmcache-events.ts';
 import { LmcacheKnowledge } from './lmcache-knowledge.ts';
 import { Lookups } from './lookups.ts';
@@ -354,6 +354,20 @@ describe('whose an instance is', () => {
       ],
     );
     assert.deepEqual(at.knowledge.instances, { mapped: 1, unmapped: 1, ambiguous: 3 });
+  });
+
+  it('is found soon also where a host is spelt in tens of thousands of ways', () => {
+    const spelt = (way: number): string =>
+      'an-old-host-of-a-fleet'.replaceAll(/./g, (c, at: number) => ((way >> at) & 1 ? c.toUpperCase() : c));
+    const hosts = Array.from({ length: 40_000 }, (_, way) => spelt(way));
+    const from = performance.now();
+    const map = new InstanceMap({
+      ...{ instances: [{ id: 'a', hosts, chunks: 1 }], workers: [] },
+      ...{ configured: new Map<string, string>(), api: 'controller' },
+    });
+    assert.deepEqual([...map.unmapped], [['a', 'unmapped']]);
+    // Each spelling against each other takes ten seconds.
+    assert.ok(performance.now() - from < 1_000);
   });
 
   it('is every server of a host where one cache serves the whole host', async () => {

@@ -14,8 +14,6 @@ import { parseJson } from './json.ts';
 
 /** Ids of a longer prompt that are looked up; what is behind them counts as not stored. Written in two milliseconds, 450 KB. */
 const MOST_TOKENS = 65_536;
-/** For a coordinator, which names every place of every chunk. */
-const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 /** Lookups of one thread at once. */
 const MOST_AT_ONCE = 64;
 
@@ -65,7 +63,7 @@ export class Lookups {
     this.#underWay += 1;
     const answer = await this.#deps.ask(dialect.lookup({ ...prompt, ids }), {
       timeoutMs: this.#settings.timeoutMs,
-      maxBytes: MAX_ANSWER_BYTES,
+      maxBytes: dialect.maxAnswerBytes,
       signal,
     });
     this.#underWay -= 1;

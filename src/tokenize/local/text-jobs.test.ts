@@ -11,10 +11,10 @@ import type { LoadedTokenizer, TextJob } from './text-messages.ts';
 
 const MODULE = new URL('text-thread.ts', import.meta.url);
 
-function start(t: TestContext, jobMs = 1_000) {
+function start(t: TestContext, jobMs = 1_000, module = MODULE) {
   const metrics = createMetrics();
   const jobs = new TextJobs({
-    ...{ clock: systemClock, log: silentLog, metrics, module: MODULE, heapMb: 256, jobMs },
+    ...{ clock: systemClock, log: silentLog, metrics, module, heapMb: 256, jobMs },
   });
   t.after(() => jobs.stop());
   return { jobs, ends: (cause: string) => metrics.helperThreadEndsTotal.with('text', cause).value };
@@ -70,6 +70,22 @@ describe('the text thread', () => {
     assert.equal((await jobs.run(prompt(hostile, 'b'))).kind, 'busy');
     assert.equal((await first).kind, 'failed');
     await Promise.all(waiting);
+  });
+
+  it('that ends over one tokenizer reads the others all the same, and that one a few times only', async (t) => {
+    const source = `export function serve(_, channel) {
+      channel.answer({ name: 'text.load' }, (path) => {
+        if (path === 'bad') process.exit(1);
+        return { kind: 'loaded', identity: path, specials: [] };
+      });
+      channel.answer({ name: 'text.tokenise' }, () => ({ kind: 'ids', ids: new Uint32Array(1) }));
+    }`;
+    const { jobs, ends } = start(t, 1_000, new URL(`data:text/javascript,${encodeURIComponent(source)}`));
+    const [bad, good, other] = await Promise.all(['bad', 'good', 'other'].map((path) => jobs.load(path)));
+    assert.equal(bad?.kind, 'unreadable');
+    assert.deepEqual([identityOf(good!), identityOf(other!)], ['good', 'other']);
+    assert.equal((await jobs.run(prompt('good', 'a'))).kind, 'ids');
+    assert.equal(ends('fault'), 3);
   });
 
   it('says what cannot be read, and reads it again when it is asked', async (t) => {

@@ -35,7 +35,12 @@ export class TextJobs {
   readonly #waiting: Waiting[] = [];
   /** How often a thread has ended while it loaded what lies there. */
   readonly #endedOver = new Map<string, number>();
+  /** One after the other, so that a thread that ends has ended over the one that it read. */
+  #loadsBefore: Promise<unknown> = Promise.resolve();
+  /** Who waits for the next thread. */
+  readonly #forNext: (() => void)[] = [];
   #isBusy = false;
+  #stopped = false;
 
   constructor({ clock, jobMs = JOB_MS, ...deps }: TextJobsDeps) {
     this.#clock = clock;
@@ -43,7 +48,9 @@ export class TextJobs {
     this.#helper = startHelper({
       ...{ ...deps, clock, name: 'text', data: () => undefined },
       onBegun: (channel) => {
-        for (const path of this.#loads.keys()) this.#loads.set(path, this.#ask(channel, path));
+        this.#loadsBefore = Promise.resolve();
+        for (const path of this.#loads.keys()) this.#loads.set(path, this.#inTurn(channel, path));
+        for (const goOn of this.#forNext.splice(0)) goOn();
       },
     });
   }
@@ -52,9 +59,7 @@ export class TextJobs {
   load(path: string): Promise<LoadedTokenizer> {
     const { channel } = this.#helper;
     this.#endedOver.delete(path);
-    const loading: Promise<LoadedTokenizer> = channel
-      ? this.#ask(channel, path)
-      : Promise.resolve(JUST_ENDED);
+    const loading = channel ? this.#inTurn(channel, path) : this.#byNext(path);
     this.#loads.set(path, loading);
     return loading;
   }
@@ -75,7 +80,10 @@ export class TextJobs {
 
   async stop(): Promise<void> {
     for (const { resolve } of this.#waiting.splice(0)) resolve({ kind: 'busy' });
+    this.#stopped = true;
     await this.#helper.stop();
+    this.#loads.clear();
+    for (const goOn of this.#forNext.splice(0)) goOn();
   }
 
   async #work(): Promise<void> {
@@ -85,6 +93,23 @@ export class TextJobs {
       resolve(await this.#within(this.#jobMs, (channel) => channel.ask(TOKENISE, job)));
     }
     this.#isBusy = false;
+  }
+
+  #inTurn(channel: Channel, path: string): Promise<LoadedTokenizer> {
+    const loading = this.#loadsBefore.then(() =>
+      channel === this.#helper.channel ? this.#ask(channel, path) : this.#byNext(path),
+    );
+    this.#loadsBefore = loading;
+    return loading;
+  }
+
+  /** What comes of it in a later thread: the one that runs now, or else the next one. */
+  async #byNext(path: string): Promise<LoadedTokenizer> {
+    if (!this.#helper.channel && !this.#stopped)
+      await new Promise<void>((resolve) => {
+        this.#forNext.push(resolve);
+      });
+    return this.#loads.get(path) ?? JUST_ENDED;
   }
 
   async #ask(channel: Channel, path: string): Promise<LoadedTokenizer> {
@@ -100,10 +125,12 @@ export class TextJobs {
   }
 
   async #within(ms: number, ask: (channel: Channel) => Promise<TextResult>): Promise<TextResult> {
+    const failed = { kind: 'failed', reason: JUST_ENDED.reason } as const;
+    if (!this.#helper.channel) return failed;
     // What it has to load comes first, and has its own time.
     await Promise.all(this.#loads.values());
     const { channel } = this.#helper;
-    if (!channel) return { kind: 'failed', reason: JUST_ENDED.reason };
+    if (!channel) return failed;
     const late = this.#replaceAfter(ms);
     const ended = { kind: 'failed', reason: 'the text thread ended over it' } as const;
     const result = await ask(channel).catch(() => ended);
