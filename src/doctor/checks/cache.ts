@@ -1,3 +1,4 @@
+import { REMEDIES } from '../../cache-knowledge/accuracy/verdicts.ts';
 import type { Check } from '../check.ts';
 import { fail, ok, skipped } from '../finding.ts';
 
@@ -11,12 +12,7 @@ export const cache: Check = {
     if (!config) return Promise.resolve(skipped('/metrics has no vllm:cache_config_info'));
     const { blockSize, blocks, prefixCaching } = config;
     if (prefixCaching === false)
-      return Promise.resolve(
-        fail(
-          'the engine says that prefix caching is off',
-          'Start vLLM without --no-enable-prefix-caching; some models and KV connectors turn it off, its log says so.',
-        ),
-      );
+      return Promise.resolve(fail('the engine says that prefix caching is off', REMEDIES.prefix_caching_off));
     if (expected.blockSize !== undefined && expected.blockSize !== blockSize)
       return Promise.resolve(
         fail(

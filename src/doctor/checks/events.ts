@@ -1,3 +1,4 @@
+import { REMEDIES } from '../../cache-knowledge/accuracy/verdicts.ts';
 import { EVENT_SOURCES_PATH, readEventSources } from '../../engines/http/event-sources.ts';
 import { showEndpoint } from '../../zmtp/endpoint.ts';
 import type { Check } from '../check.ts';
@@ -11,9 +12,6 @@ import { compute, probePrompt, TOO_SHORT } from '../probe-prompt.ts';
 const LATE_MS = 3_000;
 /** A publisher takes a moment to learn that somebody listens: what it said before is lost. */
 const TRIES = 2;
-
-const TURN_ON =
-  'Start vLLM with --kv-events-config \'{"enable_kv_cache_events": true, "publisher": "zmq", "endpoint": "tcp://*:5557", "replay_endpoint": "tcp://*:5558"}\'.';
 
 /** Listens while a prompt of nobody is computed: its blocks must be named. */
 export const events: Check = {
@@ -29,9 +27,12 @@ export const events: Check = {
     if (connects || (dialled !== undefined && endpoints.length === 0)) return connecting(dialled);
     if (expected.kvEvents.follows === 'none') return skipped('kv_events.enabled is off');
     if (chart.eventSources?.length === 0 && wanted)
-      return fail('the router is to follow its events, and it says that it publishes none', TURN_ON);
+      return fail(
+        'the router is to follow its events, and it says that it publishes none',
+        REMEDIES.events_off,
+      );
     if (endpoints.length === 0)
-      return skipped('it publishes none that is known, and none is configured', TURN_ON);
+      return skipped('it publishes none that is known, and none is configured', REMEDIES.events_off);
     const { clock, random } = patient;
     const listener = new EventListener(endpoints, { clock, random });
     try {
@@ -60,7 +61,7 @@ async function listen(
   for (const [endpoint, { cause, message }] of listener.ends)
     return fail(
       `no publisher at ${showEndpoint(endpoint.events)}: ${cause}, ${quote(message)}`,
-      `See that the port is that of --kv-events-config and that it may be reached from here. ${TURN_ON}`,
+      `See that the port is that of --kv-events-config and that it may be reached from here. ${REMEDIES.events_off}`,
     );
   for (let attempt = 1; ; attempt += 1) {
     const found = await probe(patient, listener, signal);

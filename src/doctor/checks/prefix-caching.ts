@@ -1,3 +1,4 @@
+import { REMEDIES } from '../../cache-knowledge/accuracy/verdicts.ts';
 import type { Check } from '../check.ts';
 import { fail, ok, quote, skipped, warn, type Finding } from '../finding.ts';
 import { compute, probePrompt, TOO_SHORT, type Computed } from '../probe-prompt.ts';
@@ -41,14 +42,10 @@ function compared({ chart, spec }: Patient, cold: Computed, warm: Computed): Fin
   if (held === undefined)
     return warn(
       `the answer does not say how much came from the cache (${times})`,
-      'Start vLLM with --enable-prompt-tokens-details: without it nobody can compare what was predicted with what was there.',
+      REMEDIES.cached_tokens_not_reported,
     );
   const whole = `${String(held)} of ${String(warm.promptTokens)} tokens came from the cache`;
-  if (held === 0)
-    return fail(
-      `the same prompt twice, and ${whole} (${times})`,
-      'Start vLLM without --no-enable-prefix-caching; some models and KV connectors turn it off, its log says so.',
-    );
+  if (held === 0) return fail(`the same prompt twice, and ${whole} (${times})`, REMEDIES.prefix_caching_off);
   if (cold.cachedTokens !== undefined && cold.cachedTokens >= held)
     return warn(
       `${String(cold.cachedTokens)} tokens of a prompt that is new came from the cache`,
