@@ -8,7 +8,6 @@ import {
   type HashKey,
 } from '../../routing/policy.ts';
 import type { Lease } from '../../workers/ledger.ts';
-import { blockSizeOf } from '../../workers/cache-config.ts';
 import type { Permit } from '../../workers/permit.ts';
 import type { PoolMembers } from '../../workers/model-pools.ts';
 import { viewPool, type PoolView } from '../../workers/pool-view.ts';
@@ -227,7 +226,7 @@ function memberAt(pool: PoolView, index: number): Worker {
 function predict(rt: Runtime, call: Call, { slot, cacheConfig }: Worker, pick: Pick): Prediction {
   const matched = pick.choice?.matchedTokens?.[pick.index];
   const promptTokens = call.ask.promptTokens();
-  const blockSize = blockSizeOf(cacheConfig);
+  const blockSize = rt.policies.blockSizeOf(slot);
   const cachedTokens =
     matched === undefined || Number.isNaN(matched)
       ? undefined
