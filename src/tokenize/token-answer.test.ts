@@ -11,6 +11,18 @@ describe('answers of routes that tokenise', () => {
     assert.deepEqual(read('{"tokens":null,"token_ids":[5]}'), Uint32Array.of(5));
     assert.deepEqual(read('{"prompt":{"token_ids":[9]},"token_ids":[6]}'), Uint32Array.of(6));
     assert.deepEqual(read('{"tokens":[ ]}'), new Uint32Array(0));
+    assert.deepEqual(read('{"tokens":[ 0 ,\n4294967295 ]}'), Uint32Array.of(0, 4_294_967_295));
+    for (const list of [
+      '[4294967296]',
+      '[1,]',
+      '[,1]',
+      '[1 2]',
+      '[[1]]',
+      '[1',
+      '[99999999999999999999999]',
+      '{}',
+    ])
+      assert.equal(read(`{"tokens":${list}}`), undefined, list);
   });
 
   it('of millions of members take no longer than their bytes', () => {

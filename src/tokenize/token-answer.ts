@@ -1,5 +1,4 @@
 import { findMembers } from '../api/json-scan.ts';
-import { IdScan } from '../api/long-ids.ts';
 import { isObject } from '../api/prompt-sink.ts';
 import type { TokenQuestion } from './tokens.ts';
 
@@ -15,6 +14,8 @@ export function mostAnswerBytes({ members }: TokenQuestion): number {
 
 const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
+const COMMA = 0x2c;
+const ZERO = 0x30;
 
 /**
  * The ids in an answer of a route that tokenises; undefined where there is not one list of them. They are read from the bytes: to make
@@ -39,12 +40,34 @@ function onlyOf(body: Buffer): Buffer {
   return body.subarray(body.indexOf(OPEN_BRACKET) + 1, body.lastIndexOf(CLOSE_BRACKET));
 }
 
+/** Ids of 32 bits, as simulated engines have them: no vocabulary needs more than half of that. */
+const HIGHEST_ID = 2 ** 32 - 1;
+
+/** @param start Of the list. */
 function idsAt(json: Buffer, start: number): Uint32Array | undefined {
   if (json[start] !== OPEN_BRACKET) return undefined;
-  if (/^\[\s*\]/.test(json.toString('latin1', start, start + 64))) return new Uint32Array(0);
-  const scan = new IdScan(json);
-  scan.begin(start + 1);
-  return scan.look(json.length) === true ? new Uint32Array(scan.ids) : undefined;
+  const ids = new Uint32Array(Math.ceil((json.indexOf(CLOSE_BRACKET, start) - start) / 2));
+  let count = 0;
+  let at = skipSpace(json, start + 1);
+  if (json[at] === CLOSE_BRACKET) return ids.subarray(0, 0);
+  for (;;) {
+    const first = at;
+    let id = 0;
+    for (let digit = json[at]! - ZERO; digit >= 0 && digit <= 9; digit = json[++at]! - ZERO)
+      id = 10 * id + digit;
+    if (at === first || id > HIGHEST_ID) return undefined;
+    ids[count++] = id;
+    at = skipSpace(json, at);
+    if (json[at] === CLOSE_BRACKET) return ids.slice(0, count);
+    if (json[at] !== COMMA) return undefined;
+    at = skipSpace(json, at + 1);
+  }
+}
+
+function skipSpace(json: Buffer, from: number): number {
+  let at = from;
+  while (json[at] === 0x20 || json[at] === 0x0a || json[at] === 0x0d || json[at] === 0x09) at += 1;
+  return at;
 }
 
 /** An error as vLLM words it takes less, unless it repeats a prompt. */
