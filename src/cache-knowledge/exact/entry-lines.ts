@@ -35,7 +35,7 @@ export function lineShape(words: Int32Array, capacity: number): LineShape {
 /** Where the line begins that is looked at as number `turn`, from 0. */
 export function lineAt(hash: number, turn: number, linesPerHash: number): number {
   const of = turn === 0 ? hash : fmix32(hash + turn);
-  return LINE_WORDS * Math.floor((of >>> 0) * linesPerHash);
+  return LINE_WORDS * (((of >>> 0) * linesPerHash) | 0);
 }
 
 /** Entries by a hash of 32 bits, as the one thread writes them that may. Who finds an entry looks whether it is the right one. */

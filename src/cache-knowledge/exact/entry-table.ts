@@ -2,6 +2,7 @@ import { fmix32 } from '../../base/hash.ts';
 import type { ChainLink } from '../../routing/token-chain.ts';
 import { EntryLines, LINE_HEAD, lineAt, MOST_LINES } from './entry-lines.ts';
 import { ENTRY, ENTRY_BYTES, HEAD, META, type ExactMemory } from './exact-memory.ts';
+import { readEntriesAhead, readLinesAhead } from './read-ahead.ts';
 import { TIERS } from './tiers.ts';
 
 const { WORDS, LOW, HIGH, SEAL, NAME_LOW, NAME_HIGH, PARENT } = ENTRY;
@@ -74,20 +75,13 @@ export class EntryTable {
    * @param names Those of blocks `first` and on; `hashes` begins with that block.
    */
   prepareToStore(row: number, names: Uint32Array, hashes: Uint32Array, first: number, end: number): void {
-    const { linesPerHash } = this.#blocks.shape;
     const seed = rowSeed(this.#seed, row);
-    const nameLines = this.#names.words;
-    const blockLines = this.#blocks.words;
-    let read = 0;
-    for (let block = first, at = 0; block < end; block++, at++) {
-      const name = placeOf(names[2 * block]! | 0, names[2 * block + 1]! | 0, seed);
-      const place = placeOf(hashes[2 * at]! | 0, hashes[2 * at + 1]! | 0, seed);
-      this.#namePlaces[at] = name;
-      this.#blockPlaces[at] = place;
-      read ^= nameLines[lineAt(name, 0, linesPerHash)]! ^ blockLines[lineAt(place, 0, linesPerHash)]!;
-    }
-    // Entry 0 is none, and nobody reads it: but what is not kept is not read either.
-    this.words[PARENT] = read;
+    this.#placeNames(seed, names, first, end);
+    const places = this.#blockPlaces;
+    for (let at = 0; at < end - first; at++)
+      places[at] = placeOf(hashes[2 * at]! | 0, hashes[2 * at + 1]! | 0, seed);
+    this.#keepRead(readLinesAhead(this.#names.words, this.#names.shape, this.#namePlaces, end - first));
+    this.#keepRead(readLinesAhead(this.#blocks.words, this.#blocks.shape, places, end - first));
   }
 
   /** `find` for the prepared block that is number `at` of those. */
@@ -98,15 +92,12 @@ export class EntryTable {
   /** Looks up names that are to be removed, with what taking their entries away will look at. */
   prepareToRemove(row: number, names: Uint32Array, first: number, end: number): void {
     const { words } = this;
-    const { linesPerHash } = this.#blocks.shape;
+    const count = end - first;
     const seed = rowSeed(this.#seed, row);
-    let read = 0;
-    for (let block = first, at = 0; block < end; block++, at++) {
-      const name = placeOf(names[2 * block]! | 0, names[2 * block + 1]! | 0, seed);
-      this.#namePlaces[at] = name;
-      read ^= this.#names.words[lineAt(name, 0, linesPerHash)]!;
-    }
-    for (let block = first, at = 0; block < end; block++, at++) {
+    this.#placeNames(seed, names, first, end);
+    this.#keepRead(readLinesAhead(this.#names.words, this.#names.shape, this.#namePlaces, count));
+    this.#keepRead(readEntriesAhead(this.#names.words, this.#names.shape, this.#namePlaces, count, words));
+    for (let at = 0, block = first; at < count; at++, block++) {
       const entry = this.#findAt(
         this.#namePlaces[at]!,
         row,
@@ -114,12 +105,21 @@ export class EntryTable {
         names[2 * block + 1]! | 0,
       );
       const from = WORDS * entry;
-      const place = placeOf(words[from + LOW]!, words[from + HIGH]! ^ Math.imul(row, SEAL), seed);
       this.#found[at] = entry;
-      this.#blockPlaces[at] = place;
-      read ^= this.#blocks.words[lineAt(place, 0, linesPerHash)]!;
+      this.#blockPlaces[at] = placeOf(words[from + LOW]!, words[from + HIGH]! ^ Math.imul(row, SEAL), seed);
     }
-    words[PARENT] = read;
+    this.#keepRead(readLinesAhead(this.#blocks.words, this.#blocks.shape, this.#blockPlaces, count));
+  }
+
+  #placeNames(seed: number, names: Uint32Array, first: number, end: number): void {
+    const places = this.#namePlaces;
+    for (let block = first, at = 0; block < end; block++, at++)
+      places[at] = placeOf(names[2 * block]! | 0, names[2 * block + 1]! | 0, seed);
+  }
+
+  /** What is not kept is not read either. Entry 0 is none, and nobody reads it. */
+  #keepRead(read: number): void {
+    this.words[PARENT] = read;
   }
 
   /** The entry that was looked up as number `at`; 0 where there was none, or it is no longer that of the name. */

@@ -1,30 +1,15 @@
-import type { PromptBlocks } from '../../routing/blocks.ts';
 import type { ExactCaches } from '../exact-caches.ts';
-import { LINE_HEAD, lineAt, lineShape, MOST_LINES, type LineShape } from './entry-lines.ts';
-import { placeOf, rowSeed } from './entry-table.ts';
-import { ENTRY, HEAD, LIVE, META, MOST_SLOTS, ROW, SLOT, type ExactMemory } from './exact-memory.ts';
-import { CPU, GPU, TIERS } from './tiers.ts';
-
-const { WORDS, LOW, HIGH, SEAL } = ENTRY;
-const META_WORD = ENTRY.META;
-const { ROW_MASK } = META;
-const { COUNT, ELSEWHERE } = LINE_HEAD;
+import { HEAD, LIVE, MOST_SLOTS, ROW, SLOT, type ExactMemory } from './exact-memory.ts';
+import { RowSearch, type Chain } from './row-search.ts';
+import { CPU, GPU } from './tiers.ts';
 
 /** Ranks of one worker that are looked at. */
 const MOST_RANKS = 1024;
 /** Blocks that are looked at one by one in a look at all workers: behind that many, what follows a hole is not found out. */
 const MOST_WALKED = 8192;
 
-/** Different lengths that are kept in one look. */
-const MOST_LENGTHS = 8;
-
 /** Nothing is known of what a worker holds: no events of it are received, or they are of blocks of another size. */
 export const NOT_KNOWN = -1;
-
-/** A row has no entry of a block. */
-const ABSENT = -1;
-
-type Chain = Pick<PromptBlocks, 'hashes' | 'count' | 'tokensPerBlock'>;
 
 /** Leading blocks of a prompt by the best tier that has them. */
 export interface TierBlocks {
@@ -46,24 +31,17 @@ export class ExactReader implements ExactCaches {
   readonly #head: Int32Array;
   readonly #slots: Int32Array;
   readonly #rows: Int32Array;
-  readonly #blocks: Int32Array;
-  readonly #shape: LineShape;
-  readonly #words: Int32Array;
-  readonly #seed: number;
+  readonly #search: RowSearch;
+  /** By slot: as they were when a look at all of them began. */
+  readonly #versions = new Int32Array(MOST_SLOTS);
   #held = new Int32Array(0);
   #walked = 0;
-  /** How many blocks rows were found to hold in this look, in rising order: with a prompt that many share, others hold as many. */
-  readonly #lengths = new Int32Array(MOST_LENGTHS);
-  #lengthCount = 0;
 
   constructor(memory: ExactMemory) {
     this.#head = new Int32Array(memory.head);
     this.#slots = new Int32Array(memory.slots);
     this.#rows = new Int32Array(memory.rows);
-    this.#blocks = new Int32Array(memory.blocks);
-    this.#words = new Int32Array(memory.entries);
-    this.#shape = lineShape(this.#blocks, this.#words.length / WORDS - 1);
-    this.#seed = this.#head[HEAD.SEED]!;
+    this.#search = new RowSearch(memory);
   }
 
   /** Whether the events of the worker in the slot are received, so that what it holds is known. */
@@ -79,7 +57,7 @@ export class ExactReader implements ExactCaches {
 
   /** How many leading blocks the worker in the slot holds, in any tier; `NOT_KNOWN` where that is not known. */
   match(chain: Chain, slot: number): number {
-    this.#begin();
+    this.#walked = 0;
     return this.isLive(slot) ? this.#matchSlot(chain, slot) : NOT_KNOWN;
   }
 
@@ -88,9 +66,22 @@ export class ExactReader implements ExactCaches {
     if (this.#held.length < end) this.#held = new Int32Array(2 * end);
     const held = this.#held;
     const known = Atomics.load(this.#head, HEAD.ALIVE) === 0 ? 0 : Math.min(end, MOST_SLOTS);
-    this.#begin();
-    for (let slot = 0; slot < known; slot++)
-      held[slot] = this.#isLive(SLOT.WORDS * slot) ? this.#matchSlot(chain, slot) : NOT_KNOWN;
+    this.#walked = 0;
+    this.#search.begin();
+    for (let slot = 0; slot < known; slot++) {
+      const at = SLOT.WORDS * slot;
+      this.#versions[slot] = Atomics.load(this.#slots, at + SLOT.VERSION);
+      held[slot] = this.#isLive(at) && this.#hasSize(chain, at) ? 0 : NOT_KNOWN;
+      if (held[slot] === 0) this.#addRows(at);
+    }
+    this.#search.run(chain);
+    for (let slot = 0; slot < known; slot++) {
+      if (held[slot] === NOT_KNOWN) continue;
+      const at = SLOT.WORDS * slot;
+      held[slot] = this.#heldIn(chain, at);
+      if (Atomics.load(this.#slots, at + SLOT.VERSION) !== this.#versions[slot])
+        held[slot] = this.#matchSlot(chain, slot);
+    }
     held.fill(NOT_KNOWN, known, end);
     return held;
   }
@@ -116,7 +107,7 @@ export class ExactReader implements ExactCaches {
     for (let row = this.#slots[at + SLOT.ROW]!, left = MOST_RANKS; row !== 0 && left > 0; left--) {
       if (this.#rows[ROW.WORDS * row + ROW.AWAY] !== 0)
         for (let block = 0; block < held; block++) {
-          const tiers = this.#tiersOf(chain, block, row);
+          const tiers = this.#search.tiersOf(chain, block, row);
           if (tiers === 0) break;
           if ((tiers & GPU) !== 0) continue;
           if ((tiers & CPU) !== 0) cpu++;
@@ -140,108 +131,47 @@ export class ExactReader implements ExactCaches {
     const at = SLOT.WORDS * slot;
     for (let attempt = 0; attempt < 2; attempt++) {
       const version = Atomics.load(this.#slots, at + SLOT.VERSION);
-      const size = this.#slots[at + SLOT.BLOCK_SIZE]!;
-      // Of a worker that has told of no block yet the size is not known, but what it holds is: nothing.
-      if (size !== 0 && size !== chain.tokensPerBlock) return NOT_KNOWN;
-      const rows = this.#slots[at + SLOT.ROWS]!;
-      let sum = 0;
-      let row = this.#slots[at + SLOT.ROW]!;
-      for (let left = rows; row !== 0 && left > 0; left--) {
-        sum += this.#heldBy(row, chain);
-        row = this.#rows[ROW.WORDS * row + ROW.NEXT]!;
-      }
-      if (Atomics.load(this.#slots, at + SLOT.VERSION) === version)
-        return rows === 1 ? sum : Math.floor(sum / Math.max(1, rows));
+      if (!this.#hasSize(chain, at)) return NOT_KNOWN;
+      this.#search.begin();
+      this.#addRows(at);
+      this.#search.run(chain);
+      const held = this.#heldIn(chain, at);
+      if (Atomics.load(this.#slots, at + SLOT.VERSION) === version) return held;
     }
     return 0;
   }
 
+  /** Of a worker that has told of no block yet the size is not known, but what it holds is: nothing. */
+  #hasSize({ tokensPerBlock }: Chain, at: number): boolean {
+    const size = this.#slots[at + SLOT.BLOCK_SIZE]!;
+    return size === 0 || size === tokensPerBlock;
+  }
+
+  #addRows(at: number): void {
+    let row = this.#slots[at + SLOT.ROW]!;
+    for (let left = this.#slots[at + SLOT.ROWS]!; row !== 0 && left > 0; left--) {
+      this.#search.add(row);
+      row = this.#rows[ROW.WORDS * row + ROW.NEXT]!;
+    }
+  }
+
+  /** The mean of its rows, which were looked at. */
+  #heldIn(chain: Chain, at: number): number {
+    const rows = this.#slots[at + SLOT.ROWS]!;
+    let sum = 0;
+    let row = this.#slots[at + SLOT.ROW]!;
+    for (let left = rows; row !== 0 && left > 0; left--) {
+      sum += this.#heldBy(row, chain);
+      row = this.#rows[ROW.WORDS * row + ROW.NEXT]!;
+    }
+    return rows === 1 ? sum : Math.floor(sum / Math.max(1, rows));
+  }
+
   #heldBy(row: number, chain: Chain): number {
-    const known = this.#knownTo(row, chain);
+    const known = this.#search.knownTo(row);
     if (this.#rows[ROW.WORDS * row + ROW.HOLES] === 0) return known;
     for (let block = 0; block < known; block++)
-      if (++this.#walked > MOST_WALKED || this.#tiersOf(chain, block, row) === 0) return block;
+      if (++this.#walked > MOST_WALKED || this.#search.tiersOf(chain, block, row) === 0) return block;
     return known;
-  }
-
-  /** How many blocks a row has entries of, holes included: those are closed under prefixes, and searched in few steps. */
-  #knownTo(row: number, chain: Chain): number {
-    const { count } = chain;
-    if (count === 0 || !this.#knows(chain, 0, row)) return 0;
-    const lengths = this.#lengths;
-    // Between two lengths that others have...
-    let below = -1;
-    let above = this.#lengthCount;
-    while (above - below > 1) {
-      const middle = (below + above) >> 1;
-      if (this.#knows(chain, lengths[middle]! - 1, row)) below = middle;
-      else above = middle;
-    }
-    let held = below < 0 ? 0 : lengths[below]! - 1;
-    let notHeld = above < this.#lengthCount ? lengths[above]! - 1 : count;
-    // ...most often just the lower one: gallop to a block that is not held, then search between.
-    let step = 1;
-    while (held + step < notHeld && this.#knows(chain, held + step, row)) {
-      held += step;
-      step *= 2;
-    }
-    notHeld = Math.min(notHeld, held + step);
-    while (notHeld - held > 1) {
-      const middle = (held + notHeld) >> 1;
-      if (this.#knows(chain, middle, row)) held = middle;
-      else notHeld = middle;
-    }
-    this.#keepLength(notHeld, below + 1);
-    return notHeld;
-  }
-
-  /** @param at Its place among the others, or that of an equal one before it. */
-  #keepLength(length: number, at: number): void {
-    const lengths = this.#lengths;
-    if (this.#lengthCount === MOST_LENGTHS || (at > 0 && lengths[at - 1] === length)) return;
-    lengths.copyWithin(at + 1, at, this.#lengthCount++);
-    lengths[at] = length;
-  }
-
-  #begin(): void {
-    this.#walked = 0;
-    this.#lengthCount = 0;
-  }
-
-  #knows(chain: Chain, block: number, row: number): boolean {
-    return this.#look(chain, block, row, 0) !== ABSENT;
-  }
-
-  /** Which tiers have a block, as bits: of all its entries, as an engine may have two names for it. */
-  #tiersOf(chain: Chain, block: number, row: number): number {
-    return Math.max(0, this.#look(chain, block, row, TIERS));
-  }
-
-  /** The bits of `mask` that a row's entries of a block have together; without a mask those of the first one. */
-  #look({ hashes }: Chain, block: number, row: number, mask: number): number {
-    const words = this.#words;
-    const lines = this.#blocks;
-    const { linesPerHash, tagShift, entryMask } = this.#shape;
-    const low = hashes[2 * block]! | 0;
-    const high = hashes[2 * block + 1]! | 0;
-    const seal = high ^ Math.imul(row, SEAL);
-    const place = placeOf(low, high, rowSeed(this.#seed, row));
-    const tag = place << tagShift;
-    let found = ABSENT;
-    for (let turn = 0; turn < MOST_LINES; turn++) {
-      const line = lineAt(place, turn, linesPerHash);
-      const head = lines[line]!;
-      for (let at = line + (head & COUNT); at > line; at--) {
-        const word = lines[at]!;
-        if (((word ^ tag) & ~entryMask) !== 0) continue;
-        const from = (word & entryMask) * WORDS;
-        const meta = words[from + META_WORD]!;
-        if (words[from + LOW] !== low || words[from + HIGH] !== seal || (meta & ROW_MASK) !== row) continue;
-        if (mask === 0) return 0;
-        found = Math.max(0, found) | (meta & mask);
-      }
-      if (turn === 0 && head < ELSEWHERE) break;
-    }
-    return found;
   }
 }

@@ -1,0 +1,39 @@
+import { LINE_HEAD, lineAt, type LineShape } from './entry-lines.ts';
+import { ENTRY } from './exact-memory.ts';
+
+const { WORDS } = ENTRY;
+const { COUNT } = LINE_HEAD;
+
+/**
+ * Reads the lines of the first `count` hashes. It does nothing else, so that the processor waits for many of them at once.
+ *
+ * @returns something that must be kept: what is not used is not read either.
+ */
+export function readLinesAhead(
+  words: Int32Array,
+  { linesPerHash }: LineShape,
+  hashes: Int32Array,
+  count: number,
+): number {
+  let read = 0;
+  for (let at = 0; at < count; at++) read ^= words[lineAt(hashes[at]!, 0, linesPerHash)]!;
+  return read;
+}
+
+/** The same for the entries that those lines seem to have for these hashes. */
+export function readEntriesAhead(
+  words: Int32Array,
+  { linesPerHash, tagShift, entryMask }: LineShape,
+  hashes: Int32Array,
+  count: number,
+  entries: Int32Array,
+): number {
+  let read = 0;
+  for (let of = 0; of < count; of++) {
+    const tag = hashes[of]! << tagShift;
+    const line = lineAt(hashes[of]!, 0, linesPerHash);
+    for (let at = line + (words[line]! & COUNT); at > line; at--)
+      if (((words[at]! ^ tag) & ~entryMask) === 0) read ^= entries[WORDS * (words[at]! & entryMask)]!;
+  }
+  return read;
+}
