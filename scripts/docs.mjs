@@ -90,8 +90,7 @@ function recordPage(fields) {
   const rows = fields.map(({ name, about, always }) => [code(name), always ? 'yes' : '', about]);
   return `# The decision record
 
-Fields of a line of the [decision log](../guide/observability.md#the-decision-log), schema version 4. Durations are in ms, sizes
-in bytes. A field that is not always there is left out where it has nothing to say. \`vllm-router config schema --record\` writes
+Fields of a line of the [decision log](../guide/observability.md#the-decision-log). Durations are in ms, sizes in bytes. A field that is not always there is left out where it has nothing to say. \`vllm-router config schema --record\` writes
 this as a JSON schema.
 
 ${table(['Field', 'Always', 'Meaning'], rows)}

@@ -224,7 +224,7 @@ const REQUEST_SERIES = {
   workerRequestsTotal: counter(
     'vllm_router_worker_requests_total',
     ['route', 'worker', 'routing'],
-    'Attempts sent to a worker, by who chose it (policy, owner).',
+    'Attempts sent to a worker, by who chose it (policy, owner, lmcache_prefix).',
   ),
   workerRequestDurationSeconds: histogram(
     'vllm_router_worker_request_duration_seconds',

@@ -45,7 +45,7 @@ test('a worker is registered, serves, and is removed', async () => {
     [view.id, view.model_id, view.priority, view.cost, view.labels, view.source, view.connection_mode],
     [sim.url, 'sim-model', 7, 0.5, { tier: 'gold' }, 'api', 'Http'],
   );
-  assert.deepEqual([view.is_healthy, view.models, view.version], [true, ['sim-model'], '0.29.0+sim']);
+  assert.deepEqual([view.is_healthy, view.models, view.version], [true, ['sim-model'], '0.32.0+sim']);
   assert.ok(Object.values(view.capabilities ?? {}).every((offered) => offered === true));
   assert.equal(workerOf(await chat(fleet)), sim.url);
 

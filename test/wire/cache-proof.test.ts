@@ -41,7 +41,7 @@ test('a worker whose answers say what is expected is well', async () => {
   const proof = await judged(fleet, clock);
   assert.deepEqual([proof.verdict, proof.remedy], ['ok', null]);
   const { answers, actual_hit_share: actual, error_share: error } = proof.by_source.predicted;
-  assert.ok(answers >= 50 && actual > 0.8 && error < 0.1, JSON.stringify(proof));
+  assert.ok(answers >= 20 && actual > 0.8 && error < 0.1, JSON.stringify(proof));
   const metrics = await scrape(fleet);
   const worker = fleet.workers[0]!.url;
   assert.equal(metrics.value('vllm_router_cache_verdict', { worker, verdict: 'ok' }), 1);

@@ -80,7 +80,7 @@ function percent(part: number, whole: number): string {
   return `${whole === 0 ? 0 : Math.round((1000 * part) / whole) / 10}%`;
 }
 
-/** A verdict changes when it is found twice in a row: what is only passing is not told. */
+/** A verdict changes when it is found twice in a row: what is only passing is not told. That all is well at first is no news to wait for. */
 export class SteadyVerdict {
   #current: Verdict = { name: 'unknown', finding: 'too few answers by now' };
   #next: VerdictName | undefined;
@@ -97,7 +97,8 @@ export class SteadyVerdict {
       this.#next = undefined;
       return false;
     }
-    if (this.#next !== found.name) {
+    const isFirst = this.#current.name === 'unknown' && found.name === 'ok';
+    if (!isFirst && this.#next !== found.name) {
       this.#next = found.name;
       return false;
     }

@@ -195,7 +195,7 @@ function health(_sim: SimState, exchange: Exchange): void {
 }
 
 function version(_sim: SimState, exchange: Exchange): void {
-  exchange.reply.json('{"version":"0.29.0+sim"}');
+  exchange.reply.json('{"version":"0.32.0+sim"}');
 }
 
 function load(sim: SimState, exchange: Exchange): void {
