@@ -45,6 +45,11 @@ export class FrameReader {
     this.#events = events;
   }
 
+  /** Bytes of the message that is being read. */
+  get waitingBytes(): number {
+    return this.#messageBytes + this.#body.size;
+  }
+
   /** @throws ZmtpFault */
   push(bytes: Buffer): void {
     let at = 0;

@@ -1,4 +1,5 @@
 import { createServer, type Server, type Socket } from 'node:net';
+import { ByteBudget } from '../base/byte-budget.ts';
 import { KEEP_ALIVE } from './dial.ts';
 import type { Endpoint } from './endpoint.ts';
 import { Peer, type PeerEvents, type PeerOptions } from './peer.ts';
@@ -16,6 +17,8 @@ export interface ListenerEvents extends Omit<PeerEvents, 'onSubscription'> {
 }
 
 const MAX_PEERS = 4096;
+/** Of messages that have not come whole, of all peers together: there may be many, and anybody. */
+const MAX_READ_BYTES = 256 * 1024 * 1024;
 
 /** Takes connections at an endpoint. */
 export class Listener {
@@ -38,7 +41,8 @@ export class Listener {
     events: ListenerEvents,
   ): Promise<Listener> {
     const peers = new Set<Peer>();
-    const server = createServer(KEEP_ALIVE, (socket) => takeIn(socket, type, options, events, peers));
+    const bounded = { readBytes: new ByteBudget(MAX_READ_BYTES), ...options };
+    const server = createServer(KEEP_ALIVE, (socket) => takeIn(socket, type, bounded, events, peers));
     await new Promise<void>((resolve, reject) => {
       const where =
         endpoint.kind === 'ipc' ? { path: endpoint.path } : { host: endpoint.host, port: endpoint.port };

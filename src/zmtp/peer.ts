@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import type { ByteBudget } from '../base/byte-budget.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import { systemReason } from '../base/system-reason.ts';
 import { pingCommand } from './commands.ts';
@@ -13,6 +14,8 @@ export interface PeerOptions {
   readonly handshakeMs?: number;
   /** A peer that was silent for so long is asked for a sign of life, and given up after as long again; in ms. */
   readonly idleMs?: number;
+  /** For messages that have not come whole yet; shared with other peers. Whoever wants more than there is has to go. */
+  readonly readBytes?: ByteBudget;
   /** Waiting to be sent to one peer; beyond it messages are dropped, as beyond libzmq's high-water mark. */
   readonly maxQueuedBytes?: number;
 }
@@ -46,6 +49,9 @@ export class Peer {
   readonly #session: Session;
   readonly #idleMs: number;
   readonly #maxQueuedBytes: number;
+  readonly #readBytes: ByteBudget | undefined;
+  /** What was taken of it. */
+  #taken = 0;
   readonly #handshake: Timer;
   #idle: Timer | undefined;
   #ttl: Timer | undefined;
@@ -60,6 +66,7 @@ export class Peer {
     this.#clock = options.clock;
     this.#events = events;
     this.#idleMs = options.idleMs ?? IDLE_MS;
+    this.#readBytes = options.readBytes;
     this.#maxQueuedBytes = options.maxQueuedBytes ?? MAX_QUEUED_BYTES;
     this.#session = new Session(type, options.limits ?? FRAME_LIMITS, {
       write: (bytes) => void socket.write(bytes),
@@ -125,11 +132,25 @@ export class Peer {
     this.#isAsked = false;
     try {
       this.#session.push(bytes);
+      this.#account();
     } catch (error) {
       if (!(error instanceof ZmtpFault)) throw error;
       this.#end({ cause: error.endCause, message: error.message });
     }
   };
+
+  /** @throws ZmtpFault */
+  #account(): void {
+    if (this.#over || !this.#readBytes) return;
+    this.#readBytes.give(this.#taken);
+    const waiting = this.#session.waitingBytes;
+    this.#taken = this.#readBytes.take(waiting) ? waiting : 0;
+    if (this.#taken < waiting)
+      throw new ZmtpFault(
+        'too_large',
+        'messages of many peers are unfinished, and there is no room for more',
+      );
+  }
 
   readonly #onError = (error: Error): void => {
     const cause = this.#session.begun ? 'closed' : 'unreachable';
@@ -188,6 +209,8 @@ export class Peer {
     this.#handshake.cancel();
     this.#idle?.cancel();
     this.#ttl?.cancel();
+    this.#readBytes?.give(this.#taken);
+    this.#taken = 0;
     return true;
   }
 }

@@ -63,6 +63,11 @@ export class Session {
     return this.#minor >= 1;
   }
 
+  /** Bytes of the message that is being read. */
+  get waitingBytes(): number {
+    return this.#frames.waitingBytes;
+  }
+
   begin(): void {
     this.#begun = true;
     this.#events.write(GREETING);

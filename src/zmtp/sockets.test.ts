@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
+import { ByteBudget } from '../base/byte-budget.ts';
 import { systemClock } from '../base/system-clock.ts';
 import { VirtualClock } from '../base/virtual-clock.ts';
 import { DealerSocket } from './dealer.ts';
@@ -197,6 +198,32 @@ describe('SUB and PUB', () => {
     t.after(() => sockets.forEach((socket) => socket.destroy()));
     await refused.first();
     assert.equal(listener.peers.size, 1);
+  });
+
+  it('keep no more of unfinished messages than all peers may have, and give it back when they leave', async (t) => {
+    const readBytes = new ByteBudget(1000);
+    const ends = new Told<PeerEnd>();
+    const listener = await bindSub(
+      ANY,
+      [''],
+      { ...OPTIONS, readBytes },
+      { onReady: () => undefined, onMessage: () => undefined, onEnd: (end) => ends.push(end) },
+    );
+    t.after(() => listener.close());
+    const { endpoint } = listener;
+    assert.equal(endpoint.kind, 'tcp');
+    const unfinished = encodeMessage([new Uint8Array(700)]).subarray(0, 600);
+    const sockets = [0, 1].map(() => {
+      const socket = connect(endpoint.port, '127.0.0.1');
+      socket.write(Buffer.concat([GREETING, encodeCommand(readyCommand('PUB')), unfinished]));
+      return socket;
+    });
+    t.after(() => sockets.forEach((socket) => socket.destroy()));
+    assert.equal((await ends.first()).cause, 'too_large');
+    assert.equal(readBytes.used, 591);
+    for (const socket of sockets) socket.destroy();
+    await ends.count(2);
+    assert.equal(readBytes.used, 0);
   });
 
   it('drop messages for one who does not read, for nobody else, and keep no more than the bound', async (t) => {

@@ -3,7 +3,7 @@ import { systemReason } from '../../base/system-reason.ts';
 import type { Closable, Publisher, Transport } from '../../zmtp/transport.ts';
 import { AttentionGroups } from './attention-groups.ts';
 import { BatchDecoder } from './batch-decoder.ts';
-import { ByteBudget } from './byte-budget.ts';
+import { ByteBudget } from '../../base/byte-budget.ts';
 import { noCounts, type EventCounts } from './event-counts.ts';
 import type { EventSink } from './event-sink.ts';
 import type { EventWorker } from './event-worker.ts';

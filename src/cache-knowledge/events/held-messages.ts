@@ -1,4 +1,4 @@
-import type { ByteBudget } from './byte-budget.ts';
+import type { ByteBudget } from '../../base/byte-budget.ts';
 import type { EventMessage } from './message.ts';
 
 const MOST_BYTES = 16 * 1024 * 1024;

@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '../../base/clock.ts';
-import type { ByteBudget } from './byte-budget.ts';
+import type { ByteBudget } from '../../base/byte-budget.ts';
 import type { StoredEvent, Tier } from './kv-event.ts';
 
 interface Parked {

@@ -1,6 +1,6 @@
 import type { Closable, Publisher } from '../../zmtp/transport.ts';
 import type { EventsState } from '../exact/exact-memory.ts';
-import type { ByteBudget } from './byte-budget.ts';
+import type { ByteBudget } from '../../base/byte-budget.ts';
 import { noCounts, type EventCounts } from './event-counts.ts';
 import type { EventWorker, RankSource } from './event-worker.ts';
 import { readMessage } from './message.ts';

@@ -1,7 +1,7 @@
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { Transport } from '../../zmtp/transport.ts';
 import type { EventsState } from '../exact/exact-memory.ts';
-import type { ByteBudget } from './byte-budget.ts';
+import type { ByteBudget } from '../../base/byte-budget.ts';
 import type { EventCounts, ReplayOutcome } from './event-counts.ts';
 import { HeldMessages } from './held-messages.ts';
 import type { EventMessage } from './message.ts';

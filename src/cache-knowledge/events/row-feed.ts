@@ -1,7 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import { AttentionGroups } from './attention-groups.ts';
 import type { Batch, BatchDecoder } from './batch-decoder.ts';
-import type { ByteBudget } from './byte-budget.ts';
+import type { ByteBudget } from '../../base/byte-budget.ts';
 import type { EventCounts } from './event-counts.ts';
 import type { EventSink } from './event-sink.ts';
 import { DROP_REASONS, type StoredEvent } from './kv-event.ts';
