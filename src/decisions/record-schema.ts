@@ -76,6 +76,10 @@ const FIELDS = {
   attempts: z.array(attempt).describe('Every worker the request was sent to, in order.'),
   predicted_cached_tokens: tokens.describe('Cached prompt tokens expected there.').optional(),
   actual_cached_tokens: tokens.describe('Cached prompt tokens the worker told.').optional(),
+  cached_tokens_error: z
+    .number()
+    .describe('The former minus the latter, where both are known: above 0, more was expected than there was.')
+    .optional(),
   predicted_ttft_ms: ms.describe('Time to the first token expected there.').optional(),
   ttft_ms: ms.describe('Time to the first token; for an answer in one piece, to its first byte.').optional(),
   prompt_tokens: tokens.describe('Length of the prompt.').optional(),

@@ -47,6 +47,7 @@ test('of a stream', async () => {
     attempts: [{ worker, reason: rest.reason!, status: 200, duration_ms: attempt!.duration_ms }],
     predicted_cached_tokens: 0,
     actual_cached_tokens: 0,
+    cached_tokens_error: 0,
     completion_tokens: 8,
     queue_ms: 0,
     request_bytes: fleet.workers.flatMap(({ seen }) => seen).find(({ method }) => method === 'POST')!.body

@@ -58,6 +58,13 @@ export function recordPlan(rt: Runtime, decision: OpenDecision, plan: Plan): voi
   if (margin !== undefined) decision.margin = margin;
 }
 
+/** Writes what the worker told into the record, and how far off the plan was. */
+export function recordCached(decision: OpenDecision, actual: number): void {
+  decision.actual_cached_tokens = actual;
+  const { predicted_cached_tokens: predicted } = decision;
+  if (predicted !== undefined) decision.cached_tokens_error = roundScore(predicted - actual);
+}
+
 /** What only an earlier attempt's plan had must not stay. */
 function forgetPlan(decision: OpenDecision): void {
   delete decision.policy;

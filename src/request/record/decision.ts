@@ -120,6 +120,8 @@ export interface Decision {
   attempts: AttemptRecord[];
   predicted_cached_tokens?: number;
   actual_cached_tokens?: number;
+  /** Predicted minus actual. */
+  cached_tokens_error?: number;
   predicted_ttft_ms?: number;
   ttft_ms?: number;
   prompt_tokens?: number;

@@ -8,6 +8,7 @@ import { learnFromUsage } from './learn-from-usage.ts';
 import { roundMs, type AttemptRecord } from '../record/decision.ts';
 import type { Leg, Plan } from '../choose/plan.ts';
 import type { Call } from '../understand/read-call.ts';
+import { recordCached } from '../answer/explain.ts';
 import type { RelayEnd } from '../answer/relay.ts';
 import type { ResponseTap } from '../answer/response-tap.ts';
 import type { Runtime } from '../runtime.ts';
@@ -202,7 +203,7 @@ export class LegOutcome implements InFlight, Awaited {
         cachedTokens,
         answerTokens,
       });
-      if (cachedTokens !== undefined) decision.actual_cached_tokens = cachedTokens;
+      if (cachedTokens !== undefined) recordCached(decision, cachedTokens);
     }
     const prompt = told ?? estimate;
     if (prompt > 0) decision.prompt_tokens = prompt;
