@@ -1,5 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 import type { Random } from '../base/random.ts';
+import { systemClock } from '../base/system-clock.ts';
 import type { ThreadPart } from '../base/thread-part.ts';
 import { eventWorkerOf } from '../cache-knowledge/events/event-sources.ts';
 import type { ExactCaches } from '../cache-knowledge/exact-caches.ts';
@@ -54,7 +55,8 @@ export function openEvents({ part, registry, settings, metrics, ...deps }: Parts
         bind: kvEvents.bind,
       };
     },
-    startHelper: (helper) => startHelper({ ...helper, ...deps, metrics }),
+    // Whether the thread still moves shows in real time, whatever clock the router goes by.
+    startHelper: (helper) => startHelper({ ...helper, ...deps, clock: systemClock, metrics }),
   });
   registry.on(({ type, worker }) => {
     if (type === 'joined') index.joined(worker);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { judge, SteadyVerdict, type Accuracy, type Evidence } from './judge.ts';
-import { REMEDIES, VERDICTS } from './verdicts.ts';
+import { REMEDIES, VERDICTS, type VerdictName } from './verdicts.ts';
 
 /** A hundred answers of 1,000 tokens each. */
 function told(predicted: number, actual: number): Accuracy {
@@ -10,7 +10,7 @@ function told(predicted: number, actual: number): Accuracy {
 }
 
 const WELL: Evidence = {
-  ...{ prefixCaching: true, blockSize: 16, expectedBlockSize: 16, events: 'live' },
+  ...{ prefixCaching: true, blockSize: 16, expectedBlockSize: 16, eventsMissing: undefined },
   ...{ known: told(60_000, 59_000), unreported: 0, forgotten: 0 },
 };
 
@@ -19,7 +19,7 @@ const CASES: Readonly<Record<string, [Partial<Evidence>, string, RegExp?]>> = {
   'prefix caching off': [{ prefixCaching: false, known: told(0, 0) }, 'prefix_caching_off'],
   'another block size': [{ blockSize: 32 }, 'block_size_differs', /32, expected 16/],
   'any block size where none is configured': [{ blockSize: 32, expectedBlockSize: undefined }, 'ok'],
-  'no events': [{ events: 'missing' }, 'events_off'],
+  'no events': [{ eventsMissing: 'none comes' }, 'events_off', /none comes/],
   'answers that do not tell': [
     { known: { ...told(0, 0), answers: 0 }, unreported: 50 },
     'cached_tokens_not_reported',
@@ -58,5 +58,18 @@ describe('the verdict on a worker', () => {
     assert.deepEqual(changes, [false, true, false, false, false, false, true, false]);
     steady.take({ ...off, finding: 'still' });
     assert.deepEqual(steady.current, { name: 'events_off', finding: 'still' });
+  });
+
+  it('is over with what shows without any answer, and not with the lack of answers', () => {
+    const steady = new SteadyVerdict();
+    const take = (name: VerdictName): void => {
+      for (let time = 0; time < 2; time++) steady.take({ name, finding: '' });
+    };
+    take('events_off');
+    assert.deepEqual([steady.take(undefined), steady.take(undefined)], [false, true]);
+    assert.match(steady.current.finding, /is over/);
+    take('template_differs');
+    assert.deepEqual([steady.take(undefined), steady.take(undefined)], [false, false]);
+    assert.equal(steady.current.name, 'template_differs');
   });
 });

@@ -17,8 +17,8 @@ export interface Evidence {
   readonly blockSize: number | undefined;
   /** The one that is configured, where one is. */
   readonly expectedBlockSize: number | undefined;
-  /** Whether its engine is to publish events, and they are received. */
-  readonly events: 'unwanted' | 'live' | 'missing';
+  /** What is wrong with its events, where they are wanted; undefined: nothing. */
+  readonly eventsMissing: string | undefined;
   readonly known: Accuracy;
   /** Answers that told their tokens, but not how many of them were cached. */
   readonly unreported: number;
@@ -42,14 +42,19 @@ export function judge(evidence: Evidence): Verdict | undefined {
 }
 
 /** What shows without any answer. */
-function settings({ prefixCaching, blockSize, expectedBlockSize, events }: Evidence): Verdict | undefined {
+function settings({
+  prefixCaching,
+  blockSize,
+  expectedBlockSize,
+  eventsMissing,
+}: Evidence): Verdict | undefined {
   if (prefixCaching === false) return { name: 'prefix_caching_off', finding: 'prefix caching is off' };
   if (blockSize !== undefined && expectedBlockSize !== undefined && blockSize !== expectedBlockSize)
     return {
       name: 'block_size_differs',
       finding: `block size ${blockSize}, expected ${expectedBlockSize}`,
     };
-  if (events === 'missing') return { name: 'events_off', finding: 'no events of its cache are received' };
+  if (eventsMissing !== undefined) return { name: 'events_off', finding: eventsMissing };
   return undefined;
 }
 
@@ -80,6 +85,10 @@ function percent(part: number, whole: number): string {
   return `${whole === 0 ? 0 : Math.round((1000 * part) / whole) / 10}%`;
 }
 
+/** They need no answers: without what they go by they are over, whether anybody asks or not. */
+const BY_SETTINGS: readonly VerdictName[] = ['prefix_caching_off', 'block_size_differs', 'events_off'];
+const OVER: Verdict = { name: 'unknown', finding: 'what was found before is over; too few answers since' };
+
 /** A verdict changes when it is found twice in a row: what is only passing is not told. That all is well at first is no news to wait for. */
 export class SteadyVerdict {
   #current: Verdict = { name: 'unknown', finding: 'too few answers by now' };
@@ -90,7 +99,8 @@ export class SteadyVerdict {
   }
 
   /** Whether it is another one now. */
-  take(found: Verdict | undefined): boolean {
+  take(latest: Verdict | undefined): boolean {
+    const found = latest ?? (BY_SETTINGS.includes(this.#current.name) ? OVER : undefined);
     if (found === undefined) return false;
     if (found.name === this.#current.name) {
       this.#current = found;

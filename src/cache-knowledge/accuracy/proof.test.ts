@@ -16,7 +16,7 @@ function setUp(tallies = new CacheTallies(ownMemory())) {
   const told: string[] = [];
   const proof = new CacheProof({
     ...{ registry, clock, tallies },
-    eventsOf: () => 'unwanted',
+    eventsOf: () => undefined,
     expectedBlockSize: () => undefined,
     onVerdict: ({ id }, { name }, before) => told.push(`${id}: ${before.name} to ${name}`),
   });

@@ -1,9 +1,11 @@
 import type { Clock, Timer } from '../../base/clock.ts';
 import { CACHE_SOURCES, type CacheSource } from '../../routing/policy.ts';
 import type { Roster } from '../../workers/roster.ts';
+import { blockSizeOf } from '../../workers/cache-config.ts';
 import type { Worker } from '../../workers/worker.ts';
-import { judge, SteadyVerdict, FEWEST_ANSWERS, type Accuracy, type Evidence } from './judge.ts';
+import { judge, SteadyVerdict, FEWEST_ANSWERS, type Accuracy } from './judge.ts';
 import { added, NO_ACCURACY, since, type CacheTallies, type Tally } from './tallies.ts';
+import { EventsHeard, type EventsSeen } from './events-heard.ts';
 import type { Verdict } from './verdicts.ts';
 
 /** Workers are judged so often. */
@@ -13,8 +15,8 @@ export interface CacheProofDeps {
   readonly registry: Roster;
   readonly clock: Clock;
   readonly tallies: CacheTallies;
-  /** Whether a worker's events are wanted, and received. */
-  readonly eventsOf: (worker: Worker) => Evidence['events'];
+  /** What is seen of a worker's events; undefined where nobody wants them. */
+  readonly eventsOf: (worker: Worker) => EventsSeen | undefined;
   /** The block size that is configured, where one is. */
   readonly expectedBlockSize: () => number | undefined;
   readonly onVerdict: (worker: Worker, verdict: Verdict, before: Verdict) => void;
@@ -30,6 +32,7 @@ export interface Proof {
 
 interface Judged {
   readonly verdict: SteadyVerdict;
+  readonly events: EventsHeard;
   /** The sums of its slot when it joined, and when it was last judged by its answers. */
   readonly joined: Tally;
   last: Tally;
@@ -92,11 +95,14 @@ export class CacheProof {
 
   #join(worker: Worker): void {
     const joined = this.#deps.tallies.of(worker.slot);
-    this.#judged.set(worker, { verdict: new SteadyVerdict(), joined, last: joined });
+    this.#judged.set(worker, {
+      ...{ verdict: new SteadyVerdict(), events: new EventsHeard() },
+      ...{ joined, last: joined },
+    });
   }
 
   #judge(worker: Worker, judged: Judged): void {
-    const { tallies, eventsOf, expectedBlockSize, onVerdict } = this.#deps;
+    const { tallies, clock, eventsOf, expectedBlockSize, onVerdict } = this.#deps;
     const now = tallies.of(worker.slot);
     const known = since(allOf(now), allOf(judged.last));
     const unreported = now.unreported - judged.last.unreported;
@@ -104,7 +110,9 @@ export class CacheProof {
       prefixCaching: worker.cacheConfig?.prefixCaching,
       blockSize: worker.cacheConfig?.blockSize,
       expectedBlockSize: expectedBlockSize(),
-      events: eventsOf(worker),
+      eventsMissing: judged.events.missing(eventsOf(worker), {
+        ...{ now: clock.now(), told: allOf(now), blockSize: blockSizeOf(worker.cacheConfig) },
+      }),
       known,
       unreported,
       forgotten: now.forgotten - judged.last.forgotten,

@@ -6,7 +6,6 @@ import type { EventCounts } from './event-counts.ts';
 import type { EventSink } from './event-sink.ts';
 import { DROP_REASONS, type StoredEvent } from './kv-event.ts';
 import { ParkedBlocks, type Unparked } from './parked-blocks.ts';
-import type { Applied } from './row-coverage.ts';
 
 export interface FeedDeps<Row> {
   readonly sink: EventSink<Row>;
@@ -27,8 +26,6 @@ export class RowFeed<Row> {
   readonly #row: Row | undefined;
   /** As its first batch has it. */
   #rank: number | undefined;
-  /** What came of the batch so far. */
-  #applied: Applied = 'complete';
 
   constructor(
     { sink, decoder, clock, parkedBytes }: FeedDeps<Row>,
@@ -57,23 +54,21 @@ export class RowFeed<Row> {
   }
 
   /** A batch that cannot be read may have removed anything: nothing is known after it but what comes. */
-  apply(payload: Buffer): Applied {
+  apply(payload: Buffer): void {
     const batch = this.#decoder.decode(payload, this.#groups);
     if (batch.kind === 'malformed') {
       this.#counts.malformed += 1;
       this.forget();
-      return 'malformed';
+      return;
     }
     if (batch.rank !== undefined && batch.rank !== (this.#rank ??= batch.rank)) {
       this.#counts.dropped.wrong_rank += 1;
-      return 'complete';
+      return;
     }
     this.#counts.batches += 1;
     for (const reason of DROP_REASONS) this.#counts.dropped[reason] += batch.dropped[reason];
-    this.#applied = 'complete';
     if (this.#row === undefined) this.#counts.dropped.full += batch.events.length;
     else this.#use(this.#row, batch);
-    return batch.dropped.misshapen > 0 ? 'incomplete' : this.#applied;
   }
 
   /** The row begins anew. */
@@ -105,7 +100,6 @@ export class RowFeed<Row> {
           this.#counts.cleared += 1;
           this.#parked.clear();
           this.#sink.clear(row);
-          this.#applied = 'cleared';
       }
     }
   }
@@ -130,13 +124,11 @@ export class RowFeed<Row> {
         return false;
       case 'malformed':
         this.#counts.dropped.misshapen += 1;
-        this.#applied = 'incomplete';
         return false;
       case 'unknown_block':
       case 'block_size':
       case 'full':
         this.#counts.dropped[stored] += event.names.length / 2;
-        this.#applied = 'incomplete';
         return false;
     }
   }

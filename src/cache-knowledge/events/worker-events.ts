@@ -1,4 +1,4 @@
-import type { Coverage, EventsState } from '../exact/exact-memory.ts';
+import type { EventsState } from '../exact/exact-memory.ts';
 import { sameSource, type EventWorker } from './event-worker.ts';
 import { RankEvents, type RankDeps, type RankReport } from './rank-events.ts';
 
@@ -7,8 +7,6 @@ export interface WorkerEventsReport {
   readonly slot: number;
   readonly generation: number;
   readonly state: EventsState;
-  /** `whole`: while it is live, all that the worker holds is known. */
-  readonly coverage: Coverage;
   readonly ranks: readonly RankReport[];
 }
 
@@ -18,7 +16,6 @@ export class WorkerEvents<Row> {
   #worker: EventWorker;
   #ranks: RankEvents<Row>[] = [];
   #state: EventsState | undefined;
-  #coverage: Coverage = 'partial';
 
   constructor(deps: RankDeps<Row>, worker: EventWorker) {
     this.#deps = deps;
@@ -37,7 +34,7 @@ export class WorkerEvents<Row> {
   get report(): WorkerEventsReport {
     const { slot, generation } = this.#worker;
     const ranks = this.#ranks.map((rank) => rank.report);
-    return { slot, generation, state: this.#state ?? 'none', coverage: this.#coverage, ranks };
+    return { slot, generation, state: this.#state ?? 'none', ranks };
   }
 
   /** Ranks whose source is the same go on. */
@@ -68,11 +65,8 @@ export class WorkerEvents<Row> {
         ? 'lost'
         : 'connecting';
     const now = states.length === 0 ? 'none' : state;
-    const isWhole = states.length > 0 && this.#ranks.every((rank) => rank.coverage === 'whole');
-    const coverage = isWhole ? 'whole' : 'partial';
-    if (now === this.#state && coverage === this.#coverage) return;
+    if (now === this.#state) return;
     this.#state = now;
-    this.#coverage = coverage;
-    this.#deps.sink.setState(this.#worker.slot, this.#worker.generation, now, coverage);
+    this.#deps.sink.setState(this.#worker.slot, this.#worker.generation, now);
   }
 }

@@ -4,8 +4,7 @@ import {
   MOST_SLOTS,
   ROW,
   SLOT,
-  stateWord,
-  type Coverage,
+  STATES,
   type EventsState,
   type ExactMemory,
 } from './exact-memory.ts';
@@ -115,9 +114,9 @@ export class RowTable {
     this.#slots[SLOT.WORDS * row.slot + SLOT.BLOCK_SIZE] = blockSize;
   }
 
-  setState(slot: number, generation: number, state: EventsState, coverage: Coverage): void {
+  setState(slot: number, generation: number, state: EventsState): void {
     if (slot >= MOST_SLOTS) return;
-    Atomics.store(this.#slots, SLOT.WORDS * slot + SLOT.STATE, stateWord(generation, state, coverage));
+    Atomics.store(this.#slots, SLOT.WORDS * slot + SLOT.STATE, (generation << 2) | STATES.indexOf(state));
   }
 
   #newNumber(): number {

@@ -1,0 +1,95 @@
+/** A worker whose events are to be followed and do not come is found out, in one thread and in two. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { VirtualClock } from '../../src/base/virtual-clock.ts';
+import type { RouterOptions } from '../../src/config/load/options.ts';
+import type { SimOptions } from '../../src/sim/server/options.ts';
+import { adminOf } from '../support/admin.ts';
+import { chat } from '../support/chat.ts';
+import { startFleet, type Fleet } from '../support/fleet.ts';
+
+const TEXT = 'What an engine has computed it tells those who listen. '.repeat(40);
+
+/** A prompt that is new has about thirty blocks. */
+let asked = 0;
+async function askNew(fleet: Fleet, times: number): Promise<void> {
+  for (let time = 0; time < times; time++) {
+    const messages = [{ role: 'user', content: `${(asked += 1)} ${TEXT}` }];
+    await (await chat(fleet, { messages, max_tokens: 1 })).text();
+  }
+}
+
+class Bench implements AsyncDisposable {
+  readonly clock: VirtualClock;
+  readonly fleet: Fleet;
+
+  private constructor(clock: VirtualClock, fleet: Fleet) {
+    this.clock = clock;
+    this.fleet = fleet;
+  }
+
+  static async open(
+    threads: number,
+    worker: SimOptions,
+    kvEvents: RouterOptions['kvEvents'] = {},
+  ): Promise<Bench> {
+    const clock = new VirtualClock();
+    const router = { policy: 'kv_aware', threads, kvEvents } as const;
+    return new Bench(clock, await startFleet({ workers: [worker], clock, router }));
+  }
+
+  /** The subscription is up, in real time: it is a matter of another thread. */
+  async live(): Promise<void> {
+    const admin = adminOf(this.fleet);
+    const request = { path: '/v1/completions', body: { prompt: [1, 2, 3], max_tokens: 1 } };
+    const until = performance.now() + 30_000;
+    for (;;) {
+      const { candidates } = (await admin('POST', '/admin/explain', request)).body;
+      if (candidates[0].matched_source === 'events') return;
+      if (performance.now() > until) assert.fail(JSON.stringify(candidates));
+    }
+  }
+
+  /** Lets time go by, and has the worker compute what is new, until this is its verdict. */
+  async until(verdict: string): Promise<string> {
+    const admin = adminOf(this.fleet);
+    const until = performance.now() + 30_000;
+    for (;;) {
+      await askNew(this.fleet, 5);
+      this.clock.advance(10_000);
+      const { cache_proof: proof } = (await admin('GET', '/workers')).body.workers[0];
+      if (proof.verdict === verdict) return proof.finding;
+      if (performance.now() > until) assert.fail(`${JSON.stringify(proof)}, expected ${verdict}`);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.fleet.stop();
+  }
+}
+
+for (const threads of [1, 2]) {
+  describe(`a router with ${threads} request thread${threads === 1 ? '' : 's'}`, () => {
+    it('finds that a worker publishes nothing, where all are to', async () => {
+      await using bench = await Bench.open(threads, {}, { enabled: 'on' });
+      assert.match(await bench.until('events_off'), /publishes no events/);
+    });
+
+    it('finds that events have stopped, and that they come again', async () => {
+      await using bench = await Bench.open(threads, { kvEvents: true });
+      await bench.live();
+      await bench.until('ok');
+      const [worker] = bench.fleet.workers;
+      await worker?.setFaults(['kv_stop']);
+      assert.match(await bench.until('events_off'), /^its events are lost for \d+ s: /);
+      await worker?.setFaults([]);
+      await bench.until('ok');
+    });
+
+    it('finds that a publisher is there, and says nothing of what its engine computes', async () => {
+      await using bench = await Bench.open(threads, { kvEvents: true, faults: ['kv_lose'] });
+      await bench.live();
+      assert.match(await bench.until('events_off'), /computed about \d+ new blocks, and no event has come$/);
+    });
+  });
+}
