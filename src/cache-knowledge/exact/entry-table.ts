@@ -96,19 +96,23 @@ export class EntryTable {
     const seed = rowSeed(this.#seed, row);
     this.#placeNames(seed, names, first, end);
     this.#keepRead(readLinesAhead(this.#names.words, this.#names.shape, this.#namePlaces, count));
-    this.#keepRead(readEntriesAhead(this.#names.words, this.#names.shape, this.#namePlaces, count, words));
+    this.#keepRead(
+      readEntriesAhead(this.#names.words, this.#names.shape, this.#namePlaces, count, words, this.#found),
+    );
     for (let at = 0, block = first; at < count; at++, block++) {
-      const entry = this.#findAt(
-        this.#namePlaces[at]!,
-        row,
-        names[2 * block]! | 0,
-        names[2 * block + 1]! | 0,
-      );
+      const entry = this.#seenAs(at, row, names[2 * block]! | 0, names[2 * block + 1]! | 0);
       const from = WORDS * entry;
       this.#found[at] = entry;
       this.#blockPlaces[at] = placeOf(words[from + LOW]!, words[from + HIGH]! ^ Math.imul(row, SEAL), seed);
     }
     this.#keepRead(readLinesAhead(this.#blocks.words, this.#blocks.shape, this.#blockPlaces, count));
+  }
+
+  /** The entry of a name whose line was read ahead. */
+  #seenAs(at: number, row: number, low: number, high: number): number {
+    const seeming = this.#found[at]!;
+    if (seeming === 0 || (seeming > 0 && this.#isNamed(seeming, row, low, high))) return seeming;
+    return this.#findAt(this.#namePlaces[at]!, row, low, high);
   }
 
   #placeNames(seed: number, names: Uint32Array, first: number, end: number): void {

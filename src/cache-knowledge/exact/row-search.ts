@@ -33,6 +33,8 @@ export class RowSearch {
   #count = 0;
   /** Where those that are looked at keep a block, and one word to spare. */
   readonly #places = new Int32Array(MOST_ROWS + 1);
+  /** ...and what seems to be its entry. */
+  readonly #seeming = new Int32Array(MOST_ROWS);
   /** By row. */
   readonly #known = new Int32Array(MOST_ROWS);
   #leaders = 0;
@@ -129,11 +131,15 @@ export class RowSearch {
     for (let at = 0; at < count; at++) places[at] = placeOf(low, high, rowSeed(this.#seed, rows[from + at]!));
     places[count] =
       readLinesAhead(this.#lines, this.#shape, places, count) ^
-      readEntriesAhead(this.#lines, this.#shape, places, count, this.#words);
+      readEntriesAhead(this.#lines, this.#shape, places, count, this.#words, this.#seeming);
     let front = from;
     for (let at = from; at < end; at++) {
       const row = rows[at]!;
-      if (this.#lookAt(places[at - from]!, low, high, row, 0) === ABSENT) continue;
+      const seeming = this.#seeming[at - from]!;
+      const knows =
+        (seeming > 0 && this.#isBlock(seeming, low, high, row)) ||
+        (seeming !== 0 && this.#lookAt(places[at - from]!, low, high, row, 0) !== ABSENT);
+      if (!knows) continue;
       rows[at] = rows[front]!;
       rows[front++] = row;
     }
@@ -155,7 +161,6 @@ export class RowSearch {
     const words = this.#words;
     const lines = this.#lines;
     const { linesPerHash, tagShift, entryMask } = this.#shape;
-    const seal = high ^ Math.imul(row, SEAL);
     const tag = place << tagShift;
     let found = ABSENT;
     for (let turn = 0; turn < MOST_LINES; turn++) {
@@ -164,14 +169,22 @@ export class RowSearch {
       for (let at = line + (head & COUNT); at > line; at--) {
         const word = lines[at]!;
         if (((word ^ tag) & ~entryMask) !== 0) continue;
-        const from = (word & entryMask) * WORDS;
-        const meta = words[from + META_WORD]!;
-        if (words[from + LOW] !== low || words[from + HIGH] !== seal || (meta & ROW_MASK) !== row) continue;
+        const entry = word & entryMask;
+        if (!this.#isBlock(entry, low, high, row)) continue;
         if (mask === 0) return 0;
-        found = Math.max(0, found) | (meta & mask);
+        found = Math.max(0, found) | (words[entry * WORDS + META_WORD]! & mask);
       }
       if (turn === 0 && head < ELSEWHERE) break;
     }
     return found;
+  }
+  #isBlock(entry: number, low: number, high: number, row: number): boolean {
+    const words = this.#words;
+    const from = entry * WORDS;
+    return (
+      words[from + LOW] === low &&
+      words[from + HIGH] === (high ^ Math.imul(row, SEAL)) &&
+      (words[from + META_WORD]! & ROW_MASK) === row
+    );
   }
 }
