@@ -278,6 +278,7 @@ export class App {
       policies,
       tenants: this.#state.clients.tenants,
       plugins: this.#deps.plugins ?? NO_PLUGINS,
+      eventsOf: (worker) => this.#state.openEvents.viewOf(worker),
       tokenizersOf: (worker) => this.#state.openTokens.verdictsOf(worker),
       inspect: (spec) => connections.inspect(spec),
       examine: (specs, signal) => examineWorkers(specs, this.#state.settings, this.#state, signal),

@@ -36,6 +36,7 @@ const GUIDES = [
     'workers-api',
     'admin',
     'gateway',
+    'kv-cache',
     'lmcache',
     'model-rules',
     'plugins',

@@ -2,6 +2,7 @@ import type { Clock } from '../base/clock.ts';
 import type { ThreadPart } from '../base/thread-part.ts';
 import type { CacheIndex } from '../cache-knowledge/cache-index.ts';
 import type { Proof } from '../cache-knowledge/accuracy/proof.ts';
+import type { WorkerEventsView } from '../cache-knowledge/index-thread/event-watch.ts';
 import type { KnownPlugins } from '../config/schema/plugin-policy-schema.ts';
 import type { Config } from '../config/schema/schema.ts';
 import type { PolicySettings, Settings, WorkerSpec } from '../config/settings/settings.ts';
@@ -86,6 +87,8 @@ export interface AdminDeps {
   readonly versionOf: (worker: Worker) => string | undefined;
   /** How the tokenizers of the router compare with the worker's. */
   readonly tokenizersOf: (worker: Worker) => readonly LocalVerdict[];
+  /** What is known of the worker's cache events. */
+  readonly eventsOf: (worker: Worker) => WorkerEventsView | undefined;
   readonly inspect: (spec: WorkerSpec) => Promise<Inspection>;
   readonly examine: (specs: readonly WorkerSpec[], signal: AbortSignal) => Promise<Admittance>;
   readonly onInspected: (spec: WorkerSpec, inspection: Inspection) => void;

@@ -5,6 +5,7 @@ import { isOpen } from '../workers/jobs.ts';
 import type { Worker } from '../workers/worker.ts';
 import { cacheProofView, showProof } from './cache-proof-view.ts';
 import type { AdminContext } from './context.ts';
+import { kvEventsView, showKvEvents } from './kv-events-view.ts';
 import type { WorkerJob } from './registrar.ts';
 
 /** A job, as it is shown. */
@@ -82,6 +83,7 @@ export const workerView = z.strictObject({
     .array(eventSourceView)
     .nullable()
     .meta({ description: 'Where it says that it publishes events of its cache; null where it does not say' }),
+  kv_events: kvEventsView.nullable().meta({ description: 'Its cache events, as far as they are received' }),
   version: z.string().nullable(),
   draining: z.boolean(),
   drain_remaining_secs: z.number().nullable(),
@@ -165,6 +167,7 @@ export function showWorker(context: AdminContext, worker: Worker): z.output<type
   const registration = registrar.registrationOf(worker);
   const job = registrar.jobOf(worker);
   const drainLeftMs = registrar.drainLeftMs(worker);
+  const events = context.eventsOf(worker);
   const capabilities = registrar.capabilitiesOf(worker);
   const proof = context.proofOf(worker);
   return {
@@ -189,6 +192,7 @@ export function showWorker(context: AdminContext, worker: Worker): z.output<type
     adapters: [...worker.adapters],
     ...showFacts(worker),
     cache_proof: proof ? showProof(proof) : null,
+    kv_events: events ? showKvEvents(events) : null,
     version: context.versionOf(worker) ?? null,
     draining: worker.draining,
     drain_remaining_secs: drainLeftMs === undefined ? null : roundSecs(drainLeftMs),

@@ -394,6 +394,60 @@ const EVENT_SERIES = {
     ['from', 'to'],
     "Circuit breaker transitions of look-ups at LMCache's controller.",
   ),
+  kvEventsBatchesTotal: counter(
+    'vllm_router_kv_events_batches_total',
+    ['worker'],
+    "Messages with engines' cache events that were read, those of replays included.",
+    'control',
+  ),
+  kvEventsTotal: counter(
+    'vllm_router_kv_events_total',
+    ['worker', 'kind'],
+    'What they told of: blocks stored, blocks removed, caches cleared.',
+    'control',
+  ),
+  kvEventsGapsTotal: counter(
+    'vllm_router_kv_events_gaps_total',
+    ['worker'],
+    'Times that numbers of messages were missing: they are replayed, or all that was known of the engine is forgotten.',
+    'control',
+  ),
+  kvEventsRestartsTotal: counter(
+    'vllm_router_kv_events_restarts_total',
+    ['worker'],
+    'Times that numbers began anew: the engine has another cache than before, and what was known of it is forgotten.',
+    'control',
+  ),
+  kvEventsReplaysTotal: counter(
+    'vllm_router_kv_events_replays_total',
+    ['worker', 'outcome'],
+    'Times that an engine was asked for old messages. outcome: complete, partial (the beginning is no longer there: the rest counts), torn (some were lost on the way, and are asked for again), failed (no connection), timeout.',
+    'control',
+  ),
+  kvEventsMalformedTotal: counter(
+    'vllm_router_kv_events_malformed_total',
+    ['worker'],
+    'Messages whose events could not be read.',
+    'control',
+  ),
+  kvEventsDroppedTotal: counter(
+    'vllm_router_kv_events_dropped_total',
+    ['worker', 'reason'],
+    'What could be read and was not used. Events: unknown_type, other_group (of layers that do not keep the whole prompt), misshapen, unknown_parent and unknown_block (nobody told of the block), block_size (another than before), full (the index has no room). Messages: wrong_rank, wrong_model, misframed, and without the label worker unknown_worker (a publisher that connects and names no worker).',
+    'control',
+  ),
+  kvEventsConnectionEndsTotal: counter(
+    'vllm_router_kv_events_connection_ends_total',
+    ['worker', 'cause'],
+    'Connections to publishers that ended or could not be made: unreachable, closed, timeout, not_zmtp, refused, too_large, malformed.',
+    'control',
+  ),
+  kvIndexEvictedTotal: counter(
+    'vllm_router_kv_index_evicted_total',
+    [],
+    'Blocks that engines hold and the index has dropped because kv_events.max_index_bytes had no room.',
+    'control',
+  ),
   socketShortagesTotal: counter(
     'vllm_router_socket_shortages_total',
     ['side'],
@@ -458,6 +512,27 @@ const STATE_SERIES = {
     [],
     'Routed prompts that the predicted prefix index has not taken in, because the ring of their thread was full.',
   ),
+  kvEventsState: gauge(
+    'vllm_router_kv_events_state',
+    ['worker'],
+    "Its engines' cache events: 0 none (not followed), 1 connecting, 2 live (its cache is known), 3 lost.",
+  ),
+  kvEventsLastAgeSeconds: gauge(
+    'vllm_router_kv_events_last_age_seconds',
+    ['worker'],
+    'Since the last message with cache events; of several ranks the longest. An engine that computes nothing new sends none.',
+  ),
+  kvEventsParkedBytes: gauge(
+    'vllm_router_kv_events_parked_bytes',
+    [],
+    'Events that wait for the block before theirs.',
+  ),
+  kvIndexEntries: gauge(
+    'vllm_router_kv_index_entries',
+    [],
+    "Blocks in the index of engines' events, each as often as ranks hold it.",
+  ),
+  kvIndexBytes: gauge('vllm_router_kv_index_bytes', [], 'Memory of that index, reserved at once.'),
   inflightRequests: gauge('vllm_router_inflight_requests', [], 'Requests admitted and not yet ended.'),
   queuedRequests: gauge(
     'vllm_router_queued_requests',

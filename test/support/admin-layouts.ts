@@ -137,6 +137,7 @@ function adminOver({ app }: Fleet, part: ThreadPart): Admin {
   return new Admin({
     ...runtime,
     part,
+    eventsOf: () => undefined,
     tokenizersOf: () => [],
     settings,
     config: resolved.config,

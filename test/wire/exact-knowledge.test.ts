@@ -1,55 +1,10 @@
 /** A router that knows what its workers hold by the events of their engines, in one thread and in two. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { isDeepStrictEqual } from 'node:util';
-import type { CandidateRecord } from '../../src/request/record/decision.ts';
 import { startSimWorker } from '../../src/sim/server/server.ts';
 import { adminOf, settledWorker } from '../support/admin.ts';
-import { startFleet, type Fleet } from '../support/fleet.ts';
-
-const BLOCK = 16;
-const ids = (topic: number, blocks: number): number[] =>
-  Array.from({ length: BLOCK * blocks + 3 }, (_, at) => 1000 * topic + at + 10);
-
-const bodyOf = (prompt: readonly number[]): object => ({ prompt, max_tokens: 1 });
-
-async function complete(url: string, prompt: readonly number[]): Promise<string> {
-  const response = await fetch(`${url}/v1/completions`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(bodyOf(prompt)),
-  });
-  const text = await response.text();
-  assert.equal(response.status, 200, text);
-  return response.headers.get('x-request-id') ?? '';
-}
-
-/** How much of a prompt each candidate was known to hold, and how; by worker. */
-function told(candidates: readonly CandidateRecord[]): Record<string, string> {
-  return Object.fromEntries(
-    candidates.map(({ worker, matched_tokens = 0, matched_source = 'predicted' }) => [
-      worker,
-      `${matched_source} ${matched_tokens}`,
-    ]),
-  );
-}
-
-/** Asks what the router would do with the prompt, which changes nothing, until it knows this of all workers. */
-async function untilKnown(
-  fleet: Fleet,
-  prompt: readonly number[],
-  expected: Readonly<Record<string, string>>,
-): Promise<void> {
-  const admin = adminOf(fleet);
-  const until = performance.now() + 10_000;
-  for (;;) {
-    const request = { path: '/v1/completions', body: bodyOf(prompt) };
-    const { body } = await admin('POST', '/admin/explain', request);
-    const seen = told(body.candidates);
-    if (isDeepStrictEqual(seen, expected)) return;
-    if (performance.now() > until) assert.deepEqual(seen, expected);
-  }
-}
+import { startFleet } from '../support/fleet.ts';
+import { complete, promptOf as ids, told, untilKnown } from '../support/known-prompts.ts';
 
 for (const threads of [1, 2]) {
   describe(`a router with ${threads} request thread${threads === 1 ? '' : 's'}`, () => {

@@ -19,6 +19,16 @@ export function eventWorkerOf(worker: Told, settings: KvEventSettings): EventWor
   };
 }
 
+/** Why a worker has none, in words for operators. */
+export function whyNoSources({ eventSources }: Told, settings: KvEventSettings): string {
+  if (settings.follows === 'none') return 'kv_events.enabled is off';
+  if (eventSources === undefined) return 'nothing is configured, and it does not say where it publishes';
+  if (eventSources.length === 0) return 'it says that it publishes none';
+  return settings.bind === undefined
+    ? 'its publisher connects, and kv_events.bind is not set'
+    : 'it publishes at no endpoint that can be connected to';
+}
+
 /** What is configured for it goes before what it says, and that before what is configured for all. */
 function sourcesOf(worker: Told, host: string, settings: KvEventSettings): RankSource[] {
   const { spec, traits, eventSources } = worker;

@@ -32,6 +32,13 @@ export interface EventIndexDeps {
   readonly maxBytes: () => number;
   /** Whose events are to be followed now. */
   readonly following: () => Following;
+  /** Hears all that the thread says; undefined: it has ended, and the next one counts from 0. */
+  readonly onReport?: (report: EventsReport | undefined) => void;
+}
+
+/** What the thread has said of a worker, and when, in ms of the clock. */
+export interface HeardReport extends WorkerEventsReport {
+  readonly heardAt: number;
 }
 
 const MODULE = new URL(`./index-thread${extname(import.meta.url)}`, import.meta.url);
@@ -49,8 +56,10 @@ export class EventIndex {
   readonly #deps: EventIndexDeps;
   /** By slot, as control has given them out. */
   readonly #generations = new Map<number, number>();
-  readonly #workers = new Map<number, WorkerEventsReport>();
+  readonly #workers = new Map<number, HeardReport>();
   #helper: HelperThread | undefined;
+  /** To the thread that is there now. */
+  #channel: Channel | undefined;
   #bytes = 0;
   #memory: ExactMemory | undefined;
   #reader: ExactReader | undefined;
@@ -77,7 +86,7 @@ export class EventIndex {
   }
 
   /** The latest of this worker. */
-  reportOf({ slot, generation }: SlotId): WorkerEventsReport | undefined {
+  reportOf({ slot, generation }: SlotId): HeardReport | undefined {
     const report = this.#workers.get(slot);
     return report?.generation === generation ? report : undefined;
   }
@@ -139,12 +148,20 @@ export class EventIndex {
   }
 
   #begun(channel: Channel): void {
+    this.#channel = channel;
     channel.on(EVENTS_REPORT, (report) => {
-      this.#report = report;
-      for (const worker of report.workers)
-        if (this.#generations.get(worker.slot) === worker.generation) this.#workers.set(worker.slot, worker);
+      if (channel === this.#channel) this.#reported(report);
     });
     if (this.#told) channel.post(FOLLOW, this.#told);
+  }
+
+  #reported(report: EventsReport): void {
+    this.#report = report;
+    const heardAt = this.#deps.clock.now();
+    for (const worker of report.workers)
+      if (this.#generations.get(worker.slot) === worker.generation)
+        this.#workers.set(worker.slot, { ...worker, heardAt });
+    this.#deps.onReport?.(report);
   }
 
   #newMemory(): ExactMemory {
@@ -170,7 +187,9 @@ export class EventIndex {
     this.#memory = memory;
     this.#reader = memory && new ExactReader(memory);
     this.#report = undefined;
+    this.#channel = undefined;
     this.#workers.clear();
+    this.#deps.onReport?.(undefined);
     this.#deps.channels?.broadcast(EVENTS_MEMORY, memory);
   }
 
