@@ -21,7 +21,8 @@ export interface TierBlocks {
 /**
  * Looks at an exact index, also while another thread writes it. Nothing is locked, and nothing is waited for: a look takes a bounded
  * number of steps. It never finds a block for a worker that never held it: an entry says itself what it is (`SEAL`), and a slot's
- * version is read again after its rows were looked at; where it keeps changing, nothing is held. What changes its place at that moment may be overlooked: then a match is too short for once.
+ * version is read again after its rows were looked at; where it keeps changing, nothing is held. What changes its place at that moment
+ * may be overlooked: then a match is too short for once.
  *
  * A worker with several ranks counts with the mean of them: which one computes a prompt is its own business, and it does not look at
  * what they hold.
