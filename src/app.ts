@@ -289,6 +289,7 @@ export class App {
       reload: (request) => this.#reloads.run(request),
       loaded: () => this.#reloads.loaded,
       ...{ threads: () => this.#front.threads, proofOf: this.#watches.proofOf },
+      proofByModel: this.#watches.proofByModel,
       localRoutes: LOCAL_PATHS,
     });
   }

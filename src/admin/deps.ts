@@ -1,6 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { ThreadPart } from '../base/thread-part.ts';
 import type { CacheIndex } from '../cache-knowledge/cache-index.ts';
+import type { BySource } from '../cache-knowledge/accuracy/by-model.ts';
 import type { Proof } from '../cache-knowledge/accuracy/proof.ts';
 import type { WorkerEventsView } from '../cache-knowledge/index-thread/event-watch.ts';
 import type { KnownPlugins } from '../config/schema/plugin-policy-schema.ts';
@@ -68,6 +69,8 @@ export interface AdminDeps {
   readonly threads: () => { readonly configured: number; readonly serving: number };
   /** Whether what is known of a worker's cache is true. */
   readonly proofOf: (worker: Worker) => Proof | undefined;
+  /** The same by model. */
+  readonly proofByModel: () => ReadonlyMap<string, BySource>;
   /** Those in force: ask anew each time, since a reload replaces them. */
   readonly settings: Settings;
   /** As given and validated, for showing it. */

@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { redactConfig } from '../config/show/redact.ts';
 import { VERSION } from '../config/version.ts';
 import { isOpen } from '../workers/jobs.ts';
-import { cacheProofView, showProof } from './cache-proof-view.ts';
+import { cacheProofView, modelProofView, showModelProof, showProof } from './cache-proof-view.ts';
 import { queueSchema, queueView } from './queue-view.ts';
 import type { LoadedConfig } from './reload-report.ts';
 import { route, type AdminRoute } from './route.ts';
@@ -66,6 +66,9 @@ const stats = route({
         cache_proof: z
           .record(z.string(), cacheProofView)
           .meta({ description: 'Of each worker: whether what is known of its cache is true' }),
+        cache_proof_by_model: z.record(z.string(), modelProofView).meta({
+          description: 'Of all workers that are here, by source; the 100 models with the most prompt tokens',
+        }),
         cache_index: z.strictObject({ entries: z.int(), bytes: z.int() }).nullable(),
         config: z.strictObject({
           source: z.string().nullable().meta({ description: 'The file; null where there is none' }),
@@ -124,6 +127,9 @@ const stats = route({
             const proof = context.proofOf(worker);
             return proof ? [[worker.id, showProof(proof)]] : [];
           }),
+        ),
+        cache_proof_by_model: Object.fromEntries(
+          [...context.proofByModel()].map(([model, bySource]) => [model, showModelProof(bySource)]),
         ),
         cache_index: policies.index ? { entries: policies.index.entries, bytes: policies.index.bytes } : null,
         config: configView(context.loaded()),

@@ -1,7 +1,9 @@
+import { accuracyByModel, type BySource } from '../cache-knowledge/accuracy/by-model.ts';
 import type { CacheProof, Proof } from '../cache-knowledge/accuracy/proof.ts';
 import type { Settings } from '../config/settings/settings.ts';
 import { EventSourceWatch } from '../engines/event-source-watch.ts';
 import { LoadPoller, type PollTimes } from '../engines/load-poller.ts';
+import type { Metrics } from '../observe/metrics.ts';
 import { HealthChecker, type HealthTimes } from '../workers/health.ts';
 import { StallWatch } from '../workers/stall-watch.ts';
 import type { WorkerRegistry } from '../workers/registry.ts';
@@ -16,10 +18,12 @@ export class WorkerWatches {
   readonly #stalls: StallWatch;
   readonly #eventSources: EventSourceWatch;
   readonly #proof: CacheProof;
+  readonly #metrics: Metrics;
 
   constructor(state: SharedState<WorkerRegistry>, settings: Settings) {
     const { registry, ledger, clock, random, connections, metrics } = state;
     this.#proof = openProof(state);
+    this.#metrics = metrics;
     this.#health = new HealthChecker({
       ...{ registry, clock, random, probe: ({ spec }) => connections.probe(spec) },
       ...healthTimes(settings),
@@ -65,6 +69,10 @@ export class WorkerWatches {
 
   /** Whether what is known of a worker's cache is true. */
   readonly proofOf = (worker: Worker): Proof | undefined => this.#proof.of(worker);
+
+  /** The same by model, as the metrics have it. */
+  readonly proofByModel = (): ReadonlyMap<string, BySource> =>
+    accuracyByModel(this.#metrics.cacheAccuracyTokensTotal.series);
 
   /** Resolves to whether a worker became healthy within the start-up timeout. */
   firstWorker(): Promise<boolean> {

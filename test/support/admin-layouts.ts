@@ -151,6 +151,7 @@ function adminOver({ app }: Fleet, part: ThreadPart): Admin {
     reload: () => Promise.resolve({ kind: 'refused', message: 'no file', problems: [] }),
     threads: () => ({ configured: 1, serving: 1 }),
     proofOf: () => undefined,
+    proofByModel: () => new Map(),
     loaded: () => ({ source: undefined, loadedAt: 0, waiting: [] }),
     localRoutes: LOCAL_PATHS,
   });

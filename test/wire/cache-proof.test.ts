@@ -52,6 +52,9 @@ test('a worker whose answers say what is expected is well', async () => {
   assert.ok(tokens('actual') > 0.8 * tokens('prompt'));
   const { body } = await adminOf(fleet)('GET', '/admin/stats');
   assert.equal(body.cache_proof[worker].verdict, 'ok');
+  const ofModel = body.cache_proof_by_model['sim-model'].predicted;
+  assert.equal(ofModel.prompt_tokens, tokens('prompt'));
+  assert.ok(ofModel.actual_hit_share > 0.8 && ofModel.error_share < 0.1, JSON.stringify(ofModel));
 });
 
 test('one that keeps no prefixes says so, and nothing is expected of it', async () => {
