@@ -288,8 +288,7 @@ export class App {
       explain: (request) => dryRun(this.#runtime, request, (other) => policies.trial(other)),
       reload: (request) => this.#reloads.run(request),
       loaded: () => this.#reloads.loaded,
-      ...{ threads: () => this.#front.threads, proofOf: this.#watches.proofOf },
-      proofByModel: this.#watches.proofByModel,
+      ...{ threads: () => this.#front.threads, ...this.#watches.proofs },
       localRoutes: LOCAL_PATHS,
     });
   }

@@ -67,12 +67,12 @@ export class WorkerWatches {
     this.#stalls.reconfigure(settings.stall);
   }
 
-  /** Whether what is known of a worker's cache is true. */
-  readonly proofOf = (worker: Worker): Proof | undefined => this.#proof.of(worker);
-
-  /** The same by model, as the metrics have it. */
-  readonly proofByModel = (): ReadonlyMap<string, BySource> =>
-    accuracyByModel(this.#metrics.cacheAccuracyTokensTotal.series);
+  /** Whether what is known of caches is true: of a worker, and by model as the metrics have it. */
+  readonly proofs = {
+    proofOf: (worker: Worker): Proof | undefined => this.#proof.of(worker),
+    proofByModel: (): ReadonlyMap<string, BySource> =>
+      accuracyByModel(this.#metrics.cacheAccuracyTokensTotal.series),
+  };
 
   /** Resolves to whether a worker became healthy within the start-up timeout. */
   firstWorker(): Promise<boolean> {
