@@ -60,6 +60,8 @@ async function run(app: App, settings: Settings, log: Log): Promise<number> {
     reloading.begin();
   } catch (error) {
     process.stderr.write(`vllm-router: ${messageOf(error)}\n`);
+    // Whatever listens or runs already, as publishers' port does, would keep the process.
+    await app.stop({ immediately: true });
     return 1;
   }
   await app.prepareAdmin();

@@ -89,6 +89,11 @@ test('what keeps it from starting is said in one line with its flag, exit code 1
   for (const [flags, line] of [
     [['--port', String(port)], `${taken} (--port): the port is taken`],
     [['--metrics', '--prometheus-port', String(port)], `${taken} (--prometheus-port): the port is taken`],
+    // With what tries to listen beside it.
+    [
+      ['--port', String(port), '--policy', 'kv_aware', '--kv-events-bind', `tcp://127.0.0.1:${port}`],
+      `${taken} (--port): the port is taken`,
+    ],
     [
       ['--host', '192.0.2.1', '--insecure'],
       'cannot listen on 192.0.2.1:0 (--host): this machine has no such address',
