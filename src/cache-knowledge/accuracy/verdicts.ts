@@ -25,8 +25,7 @@ export const REMEDIES = {
     'Start vLLM with prefix caching, which is its default: drop --no-enable-prefix-caching. Some models and KV connectors turn it off, its log says so.',
   block_size_differs:
     'Give the policy the block size that the engine has, or start vLLM with the one that is configured (--block-size).',
-  events_off:
-    `Start vLLM with --kv-events-config '{"enable_kv_cache_events": true, "publisher": "zmq", "endpoint": "tcp://*:5557", "replay_endpoint": "tcp://*:5558"}', and let the router reach that port; until then its cache is predicted.`,
+  events_off: `Start vLLM with --kv-events-config '{"enable_kv_cache_events": true, "publisher": "zmq", "endpoint": "tcp://*:5557", "replay_endpoint": "tcp://*:5558"}', and let the router reach that port; until then its cache is predicted.`,
   cached_tokens_not_reported:
     'Start vLLM with --enable-prompt-tokens-details: without it nobody can tell whether a prediction was right.',
   template_differs:
