@@ -25,7 +25,7 @@ export function openIndex(maxBytes: number, engines = ENGINES): BenchIndex {
   const slots = new Int32Array(index.memory.slots);
   const rows = Array.from({ length: engines }, (_, slot) => {
     slots[SLOT.WORDS * slot + SLOT.GENERATION] = GENERATION;
-    index.setState(slot, GENERATION, 'live');
+    index.setState(slot, GENERATION, 'live', 'whole');
     const row = index.open(slot, 0);
     if (!row) throw new Error('no room for a row');
     return row;

@@ -4,6 +4,11 @@ import type { PromptBlocks } from '../routing/blocks.ts';
 export interface ExactCaches {
   /** Whether the events of the worker in the slot are received, so that what it holds is known. */
   isLive(slot: number): boolean;
+  /**
+   * Whether all that the live worker in the slot holds is known. Else what it held before something was missed, or before one began to
+   * listen, is not, and it may hold more than `match` says.
+   */
+  isWhole(slot: number): boolean;
   /** Tokens of a block of the worker in the slot; 0 while none has been told of. */
   blockSize(slot: number): number;
   /** How many leading blocks the worker in the slot holds, wherever they lie; negative where that is not known. */

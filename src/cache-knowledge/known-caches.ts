@@ -40,7 +40,8 @@ const SPECULATIVE_MS = 2000;
 /**
  * What policies see of the workers' caches, put together from the best that is known of each of them: its engine's events where
  * they are received and the prompt's tokens are known, what LMCache's controller has said about the prompt, and else what is
- * predicted from the prompts that were sent there. A worker whose events are lost is predicted from the next look on.
+ * predicted from the prompts that were sent there. A worker whose events are lost is predicted from the next look on. Where they are
+ * received again, or from later on than it began, they do not tell of all that it holds: until they do, whichever says more counts.
  *
  * LMCache stores chunks beside the engine's own cache, and an engine uses whichever has more of a prompt; so does this.
  *
@@ -169,7 +170,8 @@ export class KnownCaches implements CacheView {
       const blocks = held[slot]!;
       if (blocks < 0 || this.#sizeIn(exact, slot) !== tokensPerBlock) continue;
       const tokens = wholeBlocks(blocks * tokensPerBlock, totalTokens, tokensPerBlock);
-      const expected = this.#speculated(chain, slot, tokens);
+      const predicted = exact.isWhole(slot) ? 0 : this.#table.tokens[slot]!;
+      const expected = Math.max(predicted, this.#speculated(chain, slot, tokens));
       if (expected > tokens) this.#table.set(slot, expected, 'predicted');
       else this.#table.set(slot, tokens, 'events');
       if (blocks === 0 || !exact.isAway(slot)) continue;

@@ -1,3 +1,4 @@
+import type { KvEventSettings } from '../config/settings/kv-events.ts';
 import type { PolicySettings, Settings } from '../config/settings/settings.ts';
 import { knownOptions } from '../request/choose/policies.ts';
 
@@ -13,18 +14,22 @@ export interface Candidate {
 
 const CHARS_PER_TOKEN = 4;
 
-export function candidateOf(name: string, { policy, cacheIndex }: Settings): Candidate {
+export function candidateOf(name: string, { policy, cacheIndex, kvEvents }: Settings): Candidate {
   const tokens = cacheIndex.maxCharsPerWorker / CHARS_PER_TOKEN;
   return {
     name,
     policy,
-    hearsEvents: hearsEvents(policy),
+    hearsEvents: goesByEvents(policy) && isFollowing(kvEvents),
     indexBlocks: (blockTokens) => Math.max(1, Math.floor(tokens / blockTokens)),
   };
 }
 
-/** `kv_aware` is for nothing else, unless it is told otherwise. */
-function hearsEvents(policy: PolicySettings): boolean {
+function goesByEvents(policy: PolicySettings): boolean {
   const { knowledge } = knownOptions(policy);
-  return knowledge === 'events' || (policy.type === 'kv_aware' && knowledge === 'auto');
+  return knowledge === 'events' || knowledge === 'auto';
+}
+
+/** Whether it says itself whose events are followed: what workers say of that, beside it, is not in the log. */
+function isFollowing({ follows, bind, endpoints }: KvEventSettings): boolean {
+  return follows === 'all' || (follows === 'known' && (bind !== undefined || endpoints.size > 0));
 }

@@ -21,13 +21,23 @@ const TEXT_BLOCK = 20;
 
 /** Engines whose caches are set by hand, as a number of leading blocks of whatever prompt is asked about. */
 class FakeEngines implements ExactCaches {
-  readonly #bySlot: { live: boolean; size: number; held: number; cpu: number; disk: number }[] = [];
+  readonly #bySlot: {
+    live: boolean;
+    whole: boolean;
+    size: number;
+    held: number;
+    cpu: number;
+    disk: number;
+  }[] = [];
 
   at(slot: number) {
-    return (this.#bySlot[slot] ??= { live: false, size: 0, held: 0, cpu: 0, disk: 0 });
+    return (this.#bySlot[slot] ??= { live: false, whole: true, size: 0, held: 0, cpu: 0, disk: 0 });
   }
   isLive(slot: number): boolean {
     return this.at(slot).live;
+  }
+  isWhole(slot: number): boolean {
+    return this.at(slot).live && this.at(slot).whole;
   }
   blockSize(slot: number): number {
     return this.at(slot).live ? this.at(slot).size : 0;
@@ -88,8 +98,8 @@ class Bench {
     noteDispatch(this.index, what, { slot, generation: 1, blockSize: this.engines.blockSize(slot) || 16 });
   }
 
-  live(slot: number, held: number, { size = 16, cpu = 0, disk = 0 } = {}): void {
-    Object.assign(this.engines.at(slot), { live: true, size, held, cpu, disk });
+  live(slot: number, held: number, { size = 16, cpu = 0, disk = 0, whole = true } = {}): void {
+    Object.assign(this.engines.at(slot), { live: true, whole, size, held, cpu, disk });
   }
 
   match(what: Ask, slot: number): CacheMatch {
@@ -104,6 +114,7 @@ for (const knowledge of CACHE_KNOWLEDGE.filter((one) => one !== 'none'))
     it('says the same of one worker as of all at once, never more than there is to reuse', () => {
       const worker = fc.record({
         live: fc.boolean(),
+        whole: fc.boolean(),
         size: fc.constantFrom(0, 16, 32),
         held: fc.nat(8),
         cpu: fc.nat(3),
@@ -179,6 +190,31 @@ describe('the best source there is', () => {
     assert.deepEqual(bench.match(ask(words(6), false), 0), { tokens: 4 * TEXT_BLOCK, source: 'predicted' });
     bench.engines.at(0).live = false;
     assert.deepEqual(bench.match(ask(words(6), true), 0), { tokens: 64, source: 'predicted' });
+  });
+
+  it('is the larger of events and what was sent there while events do not tell of all that it holds', () => {
+    for (const knowledge of ['auto', 'events'] as const) {
+      const bench = new Bench({ knowledge });
+      for (const slot of [0, 1, 2, 3]) bench.send(ask(words(4), true), slot);
+      bench.clock.advance(10_000);
+      bench.live(0, 0, { whole: false });
+      bench.live(1, 2, { whole: false });
+      bench.live(2, 6, { whole: false, cpu: 1 });
+      bench.live(3, 0);
+      const what = ask(words(10), true);
+      const sent = { tokens: 64, source: 'predicted' };
+      assert.deepEqual(
+        [0, 1, 2, 3].map((slot) => bench.match(what, slot)),
+        [
+          knowledge === 'auto' ? sent : { tokens: 0, source: 'events' },
+          knowledge === 'auto' ? sent : { tokens: 32, source: 'events' },
+          { tokens: 96, source: 'events', tiers: { cpu: 16, disk: 0 } },
+          { tokens: 0, source: 'events' },
+        ],
+      );
+      bench.live(0, 0);
+      assert.deepEqual(bench.match(what, 0), { tokens: 0, source: 'events' });
+    }
   });
 
   it('counts blocks by the size that each engine has', () => {

@@ -2,7 +2,7 @@
 import type { EventSink } from '../../src/cache-knowledge/events/event-sink.ts';
 import type { StoredEvent, Tier } from '../../src/cache-knowledge/events/kv-event.ts';
 import type { Stored } from '../../src/cache-knowledge/exact/exact-index.ts';
-import type { EventsState } from '../../src/cache-knowledge/exact/exact-memory.ts';
+import type { Coverage, EventsState } from '../../src/cache-knowledge/exact/exact-memory.ts';
 import type { EngineBlock } from './kv-engine.ts';
 
 export interface HeldRow {
@@ -15,6 +15,7 @@ export class HeldBlocks implements EventSink<HeldRow> {
   readonly rows = new Set<HeldRow>();
   /** As the last call for the slot said it. */
   readonly states = new Map<number, EventsState>();
+  readonly coverage = new Map<number, Coverage>();
 
   open(slot: number, rank: number): HeldRow {
     const row = { slot, rank, blocks: new Map<bigint, EngineBlock>() };
@@ -46,8 +47,9 @@ export class HeldBlocks implements EventSink<HeldRow> {
     this.rows.delete(row);
   }
 
-  setState(slot: number, _generation: number, state: EventsState): void {
+  setState(slot: number, _generation: number, state: EventsState, coverage: Coverage): void {
     this.states.set(slot, state);
+    this.coverage.set(slot, coverage);
   }
 
   /** What the row of a slot's rank holds. */

@@ -37,6 +37,30 @@ for (const threads of [1, 2]) {
       await untilKnown(fleet, ids(1, 5), { [one.url]: 'events 0', [next.worker.url]: 'events 0' });
     });
 
+    it('does not take for all what it hears of an engine that was there before it, until that clears its cache', async () => {
+      const policy = { type: 'kv_aware', enableSpeculative: false } as const;
+      const worker = { kvEvents: { replayPort: 'none' } } as const;
+      await using fleet = await startFleet({ workers: [worker], router: { ...router, policy } });
+      const [one] = fleet.workers;
+      assert.ok(one);
+      // The worker joins when the engine has sent its first messages.
+      const admin = adminOf(fleet);
+      assert.equal((await admin('DELETE', `/workers/${encodeURIComponent(one.url)}`)).status, 202);
+      await settledWorker(admin, one.url);
+      await complete(one.url, ids(1, 5));
+      assert.equal((await admin('POST', '/workers', { url: one.url })).status, 202);
+      await untilKnown(fleet, ids(1, 5), { [one.url]: 'events 0' });
+      // Nothing new for the engine to tell of.
+      await complete(fleet.url, ids(1, 5));
+      await untilKnown(fleet, ids(1, 5), { [one.url]: 'predicted 80' });
+      await complete(one.url, ids(2, 3));
+      await untilKnown(fleet, ids(2, 3), { [one.url]: 'events 48' });
+      await untilKnown(fleet, ids(1, 5), { [one.url]: 'predicted 80' });
+      await fetch(`${one.url}/reset_prefix_cache`, { method: 'POST' });
+      await complete(one.url, ids(3, 2));
+      await untilKnown(fleet, ids(1, 5), { [one.url]: 'events 0' });
+    });
+
     it('forgets what an engine has cleared', async () => {
       await using fleet = await startFleet({ workers: [{ kvEvents: true }, { kvEvents: true }], router });
       const [one, other] = fleet.workers;

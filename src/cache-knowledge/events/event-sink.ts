@@ -1,4 +1,4 @@
-import type { EventsState } from '../exact/exact-memory.ts';
+import type { Coverage, EventsState } from '../exact/exact-memory.ts';
 import type { Stored } from '../exact/exact-index.ts';
 import type { StoredEvent, Tier } from './kv-event.ts';
 
@@ -13,5 +13,5 @@ export interface EventSink<Row> {
   clear(row: Row): void;
   /** It has left. */
   forget(row: Row): void;
-  setState(slot: number, generation: number, state: EventsState): void;
+  setState(slot: number, generation: number, state: EventsState, coverage: Coverage): void;
 }

@@ -2,70 +2,19 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { encode } from '@msgpack/msgpack';
 import fc from 'fast-check';
-import { VirtualClock } from '../../base/virtual-clock.ts';
-import { KvEngine, seqFrame, type EngineBlock } from '../../../test/support/kv-engine.ts';
-import { HeldBlocks } from '../../../test/support/kv-held.ts';
-import { ScriptedPublisher, ScriptedTransport } from '../../../test/support/scripted-transport.ts';
-import { EventSubscriptions } from './event-subscriptions.ts';
-import type { EventWorker, RankSource } from './event-worker.ts';
-import type { RankReport } from './rank-events.ts';
-
-interface Bench {
-  readonly clock: VirtualClock;
-  readonly transport: ScriptedTransport;
-  readonly held: HeldBlocks;
-  readonly subscriptions: EventSubscriptions<unknown>;
-  readonly publisher: ScriptedPublisher;
-  readonly worker: EventWorker;
-  /** Of the one rank of the worker. */
-  report(): RankReport;
-}
-
-interface Options {
-  readonly replays?: boolean;
-  readonly bufferSteps?: number;
-  readonly encoding?: 'map' | 'array';
-}
-
-function source(host: string, rank = 0, replays = true): RankSource {
-  const replayEndpoint = replays ? `replay ${host} ${rank}` : undefined;
-  return { rank, endpoint: `events ${host} ${rank}`, replayEndpoint, topic: '' };
-}
-
-function workerAt(host: string, slot: number, sources: readonly RankSource[] = [source(host)]): EventWorker {
-  return { slot, generation: 1, address: `${host}:8000`, models: ['m'], sources };
-}
-
-/** One worker, followed, whose publisher is not up yet. */
-function bench({ replays = true, bufferSteps = Infinity, encoding = 'map' }: Options = {}): Bench {
-  const clock = new VirtualClock();
-  const transport = new ScriptedTransport(clock);
-  const held = new HeldBlocks();
-  const subscriptions = new EventSubscriptions({ sink: held, transport, clock });
-  const publisher = new ScriptedPublisher(new KvEngine(1, encoding, bufferSteps));
-  transport.publishers.set('events a 0', publisher);
-  const worker = workerAt('a', 0, [source('a', 0, replays)]);
-  subscriptions.apply([worker]);
-  return {
-    ...{ clock, transport, held, subscriptions, publisher, worker },
-    report: () => subscriptions.report.workers[0]!.ranks[0]!,
-  };
-}
-
-/** Everything under way comes to its end; no time for forgetting. */
-function settle({ clock }: Bench): void {
-  clock.advance(15_000);
-}
-
-function assertHolds({ held }: Bench, engine: KvEngine): void {
-  assert.deepEqual([...(held.of(0) ?? [])].sort(), [...engine.held].sort());
-}
-
-/** A block that is held, by chance. */
-function pick(engine: KvEngine, by: number): EngineBlock | undefined {
-  const all = [...engine.held.values()];
-  return all[by % Math.max(1, all.length)];
-}
+import {
+  assertHolds,
+  bench,
+  pick,
+  settle,
+  source,
+  workerAt,
+  type Bench,
+  type BenchOptions,
+} from '../../../test/support/events-bench.ts';
+import { KvEngine, seqFrame } from '../../../test/support/kv-engine.ts';
+import { ScriptedPublisher } from '../../../test/support/scripted-transport.ts';
+import type { RankSource } from './event-worker.ts';
 
 describe('a publisher', () => {
   it('that was there before is asked for what it sent, and nothing comes twice or is missing', () => {
@@ -479,7 +428,7 @@ describe('any order of what can happen', () => {
   );
 
   /** @returns the bench, with everything under way at its end and the publisher up. */
-  function play(acts: readonly Act[], options: Options): Bench {
+  function play(acts: readonly Act[], options: BenchOptions): Bench {
     const b = bench(options);
     const { publisher, clock, subscriptions, worker } = b;
     let isLossy = false;
@@ -541,6 +490,7 @@ describe('any order of what can happen', () => {
         const b = play(acts, {});
         assertHolds(b, b.publisher.engine);
         assert.equal(b.held.states.get(0), 'live');
+        assert.equal(b.held.coverage.get(0), 'whole');
         b.subscriptions.close();
         assert.deepEqual([b.transport.open, b.clock.pending, b.held.rows.size], [0, 0, 0]);
       }),
@@ -555,10 +505,13 @@ describe('any order of what can happen', () => {
           const b = play(acts, options);
           const { engine } = b.publisher;
           for (const [name, block] of b.held.of(0) ?? []) assert.deepEqual(engine.held.get(name), block);
+          // And says so where it is all that the engine holds, and nowhere else.
+          if (b.held.coverage.get(0) === 'whole') assertHolds(b, engine);
           b.publisher.send(engine.clear());
           b.publisher.send(engine.store(5, undefined, 1));
           settle(b);
           assertHolds(b, engine);
+          assert.equal(b.held.coverage.get(0), 'whole');
           b.subscriptions.close();
           assert.deepEqual([b.transport.open, b.clock.pending, b.held.rows.size], [0, 0, 0]);
         }),

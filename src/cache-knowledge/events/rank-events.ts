@@ -1,5 +1,5 @@
 import type { Closable, Publisher } from '../../zmtp/transport.ts';
-import type { EventsState } from '../exact/exact-memory.ts';
+import type { Coverage, EventsState } from '../exact/exact-memory.ts';
 import type { ByteBudget } from '../../base/byte-budget.ts';
 import { noCounts, type EventCounts } from './event-counts.ts';
 import type { EventWorker, RankSource } from './event-worker.ts';
@@ -19,6 +19,7 @@ export interface RankReport {
   readonly endpoint: string | undefined;
   readonly replayEndpoint: string | undefined;
   readonly state: EventsState;
+  readonly coverage: Coverage;
   /** Why there is no connection; undefined while there is one, or none has been tried. */
   readonly reason: string | undefined;
   /** Since the last message, in ms; undefined before the first. */
@@ -64,6 +65,10 @@ export class RankEvents<Row> {
     return state === 'live' && !this.#feed.hasRow ? 'lost' : state;
   }
 
+  get coverage(): Coverage {
+    return this.#stream.coverage;
+  }
+
   get report(): RankReport {
     const { clock } = this.#deps;
     return {
@@ -71,6 +76,7 @@ export class RankEvents<Row> {
       endpoint: this.source.endpoint,
       replayEndpoint: this.source.replayEndpoint,
       state: this.state,
+      coverage: this.coverage,
       reason: this.#feed.hasRow ? this.#reason : 'the index has no room for another worker',
       ageMs: this.#heardAt === undefined ? undefined : clock.now() - this.#heardAt,
       lastSeq: this.#stream.lastSeq,

@@ -1,24 +1,25 @@
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { Transport } from '../../zmtp/transport.ts';
-import type { EventsState } from '../exact/exact-memory.ts';
+import type { Coverage, EventsState } from '../exact/exact-memory.ts';
 import type { ByteBudget } from '../../base/byte-budget.ts';
 import type { EventCounts, ReplayOutcome } from './event-counts.ts';
 import { HeldMessages } from './held-messages.ts';
 import type { EventMessage } from './message.ts';
 import { Replay } from './replay.ts';
+import { RowCoverage, type Applied } from './row-coverage.ts';
 
 export interface StreamDeps {
   readonly transport: Transport;
   readonly clock: Clock;
   /** What all streams may hold while they catch up. */
   readonly heldBytes: ByteBudget;
-  /** `state` may be another one. */
+  /** `state` or `coverage` may be another one. */
   readonly onState: () => void;
 }
 
 /** Where the messages of one publisher go. */
 export interface StreamTarget {
-  apply(payload: Buffer): void;
+  apply(payload: Buffer): Applied;
   /** Nothing of what was told so far holds any more. */
   forget(): void;
 }
@@ -56,6 +57,7 @@ export class RankStream {
   readonly #target: StreamTarget;
   readonly #counts: EventCounts;
   readonly #held: HeldMessages;
+  readonly #coverage: RowCoverage;
   #mode: Mode = 'off';
   #last: Last | undefined;
   /** A replay has told that nothing had been sent yet: the next message is the first. */
@@ -82,11 +84,17 @@ export class RankStream {
     this.#target = target;
     this.#counts = counts;
     this.#held = new HeldMessages(deps.heldBytes);
+    this.#coverage = new RowCoverage(deps.onState);
   }
 
   get state(): EventsState {
     if (this.#mode === 'live') return 'live';
     return this.#wasLive ? 'lost' : 'connecting';
+  }
+
+  /** Whether its target has been told of all that the engine holds. */
+  get coverage(): Coverage {
+    return this.#coverage.word;
   }
 
   /** Of the last message that counted; undefined before. */
@@ -165,14 +173,16 @@ export class RankStream {
   }
 
   #apply({ seq, mark, payload }: EventMessage): void {
+    if (this.#last === undefined) this.#coverage.begins(seq);
     this.#last = { seq, mark };
     this.#isAtBeginning = false;
-    this.#target.apply(payload);
+    this.#coverage.applied(this.#target.apply(payload), this.#mode === 'live');
   }
 
   #forget(): void {
     this.#last = undefined;
     this.#isAtBeginning = false;
+    this.#coverage.forgotten();
     this.#target.forget();
   }
 
@@ -248,6 +258,7 @@ export class RankStream {
     this.#isAtBeginning = how === 'answered' && this.#last === undefined;
     // It has not brought the last message that is known: nobody can tell whether anything was missed.
     if (!this.#isProven) this.#forget();
+    this.#coverage.replayed(how === 'answered', this.#isAtBeginning);
     this.#setMode('live');
     this.#release(how === 'answered');
   }

@@ -6,6 +6,7 @@ import type { EventCounts } from './event-counts.ts';
 import type { EventSink } from './event-sink.ts';
 import { DROP_REASONS, type StoredEvent } from './kv-event.ts';
 import { ParkedBlocks, type Unparked } from './parked-blocks.ts';
+import type { Applied } from './row-coverage.ts';
 
 export interface FeedDeps<Row> {
   readonly sink: EventSink<Row>;
@@ -26,6 +27,8 @@ export class RowFeed<Row> {
   readonly #row: Row | undefined;
   /** As its first batch has it. */
   #rank: number | undefined;
+  /** What came of the batch so far. */
+  #applied: Applied = 'complete';
 
   constructor(
     { sink, decoder, clock, parkedBytes }: FeedDeps<Row>,
@@ -54,21 +57,23 @@ export class RowFeed<Row> {
   }
 
   /** A batch that cannot be read may have removed anything: nothing is known after it but what comes. */
-  apply(payload: Buffer): void {
+  apply(payload: Buffer): Applied {
     const batch = this.#decoder.decode(payload, this.#groups);
     if (batch.kind === 'malformed') {
       this.#counts.malformed += 1;
       this.forget();
-      return;
+      return 'malformed';
     }
     if (batch.rank !== undefined && batch.rank !== (this.#rank ??= batch.rank)) {
       this.#counts.dropped.wrong_rank += 1;
-      return;
+      return 'complete';
     }
     this.#counts.batches += 1;
     for (const reason of DROP_REASONS) this.#counts.dropped[reason] += batch.dropped[reason];
+    this.#applied = 'complete';
     if (this.#row === undefined) this.#counts.dropped.full += batch.events.length;
     else this.#use(this.#row, batch);
+    return batch.dropped.misshapen > 0 ? 'incomplete' : this.#applied;
   }
 
   /** The row begins anew. */
@@ -100,6 +105,7 @@ export class RowFeed<Row> {
           this.#counts.cleared += 1;
           this.#parked.clear();
           this.#sink.clear(row);
+          this.#applied = 'cleared';
       }
     }
   }
@@ -124,11 +130,13 @@ export class RowFeed<Row> {
         return false;
       case 'malformed':
         this.#counts.dropped.misshapen += 1;
+        this.#applied = 'incomplete';
         return false;
       case 'unknown_block':
       case 'block_size':
       case 'full':
         this.#counts.dropped[stored] += event.names.length / 2;
+        this.#applied = 'incomplete';
         return false;
     }
   }

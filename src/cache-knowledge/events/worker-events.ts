@@ -1,4 +1,4 @@
-import type { EventsState } from '../exact/exact-memory.ts';
+import type { Coverage, EventsState } from '../exact/exact-memory.ts';
 import { sameSource, type EventWorker } from './event-worker.ts';
 import { RankEvents, type RankDeps, type RankReport } from './rank-events.ts';
 
@@ -7,6 +7,8 @@ export interface WorkerEventsReport {
   readonly slot: number;
   readonly generation: number;
   readonly state: EventsState;
+  /** `whole`: while it is live, all that the worker holds is known. */
+  readonly coverage: Coverage;
   readonly ranks: readonly RankReport[];
 }
 
@@ -16,6 +18,7 @@ export class WorkerEvents<Row> {
   #worker: EventWorker;
   #ranks: RankEvents<Row>[] = [];
   #state: EventsState | undefined;
+  #coverage: Coverage = 'partial';
 
   constructor(deps: RankDeps<Row>, worker: EventWorker) {
     this.#deps = deps;
@@ -34,7 +37,7 @@ export class WorkerEvents<Row> {
   get report(): WorkerEventsReport {
     const { slot, generation } = this.#worker;
     const ranks = this.#ranks.map((rank) => rank.report);
-    return { slot, generation, state: this.#state ?? 'none', ranks };
+    return { slot, generation, state: this.#state ?? 'none', coverage: this.#coverage, ranks };
   }
 
   /** Ranks whose source is the same go on. */
@@ -65,8 +68,11 @@ export class WorkerEvents<Row> {
         ? 'lost'
         : 'connecting';
     const now = states.length === 0 ? 'none' : state;
-    if (now === this.#state) return;
+    const isWhole = states.length > 0 && this.#ranks.every((rank) => rank.coverage === 'whole');
+    const coverage = isWhole ? 'whole' : 'partial';
+    if (now === this.#state && coverage === this.#coverage) return;
     this.#state = now;
-    this.#deps.sink.setState(this.#worker.slot, this.#worker.generation, now);
+    this.#coverage = coverage;
+    this.#deps.sink.setState(this.#worker.slot, this.#worker.generation, now, coverage);
   }
 }

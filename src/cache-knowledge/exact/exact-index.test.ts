@@ -6,7 +6,7 @@ import type { PromptBlocks } from '../../routing/blocks.ts';
 import type { StoredEvent, Tier } from '../events/kv-event.ts';
 import { ExactIndex } from './exact-index.ts';
 import { ExactReader, NOT_KNOWN } from './exact-reader.ts';
-import { allocateExact, LEAST_BYTES, SLOT } from './exact-memory.ts';
+import { allocateExact, endExact, LEAST_BYTES, SLOT } from './exact-memory.ts';
 import type { ExactRow } from './row-table.ts';
 
 fc.configureGlobal({ seed: 11 });
@@ -30,7 +30,7 @@ function bench(maxBytes = 2 ** 21): Bench {
     reader: new ExactReader(memory),
     open: (slot, rank = 0) => {
       generations[SLOT.WORDS * slot + SLOT.GENERATION] = 1;
-      index.setState(slot, 1, 'live');
+      index.setState(slot, 1, 'live', 'whole');
       const row = index.open(slot, rank);
       assert.ok(row);
       return row;
@@ -199,10 +199,27 @@ describe('the exact index', () => {
     generation[0] = 2;
     assert.equal(reader.match(chainOf(ids), 0), NOT_KNOWN);
     index.forget(row);
-    index.setState(0, 2, 'live');
+    index.setState(0, 2, 'live', 'whole');
     assert.equal(reader.match(chainOf(ids), 0), 0);
-    index.setState(0, 2, 'lost');
+    index.setState(0, 2, 'lost', 'whole');
     assert.equal(reader.match(chainOf(ids), 0), NOT_KNOWN);
+  });
+
+  it('says of the worker that has the slot now whether its row has all that it holds', () => {
+    const { index, reader, open } = bench();
+    open(0);
+    assert.deepEqual([reader.isLive(0), reader.isWhole(0)], [true, true]);
+    index.setState(0, 1, 'live', 'partial');
+    assert.deepEqual([reader.isLive(0), reader.isWhole(0)], [true, false]);
+    index.setState(0, 1, 'lost', 'whole');
+    assert.deepEqual([reader.isLive(0), reader.isWhole(0)], [false, false]);
+    index.setState(0, 2, 'live', 'whole');
+    assert.deepEqual([reader.isLive(0), reader.isWhole(0)], [false, false]);
+    const generation = new Int32Array(index.memory.slots).subarray(SLOT.GENERATION);
+    generation[0] = 2;
+    assert.equal(reader.isWhole(0), true);
+    endExact(index.memory);
+    assert.equal(reader.isWhole(0), false);
   });
 
   it('takes a block by the name that an engine gives it last', () => {

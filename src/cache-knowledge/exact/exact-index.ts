@@ -1,7 +1,7 @@
 import type { StoredEvent, Tier } from '../events/kv-event.ts';
 import { chainBlocks, chainRoot, type ChainLink } from '../../routing/token-chain.ts';
 import { AT_ONCE, EntryTable } from './entry-table.ts';
-import { MOST_ROWS, type EventsState, type ExactMemory } from './exact-memory.ts';
+import { MOST_ROWS, type Coverage, type EventsState, type ExactMemory } from './exact-memory.ts';
 import { RowTable, type ExactRow } from './row-table.ts';
 import { COPY, isAway, withoutTier, withTier } from './tiers.ts';
 
@@ -95,8 +95,8 @@ export class ExactIndex {
   }
 
   /** @param generation Of the slot: for another worker in it this does not count. */
-  setState(slot: number, generation: number, state: EventsState): void {
-    this.#rows.setState(slot, generation, state);
+  setState(slot: number, generation: number, state: EventsState, coverage: Coverage): void {
+    this.#rows.setState(slot, generation, state, coverage);
   }
 
   store(row: ExactRow, blocks: StoredEvent): Stored {

@@ -48,7 +48,10 @@ export const SLOT = {
   ROWS: 1,
   /** Tokens of a block, as its events say; 0 while none has come. */
   BLOCK_SIZE: 2,
-  /** Written by the index: the state of its events, and of which generation of the slot that is said: `generation << 2 | state`. */
+  /**
+   * Written by the index: the state of its events, whether they tell of all that it holds, and of which generation of the slot that is
+   * said (`stateWord`).
+   */
   STATE: 3,
   /** Written by control: which generation has the slot; 0 for none. */
   GENERATION: 4,
@@ -70,7 +73,18 @@ export const ROW = {
 /** What is known of a worker's events, by `state` in `SLOT.STATE`. */
 export const STATES = ['none', 'connecting', 'live', 'lost'] as const;
 export type EventsState = (typeof STATES)[keyof typeof STATES & number];
-export const LIVE = STATES.indexOf('live');
+
+/**
+ * `whole`: the rows of a slot have all that its engine holds. `partial`: what came before something that was missed, or before one began
+ * to listen, is not in them, though the engine may hold it.
+ */
+export type Coverage = 'whole' | 'partial';
+export const WHOLE = 4;
+
+/** What stands in `SLOT.STATE`: `generation << 3 | whole | state`. */
+export function stateWord(generation: number, state: EventsState, coverage: Coverage): number {
+  return (generation << 3) | (coverage === 'whole' ? WHOLE : 0) | STATES.indexOf(state);
+}
 
 export const ENTRY_BYTES = 4 * ENTRY.WORDS;
 /** Entries per line of blocks, and of names, on average when all are taken: hardly any line is full then. */

@@ -1,5 +1,5 @@
 import type { ExactCaches } from '../exact-caches.ts';
-import { HEAD, LIVE, MOST_SLOTS, ROW, SLOT, type ExactMemory } from './exact-memory.ts';
+import { HEAD, MOST_SLOTS, ROW, SLOT, stateWord, WHOLE, type ExactMemory } from './exact-memory.ts';
 import { RowSearch, type Chain } from './row-search.ts';
 import { CPU, GPU } from './tiers.ts';
 
@@ -10,6 +10,8 @@ const MOST_WALKED = 8192;
 
 /** Nothing is known of what a worker holds: no events of it are received, or they are of blocks of another size. */
 export const NOT_KNOWN = -1;
+
+const LIVE_WHOLE = stateWord(0, 'live', 'whole');
 
 /** Leading blocks of a prompt by the best tier that has them. */
 export interface TierBlocks {
@@ -48,6 +50,11 @@ export class ExactReader implements ExactCaches {
   isLive(slot: number): boolean {
     if (slot >= MOST_SLOTS || Atomics.load(this.#head, HEAD.ALIVE) === 0) return false;
     return this.#isLive(SLOT.WORDS * slot);
+  }
+
+  /** Whether `match` finds all that the worker in the slot holds; else it may hold more. */
+  isWhole(slot: number): boolean {
+    return this.isLive(slot) && (this.#slots[SLOT.WORDS * slot + SLOT.STATE]! & WHOLE) !== 0;
   }
 
   /** Tokens of a block of the worker in the slot; 0 while none has been told of. */
@@ -124,7 +131,7 @@ export class ExactReader implements ExactCaches {
   /** What the index says counts for the worker that control says is there. */
   #isLive(at: number): boolean {
     const generation = this.#slots[at + SLOT.GENERATION]!;
-    return generation !== 0 && this.#slots[at + SLOT.STATE] === ((generation << 2) | LIVE);
+    return generation !== 0 && (this.#slots[at + SLOT.STATE]! | WHOLE) === ((generation << 3) | LIVE_WHOLE);
   }
 
   #matchSlot(chain: Chain, slot: number): number {

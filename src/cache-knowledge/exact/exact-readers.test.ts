@@ -39,7 +39,7 @@ it('threads that look at the exact index never find a block for a worker that ne
   const slots = new Int32Array(memory.slots);
   for (let slot = 0; slot < SLOTS; slot++) {
     slots[SLOT.WORDS * slot + SLOT.GENERATION] = GENERATION;
-    index.setState(slot, GENERATION, 'live');
+    index.setState(slot, GENERATION, 'live', 'whole');
   }
   const lookers = [1, 2].map((seed) => {
     const looker = new Worker(new URL('../../../test/threads/exact-looker.ts', import.meta.url), {

@@ -4,7 +4,8 @@ import {
   MOST_SLOTS,
   ROW,
   SLOT,
-  STATES,
+  stateWord,
+  type Coverage,
   type EventsState,
   type ExactMemory,
 } from './exact-memory.ts';
@@ -114,9 +115,9 @@ export class RowTable {
     this.#slots[SLOT.WORDS * row.slot + SLOT.BLOCK_SIZE] = blockSize;
   }
 
-  setState(slot: number, generation: number, state: EventsState): void {
+  setState(slot: number, generation: number, state: EventsState, coverage: Coverage): void {
     if (slot >= MOST_SLOTS) return;
-    Atomics.store(this.#slots, SLOT.WORDS * slot + SLOT.STATE, (generation << 2) | STATES.indexOf(state));
+    Atomics.store(this.#slots, SLOT.WORDS * slot + SLOT.STATE, stateWord(generation, state, coverage));
   }
 
   #newNumber(): number {

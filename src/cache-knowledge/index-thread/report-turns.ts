@@ -20,8 +20,8 @@ export class ReportTurns {
     return chosen;
   }
 
-  #isKnown({ slot, generation, state }: WorkerEventsReport): boolean {
+  #isKnown({ slot, generation, state, coverage }: WorkerEventsReport): boolean {
     const before = this.#reported.get(slot);
-    return before?.generation === generation && before.state === state;
+    return before?.generation === generation && before.state === state && before.coverage === coverage;
   }
 }

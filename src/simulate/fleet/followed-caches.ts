@@ -2,7 +2,13 @@ import type { Clock } from '../../base/clock.ts';
 import type { Random } from '../../base/random.ts';
 import type { ExactCaches } from '../../cache-knowledge/exact-caches.ts';
 import { ExactIndex } from '../../cache-knowledge/exact/exact-index.ts';
-import { allocateExact, ENTRY_BYTES, LEAST_BYTES, SLOT } from '../../cache-knowledge/exact/exact-memory.ts';
+import {
+  allocateExact,
+  ENTRY_BYTES,
+  LEAST_BYTES,
+  SLOT,
+  type Coverage,
+} from '../../cache-knowledge/exact/exact-memory.ts';
 import { ExactReader } from '../../cache-knowledge/exact/exact-reader.ts';
 import type { ExactRow } from '../../cache-knowledge/exact/row-table.ts';
 import type { PromptBlocks } from '../../routing/blocks.ts';
@@ -50,8 +56,8 @@ export class FollowedCaches implements ExactCaches {
     if (row === undefined) return;
     const at = SLOT.WORDS * slot + SLOT.GENERATION;
     const generation = (this.#slots[at] = (this.#slots[at] ?? 0) + 1);
-    const live = (): void => this.#index.setState(slot, generation, 'live');
-    const engine = new FollowedEngine({ ...this.#deps, index: this.#index }, row, live);
+    const onLive = (coverage: Coverage): void => this.#index.setState(slot, generation, 'live', coverage);
+    const engine = new FollowedEngine({ ...this.#deps, index: this.#index }, row, onLive);
     const stop = events.on((message) => engine.hear(message));
     this.#bySlot[slot] = { engine, row, stop };
   }
@@ -62,13 +68,17 @@ export class FollowedCaches implements ExactCaches {
     this.#bySlot[slot] = undefined;
     followed.stop();
     followed.engine.close();
-    this.#index.setState(slot, this.#slots[SLOT.WORDS * slot + SLOT.GENERATION]!, 'none');
+    this.#index.setState(slot, this.#slots[SLOT.WORDS * slot + SLOT.GENERATION]!, 'none', 'partial');
     this.#index.forget(followed.row);
     while (this.#index.sweep());
   }
 
   isLive(slot: number): boolean {
     return this.#reader.isLive(slot);
+  }
+
+  isWhole(slot: number): boolean {
+    return this.#reader.isWhole(slot);
   }
 
   blockSize(slot: number): number {

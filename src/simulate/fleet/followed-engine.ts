@@ -1,6 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Random } from '../../base/random.ts';
 import type { ExactIndex } from '../../cache-knowledge/exact/exact-index.ts';
+import type { Coverage } from '../../cache-knowledge/exact/exact-memory.ts';
 import type { ExactRow } from '../../cache-knowledge/exact/row-table.ts';
 import type { CacheChange, CacheMessage } from './engine-events.ts';
 
@@ -9,7 +10,7 @@ export interface EventChannel {
   readonly delayMs: number;
   /** Share of the messages that do not arrive by themselves. */
   readonly loss: number;
-  /** Whether what is missing can be asked for. Without that, who has missed something forgets what it knew. */
+  /** Whether what is missing can be asked for. Without that, who has missed something forgets what it knew, and knows a part from then on. */
   readonly replays: boolean;
   /** Following begins then, ms from the start. */
   readonly joinsAtMs: number;
@@ -34,7 +35,7 @@ const NO_TOKENS = new Uint32Array(0);
 export class FollowedEngine {
   readonly #deps: FollowDeps;
   readonly #row: ExactRow;
-  readonly #onLive: () => void;
+  readonly #onLive: (coverage: Coverage) => void;
   /** The number of the message that comes next. */
   #next = 0;
   /** Messages that were sent and did not arrive: what a replay gives. */
@@ -43,10 +44,13 @@ export class FollowedEngine {
   #arrived: CacheMessage[] | undefined;
   #askedAt = -Infinity;
   #joined = false;
+  #live = false;
+  /** It is whole when the engine's first message has come, and all since. */
+  #coverage: Coverage = 'partial';
   #over = false;
 
-  /** `onLive`: from now on it says what the engine holds. */
-  constructor(deps: FollowDeps, row: ExactRow, onLive: () => void) {
+  /** `onLive`: from now on it says what the engine holds, all of it or a part. */
+  constructor(deps: FollowDeps, row: ExactRow, onLive: (coverage: Coverage) => void) {
     this.#deps = deps;
     this.#row = row;
     this.#onLive = onLive;
@@ -75,20 +79,21 @@ export class FollowedEngine {
 
   #goLive(): void {
     this.#joined = true;
-    this.#onLive();
+    this.#live = true;
+    this.#onLive(this.#coverage);
   }
 
   #join(): void {
     if (this.#over) return;
     this.#joined = true;
     if (this.#deps.channel.replays) {
-      this.#ask([], () => this.#onLive());
+      this.#ask([], () => this.#goLive());
       return;
     }
     const last = this.#missed.at(-1);
     if (last) this.#next = last.sequence + 1;
     this.#missed = [];
-    this.#onLive();
+    this.#goLive();
   }
 
   #receive(message: CacheMessage): void {
@@ -103,7 +108,7 @@ export class FollowedEngine {
         return;
       }
       this.#missed = [];
-      this.#deps.index.clear(this.#row);
+      this.#forget();
     }
     this.#apply(message);
   }
@@ -122,16 +127,28 @@ export class FollowedEngine {
       this.#arrived = undefined;
       all.sort((left, right) => left.sequence - right.sequence);
       // The publisher no longer had what was asked for.
-      if ((all[0]?.sequence ?? this.#next) > this.#next) this.#deps.index.clear(this.#row);
+      if ((all[0]?.sequence ?? this.#next) > this.#next) this.#forget();
       for (const message of all) this.#apply(message);
       then();
     });
+  }
+
+  #forget(): void {
+    this.#setCoverage('partial');
+    this.#deps.index.clear(this.#row);
   }
 
   #apply({ sequence, changes }: CacheMessage): void {
     if (sequence < this.#next) return;
     this.#next = sequence + 1;
     for (const change of changes) this.#change(change);
+    if (sequence === 0) this.#setCoverage('whole');
+  }
+
+  #setCoverage(coverage: Coverage): void {
+    if (coverage === this.#coverage) return;
+    this.#coverage = coverage;
+    if (this.#live) this.#onLive(coverage);
   }
 
   #change(change: CacheChange): void {

@@ -73,12 +73,14 @@ describe('knowledge from engine events', () => {
   });
 
   it('begins anew after a loss where nobody can be asked', () => {
-    const { compute, held, clock } = follow({ loss: 0.1, replays: false }, 1000);
+    const { caches, compute, held, clock } = follow({ loss: 0.1, replays: false }, 1000);
     let forgot = 0;
     for (let id = 1; id <= 200; id += 1) {
       compute(id);
       clock.advance(5);
       if (id > 1 && held(id) === 1 && held(id - 1) === 0) forgot += 1;
+      // Of the first message it cannot be told whether it was lost.
+      if (id > 1) assert.equal(caches.isWhole(0), forgot === 0, `message ${id}`);
     }
     assert.ok(forgot > 5 && forgot < 40, `${forgot} times`);
   });
@@ -94,6 +96,7 @@ describe('knowledge from engine events', () => {
       assert.equal(held(1, 2), replays ? 2 : 0);
       compute(3);
       assert.equal(held(3), 1);
+      assert.equal(caches.isWhole(0), replays);
     }
   });
 

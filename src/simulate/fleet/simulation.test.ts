@@ -174,6 +174,20 @@ describe('a simulated fleet', () => {
     );
   });
 
+  it('finds no less by events that are lost for good than without any', () => {
+    const list = Array.from({ length: 400 }, (_, place) => asked({ gapMs: 500, prefix: (7 * place) % 12 }));
+    for (const name of ['least_work', 'kv_aware']) {
+      const hits = (cache: CacheKnowledge): number =>
+        sum(run(list, planOf([{}, {}, {}, {}], { policy: contender(name), cache })).outcomes.cachedTokens);
+      const predicted = hits({ source: 'predicted', maxBlocksPerWorker: 200 });
+      const lossy = hits({
+        ...{ source: 'events', delayMs: 5, loss: 0.05, replays: false, joinsAtMs: 0 },
+        ...{ silentWorkers: 0, maxBlocksPerWorker: 200 },
+      });
+      assert.ok(lossy >= 0.95 * predicted, `${name}: ${lossy} tokens found, ${predicted} predicted`);
+    }
+  });
+
   it('has no policy above the hit rate that is possible', () => {
     fc.assert(
       fc.property(someAsked, somePlan, (list, plan) => {
