@@ -8,6 +8,10 @@ const state = z.enum(STATES);
 const rankView = z.strictObject({
   rank: z.int(),
   state,
+  coverage: z.enum(['whole', 'partial']).meta({
+    description:
+      'partial: what was cached before some of its messages were lost, or before the router came, is not known',
+  }),
   endpoint: z.string().nullable().meta({ description: 'null where its publisher connects to the router' }),
   replay_endpoint: z.string().nullable(),
   reason: z.string().nullable().meta({ description: 'Why there is no connection' }),
@@ -44,7 +48,7 @@ function showRank(rank: RankReport): z.output<typeof rankView> {
   const { batches, stored, removed, cleared, gaps, restarts, malformed } = rank.counts;
   return {
     rank: rank.rank,
-    state: rank.state,
+    ...{ state: rank.state, coverage: rank.coverage },
     endpoint: rank.endpoint ?? null,
     replay_endpoint: rank.replayEndpoint ?? null,
     reason: rank.reason ?? null,

@@ -39,7 +39,7 @@ describe('what is seen of events', () => {
     assert.deepEqual(
       { ...second, last_event_age_secs: 0, sequence: 0, batches: 0 },
       {
-        ...{ rank: 1, state: 'live', endpoint: `tcp://127.0.0.1:${port}` },
+        ...{ rank: 1, state: 'live', coverage: 'whole', endpoint: `tcp://127.0.0.1:${port}` },
         ...{ replay_endpoint: `tcp://127.0.0.1:${replayPort}`, reason: null, last_event_age_secs: 0 },
         ...{ sequence: 0, batches: 0, stored: 5, removed: 0, cleared: 0, gaps: 0, restarts: 0 },
         ...{ malformed: 0, parked_bytes: 0 },

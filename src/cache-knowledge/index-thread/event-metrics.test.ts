@@ -8,10 +8,10 @@ import type { EventsReport } from './thread-messages.ts';
 
 function worker(generation: number, ...ranks: readonly Partial<EventCounts>[]): WorkerEventsReport {
   return {
-    ...{ slot: 0, generation, state: 'live' },
+    ...{ slot: 0, generation, state: 'live', coverage: 'whole' },
     ranks: ranks.map((counts, rank) => ({
       ...{ rank, endpoint: `tcp://w:${5557 + rank}`, replayEndpoint: undefined, state: 'live' as const },
-      ...{ reason: undefined, ageMs: 0, lastSeq: 1, parkedBytes: 0 },
+      ...{ coverage: 'whole' as const, reason: undefined, ageMs: 0, lastSeq: 1, parkedBytes: 0 },
       counts: { ...noCounts(), ...counts },
     })),
   };
