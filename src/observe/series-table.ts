@@ -628,7 +628,7 @@ const STATE_SERIES = {
   tokenizeDurationSeconds: histogram(
     'vllm_router_tokenize_duration_seconds',
     ['source'],
-    OVERHEAD,
+    DURATION,
     'Time to the token ids of a prompt, by where they were from: cache (0), local, worker.',
   ),
   tokenCacheHitsTotal: counter(

@@ -241,7 +241,8 @@ describe("a plugin's policy in the configuration", () => {
     const { plugin: _plugin, ...rest } = settings.policy;
     assert.deepEqual(rest, {
       ...{ type: 'plugin', name: 'mine', parameters: { window: 7, theta: 2, load_check_interval_secs: 9 } },
-      ...{ fallback: { type: 'least_work', theta: 1 }, timeoutMs: 5, overrunMs: 0.5 },
+      ...{ fallback: { type: 'least_work', cacheKnowledge: 'auto', theta: 1 }, timeoutMs: 5, overrunMs: 0.5 },
+      cacheKnowledge: 'auto',
     });
     const printed = printConfig(config, origins);
     assert.match(printed, /^ {2}window: 7 +# router\.yaml:4$/m);
@@ -280,7 +281,7 @@ describe("a plugin's policy in the configuration", () => {
       ['policy: {type: mine, window: soon}\n', 'router.yaml:2:30: policy.window: expected a number'],
       [
         'policy: {type: mine, fallback: mine}\n',
-        'router.yaml:2:32: policy.fallback: expected one of random, round_robin, power_of_two, consistent_hash, rendezvous_hash, cache_aware, least_work, got "mine"',
+        'router.yaml:2:32: policy.fallback: expected one of random, round_robin, power_of_two, consistent_hash, rendezvous_hash, cache_aware, least_work, kv_aware, lmcache_aware, got "mine"',
       ],
       [
         'policy: {type: mine, timeout_ms: soon}\n',
@@ -292,7 +293,7 @@ describe("a plugin's policy in the configuration", () => {
       ],
       [
         'policy: mien\n',
-        'router.yaml:2:9: policy.type: expected one of random, round_robin, power_of_two, consistent_hash, rendezvous_hash, cache_aware, least_work, mine, got "mien"; did you mean mine?',
+        'router.yaml:2:9: policy.type: expected one of random, round_robin, power_of_two, consistent_hash, rendezvous_hash, cache_aware, least_work, kv_aware, lmcache_aware, mine, got "mien"; did you mean mine?',
       ],
       [
         'model_policies: {m: {type: mine, window: x}}\n',

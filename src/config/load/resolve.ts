@@ -11,7 +11,7 @@ import { didYouMean, nearest } from '../../base/suggest.ts';
 import { dereferenced, type Surroundings } from './references.ts';
 import type { Group } from '../schema/field.ts';
 import { configSchema, type Config } from '../schema/schema.ts';
-import { mayHoldSecret, namesAt } from '../schema/schema-node.ts';
+import { mayBeSecret, namesAt } from '../schema/schema-node.ts';
 import { NO_PLUGINS, type KnownPlugins } from '../schema/plugin-policy-schema.ts';
 import type { Material } from './material.ts';
 import { settingsFromConfig } from '../settings/settings-from-config.ts';
@@ -207,7 +207,7 @@ function problemOfIssue(given: z.core.$ZodIssue, entries: ReadonlyMap<string, En
   if (!key) return { at: inner.path.join('.'), message: issue.message };
   const value = valueInside(entries.get(key.name)?.value, inside);
   if (key.structured && inside.length > 0) {
-    const got = inner.quotes ? `, got ${shown(value, mayHoldSecret(key.node, inside))}` : '';
+    const got = inner.quotes ? `, got ${shown(value, mayBeSecret(key.node, inside, value))}` : '';
     return problemFor(inner.path, inner.message + got + insideHint(issue, key, inside, value), entries);
   }
   if (issue.code === 'invalid_key') {
@@ -219,7 +219,7 @@ function problemOfIssue(given: z.core.$ZodIssue, entries: ReadonlyMap<string, En
   }
   return problemFor(
     inner.path,
-    `${expectation(issue, key, inside, value)}, got ${shown(value, mayHoldSecret(key.node, inside))}${hintFor(key, value)}`,
+    `${expectation(issue, key, inside, value)}, got ${shown(value, mayBeSecret(key.node, inside, value))}${hintFor(key, value)}`,
     entries,
   );
 }

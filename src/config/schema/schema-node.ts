@@ -39,6 +39,20 @@ export function mayHoldSecret(node: SchemaNode, path: readonly PropertyKey[] = [
   return next.some((child) => mayHoldSecret(child, rest));
 }
 
+/** Whether `value` at `path` may be a secret or hold one. A text is none where a name may stand instead of a mapping that holds some. */
+export function mayBeSecret(node: SchemaNode, path: readonly PropertyKey[], value: unknown): boolean {
+  return mayHoldSecret(node, path) && !(typeof value === 'string' && takesName(node, path));
+}
+
+function takesName(node: SchemaNode, path: readonly PropertyKey[]): boolean {
+  const [segment, ...rest] = path;
+  if (segment !== undefined) {
+    const next = childrenAt(node, segment);
+    return next.length > 0 && next.every((child) => takesName(child, rest));
+  }
+  return !isSecretText(node) && [node, ...variantsOf(node)].some(({ type }) => type === 'string');
+}
+
 /** The names that may stand in the mapping at `path`, whatever variant it is. */
 export function namesAt(node: SchemaNode, path: readonly PropertyKey[]): readonly string[] {
   const [segment, ...rest] = path;
