@@ -38,15 +38,14 @@ class Bench implements AsyncDisposable {
     return new Bench(clock, await startFleet({ workers: [worker], clock, router }));
   }
 
-  /** The subscription is up, in real time: it is a matter of another thread. */
-  async live(): Promise<void> {
+  /** The subscription is so, in real time: it is a matter of another thread, which tells of it every second. */
+  async subscription(state: string): Promise<void> {
     const admin = adminOf(this.fleet);
-    const request = { path: '/v1/completions', body: { prompt: [1, 2, 3], max_tokens: 1 } };
     const until = performance.now() + 30_000;
     for (;;) {
-      const { candidates } = (await admin('POST', '/admin/explain', request)).body;
-      if (candidates[0].matched_source === 'events') return;
-      if (performance.now() > until) assert.fail(JSON.stringify(candidates));
+      const { kv_events: events } = (await admin('GET', '/workers')).body.workers[0];
+      if (events?.state === state) return;
+      if (performance.now() > until) assert.fail(`${JSON.stringify(events)}, expected ${state}`);
     }
   }
 
@@ -77,18 +76,20 @@ for (const threads of [1, 2]) {
 
     it('finds that events have stopped, and that they come again', async () => {
       await using bench = await Bench.open(threads, { kvEvents: true });
-      await bench.live();
+      await bench.subscription('live');
       await bench.until('ok');
       const [worker] = bench.fleet.workers;
       await worker?.setFaults(['kv_stop']);
+      await bench.subscription('lost');
       assert.match(await bench.until('events_off'), /^its events are lost for \d+ s: /);
       await worker?.setFaults([]);
+      await bench.subscription('live');
       await bench.until('ok');
     });
 
     it('finds that a publisher is there, and says nothing of what its engine computes', async () => {
       await using bench = await Bench.open(threads, { kvEvents: true, faults: ['kv_lose'] });
-      await bench.live();
+      await bench.subscription('live');
       assert.match(await bench.until('events_off'), /computed about \d+ new blocks, and no event has come$/);
     });
   });
