@@ -135,7 +135,7 @@ class SimServer implements SimWorker {
     return () => this.#events.off('event', listener);
   }
 
-  next(type: SimEvent['type'], match: (request: SeenRequest) => boolean = () => true): Promise<SimEvent> {
+  next(type: SimEvent['type'], match: (request: SeenRequest) => boolean = isNoProbe): Promise<SimEvent> {
     return new Promise((resolve) => {
       const stop = this.on((event) => {
         if (event.type !== type || !match(event.request)) return;
@@ -317,4 +317,8 @@ class SimServer implements SimWorker {
     this.counts[type]++;
     if (this.#events.listenerCount('event') > 0) this.#events.emit('event', { type, request });
   }
+}
+
+function isNoProbe({ method }: SeenRequest): boolean {
+  return method !== 'GET';
 }

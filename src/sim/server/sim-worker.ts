@@ -32,7 +32,7 @@ export interface SimWorker {
   setFaults(faults: readonly unknown[]): Promise<void>;
   /** Tells every event; returns how to stop it. */
   on(listener: (event: SimEvent) => void): () => void;
-  /** The next such event. */
+  /** The next such event; where nothing else is said, of a request that is no GET: who looks at a worker may do so at any time. */
   next(type: SimEvent['type'], match?: (request: SeenRequest) => boolean): Promise<SimEvent>;
   clearSeen(): void;
   /** Cuts every connection and frees the port. */
