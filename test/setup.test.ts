@@ -202,7 +202,7 @@ function describeOn(title: string, findNode: () => Promise<string | undefined>, 
         assert.equal(status, 2);
         assert.match(
           stderr,
-          /Unknown job "deploy"\. There are: check, test, build, docs, bench, bench:peers, soak, fuzz\./,
+          /Unknown job "deploy"\. There are: check, test, build, docs, bench, bench:peers, soak, fuzz, test:vllm\./,
         );
       });
     });

@@ -165,10 +165,9 @@ suite('a real engine behind the router', { skip, timeout: 60_000 }, () => {
       const { share, laterTurns } = await cachedShare(policy);
       assert.ok(share > 0.5, `${policy}: ${share}`);
       assert.ok(share > 2 * blind.share, `${policy}: ${share}, round_robin: ${blind.share}`);
-      // From the second turn on the router foresaw what the engine then found. The answers in between are cached too,
-      // and the router has not read them.
+      // From the second turn on the router foresaw, to a block of 16, what the engine then found, which counts single tokens.
       for (const { predicted, actual } of laterTurns)
-        assert.ok(predicted > actual / 2 && predicted <= actual, `predicted ${predicted}, actual ${actual}`);
+        assert.ok(Math.abs(predicted - actual) <= 16, `predicted ${predicted}, actual ${actual}`);
     }
   });
 
