@@ -7,12 +7,13 @@ import { chat, streamChat } from '../support/chat.ts';
 import { startFleet } from '../support/fleet.ts';
 import { startRouter, startScriptedWorker } from '../support/scripted-worker.ts';
 
-test('the six names', () => {
+test('the seven names', () => {
   assert.deepEqual(EXPLAIN_HEADERS, [
     'x-vllm-router-worker',
     'x-vllm-router-method',
     'x-vllm-router-policy',
     'x-vllm-router-model',
+    'x-vllm-router-cache-source',
     'x-vllm-router-cache-status',
     'x-vllm-router-hooks',
   ]);
@@ -46,8 +47,15 @@ for (const policy of [
     for (const send of [chat, streamChat]) {
       const response = await send(fleet);
       await response.text();
-      const { 'x-vllm-router-worker': worker, ...rest } = explained(response);
+      const {
+        'x-vllm-router-worker': worker,
+        'x-vllm-router-cache-source': source,
+        ...rest
+      } = explained(response);
       assert.ok(fleet.workers.some(({ url }) => url === worker));
+      if (policy === 'cache_aware' || policy === 'least_work')
+        assert.match(source ?? '', /^predicted; tokens=\d+$/);
+      else assert.equal(source, undefined);
       assert.deepEqual(rest, {
         'x-vllm-router-method': 'policy',
         'x-vllm-router-policy': policy,
