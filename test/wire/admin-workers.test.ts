@@ -22,7 +22,7 @@ async function freePort(): Promise<number> {
 }
 
 test('a worker is registered, serves, and is removed', async () => {
-  const sim = await startSimWorker({ timeScale: 0.05 });
+  await using sim = await startSimWorker({ timeScale: 0.05 });
   await using fleet = await startFleet({ workers: [] });
   const admin = adminOf(fleet);
   assert.equal((await chat(fleet)).status, 503);
@@ -47,7 +47,10 @@ test('a worker is registered, serves, and is removed', async () => {
   );
   assert.deepEqual([view.is_healthy, view.models, view.version], [true, ['sim-model'], '0.32.0+sim']);
   assert.ok(Object.values(view.capabilities ?? {}).every((offered) => offered === true));
-  assert.equal(workerOf(await chat(fleet)), sim.url);
+  const answer = await chat(fleet);
+  assert.equal(workerOf(answer), sim.url);
+  await answer.text();
+  await fleet.decision(({ status }) => status === 200);
 
   const list = await admin('GET', '/workers');
   for (const worker of list.body.workers) workerView.parse(worker);
@@ -64,11 +67,10 @@ test('a worker is registered, serves, and is removed', async () => {
   assert.equal((await admin('GET', `/workers/${sim.url}`)).status, 404);
   assert.equal((await admin('DELETE', `/workers/${sim.url}`)).status, 404);
   assert.equal((await chat(fleet)).status, 503);
-  await sim.stop();
 });
 
 test('fields that mean nothing to an HTTP worker are kept and shown, with a notice', async () => {
-  const sim = await startSimWorker();
+  await using sim = await startSimWorker();
   await using fleet = await startFleet({ workers: [] });
   const admin = adminOf(fleet);
   const fields = {
@@ -87,7 +89,6 @@ test('fields that mean nothing to an HTTP worker are kept and shown, with a noti
   assert.equal((await admin('POST', '/workers', { url: sim.url, ...fields })).status, 200);
   assert.equal((await admin('POST', '/workers', { url: sim.url, ...fields, tool_parser: 'x' })).status, 409);
   assert.equal((await admin('POST', '/workers', { url: sim.url, bootstrap_port: 9001 })).status, 400);
-  await sim.stop();
 });
 
 test('asking again for the same is harmless, for something else a conflict', async () => {
@@ -127,11 +128,10 @@ test('a worker that is not up yet is waited for, and one says why', async () => 
   assert.deepEqual([again.status, again.body.job.id], [202, pending.job.id]);
   assert.equal((await admin('POST', '/workers', { url })).status, 409);
 
-  const sim = await startSimWorker({ port, timeScale: 0.05 });
+  await using _sim = await startSimWorker({ port, timeScale: 0.05 });
   const settled = await settledWorker(admin, url);
   assert.equal(settled.body.is_healthy, true);
   assert.equal(workerOf(await chat(fleet)), url);
-  await sim.stop();
 });
 
 test('a registration that cannot succeed fails with its reason, and can be asked for anew', async () => {
@@ -285,7 +285,7 @@ test('the older routes do the same in plain text', async () => {
 });
 
 test("a worker's own metrics are a look away", async () => {
-  const sim = await startSimWorker();
+  await using sim = await startSimWorker();
   await using farm = await startFarm();
   await using fleet = await startFleet({ workers: [], extraWorkerUrls: [sim.url, farm.url('metrics')] });
   const admin = adminOf(fleet);

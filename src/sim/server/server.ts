@@ -156,6 +156,10 @@ class SimServer implements SimWorker {
     await Promise.all([this.#close(), this.#state.kvEvents?.close()]);
   }
 
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
   async #listen(): Promise<void> {
     const listening = once(this.#server, 'listening');
     if (this.#socketPath === undefined) this.#server.listen(this.port, this.host);

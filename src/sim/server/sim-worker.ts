@@ -10,7 +10,7 @@ export interface SimEvent {
 }
 
 /** A simulated vLLM server that is listening. */
-export interface SimWorker {
+export interface SimWorker extends AsyncDisposable {
   /** `http://host:port`, `https://host:port` or `unix:///path`. */
   readonly url: string;
   readonly host: string;
