@@ -1,7 +1,5 @@
 /** Workers are registered and removed through the API, in the background, and every step can be seen. */
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { createServer, type AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { jobView, pendingView, workerView } from '../../src/admin/worker-view.ts';
@@ -9,17 +7,8 @@ import { startSimWorker } from '../../src/sim/server/server.ts';
 import { adminOf, settledWorker, startFarm } from '../support/admin.ts';
 import { chat, workerOf } from '../support/chat.ts';
 import { eventually, startFleet } from '../support/fleet.ts';
+import { freePort } from '../support/free-port.ts';
 import { startScriptedWorker } from '../support/scripted-worker.ts';
-
-/** A port on which nothing listens. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 test('a worker is registered, serves, and is removed', async () => {
   await using sim = await startSimWorker({ timeScale: 0.05 });
