@@ -1,10 +1,8 @@
-import { RouterError } from '../../base/errors.ts';
 import type { Arrival } from '../arrive/arrival.ts';
 import type { Deadline } from '../arrive/deadline.ts';
-import { roundMs } from '../record/decision.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Call } from '../understand/read-call.ts';
-import { whileWanted } from '../understand/while-wanted.ts';
+import { lookUp, notePreparing } from './look-up.ts';
 import { staysWithOwner } from './plan.ts';
 
 /**
@@ -19,7 +17,9 @@ export function askLmcache(
 ): Promise<void> | undefined {
   if (!rt.lmcache.concerns(call.policy.needs)) return undefined;
   if (call.ask.tokenIds() === undefined || staysWithOwner(rt, call)) return undefined;
-  return waitForHoldings(rt, arrival, call, deadline);
+  return lookUp(rt, { arrival, deadline }, notePreparing(arrival), (signal) =>
+    withHoldings(rt, call, signal),
+  );
 }
 
 /** The same for a request that is only talked about. */
@@ -27,15 +27,4 @@ export async function withHoldings(rt: Runtime, { ask, policy }: Call, signal: A
   const ids = ask.tokenIds();
   if (ids === undefined || !rt.lmcache.concerns(policy.needs)) return;
   ask.holdings = await rt.lmcache.find({ ids, model: ask.model, salt: ask.salt }, signal);
-}
-
-async function waitForHoldings(rt: Runtime, arrival: Arrival, call: Call, deadline: Deadline): Promise<void> {
-  const from = rt.clock.now();
-  await whileWanted(arrival, deadline, (signal) => withHoldings(rt, call, signal));
-  const spent = rt.clock.now() - from;
-  arrival.times.prepareMs += spent;
-  arrival.decision.prepare_ms = roundMs(arrival.times.prepareMs);
-  if (arrival.client.gone)
-    throw new RouterError('client_closed', 'the client left while its worker was being chosen');
-  deadline.check();
 }

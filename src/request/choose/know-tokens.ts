@@ -1,4 +1,3 @@
-import { RouterError } from '../../base/errors.ts';
 import { tokenMembers } from '../../tokenize/token-members.ts';
 import { readTokenPrompt, type TokenPrompt, type Unasked } from '../../tokenize/token-prompt.ts';
 import type { TokensFound } from '../../tokenize/tokens.ts';
@@ -8,7 +7,7 @@ import type { Endpoint } from '../arrive/endpoints.ts';
 import { roundMs } from '../record/decision.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Call } from '../understand/read-call.ts';
-import { whileWanted } from '../understand/while-wanted.ts';
+import { lookUp } from './look-up.ts';
 
 /** Why the tokens of a prompt are estimated. */
 type Estimated = Unasked | Exclude<TokensFound['kind'], 'found'>;
@@ -66,16 +65,13 @@ async function waitForTokens(
   call: Call,
   { deadline, renderOnly }: { readonly deadline: Deadline; readonly renderOnly: boolean },
 ): Promise<void> {
-  const from = rt.clock.now();
-  const found = await whileWanted(arrival, deadline, (signal) =>
+  const noteSpent = (spentMs: number): void => {
+    arrival.times.tokensMs = spentMs;
+    arrival.decision.tokenize_ms = roundMs(spentMs);
+  };
+  const found = await lookUp(rt, { arrival, deadline }, noteSpent, (signal) =>
     Promise.race([question(rt, arrival.endpoint, call, renderOnly), aborted(signal)]),
   );
-  const spent = rt.clock.now() - from;
-  arrival.times.tokensMs = spent;
-  arrival.decision.tokenize_ms = roundMs(spent);
-  if (arrival.client.gone)
-    throw new RouterError('client_closed', 'the client left while its prompt was being tokenised');
-  deadline.check();
   if (found.kind === 'found') call.ask.setTokenIds(found.ids, found.source);
   note(rt, arrival, call, found.kind === 'found' ? undefined : found.kind);
 }

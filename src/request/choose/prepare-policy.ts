@@ -1,11 +1,9 @@
-import { RouterError } from '../../base/errors.ts';
 import type { Arrival } from '../arrive/arrival.ts';
 import type { Deadline } from '../arrive/deadline.ts';
-import { roundMs } from '../record/decision.ts';
+import { lookUp, notePreparing } from './look-up.ts';
 import { poolFor, staysWithOwner } from './plan.ts';
 import type { Call } from '../understand/read-call.ts';
 import type { Runtime } from '../runtime.ts';
-import { whileWanted } from '../understand/while-wanted.ts';
 
 /**
  * Lets a policy that looks things up do so, once for all attempts. Only for policies that have something to prepare; they
@@ -18,15 +16,9 @@ export async function preparePolicy(
   deadline: Deadline,
 ): Promise<Call> {
   if (staysWithOwner(rt, call)) return call;
-  const from = rt.clock.now();
-  const prepared = await whileWanted(arrival, deadline, (signal) => withKnowledge(rt, call, signal));
-  const spent = rt.clock.now() - from;
-  arrival.times.prepareMs += spent;
-  arrival.decision.prepare_ms = roundMs(arrival.times.prepareMs);
-  if (arrival.client.gone)
-    throw new RouterError('client_closed', 'the client left while its worker was being chosen');
-  deadline.check();
-  return prepared;
+  return lookUp(rt, { arrival, deadline }, notePreparing(arrival), (signal) =>
+    withKnowledge(rt, call, signal),
+  );
 }
 
 /** The same for a request that is only talked about. */
