@@ -359,7 +359,7 @@ const EVENT_SERIES = {
   lmcacheLookupsTotal: counter(
     'vllm_router_lmcache_lookups_total',
     ['outcome'],
-    "Prompts that LMCache's controller was to be asked about. outcome: hit, miss (nobody stores the beginning), unmapped (instances that belong to no worker do), short (less than a chunk: not asked), unavailable (the controller has not answered yet: not asked), timeout, error, too_large, circuit_open, busy (both not asked).",
+    "Prompts that LMCache's controller was to be asked about. outcome: hit, miss (nobody stores the beginning), unmapped (instances that belong to no worker do), short (less than a chunk: not asked), unavailable (the controller has not answered yet: not asked), nobody (no instance of its list belongs to a worker: not asked), timeout, error, too_large, circuit_open, busy (both not asked).",
   ),
   lmcacheLookupDurationSeconds: histogram(
     'vllm_router_lmcache_lookup_duration_seconds',
@@ -433,7 +433,7 @@ const EVENT_SERIES = {
   kvEventsDroppedTotal: counter(
     'vllm_router_kv_events_dropped_total',
     ['worker', 'reason'],
-    'What could be read and was not used. Events: unknown_type, other_group (of layers that do not keep the whole prompt), misshapen, unknown_parent and unknown_block (nobody told of the block), block_size (another than before), full (the index has no room). Messages: wrong_rank, wrong_model, misframed, and without the label worker unknown_worker (a publisher that connects and names no worker).',
+    'What could be read and was not used. Events: unknown_type, other_group (of layers that do not keep the whole prompt), misshapen, unknown_parent and unknown_block (nobody told of the block), block_size (another than before), full (the index has no room). Messages: wrong_rank, wrong_model, misframed, not_held (others before it were missing, and too much waited for them already), and without the label worker unknown_worker (a publisher that connects and names no worker).',
     'control',
   ),
   kvEventsConnectionEndsTotal: counter(

@@ -116,9 +116,12 @@ export class ScriptedTransport implements Transport {
 
   async bind(endpoint: string, _topic: string, events: BoundEvents): Promise<Closable> {
     if (this.bindError) throw this.bindError;
-    this.bound = { endpoint, events };
+    const bound = { endpoint, events };
+    this.bound = bound;
     this.#open += 1;
-    return this.#closable(() => (this.bound = undefined));
+    return this.#closable(() => {
+      if (this.bound === bound) this.bound = undefined;
+    });
   }
 
   #closable(onClose: () => void): Closable {

@@ -33,6 +33,8 @@ export const UNUSED_REASONS = [
   'unknown_worker',
   /** A message of other frames than a topic, a number and a payload. */
   'misframed',
+  /** Messages that came while others before them were missing, and found no room to wait: they are asked for again. */
+  'not_held',
 ] as const;
 export type UnusedReason = (typeof UNUSED_REASONS)[number];
 
@@ -61,7 +63,7 @@ export function noCounts(): EventCounts {
     dropped: {
       ...{ unknown_type: 0, other_group: 0, misshapen: 0 },
       ...{ unknown_parent: 0, unknown_block: 0, block_size: 0, full: 0 },
-      ...{ wrong_rank: 0, wrong_model: 0, unknown_worker: 0, misframed: 0 },
+      ...{ wrong_rank: 0, wrong_model: 0, unknown_worker: 0, misframed: 0, not_held: 0 },
     },
     ends: {},
   };

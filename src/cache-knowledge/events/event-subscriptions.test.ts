@@ -395,6 +395,44 @@ describe('publishers that connect', () => {
     assert.equal(b.transport.bound, undefined);
     assert.equal(b.transport.open, 0);
   });
+
+  it('find one listener where the endpoint was changed and changed back', async () => {
+    const b = await listening();
+    const before = b.transport.open;
+    for (const endpoint of ['tcp://*:1', 'tcp://*:2', 'tcp://*:1']) b.subscriptions.bind(endpoint);
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(b.transport.bound?.endpoint, 'tcp://*:1');
+    assert.equal(b.transport.open, before);
+    b.subscriptions.close();
+    assert.equal(b.transport.open, 0);
+  });
+});
+
+describe('what waits for a replay', () => {
+  it('is given up by the publisher that sends the most, and the others keep theirs', () => {
+    const b = bench();
+    const names = Array.from({ length: 10 }, (_, index) => `w${index}`);
+    const publishers = names.map((name, slot) => {
+      const publisher = new ScriptedPublisher(new KvEngine(slot + 2, 'map'));
+      b.transport.publishers.set(`events ${name} 0`, publisher);
+      return publisher;
+    });
+    b.subscriptions.apply(names.map((name, slot) => workerAt(name, slot)));
+    for (const publisher of publishers) publisher.up();
+    b.clock.advance(0);
+    const [quiet, ...loud] = publishers;
+    quiet!.send(quiet!.engine.store(2, undefined, 1));
+    // Nine times 15.9 MB is more than there is.
+    const mostOfIt = Buffer.alloc(15_900_000);
+    for (const publisher of loud) publisher.sendFrames(Buffer.from('kv-events'), seqFrame(0), mostOfIt);
+    quiet!.send(quiet!.engine.store(1, undefined, 2));
+    const dropped = b.subscriptions.report.workers.map(({ ranks }) => ranks[0]!.counts.dropped.not_held);
+    assert.equal(dropped[0], 0);
+    assert.ok(dropped.filter((messages) => messages > 0).length >= 1, dropped.join());
+    settle(b);
+    assertHolds(b, quiet!.engine);
+    assert.equal(b.held.states.get(0), 'live');
+  });
 });
 
 describe('any order of what can happen', () => {

@@ -4,6 +4,7 @@ import type { Closable, Publisher, Transport } from '../../zmtp/transport.ts';
 import { AttentionGroups } from './attention-groups.ts';
 import { BatchDecoder } from './batch-decoder.ts';
 import { ByteBudget } from '../../base/byte-budget.ts';
+import { HeldShares } from './held-shares.ts';
 import { noCounts, type EventCounts } from './event-counts.ts';
 import type { EventSink } from './event-sink.ts';
 import type { EventWorker } from './event-worker.ts';
@@ -48,6 +49,8 @@ export class EventSubscriptions<Row> {
   #bound: Closable | undefined;
   #bindReason: string | undefined;
   #bindAgain: Timer | undefined;
+  /** Counts what was wanted: who began to listen for an earlier wish has no part in this one, also where it is the same again. */
+  #wish = 0;
 
   constructor({ sink, transport, clock }: SubscriptionsDeps<Row>) {
     this.#clock = clock;
@@ -55,7 +58,7 @@ export class EventSubscriptions<Row> {
     this.#deps = {
       ...{ sink, transport, clock, decoder: this.#decoder },
       parkedBytes: new ByteBudget(PARKED_BYTES),
-      heldBytes: new ByteBudget(HELD_BYTES),
+      held: new HeldShares(HELD_BYTES),
     };
   }
 
@@ -102,26 +105,28 @@ export class EventSubscriptions<Row> {
   }
 
   async #listen(endpoint: string): Promise<void> {
+    const wish = this.#wish;
     try {
       const bound = await this.#transport.bind(endpoint, '', {
         onMessage: (frames, from) => this.#onPublished(frames, from),
         onDown: (cause, message, from) => this.#onPublisherDown(cause, message, from),
       });
       // Something else was wanted meanwhile.
-      if (this.#bindEndpoint !== endpoint) {
+      if (this.#wish !== wish) {
         bound.close();
         return;
       }
       this.#bound = bound;
       this.#bindReason = undefined;
     } catch (error) {
-      if (this.#bindEndpoint !== endpoint) return;
+      if (this.#wish !== wish) return;
       this.#bindReason = systemReason(error);
       this.#bindAgain = this.#clock.after(BIND_AGAIN_MS, () => void this.#listen(endpoint));
     }
   }
 
   #unbind(): void {
+    this.#wish += 1;
     this.#bindEndpoint = undefined;
     this.#bindReason = undefined;
     this.#bindAgain?.cancel();

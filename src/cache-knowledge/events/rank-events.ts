@@ -1,6 +1,5 @@
 import type { Closable, Publisher } from '../../zmtp/transport.ts';
 import type { Coverage, EventsState } from '../exact/exact-memory.ts';
-import type { ByteBudget } from '../../base/byte-budget.ts';
 import { noCounts, type EventCounts } from './event-counts.ts';
 import type { EventWorker, RankSource } from './event-worker.ts';
 import { readMessage } from './message.ts';
@@ -8,9 +7,7 @@ import { modelOfTopic } from './publisher-topic.ts';
 import { RankStream, type StreamDeps } from './rank-stream.ts';
 import { RowFeed, type FeedDeps } from './row-feed.ts';
 
-export interface RankDeps<Row> extends FeedDeps<Row>, Omit<StreamDeps, 'onState'> {
-  readonly heldBytes: ByteBudget;
-}
+export interface RankDeps<Row> extends FeedDeps<Row>, Omit<StreamDeps, 'onState'> {}
 
 /** What there is to be seen of the events of one rank. */
 export interface RankReport {

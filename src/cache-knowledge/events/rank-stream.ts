@@ -1,9 +1,9 @@
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { Transport } from '../../zmtp/transport.ts';
 import type { Coverage, EventsState } from '../exact/exact-memory.ts';
-import type { ByteBudget } from '../../base/byte-budget.ts';
 import type { EventCounts, ReplayOutcome } from './event-counts.ts';
 import { HeldMessages } from './held-messages.ts';
+import type { HeldShares } from './held-shares.ts';
 import type { EventMessage } from './message.ts';
 import { Replay } from './replay.ts';
 import { RowCoverage, type Applied } from './row-coverage.ts';
@@ -12,7 +12,7 @@ export interface StreamDeps {
   readonly transport: Transport;
   readonly clock: Clock;
   /** What all streams may hold while they catch up. */
-  readonly heldBytes: ByteBudget;
+  readonly held: HeldShares;
   /** `state` or `coverage` may be another one. */
   readonly onState: () => void;
 }
@@ -83,7 +83,9 @@ export class RankStream {
     this.#replayEndpoint = replayEndpoint;
     this.#target = target;
     this.#counts = counts;
-    this.#held = new HeldMessages(deps.heldBytes);
+    this.#held = new HeldMessages(deps.held, (messages) => {
+      counts.dropped.not_held += messages;
+    });
     this.#coverage = new RowCoverage(deps.onState);
   }
 

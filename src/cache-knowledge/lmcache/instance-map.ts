@@ -27,6 +27,8 @@ export class InstanceMap<W extends Mappable = Worker> {
   readonly #named: ReadonlyMap<string, readonly W[]>;
   readonly #byHost: ReadonlyMap<string, readonly W[]>;
   readonly #unmapped: ReadonlyMap<string, Unmapped>;
+  /** Whether any instance, listed or not, is some worker's. */
+  readonly isOfUse: boolean;
 
   constructor({ instances, workers, configured, api }: InstanceMapInput<W>) {
     this.#named = namedInstances(workers, configured);
@@ -48,6 +50,7 @@ export class InstanceMap<W extends Mappable = Worker> {
     for (const { id } of instances) if (this.#named.get(id)?.length === 0) unmapped.set(id, 'unmapped');
     this.#byHost = byHost;
     this.#unmapped = unmapped;
+    this.isOfUse = byHost.size > 0 || [...this.#named.values()].some((named) => named.length > 0);
   }
 
   workersOf(instance: string): readonly W[] {

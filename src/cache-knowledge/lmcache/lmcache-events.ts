@@ -7,10 +7,11 @@ import type { LookupFailure } from './lookups.ts';
 
 /**
  * What came of asking where a prompt is stored. `miss`: nowhere; `unmapped`: with instances that belong to no worker; `short`: it has
- * less than a chunk, and nobody was asked; `unavailable`: the controller has not answered yet.
+ * less than a chunk, and nobody was asked; `unavailable`: the controller has not answered yet; `nobody`: no instance that it lists belongs
+ * to a worker, so that it was not asked.
  */
 export type LookupOutcome =
-  'hit' | 'miss' | 'unmapped' | 'short' | 'unavailable' | Exclude<LookupFailure, 'aborted'>;
+  'hit' | 'miss' | 'unmapped' | 'short' | 'unavailable' | 'nobody' | Exclude<LookupFailure, 'aborted'>;
 
 /** Who hears of what LMCache's controller does. */
 export interface LmcacheEvents {
@@ -26,6 +27,10 @@ export interface LmcacheEvents {
 /** Instances that are told of, each once: a controller that names others with every list would fill the log. */
 const MOST_TOLD = 1024;
 
+const NOT_ASKED: ReadonlySet<LookupOutcome> = new Set([
+  ...(['short', 'unavailable', 'nobody', 'circuit_open', 'busy'] as const),
+]);
+
 const WHY: Readonly<Record<Unmapped, string>> = {
   unmapped: 'no worker is known for it; name one in lmcache.worker_map',
   ambiguous: 'several workers or instances are on its host; name its worker in lmcache.worker_map',
@@ -38,13 +43,7 @@ export function showLmcacheEvents(metrics: Metrics, log: Log): LmcacheEvents {
   return {
     looked(outcome, durationMs) {
       metrics.lmcacheLookupsTotal.with(outcome).inc();
-      if (
-        outcome !== 'short' &&
-        outcome !== 'unavailable' &&
-        outcome !== 'circuit_open' &&
-        outcome !== 'busy'
-      )
-        metrics.lmcacheLookupDurationSeconds.with().observe(durationMs / 1000);
+      if (!NOT_ASKED.has(outcome)) metrics.lmcacheLookupDurationSeconds.with().observe(durationMs / 1000);
     },
     unread(entries) {
       metrics.lmcacheUnreadEntriesTotal.with().inc(entries);

@@ -230,6 +230,18 @@ describe('where a prompt is stored', () => {
     assert.ok(!at.calls.includes('POST /lookup'));
   });
 
+  it('is not asked for where no listed instance is a worker, until one is', async () => {
+    const list = { '/controller/workers': { workers: [worker('a', '10.0.0.1', 9)] } };
+    const at = new Scripted({}, [A, 'http://10.0.0.1:8001'], list);
+    await at.settle();
+    assert.equal(await at.find({ a: ['LocalCPUBackend', 512] }), undefined);
+    assert.deepEqual(at.outcomes, ['nobody']);
+    assert.ok(!at.calls.some((call) => call.includes('/lookup')), at.calls.join());
+    at.registry.remove(at.registry.get('http://10.0.0.1:8001')!);
+    assert.deepEqual(await at.find({ a: ['LocalCPUBackend', 512] }), { [A]: 512 });
+    assert.deepEqual(at.outcomes, ['nobody', 'hit']);
+  });
+
   it('is forgotten of a worker that leaves, whoever has its slot then', async () => {
     const at = new Scripted();
     await at.settle();

@@ -73,7 +73,9 @@ export class LmcacheKnowledge implements OccupancyView {
         ? TOO_SHORT
         : api === undefined
           ? UNAVAILABLE
-          : await this.#lookUp(this.#dialects[api], prompt, signal);
+          : this.#isAboutNobody
+            ? ABOUT_NOBODY
+            : await this.#lookUp(this.#dialects[api], prompt, signal);
     if (outcome !== undefined) events.looked(outcome, clock.now() - from);
     return holdings;
   }
@@ -125,6 +127,11 @@ export class LmcacheKnowledge implements OccupancyView {
     return { outcome: reading.entries.length > 0 ? 'unmapped' : 'miss', holdings };
   }
 
+  /** Whatever it answered, no worker would gain from it. A list that is not there yet says nothing. */
+  get #isAboutNobody(): boolean {
+    return this.#deps.states.state.instances.length > 0 && !this.#mapped.isOfUse;
+  }
+
   #askAboutUnknown({ entries }: Reading<Holding>): void {
     if (entries.some(({ instance }) => !this.#mapped.knows(instance))) this.#deps.states.refresh();
   }
@@ -171,6 +178,7 @@ interface Found {
 
 const TOO_SHORT: Found = { outcome: 'short', holdings: undefined };
 const UNAVAILABLE: Found = { outcome: 'unavailable', holdings: undefined };
+const ABOUT_NOBODY: Found = { outcome: 'nobody', holdings: undefined };
 
 export function dialectsOf(
   settings: LmcacheSettings,
