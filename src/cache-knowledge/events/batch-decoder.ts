@@ -1,7 +1,7 @@
 import type { AttentionGroups } from './attention-groups.ts';
 import { EventReader } from './event-reader.ts';
 import type { Dropped, KvEvent } from './kv-event.ts';
-import { BadMsgpack, MsgpackCursor, Words } from './msgpack-cursor.ts';
+import { BadMsgpack, MsgpackCursor, Words } from '../../base/msgpack-cursor.ts';
 
 /** What an engine tells of one step of its scheduler. */
 export interface Batch {

@@ -1,4 +1,4 @@
-import { BadMsgpack, Words, type MsgpackCursor } from './msgpack-cursor.ts';
+import { BadMsgpack, Words, type MsgpackCursor } from '../../base/msgpack-cursor.ts';
 
 /** Types of events that mean something to us. */
 export const EVENT_TYPES = ['BlockStored', 'BlockRemoved', 'AllBlocksCleared'] as const;

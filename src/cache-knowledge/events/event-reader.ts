@@ -11,7 +11,7 @@ import {
   type Tier,
 } from './kv-event.ts';
 import { tierOf } from './medium.ts';
-import { BadMsgpack, Words, type MsgpackCursor } from './msgpack-cursor.ts';
+import { BadMsgpack, Words, type MsgpackCursor } from '../../base/msgpack-cursor.ts';
 import { Removals } from './removals.ts';
 
 /** Kinds of layers that keep the whole prompt: what they hold is what a request can use again. */

@@ -1,4 +1,4 @@
-import { BadMsgpack, type MsgpackCursor } from './msgpack-cursor.ts';
+import { BadMsgpack, type MsgpackCursor } from '../../base/msgpack-cursor.ts';
 
 /** What the engine puts into the hashes of blocks beside their tokens. */
 export interface ExtraKeys {
