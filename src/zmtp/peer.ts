@@ -89,6 +89,11 @@ export class Peer {
     return this.#session.ready && !this.#over;
   }
 
+  /** The address it connects from; undefined where it has none, or is gone. */
+  get address(): string | undefined {
+    return this.#socket.remoteAddress;
+  }
+
   /** Messages that were not sent because too much was waiting. */
   get dropped(): number {
     return this.#dropped;

@@ -1,5 +1,6 @@
 import type { Endpoint } from './endpoint.ts';
-import { Listener, type ListenerOptions } from './listener.ts';
+import { Listener, type ListenerEvents, type ListenerOptions } from './listener.ts';
+import type { Peer } from './peer.ts';
 
 /** Answers the one who sent these frames; @returns false where the answer was dropped. */
 export type Reply = (frames: readonly Uint8Array[]) => boolean;
@@ -16,12 +17,14 @@ export class RouterSocket {
   static async bind(
     endpoint: Endpoint,
     options: ListenerOptions,
-    onMessage: (frames: readonly Buffer[], reply: Reply) => void,
+    onMessage: (frames: readonly Buffer[], reply: Reply, from: Peer) => void,
+    ends: Partial<Pick<ListenerEvents, 'onEnd' | 'onRefused'>> = {},
   ): Promise<RouterSocket> {
     const listener = await Listener.open(endpoint, 'ROUTER', options, {
       onReady: () => undefined,
-      onMessage: (frames, peer) => onMessage(frames, (answer) => peer.send(answer)),
+      onMessage: (frames, peer) => onMessage(frames, (answer) => peer.send(answer), peer),
       onEnd: () => undefined,
+      ...ends,
     });
     return new RouterSocket(listener);
   }

@@ -3,14 +3,16 @@ import { ZmtpFault } from './fault.ts';
 import { encodeCommand, encodeMessage, FrameReader, type FrameLimits } from './frames.ts';
 import { checkGreeting, GREETING, GREETING_BYTES, sharedMinor } from './greeting.ts';
 
-export type SocketType = 'SUB' | 'PUB' | 'DEALER' | 'ROUTER';
+export type SocketType = 'SUB' | 'PUB' | 'DEALER' | 'ROUTER' | 'PUSH' | 'PULL';
 
-/** Who may be at the other end of each: RFC 28 and 29 of ZeroMQ. */
+/** Who may be at the other end of each: RFC 28, 29 and 30 of ZeroMQ. */
 const PEERS: Readonly<Record<SocketType, readonly string[]>> = {
   SUB: ['PUB', 'XPUB'],
   PUB: ['SUB', 'XSUB'],
   DEALER: ['REP', 'DEALER', 'ROUTER'],
   ROUTER: ['REQ', 'DEALER', 'ROUTER'],
+  PUSH: ['PULL'],
+  PULL: ['PUSH'],
 };
 
 const SUBSCRIBES = 1;

@@ -1,4 +1,4 @@
-/** The four sockets against each other and against peers that speak something else, over real connections. */
+/** The sockets against each other and against peers that speak something else, over real connections. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
@@ -14,7 +14,9 @@ import { GREETING } from './greeting.ts';
 import type { Listener } from './listener.ts';
 import type { PeerEnd } from './peer.ts';
 import { PubSocket } from './pub.ts';
+import { bindPull } from './pull.ts';
 import { RouterSocket } from './router.ts';
+import { Sender } from './sender.ts';
 import { bindSub, SubSocket } from './sub.ts';
 
 const ANY: Endpoint = { kind: 'tcp', host: '127.0.0.1', port: 0 };
@@ -289,6 +291,65 @@ describe('DEALER and ROUTER', () => {
     const { cause, message } = await ends.first();
     assert.equal(cause, 'refused');
     assert.match(message, /"ROUTER", not PUB or XPUB/);
+  });
+});
+
+describe('a sender', () => {
+  it('pushes what a PULL takes, of many and in order, and is heard again after that was away', async (t) => {
+    const messages = new Told<string>();
+    const pull = (endpoint: Endpoint): Promise<Listener> =>
+      bindPull(endpoint, OPTIONS, (frames) => messages.push(frames.map(String).join('|')));
+    const first = await pull(ANY);
+    t.after(() => first.close());
+    const { endpoint } = first;
+    const ends = new Told<PeerEnd>();
+    const senders = ['x', 'y'].map((name) => {
+      const ready = new Told<true>();
+      const events = { onReady: () => ready.push(true), onEnd: (end: PeerEnd) => ends.push(end) };
+      const sender = new Sender(endpoint, 'PUSH', OPTIONS, events);
+      t.after(() => sender.close());
+      return { name, ready, sender };
+    });
+    for (const { name, ready, sender } of senders) {
+      assert.equal(sender.send([Buffer.from('nobody is there yet')]), false);
+      await ready.first();
+      for (let i = 0; i < 100; i += 1)
+        assert.equal(sender.send([Buffer.from(name), Buffer.from(String(i))]), true);
+    }
+    await messages.count(200);
+    for (const { name } of senders)
+      assert.deepEqual(
+        messages.all.filter((message) => message.startsWith(name)),
+        Array.from({ length: 100 }, (_, i) => `${name}|${i}`),
+      );
+    await first.close();
+    await ends.count(2);
+    const again = await pull(endpoint);
+    t.after(() => again.close());
+    for (const { ready } of senders) await ready.count(2);
+    senders[1]?.sender.send([Buffer.from('again')]);
+    await messages.count(201);
+    assert.equal(messages.all.at(-1), 'again');
+  });
+
+  it('speaks to a ROUTER as DEALER, which knows whence it comes, and not to a PULL', async (t) => {
+    const heard = new Told<string>();
+    const router = await RouterSocket.bind(ANY, OPTIONS, (frames, _, from) =>
+      heard.push(`${frames.map(String).join('|')} from ${from.address ?? ''}`),
+    );
+    t.after(() => router.close());
+    const ready = new Told<true>();
+    const dealer = new Sender(router.endpoint, 'DEALER', OPTIONS, { onReady: () => ready.push(true) });
+    t.after(() => dealer.close());
+    await ready.first();
+    dealer.send([Buffer.from('ping')]);
+    assert.equal(await heard.first(), 'ping from 127.0.0.1');
+    const pull = await bindPull(ANY, OPTIONS, () => undefined);
+    t.after(() => pull.close());
+    const ends = new Told<PeerEnd>();
+    const wrong = new Sender(pull.endpoint, 'DEALER', OPTIONS, { onEnd: (end) => ends.push(end) });
+    t.after(() => wrong.close());
+    assert.equal((await ends.first()).cause, 'refused');
   });
 });
 
