@@ -177,6 +177,7 @@ function onWorkerEvent(rt: Runtime, event: RegistryEvent): void {
     case 'undrained':
     case 'unreachable':
     case 'models_doubted':
+    case 'transfer_failed':
       return;
     case 'breaker':
       metrics.cbStateTransitionsTotal.with(id, event.from, event.to).inc();

@@ -41,7 +41,8 @@ export class RegistryFeed {
       const worker = registry.at(at);
       if (!worker) return;
       if (what === 'unreachable') registry.reportUnreachable(worker);
-      else registry.reportModelUnknown(worker);
+      else if (what === 'model_unknown') registry.reportModelUnknown(worker);
+      else registry.reportTransferFailed(worker);
     });
   }
 
@@ -101,6 +102,7 @@ export class RegistryFeed {
         return { kind: 'breaker', at, from: event.from, to: event.to };
       case 'unreachable':
       case 'models_doubted':
+      case 'transfer_failed':
         // For who checks workers, and that is not done in request threads.
         return undefined;
       default:

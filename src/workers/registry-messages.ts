@@ -33,7 +33,15 @@ export interface WorkerRecord extends WorkerModels {
 /** Events that say no more than that the state of the worker is another one. */
 export type StateEvent = Exclude<
   RegistryEvent['type'],
-  'joined' | 'left' | 'models' | 'traits' | 'facts' | 'breaker' | 'unreachable' | 'models_doubted'
+  | 'joined'
+  | 'left'
+  | 'models'
+  | 'traits'
+  | 'facts'
+  | 'breaker'
+  | 'unreachable'
+  | 'models_doubted'
+  | 'transfer_failed'
 >;
 
 /** One change of the registry. Where `event` is missing, the change makes none. */
@@ -80,7 +88,7 @@ export interface RegistrySnapshot {
 /** What a request found out about a worker. */
 export interface WorkerNews {
   readonly at: SlotId;
-  readonly what: 'unreachable' | 'model_unknown';
+  readonly what: 'unreachable' | 'model_unknown' | 'transfer_failed';
 }
 
 /** From control to every thread: those of one turn together, so that a thread sees them at once as control does. */

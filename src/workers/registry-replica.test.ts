@@ -98,7 +98,7 @@ function heardBy(roster: Roster): string[] {
   const heard: string[] = [];
   roster.on((event: RegistryEvent) => {
     const { type, worker } = event;
-    if (type === 'unreachable' || type === 'models_doubted') return;
+    if (type === 'unreachable' || type === 'models_doubted' || type === 'transfer_failed') return;
     const { id, health, models, engine, progress, draining } = worker;
     heard.push(
       JSON.stringify([
@@ -288,8 +288,13 @@ describe('what request threads know of the registry', () => {
     assert.ok(known);
     replica.reportUnreachable(known);
     replica.reportModelUnknown(known);
+    replica.reportTransferFailed(known);
     await threads.settle();
-    assert.deepEqual(heard, ['unreachable http://w1', 'models_doubted http://w1']);
+    assert.deepEqual(heard, [
+      'unreachable http://w1',
+      'models_doubted http://w1',
+      'transfer_failed http://w1',
+    ]);
   });
 
   it('is told in snapshots and changes that fit each other, or not at all', async () => {

@@ -9,6 +9,7 @@ import {
   type NumberedChange,
   type RecordChange,
   type RegistrySnapshot,
+  type WorkerNews,
   type WorkerRecord,
   type WorkerState,
 } from './registry-messages.ts';
@@ -79,7 +80,11 @@ export class RegistryReplica extends Roster {
     if (this.isHere(worker)) this.#post(worker, 'model_unknown');
   }
 
-  #post(worker: Worker, what: 'unreachable' | 'model_unknown'): void {
+  override reportTransferFailed(worker: Worker): void {
+    if (this.isHere(worker)) this.#post(worker, 'transfer_failed');
+  }
+
+  #post(worker: Worker, what: WorkerNews['what']): void {
     this.#deps.channel.post(WORKER_NEWS, { at: slotIdOf(worker), what });
   }
 

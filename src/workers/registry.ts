@@ -182,6 +182,10 @@ export class WorkerRegistry extends Roster {
     if (this.isHere(worker)) this.emit({ type: 'models_doubted', worker });
   }
 
+  override reportTransferFailed(worker: Worker): void {
+    if (this.isHere(worker)) this.emit({ type: 'transfer_failed', worker });
+  }
+
   #create(spec: WorkerSpec): Worker {
     const { clock, ledger } = this.#deps;
     const at = ledger.allocate();

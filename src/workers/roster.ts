@@ -11,6 +11,7 @@ export type RegistryEvent =
   /**
    * `waiting`: a worker that was never healthy failed a check, for another reason than the last time. `unreachable`: a
    * request found nothing listening at the worker's address. `models_doubted`: it did not know a model that it lists.
+   * `transfer_failed`: KV blocks that it computed for another worker did not come there.
    * `undrained`: its drain was called off. `asleep`, `awake`: its engine was put to sleep or paused, and goes on. `suspect`,
    * `stalled`, `moving`: what its silence makes of it. `facts`: it told something else of its cache.
    */
@@ -29,7 +30,8 @@ export type RegistryEvent =
         | 'awake'
         | ProgressState
         | 'unreachable'
-        | 'models_doubted';
+        | 'models_doubted'
+        | 'transfer_failed';
       readonly worker: Worker;
     }
   | {
@@ -128,6 +130,9 @@ export abstract class Roster {
 
   /** A worker did not know a model that it lists: have its list read again. */
   abstract reportModelUnknown(worker: Worker): void;
+
+  /** What it computed for another worker did not come there: have it asked anew what others need to know of it. */
+  abstract reportTransferFailed(worker: Worker): void;
 
   /** Returns what ends the subscription. Listeners are called after the change, in order of subscription. */
   on(listener: RegistryListener): () => void {
