@@ -140,6 +140,7 @@ function askWith(connections: WorkerConnections, clock: Clock): WorkerTokenizers
     ];
     const request = { method: 'POST', path, headers, body, upgrade: undefined } as const;
     const answer = await collect(connections.clientOf(spec), request, clock, limits);
-    return answer.kind === 'response' ? answer : { kind: 'failed' };
+    if (answer.kind === 'response') return answer;
+    return { kind: answer.code === 'timeout' ? 'late' : 'failed' };
   };
 }

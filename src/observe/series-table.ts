@@ -613,7 +613,7 @@ const STATE_SERIES = {
   promptTokensEstimatedTotal: counter(
     'vllm_router_prompt_tokens_estimated_total',
     ['reason'],
-    'Prompts whose tokens were asked for and are estimated, by reason: late, busy, unoffered, refused, failed, or what in the request makes them unknowable.',
+    'Prompts whose tokens were asked for and are estimated, by reason: late, busy, slow (prompts of that length have just taken too long), unoffered, refused, failed, or what in the request makes them unknowable.',
   ),
   promptTokensContradictedTotal: counter(
     'vllm_router_prompt_tokens_contradicted_total',
@@ -623,7 +623,7 @@ const STATE_SERIES = {
   tokenizeTotal: counter(
     'vllm_router_tokenize_total',
     ['source', 'outcome'],
-    'Prompts that were to be tokenised, by whom (local, worker) and what came of it (found, busy, unoffered, refused, unsure, failed).',
+    'Prompts that were to be tokenised, by whom (local, worker) and what came of it (found, busy, slow (one of that length has just taken too long: not tried), unoffered, refused, unsure, failed).',
   ),
   tokenizeDurationSeconds: histogram(
     'vllm_router_tokenize_duration_seconds',

@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts';
+import { SizeBrake } from './size-brake.ts';
 
 /** Questions under way on one server, so that the tokenising of prompts does not keep it from its answers. */
 export const MOST_UNDER_WAY = 4;
@@ -7,6 +8,8 @@ export const MOST_UNDER_WAY = 4;
 const FAILURES = 3;
 const FIRST_REST_MS = 1_000;
 const LONGEST_REST_MS = 60_000;
+/** A prompt below this, members of the body in bytes, takes no server that is well longer than it may. */
+const SHORT_BYTES = 32 * 1024;
 /** A route that a server did not have is tried again then: it may have been updated. */
 const UNOFFERED_MS = 600_000;
 
@@ -18,10 +21,12 @@ export class TokenizingServer {
   #restMs = FIRST_REST_MS;
   /** Monotonic ms. */
   #restsUntil = -Infinity;
+  #brake: SizeBrake;
   readonly #unofferedUntil = new Map<string, number>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
+    this.#brake = new SizeBrake(clock);
   }
 
   get underWay(): number {
@@ -31,6 +36,11 @@ export class TokenizingServer {
   /** Whether it may be asked now as far as its failures go. */
   get isWell(): boolean {
     return this.#clock.now() >= this.#restsUntil;
+  }
+
+  /** Whether it may be asked about a prompt of so many bytes. */
+  takes(bytes: number): boolean {
+    return this.#brake.admits(bytes);
   }
 
   offers(path: string): boolean {
@@ -55,6 +65,16 @@ export class TokenizingServer {
     this.#restMs = Math.min(LONGEST_REST_MS, 2 * this.#restMs);
   }
 
+  /** What `begin` began took too long. That a long prompt does says nothing against the server: only its like are kept from it. */
+  late(bytes: number): void {
+    if (bytes < SHORT_BYTES) {
+      this.end('failed');
+      return;
+    }
+    this.#underWay -= 1;
+    this.#brake.slow(bytes);
+  }
+
   /** @param path One of the few that are asked. */
   lacks(path: string): void {
     this.#unofferedUntil.set(path, this.#clock.now() + UNOFFERED_MS);
@@ -63,6 +83,7 @@ export class TokenizingServer {
   /** It has begun anew, or is another version. */
   reset(): void {
     this.#unofferedUntil.clear();
+    this.#brake = new SizeBrake(this.#clock);
     this.#failures = 0;
     this.#restMs = FIRST_REST_MS;
     this.#restsUntil = -Infinity;

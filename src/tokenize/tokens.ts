@@ -5,11 +5,11 @@ export type FoundBy = 'cache' | 'local' | 'worker';
 
 /**
  * What came of the question for the tokens of a prompt. `late`: the deadline was first. `busy`: too many such questions are under way.
- * `unoffered`: nobody who could answer is there. `refused`: the prompt is not to a worker's liking. `failed`: whoever was asked could not.
+ * `slow`: one of its size has just taken too long. `unoffered`: nobody who could answer is there. `refused`: the prompt is not to a worker's liking. `failed`: whoever was asked could not.
  */
 export type TokensFound =
   | { readonly kind: 'found'; readonly ids: Uint32Array; readonly source: FoundBy }
-  | { readonly kind: 'late' | 'busy' | 'unoffered' | 'refused' | 'failed' };
+  | { readonly kind: 'late' | 'busy' | 'slow' | 'unoffered' | 'refused' | 'failed' };
 
 /** A prompt whose tokens can be worked out. Can be posted. */
 export interface TokenQuestion {

@@ -173,6 +173,32 @@ describe('workers that tokenise prompts', () => {
     assert.equal(asked.length, 7);
   });
 
+  it('that take too long for a long prompt are asked for shorter ones all the same, and others for the long ones', async () => {
+    let slow = 'a';
+    const { clock, asked, tokensOf } = start(({ worker, body }) =>
+      worker === slow && JSON.stringify(body).length > 40_000 ? { kind: 'late' } : ids('{"token_ids":[1]}'),
+    );
+    const long = { ...CHAT, members: Buffer.from(JSON.stringify({ prompt: 'a'.repeat(50_000) })) };
+    assert.deepEqual(await Promise.all([tokensOf(long), tokensOf(long)]), ['failed', '1']);
+    asked.length = 0;
+    for (let i = 0; i < 4; i++) assert.equal(await tokensOf(long), '1');
+    assert.ok(asked.every(({ worker }) => worker === 'b'));
+    for (let i = 0; i < 4; i++) assert.equal(await tokensOf(), '1');
+    assert.ok(asked.some(({ worker }) => worker === 'a'));
+    // Both now.
+    slow = 'b';
+    assert.equal(await tokensOf(long), 'failed');
+    assert.equal(await tokensOf(long), 'slow');
+    clock.advance(1_000);
+    assert.equal(await tokensOf(long), '1');
+  });
+
+  it('that take too long for short prompts have failed', async () => {
+    const { tokensOf, workers } = start(() => ({ kind: 'late' }));
+    for (let i = 0; i < 3; i++) assert.equal(await tokensOf(CHAT, workers.slice(0, 1)), 'failed');
+    assert.equal(await tokensOf(CHAT, workers.slice(0, 1)), 'busy');
+  });
+
   for (const [what, answer] of [
     ['what is no JSON', ids('<html>')],
     ['no ids', ids('{"token_ids":"many"}')],

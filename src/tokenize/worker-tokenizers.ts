@@ -6,7 +6,9 @@ import type { TokenQuestion } from './tokens.ts';
 
 /** What came of a request to a worker. */
 export type WorkerAnswer =
-  { readonly kind: 'response'; readonly status: number; readonly body: Buffer } | { readonly kind: 'failed' };
+  | { readonly kind: 'response'; readonly status: number; readonly body: Buffer }
+  /** `late`: nothing in the time that there was. */
+  | { readonly kind: 'failed' | 'late' };
 
 export interface TokenizingWorker {
   readonly spec: { readonly baseUrl: string };
@@ -24,8 +26,8 @@ export interface WorkerTokenizersDeps<W extends TokenizingWorker> {
 
 export type WorkerTokens =
   | { readonly kind: 'ids'; readonly ids: Uint32Array }
-  /** `refused`: the prompt is not to the worker's liking. */
-  | { readonly kind: 'busy' | 'unoffered' | 'refused' | 'failed' };
+  /** `refused`: the prompt is not to the worker's liking; `slow`: one of its size has just taken too long, and this one was not tried. */
+  | { readonly kind: 'busy' | 'unoffered' | 'refused' | 'slow' | 'failed' };
 
 /** Longer than a request waits: what comes later is for the next one that asks the same. */
 const ANSWER_MS = 2_000;
@@ -81,11 +83,13 @@ export class WorkerTokenizers<W extends TokenizingWorker> {
   #choose(
     question: TokenQuestion,
     workers: readonly W[],
-  ): Candidate<W> | { readonly kind: 'busy' | 'unoffered' } {
+  ): Candidate<W> | { readonly kind: 'busy' | 'unoffered' | 'slow' } {
+    const bytes = question.members.length;
     const paths = tokenPaths(question);
     let best: Candidate<W> | undefined;
     let fewest = MOST_UNDER_WAY;
     let offered = false;
+    let isTooLong = false;
     const from = this.#turn++;
     for (let at = 0; at < workers.length && fewest > 0; at++) {
       const worker = workers[(from + at) % workers.length]!;
@@ -94,10 +98,14 @@ export class WorkerTokenizers<W extends TokenizingWorker> {
       if (path === undefined) continue;
       offered = true;
       if (!server.isWell || server.underWay >= fewest) continue;
+      if (!server.takes(bytes)) {
+        isTooLong = true;
+        continue;
+      }
       fewest = server.underWay;
       best = { kind: 'worker', worker, path };
     }
-    return best ?? { kind: offered ? 'busy' : 'unoffered' };
+    return best ?? { kind: isTooLong ? 'slow' : offered ? 'busy' : 'unoffered' };
   }
 
   async #ask(worker: W, path: string, question: TokenQuestion): Promise<WorkerTokens> {
@@ -107,6 +115,10 @@ export class WorkerTokenizers<W extends TokenizingWorker> {
     server.begin();
     const limits = { timeoutMs: ANSWER_MS, maxBytes: mostAnswerBytes(question) };
     const answer = await this.#deps.ask(worker, request, limits);
+    if (answer.kind === 'late') {
+      server.late(question.members.length);
+      return { kind: 'failed' };
+    }
     const tokens = readAnswer(answer);
     if (tokens.kind === 'unoffered') server.lacks(path);
     server.end(tokens.kind);
@@ -133,7 +145,7 @@ interface Candidate<W> {
 function readAnswer(
   answer: WorkerAnswer,
 ): Extract<WorkerTokens, { kind: 'ids' }> | { readonly kind: 'unoffered' | 'refused' | 'failed' } {
-  if (answer.kind === 'failed') return answer;
+  if (answer.kind !== 'response') return { kind: 'failed' };
   const { status, body } = answer;
   if (isUnoffered(status, body)) return { kind: 'unoffered' };
   const ids = status === 200 ? idsOfAnswer(body) : undefined;

@@ -1,6 +1,7 @@
 import type { WorkerTokens } from '../worker-tokenizers.ts';
 import { CHAT_FEATURES, type ChatFeature, type ContentFormat } from './local-chat.ts';
 import { probesWith, type Probe } from './probes.ts';
+import type { JobResult } from './text-jobs.ts';
 import type { TextResult } from './text-messages.ts';
 
 /**
@@ -19,7 +20,7 @@ export type Proof =
 
 export interface ProveDeps {
   readonly ofWorker: (probe: Probe) => Promise<WorkerTokens>;
-  readonly ofOurs: (probe: Probe, format: ContentFormat) => Promise<TextResult | { readonly kind: 'busy' }>;
+  readonly ofOurs: (probe: Probe, format: ContentFormat) => Promise<JobResult>;
   /** Tokens that mean something to the model. */
   readonly specials: readonly string[];
 }
@@ -48,7 +49,8 @@ export async function prove({ ofWorker, ofOurs, specials }: ProveDeps): Promise<
     if (theirs.kind !== 'ids') return { state: 'unproved', reason: `${name}: ${UNPROVED[theirs.kind]}` };
     for (const way of ways) {
       const ours = await ofOurs(probe, way.format);
-      if (ours.kind === 'busy') return { state: 'unproved', reason: `${name}: the text thread is busy` };
+      if (ours.kind === 'busy' || ours.kind === 'slow')
+        return { state: 'unproved', reason: `${name}: the text thread is busy` };
       const difference = differenceOf(ours, theirs.ids);
       if (difference === undefined) continue;
       if (feature) way.wrong.add(feature);
@@ -64,6 +66,7 @@ const UNPROVED = {
   busy: 'the worker is left alone after failures',
   unoffered: 'the worker has no route that tokenises',
   refused: 'the worker refuses it',
+  slow: 'the worker takes too long for prompts of its length',
   failed: 'the worker did not answer',
 } as const;
 

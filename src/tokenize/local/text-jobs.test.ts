@@ -62,6 +62,17 @@ describe('the text thread', () => {
     assert.equal((await jobs.run(prompt(hostile, 'b'))).kind, 'ids');
   });
 
+  it('is not replaced for each of many prompts that take too long: their like go elsewhere for a while', async (t) => {
+    const { jobs, ends } = start(t, 300);
+    const hostile = identityOf(await jobs.load(hostileTokenizer(t)));
+    const results = await Promise.all(
+      Array.from({ length: 20 }, () => jobs.run(prompt(hostile, 'a'.repeat(64)))),
+    );
+    assert.deepEqual(results.map(({ kind }) => kind).sort(), ['failed', ...Array<string>(19).fill('slow')]);
+    assert.equal((await jobs.run(prompt(hostile, 'a'.repeat(99)))).kind, 'slow');
+    await eventually(() => ends('over_time') === 1);
+  });
+
   it('does not wait for ever, and lets nobody wait behind too many', async (t) => {
     const { jobs } = start(t, 300);
     const hostile = identityOf(await jobs.load(hostileTokenizer(t)));

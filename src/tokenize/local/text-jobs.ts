@@ -1,6 +1,7 @@
 import type { Channel } from '../../base/channel.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { startHelper, type HelperDeps, type HelperThread } from '../../helper-threads/helper-thread.ts';
+import { SizeBrake } from '../size-brake.ts';
 import { LOAD, TOKENISE, type LoadedTokenizer, type TextJob, type TextResult } from './text-messages.ts';
 
 /** Nobody's template or tokenizer takes so long for a prompt; one that does is hostile, or lost. */
@@ -20,9 +21,15 @@ export type TextJobsDeps = Pick<HelperDeps, 'clock' | 'log' | 'metrics' | 'heapM
 const MOST_ENDS = 3;
 const JUST_ENDED = { kind: 'unreadable', reason: 'the text thread has just ended' } as const;
 
+/** Of tokenizers, the latest ones. */
+const MOST_BRAKES = 64;
+
+/** `busy`: too many wait already. `slow`: the thread has just ended over a prompt of this size; this one is not tried. */
+export type JobResult = TextResult | { readonly kind: 'busy' } | { readonly kind: 'slow' };
+
 interface Waiting {
   readonly job: TextJob;
-  readonly resolve: (result: TextResult | { readonly kind: 'busy' }) => void;
+  readonly resolve: (result: JobResult) => void;
 }
 
 /** The text thread, from outside: one prompt after the other, each within its time; it is replaced where one takes longer. */
@@ -39,6 +46,8 @@ export class TextJobs {
   #loadsBefore: Promise<unknown> = Promise.resolve();
   /** Who waits for the next thread. */
   readonly #forNext: (() => void)[] = [];
+  /** By identity. A thread that ends over a prompt has to load all it had once more, so its like are not tried for a while. */
+  readonly #brakes = new Map<string, SizeBrake>();
   #isBusy = false;
   #stopped = false;
 
@@ -69,8 +78,9 @@ export class TextJobs {
     this.#loads.delete(path);
   }
 
-  /** Never rejects. `busy`: too many wait already. */
-  run(job: TextJob): Promise<TextResult | { readonly kind: 'busy' }> {
+  /** Never rejects. */
+  run(job: TextJob): Promise<JobResult> {
+    if (!this.#admits(job)) return Promise.resolve({ kind: 'slow' });
     if (this.#waiting.length >= MOST_WAITING) return Promise.resolve({ kind: 'busy' });
     return new Promise((resolve) => {
       this.#waiting.push({ job, resolve });
@@ -90,7 +100,7 @@ export class TextJobs {
     this.#isBusy = true;
     for (let next = this.#waiting.shift(); next; next = this.#waiting.shift()) {
       const { job, resolve } = next;
-      resolve(await this.#within(this.#jobMs, (channel) => channel.ask(TOKENISE, job)));
+      resolve(this.#admits(job) ? await this.#tokenise(job) : { kind: 'slow' });
     }
     this.#isBusy = false;
   }
@@ -124,18 +134,32 @@ export class TextJobs {
     return { kind: 'unreadable', reason: 'the text thread ended while it read it' };
   }
 
-  async #within(ms: number, ask: (channel: Channel) => Promise<TextResult>): Promise<TextResult> {
+  async #tokenise(job: TextJob): Promise<TextResult> {
     const failed = { kind: 'failed', reason: JUST_ENDED.reason } as const;
     if (!this.#helper.channel) return failed;
     // What it has to load comes first, and has its own time.
     await Promise.all(this.#loads.values());
     const { channel } = this.#helper;
     if (!channel) return failed;
-    const late = this.#replaceAfter(ms);
-    const ended = { kind: 'failed', reason: 'the text thread ended over it' } as const;
-    const result = await ask(channel).catch(() => ended);
+    const late = this.#replaceAfter(this.#jobMs);
+    const result = await channel.ask(TOKENISE, job).catch(() => undefined);
     late.cancel();
-    return result;
+    if (result) return result;
+    this.#brakeOf(job.identity).slow(job.members.length);
+    return { kind: 'failed', reason: 'the text thread ended over it' };
+  }
+
+  #admits({ identity, members }: TextJob): boolean {
+    return this.#brakes.get(identity)?.admits(members.length) ?? true;
+  }
+
+  #brakeOf(identity: string): SizeBrake {
+    const brake = this.#brakes.get(identity) ?? new SizeBrake(this.#clock);
+    this.#brakes.delete(identity);
+    this.#brakes.set(identity, brake);
+    const [oldest] = this.#brakes.keys();
+    if (this.#brakes.size > MOST_BRAKES && oldest !== undefined) this.#brakes.delete(oldest);
+    return brake;
   }
 
   #replaceAfter(ms: number): Timer {
