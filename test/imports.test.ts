@@ -42,6 +42,7 @@ const VOCABULARY = [
   'src/routing/blocks.ts',
   'src/request/record/decision.ts',
   'src/config/settings/settings.ts',
+  'src/config/settings/policy-parameters.ts',
   'src/plugins/plugin.ts',
 ];
 

@@ -1,6 +1,6 @@
 import type { KvEventSettings } from '../config/settings/kv-events.ts';
 import type { PolicySettings, Settings } from '../config/settings/settings.ts';
-import { knownOptions } from '../request/choose/policies.ts';
+import { knownOptions } from '../request/choose/policy-caches.ts';
 
 /** A configuration that the log is replayed under. */
 export interface Candidate {

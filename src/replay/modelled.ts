@@ -1,5 +1,5 @@
 import { createPolicy } from '../routing/policies/index.ts';
-import { knownOptions } from '../request/choose/policies.ts';
+import { knownOptions } from '../request/choose/policy-caches.ts';
 import type { CacheKnowledge, FleetPlan, WorkerPlan } from '../simulate/fleet/fleet-plan.ts';
 import type { EventChannel } from '../simulate/fleet/followed-engine.ts';
 import { Outcomes } from '../simulate/fleet/outcomes.ts';

@@ -1,5 +1,5 @@
 import { VirtualClock } from '../base/virtual-clock.ts';
-import { knownOptions } from '../request/choose/policies.ts';
+import { knownOptions } from '../request/choose/policy-caches.ts';
 import { createPolicy } from '../routing/policies/index.ts';
 import type { Choice, Pool } from '../routing/policy.ts';
 import { SimRouter } from '../simulate/fleet/sim-router.ts';

@@ -1,6 +1,6 @@
 import type { LogRecord } from '../decisions/log-record.ts';
 import { policyName, type PolicySettings } from '../config/settings/settings.ts';
-import { knownOptions } from '../request/choose/policies.ts';
+import { knownOptions } from '../request/choose/policy-caches.ts';
 import type { Objective } from '../simulate/fleet/summary.ts';
 import type { Candidate } from './candidate.ts';
 import { logTrace, type ReplayLog } from './log-trace.ts';

@@ -1,8 +1,12 @@
+import type { PdStage } from '../config/settings/settings.ts';
 import type { Worker } from './worker.ts';
+
+/** What of a request a worker is wanted for. */
+export type Stage = 'whole' | PdStage;
 
 /** The stable membership of one pool. */
 export interface PoolMembers {
-  /** The model, or '' for the pool of all workers. */
+  /** The model, or '' for the pool of all workers; with the stage in front of it where that is not `whole`. */
   readonly key: string;
   /** Changes with `members`, and never takes a former value. */
   readonly generation: number;
@@ -19,6 +23,9 @@ interface CachedPool {
 
 const MOST_POOLS = 1024;
 
+/** No model's name begins so. */
+const KEY_OF: Readonly<Record<PdStage, string>> = { prefill: '\0prefill:', decode: '\0decode:' };
+
 /** Which workers serve which model: derived from what they list, and kept until that changes. */
 export class ModelPools {
   #workers: readonly Worker[] = [];
@@ -31,12 +38,14 @@ export class ModelPools {
   readonly #pools = new Map<string, CachedPool>();
   readonly #cardsOf = new Map<Worker, readonly unknown[]>();
   #cards: readonly unknown[] | undefined;
+  #hasPrefill = false;
 
   /** To be called after every change of workers or of their models. */
   changed(workers: readonly Worker[]): void {
     this.#workers = workers;
     this.#version += 1;
     this.#cards = undefined;
+    this.#hasPrefill = workers.some(isPrefill);
   }
 
   relist(before: ReadonlySet<string>, after: ReadonlySet<string>): void {
@@ -49,7 +58,7 @@ export class ModelPools {
         this.#listings.set(model, left);
       } else {
         this.#listings.delete(model);
-        this.#pools.delete(model);
+        this.#drop(model);
       }
     }
   }
@@ -75,9 +84,14 @@ export class ModelPools {
     return this.#names;
   }
 
-  membersFor(model: string): PoolMembers {
+  /** Whether any request might be split. */
+  get hasPrefill(): boolean {
+    return this.#hasPrefill;
+  }
+
+  membersFor(model: string, stage: Stage = 'whole'): PoolMembers {
     // The empty name stands for a request that names no model, whatever a worker may list.
-    return this.lists(model) ? this.#poolOf(model) : this.#poolOf('');
+    return this.#poolOf(this.lists(model) ? model : '', stage);
   }
 
   setCards(worker: Worker, cards: readonly unknown[]): void {
@@ -94,40 +108,52 @@ export class ModelPools {
     return this.#cards;
   }
 
-  #poolOf(key: string): PoolMembers {
+  #poolOf(model: string, stage: Stage): PoolMembers {
+    const key = keyOf(model, stage);
     const cached = this.#pools.get(key);
-    if (cached === undefined) return this.#store(key);
+    if (cached === undefined) return this.#store(model, stage);
     if (this.#pools.size >= MOST_POOLS) {
       this.#pools.delete(key);
       this.#pools.set(key, cached);
     }
     if (cached.version !== this.#version) {
-      const members = this.#membersOf(key);
-      if (!sameMembers(cached.pool.members, members)) cached.pool = this.#build(key, members);
+      const members = this.#membersOf(model, stage);
+      if (!sameMembers(cached.pool.members, members)) cached.pool = this.#build(model, stage, members);
       cached.version = this.#version;
     }
     return cached.pool;
   }
 
-  #store(key: string): PoolMembers {
+  #store(model: string, stage: Stage): PoolMembers {
     if (this.#pools.size >= MOST_POOLS) {
       for (const oldest of this.#pools.keys()) {
         this.#pools.delete(oldest);
         break;
       }
     }
-    const pool = this.#build(key, this.#membersOf(key));
-    this.#pools.set(key, { pool, version: this.#version });
+    const pool = this.#build(model, stage, this.#membersOf(model, stage));
+    this.#pools.set(pool.key, { pool, version: this.#version });
     return pool;
   }
 
-  #build(key: string, members: readonly Worker[]): PoolMembers {
-    this.#generation += 1;
-    return { key, generation: this.#generation, members, listed: key !== '' };
+  #drop(model: string): void {
+    this.#pools.delete(model);
+    for (const start of Object.values(KEY_OF)) this.#pools.delete(start + model);
   }
 
-  #membersOf(key: string): readonly Worker[] {
-    return key === '' ? this.#workers : this.#workers.filter((worker) => worker.models.has(key));
+  #build(model: string, stage: Stage, members: readonly Worker[]): PoolMembers {
+    this.#generation += 1;
+    return { key: keyOf(model, stage), generation: this.#generation, members, listed: model !== '' };
+  }
+
+  #membersOf(model: string, stage: Stage): readonly Worker[] {
+    const isWhole = stage === 'whole';
+    if (isWhole && model === '' && !this.#hasPrefill) return this.#workers;
+    return this.#workers.filter(
+      (worker) =>
+        (isWhole ? !isPrefill(worker) : worker.traits.role === stage) &&
+        (model === '' || worker.models.has(model)),
+    );
   }
 
   #unionOfCards(): readonly unknown[] {
@@ -140,6 +166,14 @@ export class ModelPools {
     }
     return [...union.values()];
   }
+}
+
+function keyOf(model: string, stage: Stage): string {
+  return stage === 'whole' ? model : KEY_OF[stage] + model;
+}
+
+function isPrefill({ traits }: Worker): boolean {
+  return traits.role === 'prefill';
 }
 
 function cardId(card: unknown): string | undefined {

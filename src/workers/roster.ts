@@ -3,7 +3,7 @@ import type { BreakerStateName } from './breaker.ts';
 import { adaptersOf } from './cache-config.ts';
 import type { SlotId } from './ledger.ts';
 import { ModelPools } from './model-pools.ts';
-import type { PoolMembers } from './model-pools.ts';
+import type { PoolMembers, Stage } from './model-pools.ts';
 import type { ProgressState } from './progress.ts';
 import type { Worker } from './worker.ts';
 
@@ -114,10 +114,16 @@ export abstract class Roster {
 
   /**
    * Candidates for a model: the workers that list it; all, when none does (a name may be served without being
-   * listed) or when it is empty. The same object until its members change.
+   * listed) or when it is empty. Of these, those that do this stage of a request: all of it may be given to anybody but
+   * prefill workers. The same object until its members change.
    */
-  membersFor(model: string): PoolMembers {
-    return this.#pools.membersFor(model);
+  membersFor(model: string, stage: Stage = 'whole'): PoolMembers {
+    return this.#pools.membersFor(model, stage);
+  }
+
+  /** Whether there is a worker that may be given prompts of the model alone, healthy or not. */
+  hasPrefill(model: string): boolean {
+    return this.#pools.hasPrefill && this.#pools.membersFor(model, 'prefill').members.length > 0;
   }
 
   /** Whether all workers list the same models: then any of them may serve any request. */

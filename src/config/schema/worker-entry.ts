@@ -107,6 +107,9 @@ export function registrationOf(entry: WorkerEntry): Registration {
   return {
     address: parsed.address,
     modelId: entry.model_id ?? undefined,
+    role: DEFAULT_TRAITS.role,
+    bootstrapPort: undefined,
+    kvTransfer: undefined,
     priority: entry.priority ?? DEFAULT_TRAITS.priority,
     cost: entry.cost ?? DEFAULT_TRAITS.cost,
     labels: entry.labels ?? DEFAULT_TRAITS.labels,
@@ -126,8 +129,12 @@ function unusedOf(entry: WorkerEntry): WorkerTraits['unused'] {
 }
 
 export function traitsOf(traits: WorkerTraits): WorkerTraits {
-  const { modelId, priority, cost, labels, tokenizerPath, kvEvents, unused } = traits;
-  return { modelId, priority, cost, labels, tokenizerPath, kvEvents, unused };
+  const { modelId, role, bootstrapPort, kvTransfer, priority, cost, labels, ...more } = traits;
+  const { tokenizerPath, kvEvents, unused } = more;
+  return {
+    ...{ modelId, role, bootstrapPort, kvTransfer },
+    ...{ priority, cost, labels, tokenizerPath, kvEvents, unused },
+  };
 }
 
 /** What there is to say about fields and labels that were accepted without effect. */

@@ -42,6 +42,9 @@ describe('the list of workers', () => {
           undefined,
           {
             modelId: undefined,
+            role: 'regular',
+            bootstrapPort: undefined,
+            kvTransfer: undefined,
             priority: 50,
             cost: 1,
             labels: {},
@@ -55,6 +58,9 @@ describe('the list of workers', () => {
           'sk-of-b',
           {
             modelId: 'qwen3-8b',
+            role: 'regular',
+            bootstrapPort: undefined,
+            kvTransfer: undefined,
             priority: 10,
             cost: 0.5,
             labels: { tier: 'gold', policy: 'least_work' },
@@ -68,6 +74,9 @@ describe('the list of workers', () => {
           undefined,
           {
             modelId: undefined,
+            role: 'regular',
+            bootstrapPort: undefined,
+            kvTransfer: undefined,
             priority: 50,
             cost: 1,
             labels: {},

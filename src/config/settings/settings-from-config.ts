@@ -25,6 +25,7 @@ import type {
 } from './settings.ts';
 import { lmcacheSettings } from './lmcache-settings.ts';
 import { ms } from './ms.ts';
+import { pdSettings } from './pd-from-config.ts';
 import { tokenSettings } from './tokens-settings.ts';
 import { threadsOf } from './threads.ts';
 import { NO_TLS, type TlsMaterial } from './tls-settings.ts';
@@ -57,6 +58,7 @@ export function settingsFromConfig(
     workerTls: tls.workers,
     stateFile: config.state_file,
     policy: policySettings(config.policy, policyDefaults(config), plugins),
+    pd: pdSettings(),
     plugins: config.plugins,
     hooks: hookSettings(config.pre_routing_hooks, {
       breakersDisabled: config.disable_circuit_breaker,

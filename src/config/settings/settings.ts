@@ -1,7 +1,9 @@
 import type { KvEventSettings, WorkerEventTraits } from './kv-events.ts';
-import type { CacheKnowledge, KvAwareSettings } from './cache-knowledge.ts';
+import type { CacheKnowledge } from './cache-knowledge.ts';
 import type { TokenSettings } from './exact-tokens.ts';
-import type { HookPlugin, PolicyPlugin } from '../../plugins/plugin.ts';
+import type { KvTransferTraits, PdSettings, WorkerRole } from './pd-settings.ts';
+import type { PolicySettings } from './policy-parameters.ts';
+import type { HookPlugin } from '../../plugins/plugin.ts';
 import type { CacheIndexSettings, LmcacheSettings } from './cache-knowledge-settings.ts';
 import type {
   BreakerSettings,
@@ -18,6 +20,13 @@ export type {
   RetrySettings,
   StallSettings,
 };
+export type { KvTransferTraits, PdSettings, PdStage, WorkerRole } from './pd-settings.ts';
+export {
+  policyName,
+  type BuiltInPolicySettings,
+  type PluginPolicySettings,
+  type PolicySettings,
+} from './policy-parameters.ts';
 import type { ListenerTls, WorkerTls } from './tls.ts';
 
 export type { ListenerTls, WorkerTls };
@@ -43,6 +52,11 @@ export interface WorkerSpec {
 export interface WorkerTraits {
   /** A model that it serves; undefined where only its own list tells. */
   readonly modelId: string | undefined;
+  /** Never changes while it is registered. */
+  readonly role: WorkerRole;
+  /** Of a prefill worker: where decode workers ask for what it has computed (Mooncake, SGLang). */
+  readonly bootstrapPort: number | undefined;
+  readonly kvTransfer: KvTransferTraits | undefined;
   /** Higher is better: for the requests that ask for a least priority. */
   readonly priority: number;
   /** For the requests that name the most they may cost. */
@@ -71,58 +85,6 @@ export interface WorkerDefaults {
   /** The key for a base URL, where there is a particular one; it goes before `apiKey`. */
   readonly apiKeys: ByUrl<string>;
   readonly apiKey: string | undefined;
-}
-
-export type BuiltInPolicySettings =
-  | { readonly type: 'random' | 'round_robin' }
-  | { readonly type: 'power_of_two'; readonly loadCheckIntervalMs: number }
-  | {
-      readonly type: 'consistent_hash' | 'rendezvous_hash';
-      readonly virtualNodes: number;
-      readonly loadBound: number | undefined;
-      readonly stickyTtlMs: number;
-    }
-  | {
-      readonly type: 'cache_aware';
-      readonly cacheKnowledge?: CacheKnowledge;
-      readonly cacheThreshold: number;
-      readonly balanceAbsThreshold: number;
-      readonly balanceRelThreshold: number;
-    }
-  | { readonly type: 'least_work'; readonly cacheKnowledge?: CacheKnowledge; readonly theta: number }
-  | ({ readonly type: 'kv_aware' } & KvAwareSettings)
-  | {
-      readonly type: 'lmcache_aware';
-      readonly lookupMode: 'occupancy' | 'prefix_lookup';
-      /** 0 to 1. */
-      readonly cacheWeight: number;
-      readonly loadBounded: boolean;
-      /** Chooses where the controller says nothing. */
-      readonly fallback: BuiltInPolicySettings;
-    };
-
-/** A policy that a plugin brings. */
-export interface PluginPolicySettings {
-  readonly type: 'plugin';
-  /** As it is registered: the `type` in the file. */
-  readonly name: string;
-  readonly plugin: PolicyPlugin;
-  /** As the plugin's own check left them. */
-  readonly parameters: unknown;
-  readonly cacheKnowledge?: CacheKnowledge;
-  /** Chooses where the plugin does not. */
-  readonly fallback: BuiltInPolicySettings;
-  /** For its asynchronous part, per request. */
-  readonly timeoutMs: number;
-  /** For everything of it that runs at once. */
-  readonly overrunMs: number;
-}
-
-export type PolicySettings = BuiltInPolicySettings | PluginPolicySettings;
-
-/** The name that a policy goes by in the file, in records and in metrics. */
-export function policyName(policy: PolicySettings): string {
-  return policy.type === 'plugin' ? policy.name : policy.type;
 }
 
 /** A model's own policy. */
@@ -319,6 +281,7 @@ export interface Settings {
   /** Where workers registered while it runs are kept over a restart, as configured. */
   readonly stateFile: string | undefined;
   readonly policy: PolicySettings;
+  readonly pd: PdSettings;
   /** Modules with policies and hooks, as they were named; loaded once, at the start. */
   readonly plugins: readonly string[];
   /** Policies of their own for single models, in the order of the file. */
@@ -375,6 +338,9 @@ export interface Settings {
 /** What is known of a worker of which nothing was said. */
 export const DEFAULT_TRAITS: WorkerTraits = {
   modelId: undefined,
+  role: 'regular',
+  bootstrapPort: undefined,
+  kvTransfer: undefined,
   priority: 50,
   cost: 1,
   labels: {},

@@ -14,6 +14,8 @@ import { Policies, type PoliciesSettings } from './policies.ts';
 const RANDOM: PolicySettings = { type: 'random' };
 const TURNS: PolicySettings = { type: 'round_robin' };
 const LEAST: PolicySettings = { type: 'least_work', theta: 0.3 };
+const UNSPLIT = { prefillPolicy: undefined, decodePolicy: undefined, policyNamed: false };
+
 class Bench {
   readonly clock = new VirtualClock();
   readonly ledger = new LoadLedger(this.clock);
@@ -28,7 +30,7 @@ class Bench {
   constructor(settings: Partial<PoliciesSettings> = {}) {
     const { clock, ledger, registry } = this;
     this.policies = new Policies(
-      { policy: RANDOM, modelPolicies: [], ...settings },
+      { policy: RANDOM, modelPolicies: [], pd: UNSPLIT, ...settings },
       {
         ...{ loads: ledger, clock, random: seededRandom(1), registry },
         openIndex: () => {
@@ -186,6 +188,7 @@ describe('the memory of a policy', () => {
         { model: 'a', policy: TURNS },
         { model: 'b', policy: LEAST },
       ],
+      pd: UNSPLIT,
     });
     // Switched while it ran: its former memory is gone, and its policy the configured one again.
     assert.deepEqual([it.name('a'), it.policies.policyFor('a') === a], ['round_robin', false]);
@@ -196,7 +199,7 @@ describe('the memory of a policy', () => {
       { model: 'a', from: 'random', to: 'round_robin' },
       { model: 'b', from: 'round_robin', to: 'least_work' },
     ]);
-    assert.deepEqual(it.policies.reconfigure({ policy: LEAST, modelPolicies: [] }), [
+    assert.deepEqual(it.policies.reconfigure({ policy: LEAST, modelPolicies: [], pd: UNSPLIT }), [
       { model: undefined, from: 'random', to: 'least_work' },
       { model: 'b', from: 'least_work', to: 'round_robin' },
     ]);

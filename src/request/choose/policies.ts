@@ -1,38 +1,32 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Clock } from '../../base/clock.ts';
 import type { Random } from '../../base/random.ts';
-import { BlockSizes } from '../../cache-knowledge/block-sizes.ts';
 import type { CacheIndex } from '../../cache-knowledge/cache-index.ts';
-import type { ExactCaches } from '../../cache-knowledge/exact-caches.ts';
-import { FailedSends } from '../../cache-knowledge/failed-sends.ts';
-import { blockSizeIn, KnownCaches, type KnownOptions } from '../../cache-knowledge/known-caches.ts';
-import { noCache } from '../../cache-knowledge/predicted-index.ts';
-import { policyName, type ModelPolicy, type PolicySettings } from '../../config/settings/settings.ts';
+import {
+  policyName,
+  type ModelPolicy,
+  type PdStage,
+  type PolicySettings,
+} from '../../config/settings/settings.ts';
 import { createPolicy, type OnPluginTrouble } from '../../routing/policies/index.ts';
-import type { CacheView, LoadView, OccupancyView, Policy, PolicyShare } from '../../routing/policy.ts';
-import type { RegistryEvent, Roster } from '../../workers/roster.ts';
+import type { CacheView, OccupancyView, Policy, PolicyShare } from '../../routing/policy.ts';
+import type { RegistryEvent } from '../../workers/roster.ts';
 import type { Worker } from '../../workers/worker.ts';
 import { ModelPolicyTable } from './model-policy-table.ts';
+import { PolicyCaches, usesIndex, type PolicyCachesDeps } from './policy-caches.ts';
 import { hintOf, PolicyHints } from './policy-hints.ts';
+import { StagePolicies, type StageSettings } from './stage-policies.ts';
 
 export interface PoliciesSettings {
   /** For every model without one of its own. */
   readonly policy: PolicySettings;
   readonly modelPolicies: readonly ModelPolicy[];
+  readonly pd: StageSettings;
 }
 
-export interface PoliciesDeps {
-  readonly loads: LoadView;
-  readonly clock: Clock;
+export interface PoliciesDeps extends PolicyCachesDeps {
   readonly random: Random;
-  readonly registry: Roster;
-  readonly openIndex: () => CacheIndex;
-  /** What engines' events say, where they are received. */
-  readonly exact?: (() => ExactCaches | undefined) | undefined;
   /** What LMCache's controller says, told whether a policy needs it. */
   readonly lmcache?: OccupancyView & { wantedByPolicy: boolean };
-  /** The index that request threads need, whether a policy of this thread does or not. */
-  readonly threadsIndex?: () => CacheIndex | undefined;
   /** What the instance of this scope has in common with those in other threads, where there are any. */
   readonly shareFor?: (scope: string) => PolicyShare;
   /** The policy of that name with its defaults, for a worker's `labels.policy`; undefined where there is none. */
@@ -93,27 +87,26 @@ const MOST_INSTANCES = 1000;
 export class Policies {
   readonly #deps: PoliciesDeps;
   readonly #hints: PolicyHints;
-  readonly #blockSizes: BlockSizes;
-  readonly #failed: FailedSends;
+  readonly #caches: PolicyCaches;
   readonly #overrides = new Map<string, PolicySettings>();
   /** By listed model. */
   readonly #entries = new Map<string, Entry>();
   /** For models beyond the bound and for names that nobody lists, one per policy. */
   #shared: Instance[] = [];
+  readonly #stages: StagePolicies;
   #configured: ModelPolicyTable;
   #default: Instance;
-  #index: CacheIndex | undefined;
   #version = 0;
   /** Whether any model may have a policy of its own. */
   #several = false;
 
   constructor(settings: PoliciesSettings, deps: PoliciesDeps) {
     this.#deps = deps;
-    this.#blockSizes = new BlockSizes(deps.registry);
-    this.#failed = new FailedSends(deps.clock);
+    this.#caches = new PolicyCaches(deps);
     this.#hints = new PolicyHints(deps.registry, deps.named);
     this.#configured = new ModelPolicyTable(settings.modelPolicies);
     this.#default = this.#create(settings.policy, DEFAULT_SCOPE);
+    this.#stages = new StagePolicies(settings.pd, (one, scope) => this.#create(one, scope));
     this.#changed();
     deps.registry.on((event) => {
       this.#onEvent(event);
@@ -132,17 +125,17 @@ export class Policies {
 
   /** Kept only for policies that need it. */
   get index(): CacheIndex | undefined {
-    return this.#index ?? this.#deps.threadsIndex?.();
+    return this.#caches.index;
   }
 
   /** A request has failed on the worker in the slot: what was sent there just now may never be computed. */
   failedOn(slot: number): void {
-    this.#failed.note(slot);
+    this.#caches.failedOn(slot);
   }
 
   /** Tokens of a block of the worker in the slot: what its chain of tokens is cut into. */
   blockSizeOf(slot: number): number {
-    return blockSizeIn(this.#deps.exact?.(), slot, this.#blockSizes.of(slot));
+    return this.#caches.blockSizeOf(slot);
   }
 
   /** Whether the model may make a difference to the policy. */
@@ -151,10 +144,12 @@ export class Policies {
   }
 
   policyFor(model: string): Policy {
-    if (!this.#several) return this.#default.policy;
-    const entry = this.#entries.get(model);
-    const instance = entry?.version === this.#version ? entry.instance : this.#lookUp(model);
-    return (instance ?? this.#default).policy;
+    return (this.#ownOf(model) ?? this.#default).policy;
+  }
+
+  /** Who chooses the worker for one half of a request that is split; undefined: the cost of pairs does. */
+  stage(stage: PdStage, model: string): Policy | undefined {
+    return this.#stages.policyFor(stage, { own: this.#ownOf(model), default: this.#default });
   }
 
   /** Models with a policy of their own, as far as workers list them; at most `limit`. */
@@ -210,8 +205,7 @@ export class Policies {
 
   /** A policy for one look: it sees the real loads and the index as it is, and has no memory of its own yet. */
   trial(settings: PolicySettings): Policy {
-    const cache = this.#viewFor(settings, this.index);
-    return createPolicy(settings, { ...this.#deps, cache });
+    return createPolicy(settings, { ...this.#deps, cache: this.#caches.glance(settings) });
   }
 
   /** Other settings: what was switched while it ran is undone, and a policy that is the same goes on as it is. */
@@ -225,6 +219,7 @@ export class Policies {
     }
     this.#overrides.clear();
     this.#configured = new ModelPolicyTable(settings.modelPolicies);
+    this.#stages.reconfigure(settings.pd);
     this.#changed();
     for (const model of this.#entries.keys()) this.#lookUp(model);
     this.#dropUnused();
@@ -254,6 +249,12 @@ export class Policies {
     if (event.type === 'left' || event.type === 'models') this.#dropGone();
     if (event.type === 'left' || hintOf(event.worker) === undefined) return;
     for (const notice of this.noticesOf(event.worker)) this.#deps.onNotice?.(event.worker, notice);
+  }
+
+  #ownOf(model: string): Instance | undefined {
+    if (!this.#several) return undefined;
+    const entry = this.#entries.get(model);
+    return entry?.version === this.#version ? entry.instance : this.#lookUp(model);
   }
 
   #changed(): void {
@@ -310,26 +311,10 @@ export class Policies {
     this.#shared = this.#shared.filter(({ settings }) =>
       wanted.some((one) => isDeepStrictEqual(one, settings)),
     );
+    this.#stages.dropUnused([...wanted, this.#default.settings]);
     this.#noteLmcache();
-    // It would be filled with every request for nobody, and be stale when somebody looks again.
     const isUsed = ({ policy, settings }: Instance): boolean => policy.needs.cache && usesIndex(settings);
-    if (!this.#index || [...this.#instances()].some(isUsed)) return;
-    this.#index.close();
-    this.#index = undefined;
-  }
-
-  /** Made for the first one that goes by it. */
-  #indexFor(settings: PolicySettings): CacheIndex | undefined {
-    return usesIndex(settings) ? (this.#index ??= this.#deps.openIndex()) : undefined;
-  }
-
-  #viewFor(settings: PolicySettings, predicted: CacheIndex | undefined): CacheView {
-    const options = knownOptions(settings);
-    if (options.knowledge === 'none') return noCache;
-    const { exact } = this.#deps;
-    const blockSize = (slot: number): number => this.#blockSizes.of(slot);
-    const sources = { predicted, exact, blockSize, failed: this.#failed, waitMs: waitsOf(this.#deps.loads) };
-    return new KnownCaches(sources, options);
+    if (![...this.#instances()].some(isUsed)) this.#caches.close();
   }
 
   #noteLmcache(): void {
@@ -341,11 +326,12 @@ export class Policies {
     yield this.#default;
     for (const { instance } of this.#entries.values()) if (instance) yield instance;
     yield* this.#shared;
+    yield* this.#stages.instances();
   }
 
   #create(settings: PolicySettings, scope: string): Instance {
     const { loads, clock, random } = this.#deps;
-    const viewOf = (): CacheView => this.#viewFor(settings, this.#indexFor(settings));
+    const viewOf = (): CacheView => this.#caches.viewFor(settings);
     const deps = {
       loads,
       clock,
@@ -363,26 +349,7 @@ export class Policies {
   }
 }
 
-/** What its parameters say of how the caches are known. */
-export function knownOptions(settings: PolicySettings): KnownOptions {
-  const { cacheKnowledge: knowledge, speculativeMs } = {
-    ...{ cacheKnowledge: undefined, speculativeMs: undefined },
-    ...settings,
-  };
-  return { knowledge, speculativeMs };
-}
-
 /** Whether it is made for it: others gain from it where it is configured. */
 function asksLmcache({ needs: { lmcache } }: Policy): boolean {
   return lmcache === 'prompts' || lmcache === 'occupancy';
-}
-
-function usesIndex(settings: PolicySettings): boolean {
-  const { knowledge } = knownOptions(settings);
-  return knowledge !== 'none' && knowledge !== 'lmcache';
-}
-
-/** How long each worker takes for the prompts that it has been sent, ms. */
-export function waitsOf(loads: LoadView): (slot: number) => number {
-  return (slot) => (1000 * loads.prefillTokens(slot)) / loads.prefillRate(slot);
 }

@@ -9,7 +9,7 @@ import { seededRandom, type Random } from '../../base/random.ts';
 import type { VirtualClock } from '../../base/virtual-clock.ts';
 import { KnownCaches, type KnownOptions } from '../../cache-knowledge/known-caches.ts';
 import { noCache, PredictedIndex } from '../../cache-knowledge/predicted-index.ts';
-import { waitsOf } from '../../request/choose/policies.ts';
+import { waitsOf } from '../../request/choose/policy-caches.ts';
 import type { PromptBlocks } from '../../routing/blocks.ts';
 import type { Ask, CacheView, ChainKey, HashKey, Holdings, Policy } from '../../routing/policy.ts';
 import { LoadLedger, type Lease } from '../../workers/ledger.ts';

@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { NO_PLUGINS } from '../../config/schema/plugin-policy-schema.ts';
 import { policySchema } from '../../config/schema/policy-schema.ts';
 import { policySettings } from '../../config/settings/policy-settings.ts';
-import { knownOptions } from '../../request/choose/policies.ts';
+import { knownOptions } from '../../request/choose/policy-caches.ts';
 import { didYouMean, nearest } from '../../base/suggest.ts';
 import { createPolicy, POLICIES } from '../../routing/policies/index.ts';
 import { BASELINES } from '../baselines/index.ts';
