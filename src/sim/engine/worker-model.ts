@@ -1,11 +1,14 @@
 import type { Clock, Timer } from '../../base/clock.ts';
-import { BlockCache } from './block-cache.ts';
+import type { BlockCache } from './block-cache.ts';
+import { CacheTiers } from './cache-tiers.ts';
 import { EngineStats } from './engine-stats.ts';
 import type { ModelSettings } from './model-settings.ts';
 import { steadyMs } from './steady-steps.ts';
 import type { ScheduleObserver } from './schedule-observer.ts';
-import { recordEnd, Sequence, type SequenceAsk } from './sequence.ts';
+import { recordEnd, recordLookUp, recordToken, Sequence, type SequenceAsk } from './sequence.ts';
 import { stepMs } from './step-time.ts';
+import { Transfers } from './transfers.ts';
+import { Untold } from './untold.ts';
 import { WaitingLine } from './waiting-line.ts';
 
 /** Steps per wake-up: bounds how long a machine that fell behind, or a run without delays, holds the event loop. */
@@ -30,15 +33,14 @@ export type Waking = 'step' | 'change';
 export class WorkerModel {
   readonly settings: ModelSettings;
   readonly stats = new EngineStats();
-  readonly cache: BlockCache;
-  /** Where full blocks are copied to and loaded back from; undefined without `cpuBlocks`. */
-  readonly cpuCache: BlockCache | undefined;
-  /** At most one. */
-  observer: ScheduleObserver | undefined;
+  readonly #tiers: CacheTiers;
   readonly #clock: Clock;
   readonly #wakesAtChange: boolean;
   #running: Sequence[] = [];
   readonly #waiting = new WaitingLine();
+  readonly #transfers = new Transfers();
+  /** The first in the line found no room: nothing to do before somebody gives blocks back. */
+  #isFull = false;
   #stepping = false;
   #stepEndsAt = 0;
   /** Blocks that the step under way loads from the CPU. */
@@ -46,7 +48,7 @@ export class WorkerModel {
   #timer: Timer | undefined;
   #waking = false;
   #paused = false;
-  #told: Sequence[] = [];
+  readonly #untold = new Untold();
 
   constructor(settings: ModelSettings, clock: Clock, waking: Waking = 'step') {
     if (settings.maxModelLen > settings.blocks * settings.blockSize) {
@@ -55,18 +57,37 @@ export class WorkerModel {
       );
     }
     this.settings = settings;
-    this.cache = new BlockCache(settings.blocks);
-    this.cpuCache = settings.cpuBlocks > 0 ? new BlockCache(settings.cpuBlocks) : undefined;
+    this.#tiers = new CacheTiers(settings);
     this.#clock = clock;
     this.#wakesAtChange = waking === 'change';
+  }
+
+  /** At most one. */
+  set observer(observer: ScheduleObserver | undefined) {
+    this.#tiers.observer = observer;
+  }
+
+  get cache(): BlockCache {
+    return this.#tiers.gpu;
+  }
+
+  /** Where full blocks are copied to and loaded back from; undefined without `cpuBlocks`. */
+  get cpuCache(): BlockCache | undefined {
+    return this.#tiers.cpu;
   }
 
   get running(): number {
     return this.#running.length;
   }
 
+  /** As vLLM counts them: those whose keys and values are still under way are among them. */
   get waiting(): number {
-    return this.#waiting.length;
+    return this.#waiting.length + this.#transfers.fetching;
+  }
+
+  /** Sequences that are done and keep their blocks. */
+  get kept(): number {
+    return this.#transfers.kept;
   }
 
   /** Fraction of the KV blocks in use. */
@@ -92,15 +113,20 @@ export class WorkerModel {
   abort(sequence: Sequence): boolean {
     if (this.#wakesAtChange && !this.#waking) this.#catchUp();
     const { state } = sequence;
-    if (state !== 'running' && state !== 'waiting') return false;
+    if (state === 'done' || state === 'aborted') return false;
     if (state === 'running') this.#running.splice(this.#running.indexOf(sequence), 1);
+    this.#transfers.leave(sequence);
     this.#end(sequence, 'aborted', this.#clock.now());
     if (state === 'waiting') this.#waiting.leave();
-    if (this.#wakesAtChange && !this.#waking) {
-      this.#disarmFar();
-      this.#arm();
-    }
+    this.#rouse();
     return true;
+  }
+
+  /** The blocks that `keepsBlocks` has kept are free: fetched, or nobody will. Without effect on others. */
+  giveBack(sequence: Sequence): void {
+    if (!this.#transfers.giveBack(sequence)) return;
+    this.cache.release(sequence.blocks);
+    this.#rouse();
   }
 
   /** Stops after the step under way until `resume`; requests queue up meanwhile. */
@@ -119,7 +145,10 @@ export class WorkerModel {
 
   /** Aborts everything. */
   clear(): void {
-    for (const sequence of [...this.#running, ...this.#waiting.sequences()]) this.abort(sequence);
+    const { fetching, kept } = this.#transfers.sequences();
+    for (const sequence of [...this.#running, ...fetching, ...this.#waiting.sequences()])
+      this.abort(sequence);
+    for (const sequence of kept) this.giveBack(sequence);
   }
 
   /** No more steps, ever; open sequences are aborted. */
@@ -133,10 +162,11 @@ export class WorkerModel {
 
   #arm(): void {
     if (this.#waking || this.#timer !== undefined) return;
-    if (!this.#stepping && (this.#paused || (this.#running.length === 0 && this.waiting === 0))) return;
+    const isIdle = this.#running.length === 0 && (this.#waiting.length === 0 || this.#isFull);
+    if (!this.#stepping && (this.#paused || isIdle)) return;
     const wakeAt =
       this.#stepEndsAt +
-      (this.#wakesAtChange && this.waiting === 0
+      (this.#wakesAtChange && this.#waiting.length === 0
         ? steadyMs(this.#running, this.settings, this.cache.free)
         : 0);
     const delay = this.#stepping ? Math.max(0, wakeAt - this.#clock.now()) : 0;
@@ -151,6 +181,14 @@ export class WorkerModel {
     this.#waking = true;
     this.#wake();
     this.#waking = false;
+  }
+
+  /** Something changed that the scheduler should look at. */
+  #rouse(): void {
+    this.#isFull = false;
+    if (this.#waking) return;
+    this.#disarmFar();
+    this.#arm();
   }
 
   /** A timer that may be set beyond the end of the step is set anew: somebody waits for that end now. */
@@ -173,7 +211,7 @@ export class WorkerModel {
         if (!instant && (this.#wakesAtChange || now - this.#stepEndsAt < CATCH_UP_MS))
           startsAt = this.#stepEndsAt;
         // Without delays a stream would come in one piece: tell each step's tokens before the next step.
-        if (instant && this.#told.some(isWatched)) {
+        if (instant && this.#untold.isWatched) {
           this.#stepping = false;
           break;
         }
@@ -181,7 +219,7 @@ export class WorkerModel {
       this.#stepping = !this.#paused && this.#plan(startsAt);
       if (!this.#stepping) break;
     }
-    this.#tell();
+    this.#untold.tell();
   }
 
   /** Decides what the next step computes; false when there is nothing to do. */
@@ -201,7 +239,7 @@ export class WorkerModel {
       }
       if (sequence.state !== 'running') break;
       sequence.share = share;
-      this.#seal(sequence, sequence.computed, share);
+      this.#tiers.seal(sequence, sequence.computed, share);
       budget -= share;
       if (share === 1 && sequence.generated > 0) decodes++;
       else prefill += share;
@@ -209,53 +247,72 @@ export class WorkerModel {
     if (!preempted) prefill += this.#admit(budget, startsAt);
     if (this.#running.length === 0) return false;
     this.stats.iterationTokens.observe(prefill + decodes);
-    const loadedBlocks = this.#loading;
-    this.#stepEndsAt = startsAt + stepMs({ prefill, decodes, loadedBlocks }, this.settings);
+    const work = { prefill, decodes, loadedBlocks: this.#loading };
+    this.#stepEndsAt = startsAt + stepMs(work, this.settings);
     return true;
   }
 
   /** Moves waiting requests into the batch while tokens, places and blocks last; returns the prefill tokens given. */
   #admit(budget: number, now: number): number {
-    const { blockSize, maxRunning, prefixCaching } = this.settings;
+    const { blockSize, maxRunning } = this.settings;
     let given = 0;
+    this.#isFull = false;
     while (given < budget && this.#running.length < maxRunning) {
       const sequence = this.#waiting.first();
-      // A step that began before the request came cannot compute it (a late timer is caught up with step by step).
-      if (!sequence || sequence.arrivedAt > now) break;
-      // At least one token is computed, as in vLLM: a hit gives keys and values, not the next token.
-      const reusable = Math.floor((sequence.tokens - 1) / blockSize);
-      const { hashes } = sequence.ask;
-      const onGpu = prefixCaching ? this.cache.match(hashes, reusable) : 0;
-      const onCpu = (prefixCaching && this.cpuCache?.match(hashes, reusable, onGpu)) || 0;
-      const cached = onGpu + onCpu;
-      const share = Math.min(sequence.tokens - cached * blockSize, budget - given);
-      const total = Math.ceil((cached * blockSize + share) / blockSize);
-      if (!this.cache.take(hashes, onGpu, total, sequence.blocks)) break;
+      // A step that began before the request was ready cannot compute it (a late timer is caught up with step by step).
+      if (!sequence || sequence.readyAt > now) break;
+      if (sequence.blocks.length > 0) {
+        // What it waited for has come: only the last token of the prompt is left.
+        this.#waiting.shift();
+        given += this.#run(sequence, sequence.tokens - sequence.computed, now);
+        continue;
+      }
+      const { ask, incoming } = sequence;
+      const { onGpu, onCpu } = this.#tiers.lookUp(sequence);
+      const cached = (onGpu + onCpu) * blockSize;
+      const share = incoming ? 0 : Math.min(sequence.tokens - cached, budget - given);
+      const total = Math.ceil((incoming ? sequence.tokens : cached + share) / blockSize);
+      this.#isFull = !this.cache.take(ask.hashes, onGpu, total, sequence.blocks);
+      if (this.#isFull) break;
       this.#waiting.shift();
-      sequence.state = 'running';
-      sequence.computed = cached * blockSize;
-      sequence.share = share;
-      given += share;
-      this.#running.push(sequence);
-      if (Number.isNaN(sequence.scheduledAt)) this.#firstScheduled(sequence, now, onGpu, onCpu);
+      recordLookUp(this.stats, sequence, { onGpu, onCpu, blockSize, hasCpu: this.cpuCache !== undefined });
+      sequence.computed = cached;
+      if (incoming) {
+        this.#transfers.fetch(sequence, incoming, (tokens) => this.#arrived(sequence, tokens));
+        continue;
+      }
+      given += this.#run(sequence, share, now);
       this.#loading += onCpu;
       // What is loaded is found on the GPU like what is computed.
-      this.#seal(sequence, onGpu * blockSize, onCpu * blockSize + share);
-      this.#touchOnCpu(sequence, onGpu);
+      this.#tiers.seal(sequence, onGpu * blockSize, onCpu * blockSize + share);
+      this.#tiers.touchOnCpu(sequence, onGpu);
     }
     return given;
   }
 
-  #firstScheduled(sequence: Sequence, now: number, onGpu: number, onCpu: number): void {
-    const { promptTokens } = sequence.ask;
-    const { blockSize } = this.settings;
-    sequence.scheduledAt = now;
-    sequence.cachedTokens = (onGpu + onCpu) * blockSize;
-    this.stats.prefixCacheQueries += promptTokens;
-    this.stats.prefixCacheHits += onGpu * blockSize;
-    if (this.cpuCache === undefined) return;
-    this.stats.externalCacheQueries += promptTokens - onGpu * blockSize;
-    this.stats.externalCacheHits += onCpu * blockSize;
+  /** Into the batch, with so many tokens of the step. */
+  #run(sequence: Sequence, share: number, now: number): number {
+    sequence.state = 'running';
+    sequence.share = share;
+    if (Number.isNaN(sequence.scheduledAt)) sequence.scheduledAt = now;
+    this.#running.push(sequence);
+    return share;
+  }
+
+  /** The keys and values of `tokens` prompt tokens have come; of none: all of it has to be computed here. */
+  #arrived(sequence: Sequence, tokens: number): void {
+    sequence.state = 'waiting';
+    sequence.readyAt = this.#clock.now();
+    if (tokens > 0) {
+      this.stats.externalCacheHits += tokens;
+      this.#tiers.seal(sequence, sequence.computed, tokens);
+      sequence.computed += tokens - 1;
+    } else {
+      this.cache.release(sequence.blocks);
+    }
+    // Before those whose turn has not come yet, as it was before.
+    this.#waiting.addFirst(sequence);
+    this.#rouse();
   }
 
   #grow(sequence: Sequence, tokens: number): boolean {
@@ -292,79 +349,25 @@ export class WorkerModel {
       }
     }
     if (ended > 0) this.#running = this.#running.filter((sequence) => sequence.state === 'running');
-    this.observer?.stepped();
-  }
-
-  /**
-   * Blocks that `tokens` more tokens behind the first `computed` will fill can be found at once, as in vLLM: whoever is
-   * scheduled later in the same step shares them already.
-   */
-  #seal(sequence: Sequence, computed: number, tokens: number): void {
-    if (!this.settings.prefixCaching) return;
-    const { blockSize } = this.settings;
-    const { hashes } = sequence.ask;
-    const known = hashes.length >>> 1;
-    // Most steps bring a token behind the last block that has a hash.
-    if (computed >= known * blockSize) return;
-    const from = Math.floor(computed / blockSize);
-    const to = Math.min(Math.floor((computed + tokens) / blockSize), known);
-    if (from >= to) return;
-    this.observer?.filled(sequence, from, to);
-    for (let i = from; i < to; i++) {
-      const block = sequence.blocks[i];
-      if (block !== undefined) this.cache.seal(block, hashes, i);
-    }
-    // The tail first: of one prompt the head stays longest.
-    for (let i = to - 1; i >= from; i--) this.cpuCache?.keep(hashes, i);
-  }
-
-  /** What was found on the GPU is used on the CPU as well. */
-  #touchOnCpu(sequence: Sequence, blocks: number): void {
-    for (let i = blocks - 1; i >= 0; i--) this.cpuCache?.keep(sequence.ask.hashes, i);
+    this.#tiers.observer?.stepped();
   }
 
   #generate(sequence: Sequence, now: number): void {
     sequence.generated++;
-    if (sequence.fresh++ === 0) this.#told.push(sequence);
-    if (sequence.generated === 1) {
-      sequence.firstTokenAt = now;
-      this.stats.promptTokens += sequence.ask.promptTokens;
-      this.stats.timeToFirstToken.observe((now - sequence.arrivedAt) / 1000);
-    } else {
-      this.stats.interTokenLatency.observe((now - sequence.lastTokenAt) / 1000);
-    }
-    sequence.lastTokenAt = now;
-    this.stats.generationTokens++;
+    if (sequence.fresh++ === 0) this.#untold.add(sequence);
+    recordToken(this.stats, sequence, now);
   }
 
   #end(sequence: Sequence, state: 'done' | 'aborted', now: number): void {
     sequence.state = state;
     sequence.finishedAt = now;
-    this.cache.release(sequence.blocks);
-    const { stats } = this;
+    if (state === 'done' && sequence.ask.keepsBlocks === true) this.#transfers.keep(sequence);
+    else this.cache.release(sequence.blocks);
     if (state === 'aborted') {
-      stats.finished.abort++;
+      this.stats.finished.abort++;
       return;
     }
-    if (sequence.fresh === 0) this.#told.push(sequence);
-    recordEnd(stats, sequence);
+    if (sequence.fresh === 0) this.#untold.add(sequence);
+    recordEnd(this.stats, sequence);
   }
-
-  #tell(): void {
-    if (this.#told.length === 0) return;
-    const told = this.#told;
-    this.#told = [];
-    for (const sequence of told) {
-      const { fresh, ask } = sequence;
-      sequence.fresh = 0;
-      // An earlier listener of this round may have aborted it.
-      if (sequence.state === 'aborted') continue;
-      if (fresh > 0) ask.onTokens?.(fresh);
-      if (sequence.state === 'done') ask.onDone(sequence);
-    }
-  }
-}
-
-function isWatched(sequence: Sequence): boolean {
-  return sequence.ask.onTokens !== undefined;
 }
