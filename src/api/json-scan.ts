@@ -36,12 +36,8 @@ export function scanMembers(json: Buffer): JsonMember[] | undefined {
 /** The same, but it yields after every piece of a long body: others may get their turn. */
 export function* scanningMembers(json: Buffer): Pieces<JsonMember[] | undefined> {
   const members: JsonMember[] = [];
-  const scan = new MemberScan(json, keepAll(json, members));
-  for (let to = SCAN_PIECE_BYTES; ; to += SCAN_PIECE_BYTES) {
-    const whole = scan.look(to);
-    if (whole !== undefined) return whole ? members : undefined;
-    yield;
-  }
+  const whole = yield* scanning(new MemberScan(json, keepAll(json, members)));
+  return whole ? members : undefined;
 }
 
 /** A mebibyte of short messages, some 80 characters each, is made of fewer; half a million would fit in. */
@@ -76,18 +72,38 @@ function isObject(json: Buffer, visit: VisitMember): boolean {
  */
 export function findMembers(json: Buffer, keys: readonly string[]): JsonMember[] | undefined {
   const found: JsonMember[] = [];
+  return isObject(json, keepNamed(json, keys, found)) ? found : undefined;
+}
+
+/** The same, but it yields after every piece of a long object: others may get their turn. */
+export function* findingMembers(json: Buffer, keys: readonly string[]): Pieces<JsonMember[] | undefined> {
+  const found: JsonMember[] = [];
+  const whole = yield* scanning(new MemberScan(json, keepNamed(json, keys, found)));
+  return whole ? found : undefined;
+}
+
+/** Whether it is one object, told after pieces of a bounded length. */
+export function* scanning(scan: MemberScan): Pieces<boolean> {
+  for (let to = SCAN_PIECE_BYTES; ; to += SCAN_PIECE_BYTES) {
+    const whole = scan.look(to);
+    if (whole !== undefined) return whole;
+    yield;
+  }
+}
+
+function keepNamed(json: Buffer, keys: readonly string[], found: JsonMember[]): VisitMember {
   const longest = Math.max(...keys.map((key) => key.length));
-  const whole = isObject(json, (keyStart, keyEnd, start, end) => {
+  return (keyStart, keyEnd, start, end) => {
     // Every character of a key takes at most the six bytes of its escape.
     if (keyEnd - keyStart - 2 > 6 * longest) return true;
     const key = decodeString(json.subarray(keyStart, keyEnd));
     if (key !== undefined && keys.includes(key)) found.push({ key, start, end });
     return found.length <= MOST_MEMBERS;
-  });
-  return whole ? found : undefined;
+  };
 }
 
-function decodeString(quoted: Buffer): string | undefined {
+/** A JSON string, quotes included; undefined where it is none. */
+export function decodeString(quoted: Buffer): string | undefined {
   try {
     const value: unknown = JSON.parse(quoted.toString('utf8'));
     return typeof value === 'string' ? value : undefined;

@@ -1,0 +1,34 @@
+import type { KvConnector } from '../../config/settings/pd-settings.ts';
+import type { Connector, Peer } from './connector.ts';
+import { lmcache } from './lmcache.ts';
+import { mooncake } from './mooncake.ts';
+import { moriio } from './moriio.ts';
+import { nixl } from './nixl.ts';
+import { nixlPush } from './nixl-push.ts';
+import { p2pNccl } from './p2p-nccl.ts';
+import { sglang } from './sglang.ts';
+import { storage } from './storage.ts';
+
+/** Every connector by its name. */
+export const CONNECTORS: Readonly<Record<Connector['name'], Connector>> = {
+  nixl,
+  'nixl-push': nixlPush,
+  mooncake,
+  'p2p-nccl': p2pNccl,
+  moriio,
+  lmcache,
+  storage,
+  sglang,
+};
+
+/** The one that was named; `auto`: the one that what is known of the two speaks for. */
+export function connectorFor(setting: KvConnector, prefill: Peer, decode: Peer): Connector {
+  return CONNECTORS[setting === 'auto' ? nameFor(prefill, decode) : setting];
+}
+
+function nameFor(prefill: Peer, decode: Peer): Connector['name'] {
+  const transfer = prefill.traits.kvTransfer;
+  if (transfer?.zmqAddress !== undefined) return transfer.transferMode === undefined ? 'p2p-nccl' : 'moriio';
+  if (transfer?.engineIds !== undefined) return 'mooncake';
+  return decode.traits.kvTransfer?.receiver === undefined ? 'nixl' : 'lmcache';
+}

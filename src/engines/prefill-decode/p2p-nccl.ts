@@ -1,0 +1,18 @@
+import type { Connector } from './connector.ts';
+import { ready } from './connector.ts';
+import { addressedId, unaddressed } from './transfer-ids.ts';
+
+/**
+ * P2pNcclConnector: both addresses stand in the request's id, from which the workers read them. vLLM from 0.14 on adds
+ * something to ids unless `VLLM_DISABLE_REQUEST_ID_RANDOMIZATION=1` is set on both; without it the decode worker waits in vain.
+ */
+export const p2pNccl: Connector = {
+  name: 'p2p-nccl',
+  unready: unaddressed,
+  begin: (pair) => ({
+    order: 'serial',
+    requestId: addressedId(pair),
+    prefill: { body: 'one_token', members: [], headers: [] },
+    decode: () => ready(),
+  }),
+};
