@@ -3,7 +3,8 @@ import { inOneGo } from '../../base/in-pieces.ts';
 import { appendMembers, editingMembers, editMembers } from '../../api/member-edit.ts';
 import type { JsonMembers, MemberEdit } from '../../api/member-edit.ts';
 import { parseJson, readInteger } from '../../api/python-json.ts';
-import { PARAMS, type PrefillOrder } from './connector.ts';
+import type { PrefillOrder } from './connector.ts';
+import { PARAMS } from './params.ts';
 
 /** The field of an endpoint that says how long its answers may be; `sampling_params` holds it in `/inference/v1/generate`. */
 export type Cap = 'max_tokens' | 'max_output_tokens' | 'sampling_params';

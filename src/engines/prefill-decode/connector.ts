@@ -24,6 +24,11 @@ export interface Pair {
 /** How the KV blocks of a prompt get from the worker that computed them to the one that goes on with it. */
 export interface Connector {
   readonly name: Exclude<KvConnector, 'auto'>;
+  /**
+   * Whether a request may have several prompts. vLLM answers with the parameters of the first one alone, and would take them
+   * for every prompt: each of the others would get the first one's blocks.
+   */
+  readonly batches: boolean;
   /** Why this pair cannot hand over now; undefined: it can. Cheap: asked for every pair that may be chosen. */
   unready(pair: Pick<Pair, 'prefill' | 'decode'>): string | undefined;
   begin(pair: Pair): Handoff;
@@ -56,13 +61,6 @@ export interface PrefillOrder {
 export type DecodeOrder =
   | { readonly kind: 'ready'; readonly members: JsonMembers; readonly headers: readonly string[] }
   | { readonly kind: 'failed'; readonly message: string };
-
-/** The field of vLLM's requests and answers in which connectors are told things. */
-export const PARAMS = 'kv_transfer_params';
-
-export function params(value: object): JsonMembers {
-  return [[PARAMS, JSON.stringify(value)]];
-}
 
 export function ready(members: JsonMembers = []): DecodeOrder {
   return { kind: 'ready', members, headers: [] };

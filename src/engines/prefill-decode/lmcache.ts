@@ -1,5 +1,6 @@
 import type { Connector } from './connector.ts';
-import { params, ready } from './connector.ts';
+import { ready } from './connector.ts';
+import { params } from './params.ts';
 import { uniqueId } from './transfer-ids.ts';
 
 /**
@@ -11,6 +12,7 @@ import { uniqueId } from './transfer-ids.ts';
  */
 export const lmcache: Connector = {
   name: 'lmcache',
+  batches: false,
   unready({ decode }) {
     if (decode.traits.kvTransfer?.receiver !== undefined) return undefined;
     return `where ${decode.spec.id} receives blocks is not known`;

@@ -1,5 +1,6 @@
 import type { Connector, Peer } from './connector.ts';
-import { params, ready } from './connector.ts';
+import { ready } from './connector.ts';
+import { params } from './params.ts';
 import { bootstrapAddress } from './peer-address.ts';
 import { transferId } from './transfer-ids.ts';
 
@@ -9,6 +10,7 @@ import { transferId } from './transfer-ids.ts';
  */
 export const mooncake: Connector = {
   name: 'mooncake',
+  batches: false,
   unready({ prefill }) {
     const engines = Object.keys(prefill.traits.kvTransfer?.engineIds ?? {}).length;
     if (engineIdOf(prefill) !== undefined) return undefined;

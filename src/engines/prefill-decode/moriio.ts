@@ -1,6 +1,7 @@
 import { editMembers, type MemberEdit } from '../../api/member-edit.ts';
 import type { Connector, DecodeOrder, Pair, Peer } from './connector.ts';
-import { PARAMS, params, ready } from './connector.ts';
+import { ready } from './connector.ts';
+import { PARAMS, params } from './params.ts';
 import type { PrefillAnswer } from './prefill-answer.ts';
 import { addressedId, transferId, unaddressed } from './transfer-ids.ts';
 
@@ -11,6 +12,7 @@ import { addressedId, transferId, unaddressed } from './transfer-ids.ts';
  */
 export const moriio: Connector = {
   name: 'moriio',
+  batches: false,
   unready(pair) {
     const addresses = unaddressed(pair);
     if (addresses !== undefined) return addresses;

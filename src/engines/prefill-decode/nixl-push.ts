@@ -1,5 +1,6 @@
 import type { Connector, Peer } from './connector.ts';
-import { params, ready } from './connector.ts';
+import { ready } from './connector.ts';
+import { params } from './params.ts';
 import { KEEP_BLOCKS } from './nixl.ts';
 import { hostOf } from './peer-address.ts';
 import { uniqueId } from './transfer-ids.ts';
@@ -13,6 +14,7 @@ const SIDE_CHANNEL_PORT = 5600;
  */
 export const nixlPush: Connector = {
   name: 'nixl-push',
+  batches: false,
   unready({ prefill }) {
     if (prefill.traits.kvTransfer?.engineId !== undefined) return undefined;
     return `the engine id of ${prefill.spec.id} is not known`;

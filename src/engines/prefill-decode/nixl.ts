@@ -1,5 +1,6 @@
 import type { Connector, Handoff, Pair } from './connector.ts';
-import { PARAMS, params, ready } from './connector.ts';
+import { ready } from './connector.ts';
+import { PARAMS, params } from './params.ts';
 
 /** What a prefill worker is asked with: to keep the blocks and to say where they are. */
 export const KEEP_BLOCKS = {
@@ -18,6 +19,7 @@ export const KEEP_BLOCKS = {
  */
 export const nixl: Connector = {
   name: 'nixl',
+  batches: false,
   unready: () => undefined,
   begin(_pair: Pair): Handoff {
     return {

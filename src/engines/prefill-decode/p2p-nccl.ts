@@ -8,6 +8,7 @@ import { addressedId, unaddressed } from './transfer-ids.ts';
  */
 export const p2pNccl: Connector = {
   name: 'p2p-nccl',
+  batches: true,
   unready: unaddressed,
   begin: (pair) => ({
     order: 'serial',

@@ -2,7 +2,7 @@ import { inOneGo, type Pieces } from '../../base/in-pieces.ts';
 import { findingMembers, type JsonMember } from '../../api/json-scan.ts';
 import { parseJson } from '../../api/python-json.ts';
 import { readUsage } from '../../api/usage.ts';
-import { PARAMS } from './connector.ts';
+import { PARAMS } from './params.ts';
 
 /** Longer ones are nobody's: logprobs of a long prompt take a few megabytes. */
 export const MOST_ANSWER_BYTES = 16 * 1024 * 1024;

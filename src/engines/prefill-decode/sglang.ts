@@ -9,6 +9,7 @@ import { hostOf } from './peer-address.ts';
  */
 export const sglang: Connector = {
   name: 'sglang',
+  batches: true,
   unready: () => undefined,
   begin(pair) {
     const members = bootstrap(pair);

@@ -7,6 +7,7 @@ import { ready } from './connector.ts';
  */
 export const storage: Connector = {
   name: 'storage',
+  batches: true,
   unready: () => undefined,
   begin: () => ({
     order: 'serial',
