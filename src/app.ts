@@ -304,7 +304,7 @@ export class App {
         fleet: ({ workerDefaults }) => ({
           workers: registry.workers,
           get: (id) => registry.get(id),
-          isFromApi: (worker) => registrar().isFromApi(worker),
+          cameLater: (worker) => registrar().joinedBy(worker) !== undefined,
           isLeaving: (worker) => worker.draining || this.#retirements.has(worker),
           specOf: (worker) => registrar().specUnder(workerDefaults, worker),
         }),

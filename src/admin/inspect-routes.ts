@@ -104,7 +104,7 @@ const stats = route({
           suspect: count(({ progress }) => progress.state === 'suspect'),
           stalled: count(({ progress }) => progress.state === 'stalled'),
           asleep: count(({ engine }) => engine !== 'running'),
-          from_api: count((worker) => registrar.isFromApi(worker)),
+          from_api: count((worker) => registrar.joinedBy(worker) === 'api'),
         },
         policies: {
           default: context.policyShown.type,

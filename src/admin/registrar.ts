@@ -16,6 +16,14 @@ import { isSame } from './registration.ts';
 
 export type WorkerJob = Job<Registration>;
 
+/** Who asked for a worker beside the configuration: a client of the worker API, or the worker itself, over ZeroMQ. */
+export type JoinedBy = 'api' | 'zmq';
+
+interface Asked {
+  readonly registration: Registration;
+  readonly by: JoinedBy;
+}
+
 export type AddOutcome =
   | { readonly kind: 'accepted'; readonly job: WorkerJob }
   /** Registered already, with the same settings. */
@@ -30,6 +38,12 @@ export type RemoveOutcome =
   /** It was never registered: its registration has been given up. */
   | { readonly kind: 'withdrawn'; readonly job: WorkerJob }
   | { readonly kind: 'unknown' };
+
+export interface AddOptions {
+  /** In place of the configured one. */
+  readonly admission?: WorkerAdmission | undefined;
+  readonly by?: JoinedBy;
+}
 
 /** What the configuration says about registering. */
 export interface RegistrarSettings {
@@ -70,8 +84,8 @@ export class Registrar {
   readonly #deps: RegistrarDeps;
   #settings: RegistrarSettings;
   readonly #removals: Removals<Registration>;
-  /** By worker id, from the moment it was accepted: what was asked for through the API. */
-  readonly #asked = new Map<string, Registration>();
+  /** By worker id, from the moment it was accepted. */
+  readonly #asked = new Map<string, Asked>();
   readonly #capabilities = new Map<string, Capabilities>();
   #closed = false;
 
@@ -130,28 +144,32 @@ export class Registrar {
       for (const spec of specsOf(registration, this.#settings.defaults)) {
         // The configuration's own workers come first.
         if (this.#deps.registry.get(spec.id)) continue;
-        this.#asked.set(spec.id, rankOf(registration, spec));
+        this.#asked.set(spec.id, { registration: rankOf(registration, spec), by: 'api' });
         this.#join(spec, undefined);
       }
     }
   }
 
-  /** What is to survive a restart: not what is about to leave. */
+  /** What is to survive a restart: not what is about to leave, nor who will register itself again. */
   registrations(): readonly Registration[] {
     const { registry } = this.#deps;
-    return [...this.#asked].flatMap(([id, registration]) => {
+    return [...this.#asked].flatMap(([id, { registration, by }]) => {
       const worker = registry.get(id);
-      return worker && this.#removals.has(worker) ? [] : [registration];
+      return by !== 'api' || (worker && this.#removals.has(worker)) ? [] : [registration];
     });
   }
 
   registrationOf(worker: Worker): Registration {
-    const { baseUrl, rank, apiKey } = worker.spec;
-    return this.#asked.get(worker.id) ?? { address: { baseUrl, rank }, ...traitsOf(worker.traits), apiKey };
+    const { baseUrl, rank, apiKey, traits } = worker.spec;
+    // Not `worker.traits`: what was learnt of it is not what was asked for.
+    return (
+      this.#asked.get(worker.id)?.registration ?? { address: { baseUrl, rank }, ...traitsOf(traits), apiKey }
+    );
   }
 
-  isFromApi(worker: Worker): boolean {
-    return this.#asked.has(worker.id);
+  /** Undefined for a worker of the configuration. */
+  joinedBy(worker: Worker): JoinedBy | undefined {
+    return this.#asked.get(worker.id)?.by;
   }
 
   capabilitiesOf(worker: Worker): Capabilities | undefined {
@@ -175,7 +193,10 @@ export class Registrar {
     return worker ? [worker] : registry.workers.filter(({ spec }) => spec.baseUrl === target);
   }
 
-  add(registration: Registration, admission = this.#settings.admission): AddOutcome {
+  add(
+    registration: Registration,
+    { admission = this.#settings.admission, by = 'api' }: AddOptions = {},
+  ): AddOutcome {
     const { registry } = this.#deps;
     const { defaults } = this.#settings;
     const target = workerId(registration.address);
@@ -194,7 +215,7 @@ export class Registrar {
         kind: 'conflict',
         message: `${different.id} is registered with other settings; remove it first`,
       };
-    if (known.length < specs.length) return this.#submit(registration, specs, admission);
+    if (known.length < specs.length) return this.#submit({ registration, by }, specs, admission);
     if (this.#removals.cancel(known).length === 0) return { kind: 'present', workers: known };
     for (const worker of known) registry.reportUndrained(worker);
     this.#deps.onChange();
@@ -238,7 +259,7 @@ export class Registrar {
       : `${first.baseUrl} is registered as a whole, without ranks`;
   }
 
-  #submit(registration: Registration, specs: readonly WorkerSpec[], admission: WorkerAdmission): AddOutcome {
+  #submit({ registration, by }: Asked, specs: readonly WorkerSpec[], admission: WorkerAdmission): AddOutcome {
     const { clock, onChange } = this.#deps;
     const { startupTimeoutMs, startupCheckIntervalMs } = this.#settings;
     const startedAt = clock.now();
@@ -262,7 +283,7 @@ export class Registrar {
     if (submitted.kind === 'full') return submitted;
     if (submitted.kind === 'busy')
       return { kind: 'conflict', message: `${submitted.job.target} has another job that has not ended` };
-    for (const spec of specs) this.#asked.set(spec.id, rankOf(registration, spec));
+    for (const spec of specs) this.#asked.set(spec.id, { registration: rankOf(registration, spec), by });
     const { modelId } = registration;
     // Its model is no unknown one meanwhile.
     if (modelId !== undefined)

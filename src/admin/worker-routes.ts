@@ -60,7 +60,7 @@ const addWorker = route({
   },
   async handle(context, { body, note }) {
     const registration = registrationOf(body);
-    const outcome = context.registrar.add(registration, body.admission);
+    const outcome = context.registrar.add(registration, { admission: body.admission });
     note({ target: workerId(registration.address), outcome: outcome.kind });
     await context.stateFile?.settled();
     switch (outcome.kind) {

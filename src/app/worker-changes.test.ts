@@ -48,7 +48,7 @@ class Bench {
     return workerChanges(this.before, after, {
       workers: this.registry.workers,
       get: (id) => this.registry.get(id),
-      isFromApi: ({ id }) => this.#api.has(id),
+      cameLater: ({ id }) => this.#api.has(id),
       isLeaving: ({ draining }) => draining,
       specOf: (worker) => ({ ...worker.spec, apiKey: this.#api.get(worker.id)?.apiKey ?? apiKey }),
     });

@@ -18,10 +18,11 @@ export interface WorkerChanges {
 export interface FleetView {
   readonly workers: readonly Worker[];
   get(id: string): Worker | undefined;
-  isFromApi(worker: Worker): boolean;
+  /** It came through the API, or registered itself. */
+  cameLater(worker: Worker): boolean;
   /** It is to go, or being drained. */
   isLeaving(worker: Worker): boolean;
-  /** What a worker that came through the API is by the new configuration, which may have another key for it. */
+  /** What such a worker is by the new configuration, which may have another key for it. */
   specOf(worker: Worker): WorkerSpec;
 }
 
@@ -38,18 +39,18 @@ export function workerChanges(
   const named = new Set(after.map(({ id }) => id));
   const retire = before.flatMap(({ id }) => {
     const worker = named.has(id) ? undefined : fleet.get(id);
-    return worker === undefined || fleet.isLeaving(worker) || fleet.isFromApi(worker) ? [] : [worker];
+    return worker === undefined || fleet.isLeaving(worker) || fleet.cameLater(worker) ? [] : [worker];
   });
   const join = after.filter(({ id }) => fleet.get(id) === undefined);
   const there = after.flatMap((spec) => {
     const worker = fleet.get(spec.id);
     return worker === undefined ? [] : [{ worker, spec }];
   });
-  const fromApi = fleet.workers.filter((worker) => fleet.isFromApi(worker));
+  const later = fleet.workers.filter((worker) => fleet.cameLater(worker));
   const wanted = [
-    // What the API said of a worker counts, even where the configuration names it too.
-    ...there.filter(({ worker }) => !fleet.isFromApi(worker)),
-    ...fromApi.map((worker) => ({ worker, spec: fleet.specOf(worker) })),
+    // What was said of a worker since counts, even where the configuration names it too.
+    ...there.filter(({ worker }) => !fleet.cameLater(worker)),
+    ...later.map((worker) => ({ worker, spec: fleet.specOf(worker) })),
   ];
   return {
     join,
@@ -60,8 +61,9 @@ export function workerChanges(
   };
 }
 
-function now(worker: Worker): WorkerSpec {
-  return { ...worker.spec, traits: worker.traits };
+/** What was learnt of how it hands over KV blocks is nobody's word. */
+function now({ spec, traits }: Worker): WorkerSpec {
+  return { ...spec, traits: { ...traits, kvTransfer: spec.traits.kvTransfer } };
 }
 
 /** A server is known by its ranks or as a whole: both would count its requests twice. */
