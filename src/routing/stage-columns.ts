@@ -1,0 +1,74 @@
+import { FleetLoads, MemberRow, slotsOf } from './fleet-rows.ts';
+import { MemberMatches } from './member-matches.ts';
+import type { Ask, CacheView, LoadView, Pool } from './policy.ts';
+
+/** What the cost of a request at each member of a pool is made of: one number per member. */
+export interface PoolColumns {
+  readonly slots: Int32Array;
+  /** Prompt tokens that wait to be computed there. */
+  readonly prefillTokens: Float64Array;
+  /** Tokens per second. */
+  readonly prefillRate: Float64Array;
+  readonly running: Float64Array;
+  /** Tokens of this prompt that need not be computed there; NaN of those that may not be chosen. */
+  readonly saved: Float64Array;
+  /** Tokens of KV cache that its requests are expected to hold. */
+  readonly kvTokens: Float64Array;
+  /** Tokens that there is room for; Infinity where that is not known. */
+  readonly kvCapacity: Float64Array;
+}
+
+export interface StageColumnsDeps {
+  readonly loads: LoadView;
+  readonly cache: CacheView;
+  /** Tokens that the worker's KV cache has room for; Infinity where that is not known. */
+  readonly capacityOf: (slot: number) => number;
+}
+
+const NONE = new Float64Array(0);
+
+/** Reads them for the pool of one stage. Good until the next look. */
+export class StageColumns implements PoolColumns {
+  slots: Int32Array = new Int32Array(0);
+  prefillTokens: Float64Array = NONE;
+  prefillRate: Float64Array = NONE;
+  running: Float64Array = NONE;
+  saved: Float64Array = NONE;
+  kvTokens: Float64Array = NONE;
+  kvCapacity: Float64Array = NONE;
+  /** What is known of the prompt in these members' caches. */
+  readonly matches: MemberMatches;
+  readonly #loads: LoadView;
+  readonly #fleet: FleetLoads;
+  readonly #capacityOf: (slot: number) => number;
+  readonly #rows = Array.from({ length: 5 }, () => new MemberRow());
+
+  constructor({ loads, cache, capacityOf }: StageColumnsDeps) {
+    this.matches = new MemberMatches(cache);
+    this.#loads = loads;
+    this.#fleet = new FleetLoads(loads);
+    this.#capacityOf = capacityOf;
+  }
+
+  look(ask: Ask, pool: Pool): this {
+    const { slots } = slotsOf(pool);
+    const [queued, rate, running, kv, capacity] = this.#rows.map((row) => row.of(pool));
+    this.slots = slots;
+    this.saved = this.matches.look(ask, pool).saved;
+    this.prefillTokens = queued!;
+    this.prefillRate = rate!;
+    this.running = running!;
+    this.kvTokens = kv!;
+    this.kvCapacity = capacity!;
+    const columns = this.#fleet.read(pool);
+    for (let index = 0; index < slots.length; index++) {
+      const slot = slots[index]!;
+      queued![index] = columns.prefillTokens[slot]!;
+      rate![index] = columns.prefillRate[slot]!;
+      running![index] = columns.running[slot]!;
+      kv![index] = this.#loads.kvTokens(slot);
+      capacity![index] = this.#capacityOf(slot);
+    }
+    return this;
+  }
+}
