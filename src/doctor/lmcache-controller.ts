@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts';
+import { inPieces } from '../base/in-pieces.ts';
 import type {
   AskController,
   ControllerDialect,
@@ -7,7 +8,7 @@ import type {
 } from '../cache-knowledge/lmcache/controller.ts';
 import { ControllerPoll, type PollOutcome } from '../cache-knowledge/lmcache/controller-poll.ts';
 import type { ControllerState } from '../cache-knowledge/lmcache/controller-state.ts';
-import { parseJson } from '../cache-knowledge/lmcache/json.ts';
+import { reading } from '../cache-knowledge/lmcache/json.ts';
 import { dialectsOf } from '../cache-knowledge/lmcache/lmcache-knowledge.ts';
 import type { LmcacheSettings } from '../config/settings/settings.ts';
 import type { WorkerClient } from '../engines/client.ts';
@@ -69,9 +70,8 @@ export class LmcacheController {
     });
     if (answer.kind === 'failed') return answer.message;
     if (answer.status !== 200) return `status ${String(answer.status)}`;
-    return (
-      dialect.holdings(parseJson(answer.body), prompt.ids.length)?.entries ?? 'an answer of another kind'
-    );
+    const read = reading(answer.body, (said) => dialect.holdings(said, prompt.ids.length));
+    return (await inPieces(read))?.entries ?? 'an answer of another kind';
   }
 
   close(): void {

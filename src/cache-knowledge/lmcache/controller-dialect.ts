@@ -1,5 +1,13 @@
-import type { ControllerCall, ControllerDialect, Holding, LmcacheInstance, Reading } from './controller.ts';
-import { countOf, isRecord, textOf } from './json.ts';
+import type { Pieces } from '../../base/in-pieces.ts';
+import {
+  MOST_INSTANCES,
+  type ControllerCall,
+  type ControllerDialect,
+  type Holding,
+  type LmcacheInstance,
+  type Reading,
+} from './controller.ts';
+import { countOf, isLater, isRecord, textOf } from './json.ts';
 import { withTokenList } from './token-list.ts';
 
 export const LIST_WORKERS: ControllerCall = { method: 'GET', path: '/controller/workers', body: undefined };
@@ -17,12 +25,13 @@ export const controllerDialect: ControllerDialect = {
 
   lookup: ({ ids }) => ({ method: 'POST', path: '/lookup', body: withTokenList('{"tokens":', ids, '}') }),
 
-  holdings(answer, tokens) {
+  *holdings(answer, tokens) {
     const layout = isRecord(answer) ? answer['layout_info'] : undefined;
     if (!isRecord(layout)) return undefined;
     const entries: Holding[] = [];
     let unread = 0;
-    for (const [instance, value] of Object.entries(layout)) {
+    for (const [index, [instance, value]] of Object.entries(layout).entries()) {
+      if (isLater(index)) yield;
       const [location, matched] = Array.isArray(value) ? (value as readonly unknown[]) : [];
       const held = countOf(matched);
       if (instance === '' || held === undefined || held > tokens) unread += 1;
@@ -38,18 +47,20 @@ function tierOf(location: unknown): Holding['tier'] {
 }
 
 /** The instances of `GET /controller/workers`, which lists one worker for each rank of an engine; undefined where it is no such list. */
-export function readWorkers(answer: unknown): Reading<LmcacheInstance> | undefined {
+export function* readWorkers(answer: unknown): Pieces<Reading<LmcacheInstance> | undefined> {
   const workers = isRecord(answer) ? answer['workers'] : undefined;
   if (!Array.isArray(workers)) return undefined;
   const found = new Map<string, { hosts: Set<string>; chunks: number | undefined }>();
   let unread = 0;
-  for (const worker of workers as readonly unknown[]) {
+  for (const [index, worker] of (workers as readonly unknown[]).entries()) {
+    if (isLater(index)) yield;
     const id = isRecord(worker) ? textOf(worker['instance_id']) : undefined;
     if (!isRecord(worker) || id === undefined) {
       unread += 1;
       continue;
     }
     const known = found.get(id) ?? { hosts: new Set<string>(), chunks: undefined };
+    if (found.size >= MOST_INSTANCES && !found.has(id)) continue;
     found.set(id, known);
     const host = textOf(worker['ip']);
     if (host !== undefined) known.hosts.add(host);

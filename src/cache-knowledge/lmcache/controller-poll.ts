@@ -1,13 +1,12 @@
 import type { Clock, Timer } from '../../base/clock.ts';
+import { inPieces, type Pieces } from '../../base/in-pieces.ts';
 import type { AskController, ControllerApi, ControllerCall, LmcacheInstance, Reading } from './controller.ts';
 import { LIST_WORKERS, readWorkers } from './controller-dialect.ts';
 import { NOTHING_KNOWN, type ControllerState, type ControllerStates } from './controller-state.ts';
 import { COUNT_KEYS, LIST_INSTANCES, readInstances, readKeyCounts } from './coordinator-dialect.ts';
-import { parseJson } from './json.ts';
+import { reading } from './json.ts';
 
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
-/** More than this are not looked at. */
-const MOST_INSTANCES = 4096;
 /** An instance that nobody knows has the list read again at most this often. */
 const REFRESH_MS = 3000;
 
@@ -162,7 +161,9 @@ export class ControllerPoll implements ControllerStates {
     const { timeoutMs } = this.#settings;
     const answer = await this.#deps.ask(COUNT_KEYS, { timeoutMs, maxBytes: MAX_ANSWER_BYTES });
     const counts =
-      answer.kind === 'response' && answer.status === 200 ? readKeyCounts(parseJson(answer.body)) : undefined;
+      answer.kind === 'response' && answer.status === 200
+        ? await inPieces(reading(answer.body, readKeyCounts))
+        : undefined;
     if (!counts) return listing;
     const instances = listing.instances.map((one) => ({ ...one, chunks: counts.get(one.id) ?? 0 }));
     return { ...listing, instances };
@@ -171,7 +172,7 @@ export class ControllerPoll implements ControllerStates {
   async #ask(
     call: ControllerCall,
     api: ControllerApi,
-    read: (answer: unknown) => Reading<LmcacheInstance> | undefined,
+    read: (answer: unknown) => Pieces<Reading<LmcacheInstance> | undefined>,
   ): Promise<Listing> {
     const { timeoutMs } = this.#settings;
     const answer = await this.#deps.ask(call, { timeoutMs, maxBytes: MAX_ANSWER_BYTES });
@@ -181,8 +182,8 @@ export class ControllerPoll implements ControllerStates {
     }
     const { status, body } = answer;
     if (status === 404 || status === 405) return { kind: 'absent' };
-    const reading = status === 200 ? read(parseJson(body)) : undefined;
-    if (reading) return { kind: 'listed', api, instances: reading.entries.slice(0, MOST_INSTANCES) };
+    const list = status === 200 ? await inPieces(reading(body, read)) : undefined;
+    if (list) return { kind: 'listed', api, instances: list.entries };
     const message =
       status === 200
         ? `answered ${call.path} with something else`

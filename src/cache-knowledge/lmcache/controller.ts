@@ -1,3 +1,5 @@
+import type { Pieces } from '../../base/in-pieces.ts';
+
 /**
  * What a router can ask LMCache. There are two processes that know who stores what, and of the older one two generations:
  *
@@ -59,11 +61,14 @@ export interface Reading<T> {
   readonly unread: number;
 }
 
+/** More than this are not looked at. */
+export const MOST_INSTANCES = 4096;
+
 /** One way of asking. */
 export interface ControllerDialect {
-  /** Of the answer to a look-up: to read a longer one would hold up every stream. */
+  /** Of the answer to a look-up. */
   readonly maxAnswerBytes: number;
   lookup(prompt: LookupPrompt): ControllerCall;
   /** Who stores the beginning of a prompt of `tokens` tokens; undefined where the answer is none. */
-  holdings(answer: unknown, tokens: number): Reading<Holding> | undefined;
+  holdings(answer: unknown, tokens: number): Pieces<Reading<Holding> | undefined>;
 }

@@ -1,12 +1,14 @@
-import type {
-  ControllerCall,
-  ControllerDialect,
-  Holding,
-  LmcacheInstance,
-  LookupPrompt,
-  Reading,
+import type { Pieces } from '../../base/in-pieces.ts';
+import {
+  MOST_INSTANCES,
+  type ControllerCall,
+  type ControllerDialect,
+  type Holding,
+  type LmcacheInstance,
+  type LookupPrompt,
+  type Reading,
 } from './controller.ts';
-import { countOf, isRecord, textOf } from './json.ts';
+import { countOf, isLater, isRecord, textOf } from './json.ts';
 import { withTokenList } from './token-list.ts';
 
 export const LIST_INSTANCES: ControllerCall = { method: 'GET', path: '/instances', body: undefined };
@@ -21,6 +23,8 @@ interface CoordinatorSettings {
 
 /** It names every place of every chunk. */
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
+/** Places that are read in one go: half a millisecond. */
+const MOST_AT_ONCE = 2048;
 
 /**
  * The coordinator of `lmcache server`. It names every place of every chunk for every rank, so that an instance holds as many
@@ -40,13 +44,14 @@ export class CoordinatorDialect implements ControllerDialect {
     return { method: 'POST', path: '/directory/lookup', body: withTokenList(head, ids, '}') };
   }
 
-  holdings(answer: unknown, tokens: number): Reading<Holding> | undefined {
+  *holdings(answer: unknown, tokens: number): Pieces<Reading<Holding> | undefined> {
     const results = isRecord(answer) ? answer['results'] : undefined;
     if (!Array.isArray(results)) return undefined;
     const { chunkSize, worldSize } = this.#settings;
     const most = Math.floor(tokens / chunkSize);
     const held = new Map<string, Run>();
     let unread = 0;
+    let read = 0;
     for (const [index, result] of (results as readonly unknown[]).entries()) {
       const chunk = Math.floor(index / worldSize);
       if (chunk >= most) {
@@ -56,6 +61,10 @@ export class CoordinatorDialect implements ControllerDialect {
       const placements = isRecord(result) ? result['placements'] : undefined;
       if (!Array.isArray(placements)) unread += 1;
       else unread += note(held, placements, chunk, worldSize);
+      read += Array.isArray(placements) ? placements.length : 1;
+      if (read < MOST_AT_ONCE) continue;
+      read = 0;
+      yield;
     }
     const entries: Holding[] = [];
     for (const [instance, { chunks, onDisk }] of held)
@@ -103,17 +112,19 @@ function note(
 }
 
 /** The instances of `GET /instances`; undefined where it is no such list. */
-export function readInstances(answer: unknown): Reading<LmcacheInstance> | undefined {
+export function* readInstances(answer: unknown): Pieces<Reading<LmcacheInstance> | undefined> {
   const instances = isRecord(answer) ? answer['instances'] : undefined;
   if (!Array.isArray(instances)) return undefined;
   const found = new Map<string, LmcacheInstance>();
   let unread = 0;
-  for (const instance of instances as readonly unknown[]) {
+  for (const [index, instance] of (instances as readonly unknown[]).entries()) {
+    if (isLater(index)) yield;
     const id = isRecord(instance) ? textOf(instance['instance_id']) : undefined;
     if (!isRecord(instance) || id === undefined) {
       unread += 1;
       continue;
     }
+    if (found.size >= MOST_INSTANCES && !found.has(id)) continue;
     const host = textOf(instance['ip']);
     found.set(id, { id, hosts: host === undefined ? [] : [host], chunks: undefined });
   }
@@ -121,13 +132,14 @@ export function readInstances(answer: unknown): Reading<LmcacheInstance> | undef
 }
 
 /** Keys in memory by instance, of `GET /directory/stats`; undefined where it does not say. */
-export function readKeyCounts(answer: unknown): ReadonlyMap<string, number> | undefined {
+export function* readKeyCounts(answer: unknown): Pieces<ReadonlyMap<string, number> | undefined> {
   const counts = isRecord(answer) ? answer['l1_keys_by_instance'] : undefined;
   if (!isRecord(counts)) return undefined;
-  return new Map(
-    Object.entries(counts).flatMap(([id, value]) => {
-      const count = countOf(value);
-      return count === undefined ? [] : [[id, count] as const];
-    }),
-  );
+  const found = new Map<string, number>();
+  for (const [index, [id, value]] of Object.entries(counts).entries()) {
+    if (isLater(index)) yield;
+    const count = countOf(value);
+    if (count !== undefined) found.set(id, count);
+  }
+  return found;
 }

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { ControllerCall } from './controller.ts';
+import { inOneGo } from '../../base/in-pieces.ts';
+import type { ControllerCall, ControllerDialect } from './controller.ts';
 import { controllerDialect, LIST_WORKERS, readWorkers } from './controller-dialect.ts';
 import {
   COUNT_KEYS,
@@ -27,6 +28,10 @@ interface Exchange {
 
 const DATA = new URL('../../../test/data/lmcache-exchanges.json', import.meta.url);
 const { exchanges } = JSON.parse(readFileSync(DATA, 'utf8')) as { readonly exchanges: readonly Exchange[] };
+
+/** All of it at once. */
+const holdingsOf = (dialect: ControllerDialect, answer: unknown, tokens: number) =>
+  inOneGo(dialect.holdings(answer, tokens));
 
 function exchange(note: string): Exchange {
   const found = exchanges.find((one) => one.note.includes(note));
@@ -57,7 +62,7 @@ describe('the controller', () => {
   it('is asked as it was, and what it says is read: by instance the end of the last chunk it is noted for', () => {
     const long = exchange('inst-b has all 4');
     assertAsked(controllerDialect.lookup(prompt(1024)), long);
-    assert.deepEqual(controllerDialect.holdings(long.body, 1024), {
+    assert.deepEqual(holdingsOf(controllerDialect, long.body, 1024), {
       entries: [
         { instance: 'inst-a', tokens: 512, tier: 'cpu' },
         { instance: 'inst-b', tokens: 1024, tier: 'cpu' },
@@ -65,13 +70,13 @@ describe('the controller', () => {
       unread: 0,
     });
     const short = exchange('controller: less than a chunk');
-    assert.deepEqual(controllerDialect.holdings(short.body, 255), { entries: [], unread: 0 });
+    assert.deepEqual(holdingsOf(controllerDialect, short.body, 255), { entries: [], unread: 0 });
   });
 
   it('lists its instances, one worker for each rank', () => {
     const list = exchange('controller: two instances');
     assertAsked(LIST_WORKERS, list);
-    assert.deepEqual(readWorkers(list.body)?.entries, [
+    assert.deepEqual(inOneGo(readWorkers(list.body))?.entries, [
       { id: 'inst-a', hosts: ['10.0.0.1'], chunks: 2 },
       { id: 'inst-b', hosts: ['10.0.0.2'], chunks: 4 },
     ]);
@@ -88,15 +93,16 @@ describe('the controller', () => {
       flat: 512,
       nothing: null,
     };
-    assert.deepEqual(controllerDialect.holdings({ layout_info: layout }, 1024), {
+    assert.deepEqual(holdingsOf(controllerDialect, { layout_info: layout }, 1024), {
       entries: [{ instance: 'fine', tokens: 512, tier: 'disk' }],
       unread: 6,
     });
     for (const answer of [undefined, null, [], {}, { layout_info: [] }, { layout_info: null }, 'x'])
-      assert.equal(controllerDialect.holdings(answer, 1024), undefined);
-    for (const answer of [undefined, {}, { workers: {} }]) assert.equal(readWorkers(answer), undefined);
+      assert.equal(holdingsOf(controllerDialect, answer, 1024), undefined);
+    for (const answer of [undefined, {}, { workers: {} }])
+      assert.equal(inOneGo(readWorkers(answer)), undefined);
     assert.deepEqual(
-      readWorkers({ workers: [null, { instance_id: 7 }, { instance_id: 'x', key_count: -1 }] }),
+      inOneGo(readWorkers({ workers: [null, { instance_id: 7 }, { instance_id: 'x', key_count: -1 }] })),
       {
         entries: [{ id: 'x', hosts: [], chunks: undefined }],
         unread: 2,
@@ -111,19 +117,19 @@ describe('the coordinator', () => {
   it('is asked as it was: an instance holds as many leading chunks as it has all ranks of', () => {
     const looked = exchange('mp-a has 2 chunks on both ranks');
     assertAsked(dialect.lookup(prompt(1024)), looked);
-    assert.deepEqual(dialect.holdings(looked.body, 1024), {
+    assert.deepEqual(holdingsOf(dialect, looked.body, 1024), {
       entries: [
         { instance: 'mp-a', tokens: 512, tier: 'cpu' },
         { instance: 'mp-b', tokens: 1024, tier: 'cpu' },
       ],
       unread: 0,
     });
-    assert.deepEqual(dialect.holdings(exchange('that nobody has').body, 1024), { entries: [], unread: 0 });
+    assert.deepEqual(holdingsOf(dialect, exchange('that nobody has').body, 1024), { entries: [], unread: 0 });
   });
 
   it('has places that all share, which tell nobody from the others', () => {
     const looked = exchange('all chunks in a tier that all share');
-    assert.deepEqual(dialect.holdings(looked.body, 600)?.entries, [
+    assert.deepEqual(holdingsOf(dialect, looked.body, 600)?.entries, [
       { instance: 'mp-a', tokens: 512, tier: 'cpu' },
       { instance: 'mp-b', tokens: 512, tier: 'cpu' },
     ]);
@@ -132,14 +138,14 @@ describe('the coordinator', () => {
   it('lists its instances and counts what each stores', () => {
     const list = exchange('coordinator: two instances');
     assertAsked(LIST_INSTANCES, list);
-    assert.deepEqual(readInstances(list.body)?.entries, [
+    assert.deepEqual(inOneGo(readInstances(list.body))?.entries, [
       { id: 'mp-a', hosts: ['10.0.0.1'], chunks: undefined },
       { id: 'mp-b', hosts: ['10.0.0.2'], chunks: undefined },
     ]);
     const stats = exchange('how much whom');
     assertAsked(COUNT_KEYS, stats);
     assert.deepEqual(
-      [...(readKeyCounts(stats.body) ?? [])],
+      [...(inOneGo(readKeyCounts(stats.body)) ?? [])],
       [
         ['mp-a', 5],
         ['mp-b', 8],
@@ -152,16 +158,16 @@ describe('the coordinator', () => {
       placements: names.map((name) => ({ instance_id: name, tier: 'l2' })),
     });
     const answer = { results: [placed('a', 'a'), placed('a'), placed('a'), placed('a', 'b'), placed('a')] };
-    assert.deepEqual(dialect.holdings(answer, 512), {
+    assert.deepEqual(holdingsOf(dialect, answer, 512), {
       entries: [{ instance: 'a', tokens: 512, tier: 'disk' }],
       unread: 1,
     });
     const broken = { results: [{ placements: [null, { instance_id: '' }] }, {}, null] };
-    assert.deepEqual(dialect.holdings(broken, 1024), { entries: [], unread: 4 });
+    assert.deepEqual(holdingsOf(dialect, broken, 1024), { entries: [], unread: 4 });
     for (const nothing of [undefined, {}, { results: {} }])
-      assert.equal(dialect.holdings(nothing, 9), undefined);
-    assert.equal(readInstances({ instances: 'x' }), undefined);
-    assert.equal(readKeyCounts({}), undefined);
+      assert.equal(holdingsOf(dialect, nothing, 9), undefined);
+    assert.equal(inOneGo(readInstances({ instances: 'x' })), undefined);
+    assert.equal(inOneGo(readKeyCounts({})), undefined);
   });
 });
 
@@ -206,11 +212,11 @@ describe('whatever is answered', () => {
     fc.assert(
       fc.property(value, (answer) => {
         for (const dialect of dialects)
-          for (const { tokens } of dialect.holdings(answer, 8)?.entries ?? [])
+          for (const { tokens } of holdingsOf(dialect, answer, 8)?.entries ?? [])
             assert.ok(tokens > 0 && tokens <= 8);
-        readWorkers(answer);
-        readInstances(answer);
-        readKeyCounts(answer);
+        inOneGo(readWorkers(answer));
+        inOneGo(readInstances(answer));
+        inOneGo(readKeyCounts(answer));
       }),
     );
   });

@@ -293,6 +293,30 @@ describe('where a prompt is stored', () => {
     assert.deepEqual(at.outcomes.slice(4), ['timeout', 'circuit_open', 'hit']);
   });
 
+  it('is read in pieces where the answer is long, and only for as long as a request waits', async () => {
+    const placements = [{ instance_id: 'a', tier: 'l1' }];
+    const results = Array.from({ length: 4 }, () => ({ placements, hash: 'x'.repeat(60_000) }));
+    const at = new Scripted(
+      { api: 'coordinator', breaker: { ...SETTINGS.breaker, failureThreshold: 1 } },
+      [A],
+      {
+        '/instances': { instances: [{ instance_id: 'a', ip: '10.0.0.1' }] },
+        '/directory/lookup': { results },
+      },
+    );
+    await at.settle();
+    const late = at.knowledge.find(PROMPT, never);
+    at.clock.advance(201);
+    assert.equal(await late, undefined);
+    const held = (await at.knowledge.find(PROMPT, never))?.held ?? [];
+    assert.deepEqual(
+      held.map(({ slot, tokens }) => [slot, tokens]),
+      [[at.slotOf(A), 1023]],
+    );
+    // It was not the controller that was late.
+    assert.deepEqual(at.outcomes, ['timeout', 'hit']);
+  });
+
   it('does not blame the controller for a prompt that it refuses, nor for what the router lacks', async () => {
     const at = new Scripted();
     await at.settle();

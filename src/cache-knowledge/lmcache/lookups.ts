@@ -1,4 +1,5 @@
 import type { Clock } from '../../base/clock.ts';
+import { inPieces, type Pieces } from '../../base/in-pieces.ts';
 import type { BreakerSettings } from '../../config/settings/settings.ts';
 import { Breaker, type BreakerStateName } from '../../workers/breaker.ts';
 import type { Permit } from '../../workers/permit.ts';
@@ -10,7 +11,7 @@ import type {
   LookupPrompt,
   Reading,
 } from './controller.ts';
-import { parseJson } from './json.ts';
+import { reading } from './json.ts';
 
 /** Ids of a longer prompt that are looked up; what is behind them counts as not stored. Written in two milliseconds, 450 KB. */
 const MOST_TOKENS = 65_536;
@@ -61,34 +62,52 @@ export class Lookups {
     const permit = this.#breaker.permit(now);
     const ids = prompt.ids.subarray(0, MOST_TOKENS);
     this.#underWay += 1;
+    const { timeoutMs } = this.#settings;
     const answer = await this.#deps.ask(dialect.lookup({ ...prompt, ids }), {
-      timeoutMs: this.#settings.timeoutMs,
+      ...{ timeoutMs, signal },
       maxBytes: dialect.maxAnswerBytes,
-      signal,
     });
+    const read = (said: unknown): Pieces<Read> => dialect.holdings(said, ids.length);
+    const isOver = (): boolean => signal.aborted || this.#deps.clock.now() - now > timeoutMs;
+    const lookup =
+      answer.kind === 'failed'
+        ? blame(answer, permit)
+        : await judge(answer, permit, unlessOver(reading(answer.body, read), isOver));
     this.#underWay -= 1;
-    return judge(answer, (body) => dialect.holdings(body, ids.length), permit);
+    return lookup;
   }
 }
 
-function judge(
-  answer: ControllerAnswer,
-  read: (body: unknown) => Reading<Holding> | undefined,
-  permit: Permit,
-): Lookup {
-  if (answer.kind === 'failed') {
-    const { code, message } = answer;
-    // That there was no socket or nobody waits any more, or that a prompt is stored in very many places, says nothing of the controller.
-    const isItsDoing = code !== 'aborted' && code !== 'out_of_sockets' && code !== 'too_large';
-    if (isItsDoing) permit.failure();
-    else permit.cancel();
-    return failed(FAILURES[code] ?? 'error', message);
+type Answered = Extract<ControllerAnswer, { kind: 'response' }>;
+type Read = Reading<Holding> | undefined;
+
+/** The work, for as long as somebody waits for it. */
+function* unlessOver(work: Pieces<Read>, isOver: () => boolean): Pieces<Read | 'over'> {
+  for (;;) {
+    const step = work.next();
+    if (step.done === true) return step.value;
+    if (isOver()) return 'over';
+    yield;
   }
-  const { status, body } = answer;
-  const reading = status === 200 ? read(parseJson(body)) : undefined;
-  if (reading) {
+}
+
+function blame({ code, message }: Exclude<ControllerAnswer, Answered>, permit: Permit): Lookup {
+  // That there was no socket or nobody waits any more, or that a prompt is stored in very many places, says nothing of the controller.
+  const isItsDoing = code !== 'aborted' && code !== 'out_of_sockets' && code !== 'too_large';
+  if (isItsDoing) permit.failure();
+  else permit.cancel();
+  return failed(FAILURES[code] ?? 'error', message);
+}
+
+async function judge({ status }: Answered, permit: Permit, work: Pieces<Read | 'over'>): Promise<Lookup> {
+  const read = status === 200 ? await inPieces(work) : undefined;
+  if (read === 'over') {
+    permit.cancel();
+    return failed('timeout', 'there was no time to read all of its answer');
+  }
+  if (read) {
     permit.success();
-    return { kind: 'found', reading };
+    return { kind: 'found', reading: read };
   }
   // It answers, and has something against this prompt.
   if (status >= 400 && status < 500 && status !== 404) permit.success();

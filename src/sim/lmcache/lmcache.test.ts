@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
+import { inOneGo } from '../../base/in-pieces.ts';
 import { controllerDialect, readWorkers } from '../../cache-knowledge/lmcache/controller-dialect.ts';
 import {
   CoordinatorDialect,
@@ -66,8 +67,8 @@ describe('the simulated controller', () => {
     assert.equal(status, 200);
     assert.deepEqual(shapeOf(body), shapeOf(real('inst-b has all 4')));
     assert.deepEqual(
-      controllerDialect.holdings(body, 1024),
-      controllerDialect.holdings(real('inst-b has all 4'), 1024),
+      inOneGo(controllerDialect.holdings(body, 1024)),
+      inOneGo(controllerDialect.holdings(real('inst-b has all 4'), 1024)),
     );
     const { body: list } = ask('GET', '/controller/workers');
     assert.deepEqual(
@@ -75,7 +76,7 @@ describe('the simulated controller', () => {
       { ...(shapeOf(real('two instances, one of two ranks')) as object) },
     );
     assert.deepEqual(
-      readWorkers(list)?.entries.map(({ id, chunks }) => [id, chunks]),
+      inOneGo(readWorkers(list))?.entries.map(({ id, chunks }) => [id, chunks]),
       [
         ['inst-a', 2],
         ['inst-b', 4],
@@ -94,7 +95,7 @@ describe('the simulated controller', () => {
       0,
     );
     const held = () =>
-      controllerDialect.holdings(ask('POST', '/lookup', { tokens: ids }).body, 1024)?.entries;
+      inOneGo(controllerDialect.holdings(ask('POST', '/lookup', { tokens: ids }).body, 1024))?.entries;
     for (let block = 0; block < 64; block++) caches[1]!.keep(other, block);
     for (const block of [0, 1]) caches[1]!.keep(blockHashes([...ids.slice(0, 32)].reverse(), 16, 0), block);
     assert.equal(held()?.find(({ instance }) => instance === 'inst-b')?.tokens, 1024);
@@ -112,26 +113,27 @@ describe('the simulated coordinator', () => {
     const question = { model_name: 'm', world_size: 2, token_ids: ids, cache_salt: '' };
     const { body } = ask('POST', '/directory/lookup', question);
     assert.deepEqual(
-      dialect.holdings(body, 1024)?.entries.map(({ instance, tokens }) => [instance, tokens]),
+      inOneGo(dialect.holdings(body, 1024))?.entries.map(({ instance, tokens }) => [instance, tokens]),
       [
         ['inst-a', 512],
         ['inst-b', 1024],
       ],
     );
     assert.deepEqual(
-      dialect.holdings(ask('POST', '/directory/lookup', { ...question, cache_salt: 's' }).body, 1024)
+      inOneGo(dialect.holdings(ask('POST', '/directory/lookup', { ...question, cache_salt: 's' }).body, 1024))
         ?.entries,
       [],
     );
     assert.deepEqual(
-      dialect.holdings(ask('POST', '/directory/lookup', { ...question, model_name: 'lora' }).body, 1024)
-        ?.entries,
+      inOneGo(
+        dialect.holdings(ask('POST', '/directory/lookup', { ...question, model_name: 'lora' }).body, 1024),
+      )?.entries,
       [],
     );
     assert.deepEqual(shapeOf(ask('GET', '/instances').body), shapeOf(real('coordinator: two instances')));
-    assert.deepEqual(readInstances(ask('GET', '/instances').body)?.entries.length, 2);
+    assert.deepEqual(inOneGo(readInstances(ask('GET', '/instances').body))?.entries.length, 2);
     assert.deepEqual(
-      [...(readKeyCounts(ask('GET', '/directory/stats').body) ?? [])],
+      [...(inOneGo(readKeyCounts(ask('GET', '/directory/stats').body)) ?? [])],
       [
         ['inst-a', 2],
         ['inst-b', 4],
