@@ -31,7 +31,8 @@ describe('the description of the API', () => {
     assert.deepEqual(schema.required, ['url']);
     assert.equal(schema.additionalProperties, false);
     assert.equal(schema.properties.priority.default, 50);
-    assert.deepEqual(schema.properties.bootstrap_port, { not: {} });
+    assert.equal(schema.properties.bootstrap_port.anyOf[0].minimum, 1);
+    assert.deepEqual(schema.properties.worker_type.default, 'regular');
     const names = api.paths['/admin/decisions'].get.parameters.map(
       (parameter: { name: string }) => parameter.name,
     );

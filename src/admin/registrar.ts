@@ -213,7 +213,7 @@ export class Registrar {
     if (different)
       return {
         kind: 'conflict',
-        message: `${different.id} is registered with other settings; remove it first`,
+        message: `${different.id} is registered ${differenceIn(different, registration)}; remove it first`,
       };
     if (known.length < specs.length) return this.#submit({ registration, by }, specs, admission);
     if (this.#removals.cancel(known).length === 0) return { kind: 'present', workers: known };
@@ -344,6 +344,10 @@ export class Registrar {
     for (const { id } of specsOf(job.about, defaults)) if (!registry.get(id)) this.#asked.delete(id);
     onChange();
   }
+}
+
+function differenceIn({ traits: { role } }: Worker, registration: Registration): string {
+  return role === registration.role ? 'with other settings' : `as a ${role} worker`;
 }
 
 function noticesIn({ state }: WorkerJob): { notices?: readonly string[] } {

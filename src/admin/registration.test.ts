@@ -65,11 +65,43 @@ describe('WorkerConfigRequest', () => {
   });
 
   it('refuses what would be accepted and ignored', () => {
-    for (const worker_type of ['prefill', 'decode', 'other'])
-      assert.match(problems({ url: 'http://a', worker_type })[0] ?? '', /^worker_type: expected regular/);
+    assert.match(problems({ url: 'http://a', worker_type: 'other' })[0] ?? '', /^worker_type: /);
+    for (const worker_type of [undefined, 'regular', 'decode'])
+      assert.deepEqual(problems({ url: 'http://a', worker_type, bootstrap_port: 9001 }), [
+        'bootstrap_port: expected worker_type prefill: no other worker is asked for blocks',
+      ]);
+    assert.deepEqual(problems({ url: 'http://a', worker_type: 'prefill', bootstrap_port: 0 }), [
+      'bootstrap_port: expected a port other than 0',
+    ]);
+  });
+
+  it('knows what prefill and decode workers need', () => {
+    for (const worker_type of ['prefill', 'decode'])
+      assert.match(
+        problems({ url: 'unix:///run/w.sock', worker_type })[0] ?? '',
+        /^url: expected http\(s\):\/\/host:port for a (prefill|decode) worker: the transfer of KV blocks/,
+      );
+    const { role, bootstrapPort, kvTransfer } = parse({
+      url: 'http://p:8000',
+      worker_type: 'prefill',
+      bootstrap_port: 8998,
+      kv_transfer: { engine_id: 'e', host: 'p-kv', port: 5600, tp_size: 2, pp_size: 1, dp_size: 4 },
+    });
+    assert.deepEqual([role, bootstrapPort], ['prefill', 8998]);
+    assert.deepEqual(kvTransfer, {
+      ...{ engineId: 'e', host: 'p-kv', port: 5600 },
+      ...{ tpSize: 2, ppSize: 1, dpSize: 4 },
+    });
+    const receiver = (given: object): unknown =>
+      parse({ url: 'http://[::1]:8000', worker_type: 'decode', kv_transfer: { receiver: given } }).kvTransfer
+        ?.receiver;
+    assert.deepEqual(receiver({}), { host: '[::1]', initPorts: [8300], allocPorts: [8400] });
+    assert.deepEqual(receiver({ host: 'd', init_ports: [1, 2], alloc_ports: [3, 4] }), {
+      ...{ host: 'd', initPorts: [1, 2], allocPorts: [3, 4] },
+    });
     assert.match(
-      problems({ url: 'http://a', bootstrap_port: 9001 })[0] ?? '',
-      /^bootstrap_port: is not accepted/,
+      problems({ url: 'http://d', kv_transfer: { receiver: { init_ports: [1, 2] } } })[0] ?? '',
+      /^kv_transfer.receiver: expected as many alloc_ports as init_ports/,
     );
   });
 
@@ -77,6 +109,8 @@ describe('WorkerConfigRequest', () => {
     for (const body of [
       { url: 'http://a' },
       { url: 'http://a', tokenizer_path: 't', reasoning_parser: 'r', tool_parser: 'p', chat_template: 'c' },
+      { url: 'http://p:1', worker_type: 'prefill', bootstrap_port: 1, kv_transfer: { engine_id: 'e' } },
+      { url: 'http://d:1', worker_type: 'decode', kv_transfer: { tp_size: 2, receiver: { host: 'd' } } },
       { url: 'unix:///run/w.sock@3', model_id: 'm', priority: 0, cost: 0, labels: { a: '' }, api_key: 'k' },
     ]) {
       const registration = parse(body);
@@ -97,6 +131,8 @@ describe('a registration', () => {
       { labels: { a: 'b' } },
       { model_id: 'm' },
       { tokenizer_path: 't' },
+      { worker_type: 'decode' },
+      { kv_transfer: { tp_size: 2 } },
     ])
       assert.ok(!isSame(plain, parse({ url: 'http://a', ...other }), DEFAULTS), JSON.stringify(other));
   });

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { DEFAULT_TRAITS, type WorkerDefaults } from '../config/settings/settings.ts';
 import type { Registration } from '../config/schema/worker-entry.ts';
+import { kvTransferEntry } from '../config/schema/kv-transfer-schema.ts';
 import { eventEntry } from '../config/schema/worker-events.ts';
 import { keyOf } from '../config/settings/worker-specs.ts';
 import { workerId, type WorkerAddress } from '../config/schema/worker-url.ts';
@@ -8,9 +9,14 @@ import { workerId, type WorkerAddress } from '../config/schema/worker-url.ts';
 /** The way back from a registration, for the state file. */
 export function requestOf(registration: Registration): Readonly<Record<string, unknown>> {
   const { address, modelId, priority, cost, labels, tokenizerPath, kvEvents, unused, apiKey } = registration;
+  const { role, bootstrapPort } = registration;
+  const kvTransfer = kvTransferEntry(registration.kvTransfer);
   return {
     url: workerId(address),
     ...(modelId === undefined ? {} : { model_id: modelId }),
+    ...(role === DEFAULT_TRAITS.role ? {} : { worker_type: role }),
+    ...(bootstrapPort === undefined ? {} : { bootstrap_port: bootstrapPort }),
+    ...(kvTransfer === undefined ? {} : { kv_transfer: kvTransfer }),
     priority,
     cost,
     labels,

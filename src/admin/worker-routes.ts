@@ -2,8 +2,7 @@ import * as z from 'zod';
 import {
   noticesOfUnused,
   registrationOf,
-  workerAdmission,
-  workerEntry,
+  workerBody,
   type Registration,
 } from '../config/schema/worker-entry.ts';
 import { workerId } from '../config/schema/worker-url.ts';
@@ -29,7 +28,7 @@ const addWorker = route({
   action: 'worker.add',
   about:
     'Register a worker. It is probed and joins in the background; asking again for the same is harmless.',
-  body: workerEntry.extend({ admission: workerAdmission.optional() }),
+  body: workerBody,
   answers: {
     200: {
       about: 'Registered already, with the same settings.',
@@ -140,8 +139,8 @@ const listWorkers = route({
         workers: z.array(workerView),
         total: z.int(),
         stats: z.strictObject({
-          prefill_count: z.literal(0),
-          decode_count: z.literal(0),
+          prefill_count: z.int(),
+          decode_count: z.int(),
           regular_count: z.int(),
           healthy_count: z.int(),
           draining_count: z.int(),
@@ -151,7 +150,7 @@ const listWorkers = route({
             .int()
             .meta({ description: 'Names that workers list, aliases and adapters included' }),
           total_load: z.number(),
-          by_type: z.strictObject({ regular: z.int(), prefill: z.literal(0), decode: z.literal(0) }),
+          by_type: z.strictObject({ regular: z.int(), prefill: z.int(), decode: z.int() }),
         }),
         jobs: z.array(jobView),
       }),
@@ -177,17 +176,19 @@ function statsOf({ registry, ledger }: AdminContext): Readonly<Record<string, un
   const { workers } = registry;
   const total = workers.length;
   const healthy = workers.filter(({ health }) => health.healthy).length;
+  const byType = { regular: 0, prefill: 0, decode: 0 };
+  for (const { traits } of workers) byType[traits.role] += 1;
   return {
-    prefill_count: 0,
-    decode_count: 0,
-    regular_count: total,
+    prefill_count: byType.prefill,
+    decode_count: byType.decode,
+    regular_count: byType.regular,
     healthy_count: healthy,
     draining_count: workers.filter(({ draining }) => draining).length,
     total_workers: total,
     healthy_workers: healthy,
     total_models: registry.models.size,
     total_load: workers.reduce((sum, { slot }) => sum + ledger.running(slot), 0),
-    by_type: { regular: total, prefill: 0, decode: 0 },
+    by_type: byType,
   };
 }
 

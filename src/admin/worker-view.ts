@@ -1,11 +1,13 @@
 import * as z from 'zod';
 import { noticesOfUnused, type Registration } from '../config/schema/worker-entry.ts';
 import { workerId } from '../config/schema/worker-url.ts';
+import { WORKER_ROLES } from '../config/settings/pd-settings.ts';
 import { isOpen } from '../workers/jobs.ts';
 import type { Worker } from '../workers/worker.ts';
 import { cacheProofView, showProof } from './cache-proof-view.ts';
 import type { AdminContext } from './context.ts';
 import { kvEventsView, showKvEvents } from './kv-events-view.ts';
+import { pdFields, showRole } from './kv-transfer-view.ts';
 import type { WorkerJob } from './registrar.ts';
 
 /** A job, as it is shown. */
@@ -58,7 +60,8 @@ export const workerView = z.strictObject({
   model_id: z.string().meta({ description: 'As registered, else the first model it lists, else unknown' }),
   priority: z.number(),
   cost: z.number(),
-  worker_type: z.literal('regular'),
+  worker_type: z.enum(WORKER_ROLES),
+  ...pdFields,
   is_healthy: z.boolean(),
   load: z.number().meta({ description: 'Requests running there, those of others included as far as known' }),
   connection_mode: z.literal('Http'),
@@ -138,6 +141,8 @@ export const pendingView = workerView
     priority: true,
     cost: true,
     worker_type: true,
+    bootstrap_port: true,
+    kv_transfer: true,
     is_healthy: true,
     load: true,
     connection_mode: true,
@@ -176,7 +181,7 @@ export function showWorker(context: AdminContext, worker: Worker): z.output<type
     model_id: registration.modelId ?? firstOf(worker.models) ?? 'unknown',
     priority: registration.priority,
     cost: registration.cost,
-    worker_type: 'regular',
+    ...showRole(worker.traits),
     is_healthy: health.healthy,
     load: ledger.running(slot),
     connection_mode: 'Http',
@@ -246,7 +251,7 @@ export function showPending(job: WorkerJob): z.output<typeof pendingView> {
     model_id: modelId ?? 'unknown',
     priority,
     cost,
-    worker_type: 'regular',
+    ...showRole(job.about),
     is_healthy: false,
     load: 0,
     connection_mode: 'Http',

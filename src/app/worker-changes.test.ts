@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { VirtualClock } from '../base/virtual-clock.ts';
-import { DEFAULT_TRAITS, type WorkerSpec } from '../config/settings/settings.ts';
+import { DEFAULT_TRAITS, type WorkerSpec, type WorkerTraits } from '../config/settings/settings.ts';
 import { LoadLedger } from '../workers/ledger.ts';
 import { WorkerRegistry } from '../workers/registry.ts';
 import { idsOf, workerChanges, type WorkerChanges } from './worker-changes.ts';
@@ -150,6 +150,33 @@ describe('workerChanges', () => {
     if (!leaving) assert.fail();
     leaving.draining = true;
     assert.deepEqual(bench.to([spec('a')]).conflicts, []);
+  });
+});
+
+describe('a worker with a role', () => {
+  const withTraits = (id: string, traits: Partial<WorkerTraits>): WorkerSpec =>
+    spec(id, { traits: { ...DEFAULT_TRAITS, ...traits } });
+
+  it('keeps it: the reload that says otherwise is refused', () => {
+    const bench = new Bench([withTraits('a', { role: 'prefill' })]);
+    assert.deepEqual(bench.to([withTraits('a', { role: 'decode' })]).conflicts, [
+      'a is a prefill worker; to make it a decode worker, remove it first',
+    ]);
+    assert.deepEqual(bench.to([withTraits('a', { role: 'prefill', bootstrapPort: 9 })]).conflicts, []);
+  });
+
+  it('keeps what it has told itself, which is no change', () => {
+    const said = withTraits('a', { role: 'prefill', kvTransfer: { tpSize: 2 } });
+    const bench = new Bench([said]);
+    const worker = bench.registry.get('a');
+    if (!worker) assert.fail();
+    const engineIds = { 0: 'engine' };
+    bench.registry.setTraits(worker, { ...worker.traits, kvTransfer: { tpSize: 2, engineIds } });
+    assert.deepEqual(bench.to([said]), NOTHING);
+    const other = withTraits('a', { role: 'prefill', kvTransfer: { tpSize: 4 } });
+    assert.deepEqual(bench.to([other]).respec, [{ worker, spec: other }]);
+    bench.registry.respec(worker, other);
+    assert.deepEqual(worker.traits.kvTransfer, { tpSize: 4, engineIds });
   });
 });
 

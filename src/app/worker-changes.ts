@@ -57,13 +57,22 @@ export function workerChanges(
     keep: there.filter(({ worker }) => fleet.isLeaving(worker)).map(({ worker }) => worker),
     respec: wanted.filter(({ worker, spec }) => !isDeepStrictEqual(now(worker), spec)),
     retire,
-    conflicts: otherForms(join, fleet, new Set(retire)),
+    conflicts: [...otherForms(join, fleet, new Set(retire)), ...otherRoles(wanted)],
   };
 }
 
 /** What was learnt of how it hands over KV blocks is nobody's word. */
 function now({ spec, traits }: Worker): WorkerSpec {
   return { ...spec, traits: { ...traits, kvTransfer: spec.traits.kvTransfer } };
+}
+
+/** Requests under way were placed by what the worker is. */
+function otherRoles(wanted: readonly { readonly worker: Worker; readonly spec: WorkerSpec }[]): string[] {
+  return wanted.flatMap(({ worker, spec }) => {
+    const { role } = worker.traits;
+    if (role === spec.traits.role) return [];
+    return [`${worker.id} is a ${role} worker; to make it a ${spec.traits.role} worker, remove it first`];
+  });
 }
 
 /** A server is known by its ranks or as a whole: both would count its requests twice. */

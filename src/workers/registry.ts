@@ -1,6 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { WorkerSpec, WorkerTraits } from '../config/settings/settings.ts';
 import { sameConfig, sameSources, type CacheConfig, type EventSource } from './cache-config.ts';
+import { withLearnt } from './kv-transfer.ts';
 import type { LoadLedger } from './ledger.ts';
 import { makeWorker, ownParts, type PartsMaker } from './make-worker.ts';
 import type { ProgressState } from './progress.ts';
@@ -113,8 +114,9 @@ export class WorkerRegistry extends Roster {
     if (spec.id !== worker.id) throw new Error(`${spec.id} is not ${worker.id}`);
     const before = worker.spec.traits.modelId;
     const { modelId } = spec.traits;
+    const traits = withLearnt(spec.traits, worker.spec, worker.traits);
     worker.spec = spec;
-    this.setTraits(worker, spec.traits);
+    this.setTraits(worker, traits);
     // An engine that does not list its models goes by what it was registered for.
     const claims = before !== undefined && worker.models.size === 1 && worker.models.has(before);
     if (claims && modelId !== undefined && modelId !== before)

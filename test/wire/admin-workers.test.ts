@@ -168,8 +168,8 @@ test('what is wrong in a body is named by its path', async () => {
     url: 'w:8000',
     priority: 'high',
     labels: { a: { b: 1 } },
-    worker_type: 'prefill',
-    bootstrap_port: 9000,
+    worker_type: 'prefil',
+    bootstrap_port: 0,
     colour: 'red',
   });
   assert.deepEqual([answer.status, answer.body.code], [400, 'INVALID_REQUEST']);

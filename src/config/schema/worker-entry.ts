@@ -1,8 +1,10 @@
 import * as z from 'zod';
-import { bearerKey, key, type KeyMeta } from './field.ts';
+import { bearerKey, key, port, type KeyMeta } from './field.ts';
+import { WORKER_ROLES, type WorkerRole } from '../settings/pd-settings.ts';
 import { DEFAULT_TRAITS, UNUSED_FIELDS, type WorkerTraits } from '../settings/settings.ts';
 import { isPath } from '../../base/path.ts';
 import { workerKvEvents } from './kv-events-schema.ts';
+import { kvTransferTraits, workerKvTransfer } from './kv-transfer-schema.ts';
 import { eventLabelNotices, workerEventTraits } from './worker-events.ts';
 import { parseWorkerUrl, type WorkerAddress } from './worker-url.ts';
 
@@ -15,13 +17,6 @@ export interface Registration extends WorkerTraits {
 
 const MOST_LABELS = 64;
 const LONGEST_TEXT = 1024;
-
-/** A field of the reference API that would have no effect here: it is refused rather than accepted for nothing. */
-function refused(why: string) {
-  return z.never({ error: `is not accepted: ${why}` }).optional();
-}
-
-const PD_ONLY = 'it concerns prefill workers, which are not offered';
 
 const workerUrl = z.string().superRefine((value, context) => {
   const parsed = parseWorkerUrl(value);
@@ -48,17 +43,18 @@ export const workerAdmission = z.enum(['probe', 'doctor']).meta({
   description: 'probe: it is healthy and lists its model; doctor: no check of vllm-router doctor fails, too',
 });
 
-/** One entry of `workers`, the body of `POST /workers`, and one entry of the state file. */
-export const workerEntry = z.strictObject({
+const fields = z.strictObject({
   url: field(workerUrl, 'http(s)://host:port[/prefix] or unix:///path.sock, with @rank for one rank.'),
   model_id: field(
     text().nullish(),
     'A model that the worker must list; the one it serves where it lists none.',
     { defaultText: 'none' },
   ),
-  worker_type: z
-    .literal('regular', { error: 'expected regular: prefill and decode workers are not offered' })
-    .nullish(),
+  worker_type: field(
+    z.enum(WORKER_ROLES).nullish().meta({ default: DEFAULT_TRAITS.role }),
+    'regular: whole requests. prefill: prompts alone, whose KV blocks a decode worker takes over. decode: what comes behind the prompt, and whole requests.',
+    { defaultText: DEFAULT_TRAITS.role },
+  ),
   priority: field(
     z.int().min(0).max(0xffff_ffff).nullish().meta({ default: DEFAULT_TRAITS.priority }),
     'Requests with x-worker-priority go only to workers with at least that priority.',
@@ -87,7 +83,16 @@ export const workerEntry = z.strictObject({
     'Bearer key for this worker; never shown.',
     { secret: true, defaultText: 'the configured one' },
   ),
-  bootstrap_port: refused(PD_ONLY),
+  bootstrap_port: field(
+    port().min(1, 'expected a port other than 0').nullish(),
+    'Of a prefill worker: where decode workers ask it for blocks (Mooncake, SGLang).',
+    { defaultText: 'none; 8998 with Mooncake' },
+  ),
+  kv_transfer: field(
+    workerKvTransfer.nullish(),
+    'How its KV blocks are handed over, as far as the router has to be told: engine_id, host and port of its side channel, tp_size, pp_size, dp_size; receiver (host, init_ports, alloc_ports) of LMCache.',
+    { defaultText: 'what it tells' },
+  ),
   tokenizer_path: field(
     text().nullish(),
     'The folder or tokenizer.json of its models, as for tokenizer_path of the configuration.',
@@ -98,7 +103,38 @@ export const workerEntry = z.strictObject({
   chat_template: unused(),
 });
 
-export type WorkerEntry = z.output<typeof workerEntry>;
+/** One entry of `workers`, and one of the state file. */
+export const workerEntry = fields.superRefine(checkRole);
+
+/** The body of `POST /workers`. */
+export const workerBody = fields.extend({ admission: workerAdmission.optional() }).superRefine(checkRole);
+
+/** What belongs to one role only, and what prefill and decode workers must have. */
+function checkRole(
+  {
+    url,
+    worker_type: role,
+    bootstrap_port: bootstrap,
+  }: Pick<WorkerEntry, 'url' | 'worker_type' | 'bootstrap_port'>,
+  context: z.RefinementCtx,
+): void {
+  if (typeof bootstrap === 'number' && role !== 'prefill')
+    context.addIssue({
+      code: 'custom',
+      path: ['bootstrap_port'],
+      message: 'expected worker_type prefill: no other worker is asked for blocks',
+    });
+  const problem = roleProblem(role ?? DEFAULT_TRAITS.role, url);
+  if (problem !== undefined) context.addIssue({ code: 'custom', path: ['url'], message: problem });
+}
+
+/** Why a worker at this URL cannot have the role; undefined: it can. */
+export function roleProblem(role: WorkerRole, url: string): string | undefined {
+  if (role === 'regular' || !/^unix:/i.test(url)) return undefined;
+  return `expected http(s)://host:port for a ${role} worker: the transfer of KV blocks needs the host that it has on the network`;
+}
+
+export type WorkerEntry = z.output<typeof fields>;
 
 /** `entry` has passed the schema. */
 export function registrationOf(entry: WorkerEntry): Registration {
@@ -107,9 +143,9 @@ export function registrationOf(entry: WorkerEntry): Registration {
   return {
     address: parsed.address,
     modelId: entry.model_id ?? undefined,
-    role: DEFAULT_TRAITS.role,
-    bootstrapPort: undefined,
-    kvTransfer: undefined,
+    role: entry.worker_type ?? DEFAULT_TRAITS.role,
+    bootstrapPort: entry.bootstrap_port ?? undefined,
+    kvTransfer: kvTransferTraits(entry.kv_transfer, parsed.address.baseUrl),
     priority: entry.priority ?? DEFAULT_TRAITS.priority,
     cost: entry.cost ?? DEFAULT_TRAITS.cost,
     labels: entry.labels ?? DEFAULT_TRAITS.labels,

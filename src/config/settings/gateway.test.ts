@@ -122,7 +122,7 @@ describe('the list of workers', () => {
       'r.yaml:1:11: workers[0].url: expected string, got nothing',
     ]);
     assert.deepEqual(lines(load('workers: [{url: http://a, bootstrap_port: 9}]\n')), [
-      'r.yaml:1:43: workers[0].bootstrap_port: is not accepted: it concerns prefill workers, which are not offered, got 9',
+      'r.yaml:1:43: workers[0].bootstrap_port: expected worker_type prefill: no other worker is asked for blocks, got 9',
     ]);
     assert.deepEqual(lines(load('workers: http://a\n')), [
       'r.yaml:1:10: workers: expected a list of mappings, got a string (not shown)',
