@@ -10,10 +10,10 @@ export type JsonMembers = readonly (readonly [key: string, json: string | Buffer
 export interface MemberEdit {
   /** Decoded. */
   readonly key: string;
-  /** For each of them: the JSON in the place of its value, `gone` for a member that is taken out, undefined for one that stays. */
+  /** For each of them: the JSON in the place of its value, `gone` for a member that is taken out; undefined or the very value: it stays. */
   readonly there: (value: Buffer) => Buffer | 'gone' | undefined;
   /** The value, as JSON, of the member that is put behind the others where there is none. */
-  readonly absent?: string;
+  readonly absent?: string | Buffer;
 }
 
 /**
@@ -106,8 +106,8 @@ class FoundMembers {
   };
 
   /** Of the edits whose key is nowhere. */
-  absent(): [key: string, json: string][] {
-    return this.#edits.flatMap((edit): [string, string][] => {
+  absent(): [key: string, json: string | Buffer][] {
+    return this.#edits.flatMap((edit): [string, string | Buffer][] => {
       const { key, absent } = edit;
       return absent === undefined || this.#found.some((one) => one.edit === edit) ? [] : [[key, absent]];
     });
@@ -118,9 +118,10 @@ class FoundMembers {
     /** The members taken out right before, one behind the other. */
     let run: Found | undefined;
     for (const one of this.#found) {
-      const by = one.edit.there(this.#json.subarray(one.start, one.end));
+      const value = this.#json.subarray(one.start, one.end);
+      const by = one.edit.there(value);
       if (by !== 'gone') {
-        if (by) made.push({ start: one.start, end: one.end, by });
+        if (by && by !== value) made.push({ start: one.start, end: one.end, by });
         continue;
       }
       const follows = run !== undefined && made.at(-1)?.end === one.keyStart;

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { editedHeaders, editorFor, EventEditor, type AnswerEdit } from './response-edit.ts';
+import { editedHeaders, editorFor, type AnswerEdit } from './response-edit.ts';
+import type { Head } from '../send/attempt.ts';
 import type { ResponseEditor } from './response-editor.ts';
-import { JsonModelEditor } from './json-model-editor.ts';
 
 fc.configureGlobal({ seed: 7 });
 
@@ -11,6 +11,21 @@ const NAME = Buffer.from('"gpt-4"');
 const RENAME: AnswerEdit = { model: NAME, swallowUsage: false };
 const SWALLOW: AnswerEdit = { model: undefined, swallowUsage: true };
 const BOTH: AnswerEdit = { model: NAME, swallowUsage: true };
+
+const EVENT_STREAM = ['content-type', 'text/event-stream; charset=utf-8'];
+const JSON_BODY = ['Content-Type', 'application/json'];
+
+function head(status: number, ...headers: string[]): Head {
+  return { status, statusText: '', headers };
+}
+
+function eventEditor(edit: AnswerEdit): ResponseEditor {
+  return editorFor(edit, head(200, ...EVENT_STREAM)) ?? assert.fail('nothing to edit');
+}
+
+function jsonEditor(edit: AnswerEdit): ResponseEditor {
+  return editorFor(edit, head(200, ...JSON_BODY)) ?? assert.fail('nothing to edit');
+}
 
 function cut(body: Buffer, places: readonly number[]): Buffer[] {
   const at = [...new Set(places.map((place) => place % (body.length + 1)))].sort((a, b) => a - b);
@@ -77,7 +92,7 @@ test('however a stream is cut into chunks, each event is changed as a whole', ()
       (events, places) => {
         const before = Buffer.from(events.map(([text]) => text).join(''), 'latin1');
         const after = events.map(([, text]) => text).join('');
-        assert.equal(through(new EventEditor(BOTH), cut(before, places)), after);
+        assert.equal(through(eventEditor(BOTH), cut(before, places)), after);
       },
     ),
     { numRuns: 500 },
@@ -87,11 +102,11 @@ test('however a stream is cut into chunks, each event is changed as a whole', ()
 test('byte by byte', () => {
   const before = EVENTS.map(([text]) => text).join('');
   const after = EVENTS.map(([, text]) => text).join('');
-  assert.equal(through(new EventEditor(BOTH), bytewise(before)), after);
+  assert.equal(through(eventEditor(BOTH), bytewise(before)), after);
 });
 
 test('an event goes on as soon as it is whole, and nothing of it before', () => {
-  const editor = new EventEditor(RENAME);
+  const editor = eventEditor(RENAME);
   assert.equal(editor.push(Buffer.from(CHUNK.slice(0, -1))).length, 0);
   assert.equal(editor.atEventBoundary, true, 'the client has got whole events only');
   assert.notEqual(editor.push(Buffer.from('\n')).length, 0);
@@ -99,7 +114,7 @@ test('an event goes on as soon as it is whole, and nothing of it before', () => 
 });
 
 test('events that end with CR alone, and one behind a byte order mark, are not held back', () => {
-  const editor = new EventEditor(RENAME);
+  const editor = eventEditor(RENAME);
   for (const [event, mark] of [
     ['data: {"model":"llama"}\r\r', '\ufeff'],
     ['data: {"model":"llama"}\r\r', ''],
@@ -114,23 +129,23 @@ test('events that end with CR alone, and one behind a byte order mark, are not h
 
 test('an end without an empty line is passed on, changed', () => {
   assert.equal(
-    through(new EventEditor(RENAME), [Buffer.from('data: {"model":"llama"}\n')]),
+    through(eventEditor(RENAME), [Buffer.from('data: {"model":"llama"}\n')]),
     'data: {"model":"gpt-4"}\n',
   );
-  assert.equal(through(new EventEditor(SWALLOW), [Buffer.from('data: [DONE]')]), 'data: [DONE]');
+  assert.equal(through(eventEditor(SWALLOW), [Buffer.from('data: [DONE]')]), 'data: [DONE]');
 });
 
 test('each wish by itself leaves the rest alone', () => {
-  assert.equal(through(new EventEditor(SWALLOW), bytewise(CHUNK + USAGE + DONE)), CHUNK + DONE);
+  assert.equal(through(eventEditor(SWALLOW), bytewise(CHUNK + USAGE + DONE)), CHUNK + DONE);
   assert.equal(
-    through(new EventEditor(RENAME), bytewise(USAGE)),
+    through(eventEditor(RENAME), bytewise(USAGE)),
     USAGE.replace('"model":"llama"', '"model":"gpt-4"'),
   );
 });
 
 test('an event longer than anything known passes untouched, is not kept, and the next one is changed again', () => {
   const long = `data: {"model":"llama","x":"${'y'.repeat(3_000_000)}"}\n\n`;
-  const editor = new EventEditor(RENAME);
+  const editor = eventEditor(RENAME);
   let kept = 0;
   let most = 0;
   const out: Buffer[] = [];
@@ -176,7 +191,7 @@ test('the first top-level model of a JSON answer is replaced, whatever the chunk
           .join(`${space},${space}`);
       const body = Buffer.from(`{${space}${parts(modelValue)}}${space}`);
       const wanted = Buffer.from(`{${space}${parts(NAME.toString())}}${space}`).toString('latin1');
-      assert.equal(through(new JsonModelEditor(NAME), cut(body, cuts)), wanted);
+      assert.equal(through(jsonEditor(RENAME), cut(body, cuts)), wanted);
     }),
     { numRuns: 150 },
   );
@@ -194,25 +209,22 @@ test('JSON without a name at its top level passes as it is', () => {
     '',
     '{"model":12,"b":["]","}"],"c":"x"}',
   ]) {
-    assert.equal(through(new JsonModelEditor(NAME), bytewise(text)), text);
-    assert.equal(through(new JsonModelEditor(NAME), [Buffer.from(text)]), text);
+    assert.equal(through(jsonEditor(RENAME), bytewise(text)), text);
+    assert.equal(through(jsonEditor(RENAME), [Buffer.from(text)]), text);
   }
   assert.equal(
-    through(new JsonModelEditor(NAME), bytewise('{"model":5,"x":[1],"model":"a"}')),
+    through(jsonEditor(RENAME), bytewise('{"model":5,"x":[1],"model":"a"}')),
     '{"model":5,"x":[1],"model":"gpt-4"}',
   );
 });
 
 test('only good answers that can be read are edited', () => {
-  const head = (status: number, ...headers: string[]) => ({ status, statusText: '', headers });
-  const events = ['content-type', 'text/event-stream; charset=utf-8'];
-  const json = ['Content-Type', 'application/json'];
-  assert.ok(editorFor(RENAME, head(200, ...events)));
-  assert.ok(editorFor(RENAME, head(200, ...json, 'content-encoding', 'identity')));
+  assert.ok(editorFor(RENAME, head(200, ...EVENT_STREAM)));
+  assert.ok(editorFor(RENAME, head(200, ...JSON_BODY, 'content-encoding', 'identity')));
   assert.equal(editorFor(RENAME, head(200, 'content-type', 'audio/wav')), undefined);
-  assert.equal(editorFor(SWALLOW, head(200, ...json)), undefined);
+  assert.equal(editorFor(SWALLOW, head(200, ...JSON_BODY)), undefined);
   for (const status of [204, 206, 304, 400, 503])
-    assert.equal(editorFor(BOTH, head(status, ...json)), undefined, String(status));
+    assert.equal(editorFor(BOTH, head(status, ...JSON_BODY)), undefined, String(status));
 });
 
 test('headers about the very bytes do not go on with others', () => {
