@@ -13,19 +13,36 @@ export interface Served {
   readonly port: number;
 }
 
+/** For tests of what one heap takes: several threads have each a share of it. */
+export const ONE_THREAD: readonly string[] = ['--threads', '1'];
+
+const THREADS = process.env['TEST_THREADS'];
+
 /**
  * Starts `vllm-router` with these flags on a free port, without metrics and warm-up; resolves when it listens. `nodeFlags` are those
- * of Node.
+ * of Node. With `TEST_THREADS=2` it has two threads, unless a test is about a number of them and says which.
  */
 export async function serve(
   t: TestContext,
   flags: readonly string[],
   nodeFlags: readonly string[] = [],
 ): Promise<Served> {
+  const threads = THREADS === undefined || flags.includes('--threads') ? [] : ['--threads', THREADS];
   const program = start(
     t,
     process.execPath,
-    [...nodeFlags, LAUNCHER, '--port', '0', '--no-metrics', '--no-warm-up', '--log-format', 'json', ...flags],
+    [
+      ...nodeFlags,
+      LAUNCHER,
+      '--port',
+      '0',
+      '--no-metrics',
+      '--no-warm-up',
+      '--log-format',
+      'json',
+      ...threads,
+      ...flags,
+    ],
     { cwd: ROOT },
   );
   const [, url = '', port = ''] = await program.printed(/"url":"(https?:\/\/127\.0\.0\.1:(\d+))"/);

@@ -8,7 +8,7 @@ import { startHook } from '../support/hook-service.ts';
 import { memoryInUse } from '../support/memory.ts';
 import { RawClient } from '../support/raw-client.ts';
 import { startRouter, startScriptedWorker, type ScriptedWorker } from '../support/scripted-worker.ts';
-import { serve } from '../support/serve.ts';
+import { ONE_THREAD, serve } from '../support/serve.ts';
 
 /** As many as a body may have that is parsed as a whole. */
 const VALUES = 45_000;
@@ -175,7 +175,11 @@ test('a hundred bodies of 135 kB do not end a process with 96 MB of heap', async
     if (path.startsWith('/v1/')) answers.push(response);
     else response.end();
   });
-  const { url, port, program } = await serve(t, ['--worker-urls', worker.url], ['--max-old-space-size=96']);
+  const { url, port, program } = await serve(
+    t,
+    [...ONE_THREAD, '--worker-urls', worker.url],
+    ['--max-old-space-size=96'],
+  );
   const request = post('/v1/chat/completions', dense('"messages":'));
   while (!(await fetch(`${url}/readiness`)).ok) await setImmediate();
   const clients = await Promise.all(Array.from({ length: 100 }, () => RawClient.connect(port)));

@@ -68,13 +68,15 @@ for (const phrase of ['O\x01K', 'O\x7fK', '\x1b[31mOK']) {
   });
 }
 
+const MADE_UP = 'a part of the thread that serves is made to throw';
+
 test("an error of the router's own is answered, and ends what the worker is still sending", async () => {
   const { promise: closed, resolve } = Promise.withResolvers<unknown>();
   await using worker = await startScriptedWorker((response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: {}\n\n');
     resolve(once(response, 'close'));
   });
-  await using fleet = await startRouter([worker]);
+  await using fleet = await startRouter([worker], { oneThread: MADE_UP });
   const [member] = fleet.app.runtime.registry.workers;
   assert.ok(member);
   // Asked for when the head has come, where the breaker is not closed.
@@ -89,7 +91,7 @@ test("an error of the router's own is answered, and ends what the worker is stil
 
 test('an error behind the last step does not end the process', async () => {
   await using worker = await startScriptedWorker();
-  await using fleet = await startRouter([worker]);
+  await using fleet = await startRouter([worker], { oneThread: MADE_UP });
   const { decisions } = fleet.app.runtime;
   const push = decisions.push.bind(decisions);
   decisions.push = () => {

@@ -9,7 +9,7 @@ import { startHook } from '../support/hook-service.ts';
 import { memoryInUse } from '../support/memory.ts';
 import { ask, RawClient } from '../support/raw-client.ts';
 import { startRouter, startScriptedWorker } from '../support/scripted-worker.ts';
-import { serve } from '../support/serve.ts';
+import { ONE_THREAD, serve } from '../support/serve.ts';
 
 const BYTES = 200_000;
 /** Before, a byte in a chunk of its own took some 270. */
@@ -174,7 +174,11 @@ test('an event that is to be changed', async () => {
 
 test('two bodies of 800 kB do not end a process with 96 MB of heap', async (t) => {
   await using worker = await startScriptedWorker();
-  const { port, program } = await serve(t, ['--worker-urls', worker.url], ['--max-old-space-size=96']);
+  const { port, program } = await serve(
+    t,
+    [...ONE_THREAD, '--worker-urls', worker.url],
+    ['--max-old-space-size=96'],
+  );
   const text = `${JSON_TEXT}${'x'.repeat(800_000 - BYTES)}"}`;
   const sent = Buffer.concat([Buffer.from(head('/v1/completions')), singly(text), Buffer.from('0\r\n\r\n')]);
   const clients = [await RawClient.connect(port), await RawClient.connect(port)];

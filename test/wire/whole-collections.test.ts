@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { RawClient } from '../support/raw-client.ts';
 import { startScriptedWorker } from '../support/scripted-worker.ts';
-import { serve } from '../support/serve.ts';
+import { ONE_THREAD, serve } from '../support/serve.ts';
 
 const PROMPT_BYTES = 220_000;
 const PROMPTS = 600;
@@ -12,7 +12,7 @@ const NODE_FLAGS = ['--trace-gc', '--max-old-space-size=192'];
 
 test('after hundreds of long prompts everything has been looked through a few times at most', async (t) => {
   await using worker = await startScriptedWorker((response) => response.end('{}'));
-  const { port, program } = await serve(t, ['--worker-urls', worker.url], NODE_FLAGS);
+  const { port, program } = await serve(t, [...ONE_THREAD, '--worker-urls', worker.url], NODE_FLAGS);
   await program.printed(/is healthy/);
   await using client = await RawClient.connect(port);
   for (let sent = 0; sent < PROMPTS; sent += 1) {
