@@ -25,7 +25,7 @@ export class WorkerWatches {
     this.#proof = openProof(state);
     this.#metrics = metrics;
     this.#health = new HealthChecker({
-      ...{ registry, clock, random, probe: ({ spec }) => connections.probe(spec) },
+      ...{ registry, clock, random, probe: ({ spec }, _, anew) => connections.probe(spec, anew) },
       ...healthTimes(settings),
     });
     this.#poller = new LoadPoller({

@@ -29,6 +29,7 @@ interface Asked {
   readonly id: string;
   readonly at: number;
   readonly signal: AbortSignal;
+  readonly anew: boolean;
   answer(result: ProbeResult): Promise<void>;
   fail(error: Error): Promise<void>;
 }
@@ -65,12 +66,12 @@ function setUp(random = () => 0.5) {
     settings,
     startupTimeoutMs: 5000,
     startupCheckIntervalMs: 1000,
-    probe: (worker, signal) => {
+    probe: (worker, signal, anew) => {
       const { promise, resolve, reject } = Promise.withResolvers<ProbeResult>();
       asked.push({
         id: worker.id,
         at: clock.now(),
-        signal,
+        ...{ signal, anew },
         answer: (result) => {
           resolve(result);
           return settled();
@@ -243,8 +244,10 @@ describe('a check', () => {
     for (let failure = 0; failure < 3; failure++) {
       for (let request = 0; request < 20; request++) registry.reportUnreachable(worker);
       assert.equal(asked.length, failure + 2);
+      assert.equal(last().anew, true);
       await last().answer({ ok: false });
     }
+    assert.equal(asked[0]?.anew, false);
     assert.equal(worker.health.healthy, false);
     // The next one is due in its time.
     clock.advance(8900);

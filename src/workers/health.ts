@@ -16,8 +16,11 @@ export interface ProbeResult {
   readonly engine?: EngineState;
 }
 
-/** Asks a worker how it is. `signal` is aborted at the check's timeout and when the answer is no longer wanted. */
-export type Probe = (worker: Worker, signal: AbortSignal) => Promise<ProbeResult>;
+/**
+ * Asks a worker how it is. `signal` is aborted at the check's timeout and when the answer is no longer wanted. `anew`: on a connection
+ * that is made for it, since a request could not make one; those that are kept may be the last that it takes.
+ */
+export type Probe = (worker: Worker, signal: AbortSignal, anew: boolean) => Promise<ProbeResult>;
 
 /** How often and how long workers are asked. */
 export interface HealthTimes {
@@ -109,9 +112,9 @@ export class HealthChecker {
   }
 
   /** Checks a worker without waiting for its time; a check under way is enough. */
-  checkNow(worker: Worker): void {
+  checkNow(worker: Worker, anew = false): void {
     const target = this.#targets.get(worker.spec.baseUrl);
-    if (target?.workers.has(worker)) this.#check(target);
+    if (target?.workers.has(worker)) this.#check(target, anew);
   }
 
   /** True as soon as one worker is healthy, false after `timeoutMs` or when stopped before. */
@@ -133,7 +136,8 @@ export class HealthChecker {
   #onEvent(event: RegistryEvent): void {
     if (event.type === 'joined') this.#join(event.worker);
     else if (event.type === 'left') this.#leave(event.worker);
-    else if (event.type === 'unreachable' || event.type === 'suspect') this.checkNow(event.worker);
+    else if (event.type === 'unreachable') this.checkNow(event.worker, true);
+    else if (event.type === 'suspect') this.checkNow(event.worker);
     else if (event.type === 'models_doubted') this.#checkSoon(event.worker);
     else if (event.type === 'healthy') for (const settle of [...this.#waiting]) settle(true);
   }
@@ -184,7 +188,7 @@ export class HealthChecker {
     });
   }
 
-  #check(target: Target): void {
+  #check(target: Target, anew = false): void {
     const [worker] = target.workers;
     if (target.probing !== undefined || worker === undefined) return;
     const { clock } = this.#deps;
@@ -206,12 +210,12 @@ export class HealthChecker {
       settle({ ok: false, reason: `no answer within ${String(settings.timeoutMs)} ms` });
       controller.abort();
     });
-    void this.#ask(worker, controller.signal).then(settle);
+    void this.#ask(worker, controller.signal, anew).then(settle);
   }
 
-  async #ask(worker: Worker, signal: AbortSignal): Promise<ProbeResult> {
+  async #ask(worker: Worker, signal: AbortSignal, anew: boolean): Promise<ProbeResult> {
     try {
-      return await this.#deps.probe(worker, signal);
+      return await this.#deps.probe(worker, signal, anew);
     } catch (error) {
       return { ok: false, reason: error instanceof Error ? error.message : String(error) };
     }

@@ -5,7 +5,7 @@ import { createServer, type Socket } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { VirtualClock } from '../../src/base/virtual-clock.ts';
-import { DEFAULT_TRAITS } from '../../src/config/settings/settings.ts';
+import { DEFAULT_TRAITS, type WorkerSpec } from '../../src/config/settings/settings.ts';
 import { collect, type Collected } from '../../src/engines/collect.ts';
 import { HttpWorkerClient } from '../../src/engines/http/http-client.ts';
 import { OutboundSockets } from '../../src/engines/http/outbound-sockets.ts';
@@ -71,16 +71,14 @@ function clientOf(t: TestContext, { url }: Worker, sockets = new OutboundSockets
   return { clock, client, sockets, question, request: () => ask(false) };
 }
 
+function specOf({ url }: { readonly url: string }): WorkerSpec {
+  return { ...{ baseUrl: url, id: url }, rank: undefined, apiKey: undefined, traits: DEFAULT_TRAITS };
+}
+
 test('looks that are far apart share one connection', async (t) => {
   const worker = await startWorker(t);
   const { clock, client, sockets, question } = clientOf(t, worker);
-  const spec = {
-    baseUrl: worker.url,
-    id: worker.url,
-    rank: undefined,
-    apiKey: undefined,
-    traits: DEFAULT_TRAITS,
-  };
+  const spec = specOf(worker);
   for (let look = 0; look < 5; look += 1) {
     assert.equal(await question(), 200);
     clock.advance(20_000);
@@ -103,6 +101,17 @@ test('a request takes it only while it may count on it', async (t) => {
   clock.advance(4_100);
   await request();
   assert.equal(worker.accepted, 3);
+});
+
+test('a look that is taken because a request could make no connection makes one itself', async (t) => {
+  const worker = await startWorker(t);
+  const { clock, client, question } = clientOf(t, worker);
+  await question();
+  const settings = { healthPath: '/health', timeoutMs: 1000 };
+  assert.ok((await probeWorker(client, specOf(worker), clock, settings)).ok);
+  assert.equal(worker.accepted, 1);
+  assert.ok((await probeWorker(client, specOf(worker), clock, { ...settings, anew: true })).ok);
+  assert.equal(worker.accepted, 2);
 });
 
 test('a worker that has died is noticed', async (t) => {

@@ -9,6 +9,8 @@ const MAX_ANSWER_BYTES = 8 * 1024 * 1024;
 export interface ProbeSettings {
   readonly healthPath: string;
   readonly timeoutMs: number;
+  /** Whether the first question goes out on a connection that is made for it. */
+  readonly anew?: boolean;
 }
 
 /** What one look at a worker found. `refused` = nothing listens there. */
@@ -32,12 +34,12 @@ export async function probeWorker(
   clock: Clock,
   settings: ProbeSettings,
 ): Promise<ProbeResult> {
-  const get = (path: string): Promise<Collected> =>
+  const get = (path: string, once = false): Promise<Collected> =>
     collect(
       client,
       {
         ...{ method: 'GET', path, headers: probeHeaders(spec), body: undefined, upgrade: undefined },
-        reserved: true,
+        ...{ reserved: true, once },
       },
       clock,
       {
@@ -45,7 +47,7 @@ export async function probeWorker(
         maxBytes: MAX_ANSWER_BYTES,
       },
     );
-  const health = await get(settings.healthPath);
+  const health = await get(settings.healthPath, settings.anew);
   if (health.kind === 'failed') {
     const reason = `${health.code}: ${health.message}`;
     return health.code === 'out_of_sockets' ? { ok: false, reason, unasked: true } : { ok: false, reason };

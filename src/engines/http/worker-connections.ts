@@ -90,9 +90,9 @@ export class WorkerConnections {
     return this.#versions.of(baseUrl);
   }
 
-  /** One health check of a registered worker. */
-  async probe(spec: WorkerSpec): Promise<ProbeResult & { readonly engine?: EngineState }> {
-    const result = await this.#probe(this.clientOf(spec), spec);
+  /** One health check of a registered worker; `anew`: on a connection that is made for it. */
+  async probe(spec: WorkerSpec, anew = false): Promise<ProbeResult & { readonly engine?: EngineState }> {
+    const result = await this.#probe(this.clientOf(spec), spec, anew);
     this.noteVersion(spec, result);
     const questions = this.#engineStates.get(spec.baseUrl) ?? new EngineStateQuestions();
     this.#engineStates.set(spec.baseUrl, questions);
@@ -168,8 +168,8 @@ export class WorkerConnections {
     );
   }
 
-  #probe(client: WorkerClient, spec: WorkerSpec): Promise<ProbeResult> {
+  #probe(client: WorkerClient, spec: WorkerSpec, anew = false): Promise<ProbeResult> {
     const { path, timeoutMs } = this.#settings.health;
-    return probeWorker(client, spec, this.#clock, { healthPath: path, timeoutMs });
+    return probeWorker(client, spec, this.#clock, { healthPath: path, timeoutMs, anew });
   }
 }
