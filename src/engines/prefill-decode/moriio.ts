@@ -67,7 +67,7 @@ function sizesOf({ traits }: Peer): { remote_dp_size: number; remote_tp_size: nu
 function rankOf({ prefill, randomHex32 }: Pair): number | undefined {
   const { remote_dp_size: ranks } = sizesOf(prefill);
   if (ranks <= 1) return undefined;
-  return prefill.spec.rank ?? Number.parseInt(randomHex32().slice(0, 8), 16) % ranks;
+  return prefill.spec.rank ?? Number.parseInt(randomHex32().slice(-8), 16) % ranks;
 }
 
 /** What the answer says goes on as it is; older versions leave out the sizes. */

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Head } from '../send/attempt.ts';
-import { asksAboutPrompt } from './pd-edit.ts';
 import { editorFor, type AnswerEdit } from './response-edit.ts';
 
 fc.configureGlobal({ seed: 7 });
@@ -133,15 +132,15 @@ test('an answer that breaks off within a value is passed on as far as it came', 
   assert.equal(edited(pd(7), JSON_BODY, text, [12]), text);
 });
 
-test('which requests ask about the tokens of their prompt', () => {
-  for (const fields of [
-    { logprobs: 1 },
-    { logprobs: false },
-    { prompt_logprobs: 0 },
-    { echo: true },
-    { return_logprob: true },
-  ])
-    assert.equal(asksAboutPrompt(fields), true);
-  for (const fields of [{}, { echo: false }, { prompt: 'logprobs' }])
-    assert.equal(asksAboutPrompt(fields), false);
+test('where both workers are asked at once, the number is that which has come until then', () => {
+  const told: { cachedTokens: number | undefined } = { cachedTokens: undefined };
+  const late = Object.assign(told, { prefill: undefined, onUnmerged: () => undefined });
+  const editor = editorFor({ ...pd(1), pd: late }, EVENTS);
+  const usage = 'data: {"usage":{"prompt_tokens_details":{"cached_tokens":9}}}\n\n';
+  assert.equal(
+    editor?.push(Buffer.from('data: {"choices":[1]}\n\n')).toString(),
+    'data: {"choices":[1]}\n\n',
+  );
+  told.cachedTokens = 5;
+  assert.equal(editor?.push(Buffer.from(usage)).toString(), usage.replace('9', '5'));
 });

@@ -4,7 +4,7 @@ import { isObject, type JsonObject } from '../../api/prompt-sink.ts';
 
 /** What is changed in the answer of a decode worker, so that it is what one worker would have said. */
 export interface PdEdit {
-  /** Of the prompt's tokens, those that the prefill worker's cache had; undefined: it did not say. */
+  /** Of the prompt's tokens, those that the prefill worker's cache had, asked for where the usage passes by; undefined: it did not say. */
   readonly cachedTokens: number | undefined;
   /** The prefill worker's answer, where the client wants to know of the prompt's tokens. */
   readonly prefill: Buffer | undefined;
@@ -14,19 +14,12 @@ export interface PdEdit {
 
 const NULL = Buffer.from('null');
 
-/** What comes after a request that says one of these tells of the prompt's tokens what the prefill worker alone may know. */
-const ABOUT_PROMPT = ['logprobs', 'prompt_logprobs', 'return_logprob'] as const;
-
-export function asksAboutPrompt(fields: JsonObject): boolean {
-  return fields['echo'] === true || ABOUT_PROMPT.some((key) => fields[key] !== undefined);
-}
-
 /** Those of the top level, and of the answer that an event carries. */
-export function pdEdits({ cachedTokens }: Pick<PdEdit, 'cachedTokens'>): readonly MemberEdit[] {
+export function pdEdits(pd: Pick<PdEdit, 'cachedTokens'>): readonly MemberEdit[] {
   return [
     // Regular workers say null; what stands here names hosts, ports and engines.
     { key: 'kv_transfer_params', there: (value) => (value.equals(NULL) ? undefined : NULL) },
-    { key: 'usage', there: (usage) => withCached(usage, cachedTokens) },
+    { key: 'usage', there: (usage) => withCached(usage, pd.cachedTokens) },
   ];
 }
 
