@@ -11,12 +11,14 @@ import { descriptorsFor, type DescriptorPlan } from './app/descriptors.ts';
 import { EdgeFront } from './app/edge-front.ts';
 import { examineWorkers } from './app/examine-workers.ts';
 import type { Front } from './app/front.ts';
+import { openDiscovery, type OpenDiscovery } from './app/open-discovery.ts';
 import { openEdge } from './app/open-edge.ts';
 import { IndexSweep } from './app/index-sweep.ts';
+import { Listeners, type Address } from './app/listeners.ts';
 import { logReload, Reloads, type Commit, type ConfigSource } from './app/reloads.ts';
 import { Retirements } from './app/retirements.ts';
 import { adoptSettings, closeOutbound, openState, runtimeOf, type SharedState } from './app/shared-state.ts';
-import { cannotListen, StartError } from './app/start-error.ts';
+import { StartError } from './app/start-error.ts';
 import { dropClientsOfLeft } from './app/worker-clients.ts';
 import { WorkerWatches } from './app/worker-watches.ts';
 import type { LoadResult } from './config/load/load.ts';
@@ -24,7 +26,6 @@ import { NO_PLUGINS, type KnownPlugins } from './config/schema/plugin-policy-sch
 import type { Config } from './config/schema/schema.ts';
 import type { LogSettings, Settings } from './config/settings/settings.ts';
 import type { Log } from './observe/log.ts';
-import { MetricsServer } from './observe/metrics-server.ts';
 import type { Decision } from './request/record/decision.ts';
 import { dryRun } from './request/choose/dry-run.ts';
 import { LOCAL_PATHS } from './request/arrive/endpoints.ts';
@@ -62,13 +63,6 @@ export interface Control {
   readonly portable: () => PortableConfig;
 }
 
-/** Ports that were asked for as 0 are the real ones here. */
-export interface Address {
-  readonly port: number;
-  /** Undefined when metrics are off. */
-  readonly metricsPort: number | undefined;
-}
-
 /** That of a thread which writes the registry itself. */
 type OwnRuntime = Runtime & { readonly registry: WorkerRegistry };
 
@@ -81,9 +75,10 @@ export class App {
   readonly #state: SharedState<WorkerRegistry>;
   readonly #admin: Admin;
   readonly #front: Front;
-  readonly #metricsServer: MetricsServer | undefined;
+  readonly #listeners: Listeners;
   readonly #watches: WorkerWatches;
   readonly #sweep: IndexSweep;
+  readonly #discovery: OpenDiscovery;
   readonly #reloads: Reloads;
   readonly #retirements: Retirements;
   readonly #clock: Clock;
@@ -107,7 +102,7 @@ export class App {
       stopping: () => this.#stopping,
       descriptors: deps.descriptors ?? descriptorsFor(settings.metrics.enabled),
     });
-    const { registry, metrics } = this.#state;
+    const { registry } = this.#state;
     this.#runtime = runtimeOf(this.#state, settings);
     this.#reloads = this.#openReloads(settings);
     this.#watches = new WorkerWatches(this.#state, settings);
@@ -117,15 +112,9 @@ export class App {
       retire: (worker) => this.#admin.registrar.retire(worker),
     });
     this.#sweep = new IndexSweep(this.#state);
+    this.#discovery = openDiscovery(this.#state, this.#admin.registrar);
     this.#front = deps.openFront?.(this.#control()) ?? this.#openOwnFront();
-    this.#metricsServer = settings.metrics.enabled
-      ? new MetricsServer({
-          ...{ metrics, log: deps.log, clock },
-          ...{ host: settings.metrics.host, port: settings.metrics.port },
-          maxConnections: this.#state.descriptors.scrapes,
-          ...this.#state.view.scrape,
-        })
-      : undefined;
+    this.#listeners = new Listeners(this.#state, this.#front, this.#discovery);
     observeRuntime(this.#runtime, deps.logCounts, this.#state.part.kind);
     dropClientsOfLeft(this.#state);
   }
@@ -154,18 +143,11 @@ export class App {
     for (const spec of settings.workers) registry.add(spec);
     await this.#admin.restore();
     await this.#openDecisionLog();
-    const metricsPort = await this.#metricsServer?.start().catch((error: unknown) => {
-      throw cannotListen(settings.metrics, { host: '--prometheus-host', port: '--prometheus-port' }, error);
-    });
-    const port = await this.#front.listen().catch(async (error: unknown) => {
-      await this.#metricsServer?.stop();
-      if (error instanceof StartError) throw error;
-      throw cannotListen(settings.listen, { host: '--host', port: '--port' }, error);
-    });
+    const address = await this.#listeners.open();
     this.#watches.start();
     this.#sweep.start();
     this.#watchConfig();
-    return { port, metricsPort };
+    return address;
   }
 
   /** Resolves to whether a worker became healthy within the start-up timeout. */
@@ -209,6 +191,7 @@ export class App {
     this.#front.announceStop();
     this.#watch?.stop();
     this.#retirements.close();
+    const undiscovered = this.#discovery.close();
     const { shutdownDelayMs, shutdownTimeoutMs } = this.#state.settings;
     if (shutdownDelayMs > 0 && options.immediately !== true) await this.#pause(shutdownDelayMs);
     this.#watches.stop();
@@ -223,11 +206,11 @@ export class App {
     });
     await stopped;
     cut.cancel();
-    await closed;
+    await Promise.all([closed, undiscovered]);
     await this.#front.close();
     await closeOutbound(this.#state);
     await this.#state.decisionLog?.close();
-    await this.#metricsServer?.stop();
+    await this.#listeners.close();
   }
 
   /** Cuts what is still open, and ends the shutdown delay: the second signal. */
@@ -279,6 +262,7 @@ export class App {
       tenants: this.#state.clients.tenants,
       plugins: this.#deps.plugins ?? NO_PLUGINS,
       eventsOf: (worker) => this.#state.openEvents.viewOf(worker),
+      peerOf: (worker) => this.#discovery.of(worker),
       tokenizersOf: (worker) => this.#state.openTokens.verdictsOf(worker),
       inspect: (spec) => connections.inspect(spec),
       examine: (specs, signal) => examineWorkers(specs, this.#state.settings, this.#state, signal),
@@ -323,6 +307,7 @@ export class App {
     this.#deps.setLogLevel?.(settings.log.level);
     adoptSettings(this.#state, settings);
     this.#watches.reconfigure(settings);
+    this.#discovery.reconfigure(settings);
     serve();
     this.#admin.reconfigure({ settings, config });
     this.#runtime = runtimeOf(this.#state, settings);

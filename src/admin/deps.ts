@@ -7,6 +7,7 @@ import type { WorkerEventsView } from '../cache-knowledge/index-thread/event-wat
 import type { KnownPlugins } from '../config/schema/plugin-policy-schema.ts';
 import type { Config } from '../config/schema/schema.ts';
 import type { PolicySettings, Settings, WorkerSpec } from '../config/settings/settings.ts';
+import type { PeerView } from '../discovery/zmq/zmq-discovery.ts';
 import type { Admittance } from '../doctor/admittance.ts';
 import type { WorkerClient } from '../engines/client.ts';
 import type { Inspection } from '../engines/http/worker-connections.ts';
@@ -92,6 +93,8 @@ export interface AdminDeps {
   readonly tokenizersOf: (worker: Worker) => readonly LocalVerdict[];
   /** What is known of the worker's cache events. */
   readonly eventsOf: (worker: Worker) => WorkerEventsView | undefined;
+  /** How the worker registers itself, if it does. */
+  readonly peerOf: (worker: Worker) => PeerView | undefined;
   readonly inspect: (spec: WorkerSpec) => Promise<Inspection>;
   readonly examine: (specs: readonly WorkerSpec[], signal: AbortSignal) => Promise<Admittance>;
   readonly onInspected: (spec: WorkerSpec, inspection: Inspection) => void;

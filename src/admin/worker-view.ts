@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { noticesOfUnused, type Registration } from '../config/schema/worker-entry.ts';
 import { workerId } from '../config/schema/worker-url.ts';
 import { WORKER_ROLES } from '../config/settings/pd-settings.ts';
+import type { PeerView } from '../discovery/zmq/zmq-discovery.ts';
 import { isOpen } from '../workers/jobs.ts';
 import type { Worker } from '../workers/worker.ts';
 import { cacheProofView, showProof } from './cache-proof-view.ts';
@@ -53,6 +54,13 @@ const eventSourceView = z.strictObject({
   topic: z.string(),
 });
 
+const selfRegistration = z.strictObject({
+  zmq_address: z.string().meta({ description: 'Where other workers reach it for KV blocks' }),
+  from: z.string().nullable().meta({ description: 'The address that its messages come from' }),
+  age_secs: z.number().meta({ description: 'Since its first message' }),
+  silent_secs: z.number().meta({ description: 'Since its latest one; it is gone after 5' }),
+});
+
 /** A worker, as it is shown: the reference routers' fields first, then ours. */
 export const workerView = z.strictObject({
   id: z.string().meta({ description: 'The URL, with @rank for a data-parallel rank' }),
@@ -68,6 +76,9 @@ export const workerView = z.strictObject({
   base_url: z.string(),
   rank: z.int().nullable(),
   source: z.enum(['config', 'api', 'zmq']).meta({ description: 'Who named it; zmq: it registers itself' }),
+  self_registration: selfRegistration
+    .nullable()
+    .meta({ description: 'What a worker says that registers itself over ZeroMQ, however it came here' }),
   labels: z.record(z.string(), z.string()),
   ...unusedFields,
   policy: z.string().meta({ description: 'Of its models; the default one where they have several' }),
@@ -188,6 +199,7 @@ export function showWorker(context: AdminContext, worker: Worker): z.output<type
     base_url: spec.baseUrl,
     rank: spec.rank ?? null,
     source: registrar.joinedBy(worker) ?? 'config',
+    self_registration: showPeer(context.peerOf(worker)),
     labels: registration.labels,
     ...pathOf(registration),
     ...registration.unused,
@@ -219,6 +231,16 @@ export function showWorker(context: AdminContext, worker: Worker): z.output<type
       .tokenizersOf(worker)
       .map(({ model, state, reason = null }) => ({ model, local: state, reason })),
     job: job && registry.get(worker.id) === worker && isOpen(job) ? showJob(job) : null,
+  };
+}
+
+function showPeer(peer: PeerView | undefined): z.output<typeof selfRegistration> | null {
+  if (!peer) return null;
+  return {
+    zmq_address: peer.zmqAddress,
+    from: peer.from ?? null,
+    age_secs: roundSecs(peer.ageMs),
+    silent_secs: roundSecs(peer.silentMs),
   };
 }
 

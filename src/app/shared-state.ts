@@ -40,6 +40,7 @@ import { openIndexFor } from './open-index.ts';
 import { openHooks } from './open-hooks.ts';
 import { openLmcache, type OpenLmcache } from './open-lmcache.ts';
 import { openKnowledge } from './shared-knowledge.ts';
+import { openArrivals, type OpenArrivals } from './open-arrivals.ts';
 import { openEvents, type OpenEvents } from './open-events.ts';
 import { openTokens, type OpenTokens } from './open-tokens.ts';
 import { openProcessView, type ProcessView } from './process-view.ts';
@@ -63,6 +64,7 @@ export interface SharedState<Workers extends Roster = Roster> {
   readonly openTokens: OpenTokens;
   readonly openEvents: OpenEvents;
   readonly lmcache: OpenLmcache;
+  readonly arrivals: OpenArrivals;
   readonly answered: AnsweredPrompts;
   readonly tallies: CacheTallies;
   readonly keyServices: KeyServices;
@@ -142,6 +144,7 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
     }),
     ...knowledge,
     ...{ lmcache, keyServices },
+    arrivals: openArrivals({ part, clock, metrics, settings: () => inForce() }),
     answered: new AnsweredPrompts(part.memory),
     tallies: new CacheTallies(part.memory),
     clients: new Clients(settings.clients.auth, clock, keyServices.ask, part.memory),
@@ -181,12 +184,13 @@ export function runtimeOf<Workers extends Roster>(
   state: SharedState<Workers>,
   settings: Settings,
 ): Runtime & Pick<SharedState<Workers>, 'registry'> {
-  const { connections, openTokens: tokens, openEvents: _events, lmcache, ...shared } = state;
+  const { connections, openTokens: tokens, openEvents: _events, lmcache, arrivals, ...shared } = state;
   return {
     ...shared,
     settings,
     tokens: tokens.source,
     lmcache: lmcache.knowledge,
+    arrivals: arrivals.knowledge,
     get cacheIndex() {
       return state.policies.index;
     },
@@ -202,7 +206,7 @@ export function runtimeOf<Workers extends Roster>(
 export async function closeOutbound(state: SharedState): Promise<void> {
   const { connections, lmcache, keyServices, hooks } = state;
   for (const part of [connections, lmcache, keyServices, hooks]) part.close();
-  await Promise.all([state.openTokens.close(), state.openEvents.close()]);
+  await Promise.all([state.openTokens.close(), state.openEvents.close(), state.arrivals.close()]);
 }
 
 /** Every part takes over its new settings and keeps what it knows. Nothing in here can fail. */

@@ -1,3 +1,4 @@
+import { readEndpoint, type Endpoint } from '../zmtp/endpoint.ts';
 import { systemCode, systemReason } from '../base/system-reason.ts';
 
 /** Why a router cannot start. The message is whole: what could not be done, which setting says so, and why. */
@@ -14,6 +15,20 @@ export class StartError extends Error {
     super(`${what}: ${reason}`, { cause });
     this.code = code;
   }
+}
+
+/** Listens at `host:port` of a flag. Rejects with a `StartError`. */
+export async function listenAt<Opened>(
+  address: string,
+  flag: string,
+  open: (endpoint: Endpoint) => Promise<Opened>,
+): Promise<Opened> {
+  const what = `cannot listen on ${address} (${flag})`;
+  const endpoint = readEndpoint(`tcp://${address}`);
+  if (!endpoint) throw new StartError(what, new Error('expected host:port'));
+  return open(endpoint).catch((error: unknown) => {
+    throw new StartError(what, error);
+  });
 }
 
 /** The address that could not be listened on, and the flag that names the part of it that is to blame. */

@@ -1,4 +1,5 @@
-import type { Address, App } from '../app.ts';
+import type { App } from '../app.ts';
+import type { Address } from '../app/listeners.ts';
 import { problemLine } from '../config/load/layer.ts';
 import type { PortableConfig } from '../config/load/material.ts';
 import type { Settings } from '../config/settings/settings.ts';

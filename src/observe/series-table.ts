@@ -448,6 +448,31 @@ const EVENT_SERIES = {
     'Blocks that engines hold and the index has dropped because kv_events.max_index_bytes had no room.',
     'control',
   ),
+  discoveryUpdatesTotal: counter(
+    'vllm_router_discovery_updates_total',
+    [],
+    'Workers that began to register themselves, or ceased to.',
+  ),
+  discoveryRefusedTotal: counter(
+    'vllm_router_discovery_refused_total',
+    ['reason'],
+    'What workers that register themselves sent and was not followed: malformed, unknown_type, bad_address (no IP address and port), low_port (below 1024), special_address (link-local, multicast, unspecified, mapped), own_address (the router itself), not_allowed (outside of pd.discovery_allow), changed (something else of a server that is known), address_taken (the zmq_address of another one), other_transfer_mode, too_many, connection (one beyond the bound, or that had to be left).',
+  ),
+  pdBootstrapQueriesTotal: counter(
+    'vllm_router_pd_bootstrap_queries_total',
+    ['worker', 'outcome'],
+    'Questions to the bootstrap servers of prefill workers for the ids of their engines: told, failed (no answer), malformed.',
+  ),
+  pdArrivalNoticesTotal: counter(
+    'vllm_router_pd_arrival_notices_total',
+    ['end'],
+    'Notices of LMCache that blocks have arrived: awaited (by a request), expired (nobody asked for them), no_room, malformed, refused (connections that were not taken, or had to be left).',
+  ),
+  pdArrivalWaitsTotal: counter(
+    'vllm_router_pd_arrival_waits_total',
+    ['end'],
+    'Requests that waited for such notices: arrived, timeout, aborted (the client left).',
+  ),
   socketShortagesTotal: counter(
     'vllm_router_socket_shortages_total',
     ['side'],
@@ -491,6 +516,21 @@ const EVENT_SERIES = {
 
 /** Read at each scrape. */
 const STATE_SERIES = {
+  discoveryPeers: gauge(
+    'vllm_router_discovery_peers',
+    ['state'],
+    'Workers that register themselves. state: joining (being probed), serving, withdrawn (removed by somebody else; stays away until it has been silent), waiting (an earlier one of that URL has not left yet, or there is no room), other_role (registered before as something else).',
+  ),
+  discoveryWorkersAdded: gauge(
+    'vllm_router_discovery_workers_added',
+    [],
+    'Workers that began to register themselves since the start.',
+  ),
+  discoveryWorkersRemoved: gauge(
+    'vllm_router_discovery_workers_removed',
+    [],
+    'Workers that ceased to register themselves since the start.',
+  ),
   activeWorkers: gauge('vllm_router_active_workers', [], 'Registered workers, healthy or not.'),
   workerLoad: gauge(
     'vllm_router_worker_load',

@@ -14,6 +14,7 @@ import type { FreshIdWatch, HashKeySource } from '../routing/hash-key.ts';
 import type { CacheTallies } from '../cache-knowledge/accuracy/tallies.ts';
 import type { AnsweredPrompts } from '../routing/answered-prompts.ts';
 import type { TokenRatio } from '../routing/token-ratio.ts';
+import type { Arrivals } from '../engines/prefill-decode/arrivals.ts';
 import type { LoadLedger } from '../workers/ledger.ts';
 import type { TokenSource } from '../tokenize/tokens.ts';
 import type { Roster } from '../workers/roster.ts';
@@ -70,6 +71,8 @@ export interface Runtime {
   /** Requests that no worker can take yet. */
   readonly workerWait: WorkerWait;
   readonly owners: ResourceOwners;
+  /** Blocks that are announced apart from the answer of the worker that computed them. */
+  readonly arrivals: Arrivals;
   readonly decisions: DecisionRing;
   /** Where records go beside the ring, if anywhere. */
   readonly decisionLog: RecordSink | undefined;

@@ -34,6 +34,11 @@ export class RouterSocket {
     return this.#listener.endpoint;
   }
 
+  /** Those that are there, ready or not. */
+  get peers(): ReadonlySet<Peer> {
+    return this.#listener.peers;
+  }
+
   close(): Promise<void> {
     return this.#listener.close();
   }

@@ -138,6 +138,7 @@ function adminOver({ app }: Fleet, part: ThreadPart): Admin {
     ...runtime,
     part,
     eventsOf: () => undefined,
+    peerOf: () => undefined,
     tokenizersOf: () => [],
     settings,
     config: resolved.config,

@@ -16,5 +16,6 @@ export function pdSettings(): PdSettings {
     profile: false,
     profileTimeoutMs: 10_000,
     discovery: undefined,
+    notices: { address: undefined, timeoutMs: 5000 },
   };
 }

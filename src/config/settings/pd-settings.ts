@@ -74,6 +74,15 @@ export interface PdSettings {
   readonly profileTimeoutMs: number;
   /** Where workers register themselves; undefined: nowhere. */
   readonly discovery: PdDiscoverySettings | undefined;
+  readonly notices: PdNoticeSettings;
+}
+
+/** How it is heard that the blocks of a prompt have arrived, where LMCache brings them. */
+export interface PdNoticeSettings {
+  /** `host:port` to listen on; undefined: nothing is heard. */
+  readonly address: string | undefined;
+  /** Longest wait of a request for them; then its decode worker computes what is missing. */
+  readonly timeoutMs: number;
 }
 
 export interface PdDiscoverySettings {
