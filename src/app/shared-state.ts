@@ -1,6 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import { SharedFlag } from '../base/shared-flag.ts';
 import type { OwnPart, RequestPart, ThreadPart } from '../base/thread-part.ts';
+import { OverrunCells } from '../base/overruns.ts';
 import type { Random } from '../base/random.ts';
 import type { IndexBounds } from '../cache-knowledge/predicted-index.ts';
 import { policyNamed } from '../config/settings/policy-named.ts';
@@ -113,6 +114,7 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
   const keyServices = new KeyServices(clock, pool, sockets);
   const { shareFor, ...knowledge } = openKnowledge(part, clock);
   const onPluginTrouble = reportTrouble({ clock, log, metrics });
+  const guard = { onPluginTrouble, overruns: new OverrunCells(part.memory) };
   let inForce = (): Settings => settings;
   const connections = new WorkerConnections({
     ...{ clock, sockets, versions: new WorkerVersions(deps.part) },
@@ -135,11 +137,11 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
       ...openIndexFor(deps, { registry, metrics, bounds: () => indexBounds(inForce()) }),
       ...(shareFor && { shareFor }),
       named: (name) => policyNamed(name, inForce(), plugins),
-      onPluginTrouble,
+      ...guard,
       onNotice: (worker, notice) => log.warn({ worker: worker.id }, notice),
     }),
     hooks: openHooks(settings.hooks, {
-      ...{ clock, log, metrics, sockets, onPluginTrouble, bytes: bodyBytes, rows: part.memory.rows },
+      ...{ clock, log, metrics, sockets, ...guard, bytes: bodyBytes, rows: part.memory.rows },
       pool: () => connectionSettings(inForce()).pool,
     }),
     ...knowledge,

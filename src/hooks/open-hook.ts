@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts';
+import type { OverrunCells } from '../base/overruns.ts';
 import type { HttpHookSettings, HookSettings } from '../config/settings/settings.ts';
 import type { OpenHook } from './chain.ts';
 import { HttpHook, type AnswerBytes } from './http-hook.ts';
@@ -13,12 +14,12 @@ export interface OpenHookDeps {
   readonly clock: Clock;
   /** Told what goes wrong with hooks that plugins bring. */
   readonly onPluginTrouble: OnPluginTrouble;
+  readonly overruns: OverrunCells;
 }
 
 /** Makes what an entry of `pre_routing_hooks` stands for. */
 export function openHook({ source }: HookSettings, deps: OpenHookDeps): OpenHook {
-  if (source.kind === 'plugin')
-    return new PluginHook(source, { clock: deps.clock, report: deps.onPluginTrouble });
+  if (source.kind === 'plugin') return new PluginHook(source, { ...deps, report: deps.onPluginTrouble });
   const hook = new HttpHook(source, { transport: deps.connect(source.address), bytes: deps.bytes });
   return {
     run: (input, signal) => hook.run(input, signal),

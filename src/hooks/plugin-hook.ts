@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts';
-import { Overruns } from '../base/overruns.ts';
+import { Overruns, type OverrunCells } from '../base/overruns.ts';
 import type { PluginHookSettings } from '../config/settings/settings.ts';
 import { headerOf } from '../http/headers.ts';
 import type { PluginHook as OwnHook, PluginHookRequest } from '../plugins/plugin.ts';
@@ -9,8 +9,11 @@ import type { Hook, HookInput, HookVerdict } from './hook.ts';
 export interface PluginHookDeps {
   readonly clock: Clock;
   readonly report: OnPluginTrouble;
+  /** Where overruns of all threads are counted together. */
+  readonly overruns: OverrunCells;
 }
 
+const TOO_OFTEN = 'it held the process up too often and is not asked any more';
 /** Calls that go on although nobody waits for them any more; above this no further one is begun. */
 const MOST_LATE = 1024;
 
@@ -24,17 +27,21 @@ export class PluginHook implements Hook {
   readonly #overruns: Overruns;
   readonly #hook: OwnHook | undefined;
   #late = 0;
-  #disabled: string | undefined;
+  /** Why there is none. */
+  #broken: string | undefined;
 
   constructor(settings: PluginHookSettings, deps: PluginHookDeps) {
     this.#settings = settings;
     this.#deps = deps;
-    this.#overruns = new Overruns(settings.overrunMs, deps.clock);
+    const { identity, overrunMs } = settings;
+    const cells = deps.overruns.of(`hook ${identity} ${overrunMs}`);
+    this.#overruns = new Overruns(overrunMs, deps.clock, cells);
     this.#hook = this.#create();
   }
 
   async run(input: HookInput, signal: AbortSignal): Promise<HookVerdict> {
-    if (this.#disabled !== undefined) return { action: 'error', message: this.#disabled, blame: 'request' };
+    const disabled = this.#broken ?? (this.#overruns.tooMany ? TOO_OFTEN : undefined);
+    if (disabled !== undefined) return { action: 'error', message: disabled, blame: 'request' };
     if (this.#late >= MOST_LATE)
       return this.#failed('timeout', `${MOST_LATE} calls of it go on although they were cut`);
     let verdict: unknown;
@@ -54,7 +61,7 @@ export class PluginHook implements Hook {
     try {
       return plugin.create(parameters);
     } catch (error) {
-      this.#disabled = 'the plugin made no hook: create threw';
+      this.#broken = 'the plugin made no hook: create threw';
       this.#report('threw', 'create threw', error, true);
       return undefined;
     }
@@ -89,7 +96,6 @@ export class PluginHook implements Hook {
     const took = this.#overruns.note(startedAt);
     if (took === undefined) return;
     const disabled = this.#overruns.tooMany;
-    if (disabled) this.#disabled = 'it held the process up too often and is not asked any more';
     this.#report('overrun', `run held the process up for ${took.toFixed(1)} ms`, undefined, disabled);
   }
 

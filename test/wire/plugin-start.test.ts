@@ -70,3 +70,33 @@ test('the server routes by the plugin that a flag names', async (t) => {
   assert.equal(response.headers.get('x-vllm-router-policy'), 'least_recently_used');
   await response.text();
 });
+
+test('a plugin that holds threads up too often, in whichever of them, is asked by none any more', async (t) => {
+  await using worker = await startScriptedWorker();
+  const plugin = join(dir, 'slow.mjs');
+  writeFileSync(
+    plugin,
+    `import { definePlugin, definePolicy } from 'vllm-router';
+     const choose = () => {
+       const until = performance.now() + 12;
+       while (performance.now() < until);
+       return { kind: 'chosen', index: 0, reason: 'slow' };
+     };
+     export default definePlugin({ apiVersion: 1, policies: { slow: definePolicy({ create: () => ({ choose }) }) } });`,
+  );
+  const flags = ['--worker-urls', worker.url, '--plugins', plugin, '--policy', 'slow', '--threads', '2'];
+  const { url, program } = await serve(t, flags);
+  await program.printed(/worker serves these models/);
+  const policies: (string | null)[] = [];
+  // Each on a connection of its own, so that both threads get some.
+  for (let i = 0; i < 12; i += 1) {
+    const response = await fetch(`${url}/v1/completions`, {
+      method: 'POST',
+      headers: { connection: 'close', 'content-type': 'application/json' },
+      body: '{"model":"sim-model","prompt":"hi","max_tokens":1}',
+    });
+    await response.arrayBuffer();
+    policies.push(response.headers.get('x-vllm-router-policy'));
+  }
+  assert.deepEqual(policies, [...Array<string>(3).fill('slow'), ...Array<string>(9).fill('least_work')]);
+});

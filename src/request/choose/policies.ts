@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import type { OverrunCells } from '../../base/overruns.ts';
 import type { Random } from '../../base/random.ts';
 import type { CacheIndex } from '../../cache-knowledge/cache-index.ts';
 import {
@@ -34,6 +35,7 @@ export interface PoliciesDeps extends PolicyCachesDeps {
   /** Told what is wrong with a worker's hint. */
   readonly onNotice?: (worker: Worker, notice: string) => void;
   readonly onPluginTrouble?: OnPluginTrouble;
+  readonly overruns?: OverrunCells;
 }
 
 /** Who said which policy a model has. */
@@ -343,7 +345,7 @@ export class Policies {
         return viewOf();
       },
     };
-    const policy = createPolicy(settings, deps, this.#deps.onPluginTrouble);
+    const policy = createPolicy(settings, deps, this.#deps.onPluginTrouble, this.#deps.overruns);
     if (asksLmcache(policy) && this.#deps.lmcache) this.#deps.lmcache.wantedByPolicy = true;
     return { settings, policy };
   }

@@ -1,6 +1,7 @@
+import { inspect } from 'node:util';
 import { RouterError } from '../../base/errors.ts';
 import type { Clock } from '../../base/clock.ts';
-import { Overruns } from '../../base/overruns.ts';
+import { Overruns, type OverrunCells } from '../../base/overruns.ts';
 import type { PluginPolicySettings } from '../../config/settings/settings.ts';
 import type { PluginPolicy } from '../../plugins/plugin.ts';
 import { NOBODY } from '../eligible.ts';
@@ -21,6 +22,8 @@ export interface GuardDeps {
   readonly fallback: Policy;
   readonly deps: PolicyDeps;
   readonly report: OnPluginTrouble;
+  /** Where overruns of all threads are counted together. */
+  readonly overruns?: OverrunCells | undefined;
 }
 
 /** What `prepare` came to, for `choose`. */
@@ -47,17 +50,22 @@ export class GuardedPolicy implements Policy {
   readonly #views = new PluginViews();
   readonly #overruns: Overruns;
   readonly #plugin: PluginPolicy | undefined;
-  /** Why it is not asked any more. */
-  #disabled: PluginFailure | undefined;
+  /** Its `create` threw. */
+  #broken = false;
   #late = 0;
 
-  constructor(settings: PluginPolicySettings, { fallback, deps, report }: GuardDeps) {
+  constructor(settings: PluginPolicySettings, { fallback, deps, report, overruns }: GuardDeps) {
     this.name = settings.name;
     this.#settings = settings;
     this.#fallback = fallback;
     this.#clock = deps.clock;
     this.#report = report;
-    this.#overruns = new Overruns(settings.overrunMs, deps.clock);
+    const { name, parameters, overrunMs } = settings;
+    this.#overruns = new Overruns(
+      overrunMs,
+      deps.clock,
+      overruns?.of(`policy ${inspect([name, parameters, overrunMs])}`),
+    );
     const own = depsForPlugin(deps);
     this.#plugin = this.#create(own.deps);
     const needsCache = this.#plugin?.needs?.cache === true;
@@ -91,7 +99,7 @@ export class GuardedPolicy implements Policy {
   observe(event: PolicyEvent): void {
     this.#fallback.observe?.(event);
     const plugin = this.#plugin;
-    if (!plugin?.observe || this.#disabled) return;
+    if (!plugin?.observe || this.#disabled !== undefined) return;
     const seen = event.type === 'dispatched' ? { ...event, ask: this.#views.ask(event.ask) } : event;
     // An async function fits the type, and its rejection would end the process.
     const watched: { observe?(event: PolicyEvent): unknown } = plugin;
@@ -109,14 +117,15 @@ export class GuardedPolicy implements Policy {
     try {
       return plugin.create(parameters, deps);
     } catch (error) {
-      this.#disabled = 'threw';
+      this.#broken = true;
       this.#failed('threw', 'create threw', error, true);
       return undefined;
     }
   }
 
   #prepare(ask: Ask, pool: Pool, outer: AbortSignal): Promise<Prepared> {
-    if (this.#disabled) return Promise.resolve({ kind: 'failed', cause: this.#disabled });
+    const disabled = this.#disabled;
+    if (disabled) return Promise.resolve({ kind: 'failed', cause: disabled });
     if (this.#late >= MOST_LATE) {
       this.#failed('timeout', `${MOST_LATE} calls of prepare go on after their time`);
       return Promise.resolve({ kind: 'failed', cause: 'timeout' });
@@ -216,9 +225,16 @@ export class GuardedPolicy implements Policy {
     return true;
   }
 
+  /** Why it is not asked any more. */
+  get #disabled(): PluginFailure | undefined {
+    if (this.#broken) return 'threw';
+    return this.#overruns.tooMany ? 'overrun' : undefined;
+  }
+
   /** Why the plugin need not be asked at all. */
   #failureBefore(prepared: unknown): PluginFailure | undefined {
-    if (this.#disabled) return this.#disabled;
+    const disabled = this.#disabled;
+    if (disabled) return disabled;
     if (!this.prepare) return undefined;
     if (!isPrepared(prepared)) return 'timeout';
     return prepared.kind === 'failed' ? prepared.cause : undefined;
@@ -233,7 +249,6 @@ export class GuardedPolicy implements Policy {
     const took = this.#overruns.note(startedAt);
     if (took === undefined) return;
     const disabled = this.#overruns.tooMany;
-    if (disabled) this.#disabled = 'overrun';
     const message = `${method} held the process up for ${took.toFixed(1)} ms`;
     this.#failed('overrun', message, undefined, disabled);
   }

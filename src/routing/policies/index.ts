@@ -1,3 +1,4 @@
+import type { OverrunCells } from '../../base/overruns.ts';
 import type { BuiltInPolicySettings, PolicySettings } from '../../config/settings/settings.ts';
 import type { OnPluginTrouble, Policy, PolicyDeps } from '../policy.ts';
 
@@ -45,10 +46,11 @@ export function createPolicy(
   settings: PolicySettings,
   deps: PolicyDeps,
   report: OnPluginTrouble = () => undefined,
+  overruns?: OverrunCells,
 ): Policy {
   if (settings.type !== 'plugin') return create(settings.type, settings, deps);
   const fallback = create(settings.fallback.type, settings.fallback, deps);
-  return new GuardedPolicy(settings, { fallback, deps, report });
+  return new GuardedPolicy(settings, { fallback, deps, report, overruns });
 }
 
 function create<Name extends PolicyName>(
