@@ -132,8 +132,7 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
     openEvents: events,
     openTokens: openTokens({ part, clock, log, metrics, registry, connections, settings: () => inForce() }),
     policies: new Policies(settings, {
-      ...{ loads: ledger, clock, random, registry, lmcache: lmcache.knowledge },
-      exact: events.caches,
+      ...{ loads: ledger, clock, random, registry, lmcache: lmcache.knowledge, exact: events.caches },
       ...openIndexFor(deps, { registry, metrics, bounds: () => indexBounds(inForce()) }),
       ...(shareFor && { shareFor }),
       named: (name) => policyNamed(name, inForce(), plugins),
