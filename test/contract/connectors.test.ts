@@ -202,3 +202,19 @@ describe('NIXL between two servers of vLLM 0.32.0, as it was recorded', () => {
     assert.ok('problem' in readPrefillAnswer(Buffer.from(streamed)));
   });
 });
+
+describe('a chat', () => {
+  it('is made into tokens once: the prefill worker tells them, the decode worker takes them', () => {
+    const pair = pairOf({ prefill: peer('p'), decode: peer('d') }, { isChat: true });
+    const handoff = CONNECTORS.nixl.begin(pair);
+    const body = Buffer.from(CLIENT);
+    assert.equal(added(prefillBody(body, 'max_tokens', handoff.prefill), SHORT)['return_token_ids'], true);
+    const json = '{"choices":[{}],"prompt_token_ids":[5,6],"kv_transfer_params":{"tp_size":1}}';
+    const read = readPrefillAnswer(Buffer.from(json));
+    const order = 'problem' in read ? assert.fail(read.problem) : handoff.decode(read);
+    if (order.kind === 'failed') assert.fail(order.message);
+    assert.deepEqual(added(decodeBody(body, order.members), CLIENT.slice(0, -1)), {
+      kv_transfer_params: { tp_size: 1, prompt_token_ids: [5, 6] },
+    });
+  });
+});

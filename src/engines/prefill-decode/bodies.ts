@@ -1,7 +1,11 @@
-import type { Pieces } from '../../base/in-pieces.ts';
-import { inOneGo } from '../../base/in-pieces.ts';
-import { appendMembers, editingMembers, editMembers } from '../../api/member-edit.ts';
-import type { JsonMembers, MemberEdit } from '../../api/member-edit.ts';
+import { inOneGo, type Pieces } from '../../base/in-pieces.ts';
+import {
+  appendMembers,
+  editingMembers,
+  editMembers,
+  type JsonMembers,
+  type MemberEdit,
+} from '../../api/member-edit.ts';
 import { parseJson, readInteger } from '../../api/python-json.ts';
 import type { PrefillOrder } from './connector.ts';
 import { PARAMS } from './params.ts';

@@ -1,5 +1,4 @@
-import type { Connector } from './connector.ts';
-import { ready } from './connector.ts';
+import { ready, type Connector } from './connector.ts';
 import { params } from './params.ts';
 import { uniqueId } from './transfer-ids.ts';
 

@@ -1,5 +1,4 @@
-import type { Connector, Peer } from './connector.ts';
-import { ready } from './connector.ts';
+import { ready, type Connector, type Peer } from './connector.ts';
 import { params } from './params.ts';
 import { bootstrapAddress } from './peer-address.ts';
 import { transferId } from './transfer-ids.ts';

@@ -1,6 +1,5 @@
 import { editMembers, type MemberEdit } from '../../api/member-edit.ts';
-import type { Connector, DecodeOrder, Pair, Peer } from './connector.ts';
-import { ready } from './connector.ts';
+import { ready, type Connector, type DecodeOrder, type Pair, type Peer } from './connector.ts';
 import { PARAMS, params } from './params.ts';
 import type { PrefillAnswer } from './prefill-answer.ts';
 import { addressedId, transferId, unaddressed } from './transfer-ids.ts';

@@ -1,5 +1,4 @@
-import type { Connector, Peer } from './connector.ts';
-import { ready } from './connector.ts';
+import { ready, type Connector, type Peer } from './connector.ts';
 import { params } from './params.ts';
 import { KEEP_BLOCKS } from './nixl.ts';
 import { hostOf } from './peer-address.ts';

@@ -1,6 +1,6 @@
-import type { Connector, Handoff, Pair } from './connector.ts';
-import { ready } from './connector.ts';
+import { ready, type Connector } from './connector.ts';
 import { PARAMS, params } from './params.ts';
+import { TELL_IDS, withPromptIds } from './prompt-ids.ts';
 
 /** What a prefill worker is asked with: to keep the blocks and to say where they are. */
 export const KEEP_BLOCKS = {
@@ -21,15 +21,17 @@ export const nixl: Connector = {
   name: 'nixl',
   batches: false,
   unready: () => undefined,
-  begin(_pair: Pair): Handoff {
+  begin({ isChat = false }) {
+    const members = [...params(KEEP_BLOCKS), ...(isChat ? TELL_IDS : [])];
     return {
       order: 'serial',
       requestId: undefined,
-      prefill: { body: 'one_token', members: params(KEEP_BLOCKS), headers: [] },
+      prefill: { body: 'one_token', members, headers: [] },
       decode(answer) {
         // Also where the workers have no connector at all: the decode worker would compute the prompt again, unseen.
         if (!answer?.params) return { kind: 'failed', message: 'the prefill worker kept no blocks' };
-        return ready([[PARAMS, answer.params]]);
+        const given = isChat ? withPromptIds(answer.params, answer.promptIds) : answer.params;
+        return ready([[PARAMS, given]]);
       },
     };
   },

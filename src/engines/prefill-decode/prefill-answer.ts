@@ -20,6 +20,8 @@ export interface PrefillAnswer {
   /** Of the prompt's tokens, those that its cache had. */
   readonly cachedTokens: number | undefined;
   readonly promptTokens: number | undefined;
+  /** The value of `prompt_token_ids`, whatever it is; undefined where there is none, or null. */
+  readonly promptIds: Buffer | undefined;
   readonly bytes: Buffer;
 }
 
@@ -30,7 +32,7 @@ export interface PrefillProblem {
 
 /** In which one of vLLM's APIs has what it has generated: chat and completions, responses, messages. */
 const CONTENTS = ['choices', 'output', 'content'] as const;
-const KEYS = [PARAMS, 'usage', 'error', 'object', 'type', 'message', ...CONTENTS];
+const KEYS = [PARAMS, 'usage', 'error', 'object', 'type', 'message', 'prompt_token_ids', ...CONTENTS];
 
 /** Reads the body of an answer with status 200, which may be anything all the same. */
 export function readPrefillAnswer(bytes: Buffer): PrefillAnswer | PrefillProblem {
@@ -51,7 +53,8 @@ export function* readingPrefillAnswer(bytes: Buffer): Pieces<PrefillAnswer | Pre
   const problem = params && objectionTo(params);
   if (problem !== undefined) return { problem: `its ${PARAMS} ${problem}` };
   const usage = usageOf(find('usage'));
-  return { params, cachedTokens: usage?.cachedTokens, promptTokens: usage?.promptTokens, bytes };
+  const { cachedTokens, promptTokens } = usage ?? {};
+  return { params, cachedTokens, promptTokens, promptIds: find('prompt_token_ids'), bytes };
 }
 
 /** The last one, as Python's parser takes it; undefined for null, too. */

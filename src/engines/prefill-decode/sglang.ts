@@ -1,6 +1,5 @@
 import type { JsonMembers } from '../../api/member-edit.ts';
-import type { Connector, Pair } from './connector.ts';
-import { ready } from './connector.ts';
+import { ready, type Connector, type Pair } from './connector.ts';
 import { hostOf } from './peer-address.ts';
 
 /**

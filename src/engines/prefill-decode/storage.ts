@@ -1,5 +1,4 @@
-import type { Connector } from './connector.ts';
-import { ready } from './connector.ts';
+import { ready, type Connector } from './connector.ts';
 
 /**
  * What both workers share keeps the blocks (shared storage, offloading, MooncakeStore, LMCache without its own handing over): the
