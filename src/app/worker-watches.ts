@@ -2,12 +2,14 @@ import { accuracyByModel, type BySource } from '../cache-knowledge/accuracy/by-m
 import type { CacheProof, Proof } from '../cache-knowledge/accuracy/proof.ts';
 import type { Settings } from '../config/settings/settings.ts';
 import { EventSourceWatch } from '../engines/event-source-watch.ts';
+import type { BootstrapWatch } from '../engines/prefill-decode/bootstrap-watch.ts';
 import { LoadPoller, type PollTimes } from '../engines/load-poller.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import { HealthChecker, type HealthTimes } from '../workers/health.ts';
 import { StallWatch } from '../workers/stall-watch.ts';
 import type { WorkerRegistry } from '../workers/registry.ts';
 import type { Worker } from '../workers/worker.ts';
+import { openBootstrapWatch } from './open-bootstrap-watch.ts';
 import { openProof } from './open-proof.ts';
 import type { SharedState } from './shared-state.ts';
 
@@ -17,6 +19,7 @@ export class WorkerWatches {
   readonly #poller: LoadPoller;
   readonly #stalls: StallWatch;
   readonly #eventSources: EventSourceWatch;
+  readonly #bootstrap: BootstrapWatch;
   readonly #proof: CacheProof;
   readonly #metrics: Metrics;
 
@@ -36,6 +39,7 @@ export class WorkerWatches {
     this.#eventSources = new EventSourceWatch({
       ...{ registry, clock, ask: ({ spec }) => connections.askEventSources(spec) },
     });
+    this.#bootstrap = openBootstrapWatch(state);
     this.#stalls = new StallWatch({
       ...{ registry, clock, settings: settings.stall },
       probe: ({ spec }, ...asked) => connections.probeOneToken(spec, ...asked),
@@ -49,6 +53,7 @@ export class WorkerWatches {
     this.#health.start();
     this.#poller.start();
     this.#eventSources.start();
+    this.#bootstrap.start();
     this.#proof.start();
     this.#stalls.start();
   }
@@ -57,6 +62,7 @@ export class WorkerWatches {
     this.#health.stop();
     this.#poller.stop();
     this.#eventSources.stop();
+    this.#bootstrap.stop();
     this.#proof.stop();
     this.#stalls.stop();
   }
@@ -65,6 +71,7 @@ export class WorkerWatches {
     this.#health.reconfigure(healthTimes(settings));
     this.#poller.reconfigure(pollTimes(settings));
     this.#stalls.reconfigure(settings.stall);
+    this.#bootstrap.reconfigure();
   }
 
   /** Whether what is known of caches is true: of a worker, and by model as the metrics have it. */

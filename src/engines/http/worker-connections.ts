@@ -2,9 +2,10 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../../base/clock.ts';
 import type { ByUrl, HealthSettings, WorkerSpec, WorkerTls } from '../../config/settings/settings.ts';
 import type { StallProbe, StallProbeEnd } from '../../workers/stall-watch.ts';
-import type { EngineState } from '../../workers/worker.ts';
+import type { EngineState, Worker } from '../../workers/worker.ts';
 import type { WorkerClient } from '../client.ts';
 import { collect, type Collected, type CollectLimits } from '../collect.ts';
+import { askBootstrap, type BootstrapAnswer } from '../prefill-decode/mooncake-bootstrap.ts';
 import { tryCapabilities, type Capabilities } from './capabilities.ts';
 import type { PoolSettings } from './connection-pool.ts';
 import { EngineStateQuestions } from './engine-state.ts';
@@ -107,6 +108,11 @@ export class WorkerConnections {
     return readEventSources(
       await this.#get(spec, EVENT_SOURCES_PATH, { timeoutMs, maxBytes: MOST_SOURCES_BYTES }),
     );
+  }
+
+  /** Which engines a prefill worker's Mooncake has. */
+  askBootstrap(worker: Pick<Worker, 'spec' | 'traits'>): Promise<BootstrapAnswer> {
+    return askBootstrap(worker, this.#settings.pool, { clock: this.#clock, sockets: this.#sockets });
   }
 
   /** Has a worker compute one token, or what is least for the route that it was silent on. */
