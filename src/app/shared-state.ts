@@ -35,6 +35,7 @@ import { openRegistry } from '../workers/open-registry.ts';
 import type { RegistryReplica } from '../workers/registry-replica.ts';
 import type { WorkerRegistry } from '../workers/registry.ts';
 import type { Roster } from '../workers/roster.ts';
+import { Transfers } from '../workers/transfers.ts';
 import { RetryBudget } from '../workers/retry-budget.ts';
 import { WorkerWait } from '../workers/worker-wait.ts';
 import { openIndexFor } from './open-index.ts';
@@ -80,6 +81,7 @@ export interface SharedState<Workers extends Roster = Roster> {
   readonly sockets: OutboundSockets;
   readonly onShortage: ReturnType<typeof reportShortages>;
   readonly owners: ResourceOwners;
+  readonly transfers: Transfers;
   readonly decisions: DecisionRing;
   readonly decisionLog: ProcessView['decisionLog'];
   readonly view: ProcessView;
@@ -146,7 +148,7 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
     ...knowledge,
     ...{ lmcache, keyServices },
     arrivals: openArrivals({ part, clock, metrics, settings: () => inForce() }),
-    answered: new AnsweredPrompts(part.memory),
+    ...{ answered: new AnsweredPrompts(part.memory), transfers: new Transfers() },
     tallies: new CacheTallies(part.memory),
     clients: new Clients(settings.clients.auth, clock, keyServices.ask, part.memory),
     admission: openDoor(doorSettings(settings, deps), clock, part),

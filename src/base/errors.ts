@@ -32,6 +32,14 @@ export const ERRORS = {
     meaning:
       'The body of an inference request is not valid JSON, or not a JSON object. Refused and passed on as duplicate_field is.',
   },
+  kv_transfer_params_refused: {
+    status: 400,
+    source: 'client',
+    retryable: false,
+    type: 'invalid_request_error',
+    meaning:
+      "The request says by itself how KV blocks are handed over (kv_transfer_params, SGLang's bootstrap fields, headers of a prefill/decode sidecar), and pd.client_params is refuse. Only where there are prefill workers.",
+  },
   invalid_encoding: {
     status: 400,
     source: 'client',
@@ -384,6 +392,22 @@ export const ERRORS = {
     type: 'server_error',
     meaning:
       'The worker said in an event of its stream that the answer failed, as vLLM does when its engine dies. The client has got that event as it came; the code stands in records and metrics.',
+  },
+  prefill_bad_answer: {
+    status: 502,
+    source: 'worker',
+    retryable: true,
+    type: 'server_error',
+    meaning:
+      'The prefill worker answered with something that no decode worker can go on from: garbage, an error with status 200, an answer that is too long.',
+  },
+  handover_failed: {
+    status: 502,
+    source: 'worker',
+    retryable: true,
+    type: 'server_error',
+    meaning:
+      'The prompt was computed, but its KV blocks did not get to the decode worker: the prefill worker kept none, or they could not be fetched.',
   },
   worker_bad_response: {
     status: 502,

@@ -1,4 +1,4 @@
-import { randomFillSync } from 'node:crypto';
+import { randomBytes, randomFillSync } from 'node:crypto';
 
 const ALPHABET = Buffer.from('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789');
 /** The largest multiple of 62 in a byte: without the cut-off the first letters would come up more often. */
@@ -26,4 +26,9 @@ function refill(): void {
     const byte = RANDOM[at]!;
     if (byte < FAIR) letters[ready++] = ALPHABET[byte % ALPHABET.length]!;
   }
+}
+
+/** `length` random hexadecimal digits (an even number of at most 64), from the system's secure source. */
+export function randomHex(length: number): string {
+  return randomBytes(length / 2).toString('hex');
 }

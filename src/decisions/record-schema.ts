@@ -35,6 +35,7 @@ const rest = z.strictObject({
 
 const attempt = z.strictObject({
   worker: text,
+  role: z.enum(['prefill', 'decode']).describe('Its part of the request; absent: all of it.').optional(),
   reason: text.describe('Why this worker.'),
   status: whole.describe("Of the worker's answer, if one came.").optional(),
   error: text.describe('Error code, where the attempt failed without an answer or after it.').optional(),
@@ -71,6 +72,28 @@ const FIELDS = {
   margin: z.number().describe("Score of the best other candidate minus the winner's.").optional(),
   cache_source: z.enum(CACHE_SOURCES).describe('How the cache of the worker was known.').optional(),
   hash_key_source: text.describe('Where the hash key came from.').optional(),
+  pd: z
+    .strictObject({
+      split: z.boolean().describe('Whether it went through two workers.'),
+      reason: text.describe('Why, or why not.'),
+      pair_ms: ms.describe('Expected time to the first token through a pair.').optional(),
+      whole_ms: ms.describe('The same on one worker.').optional(),
+      prefill_worker: text.describe('Who computed the prompt.').optional(),
+      prefill_policy: text.optional(),
+      prefill_reason: text.optional(),
+      connector: text.optional(),
+      prefill_ms: ms.describe("From dispatch to the end of the prefill worker's answer.").optional(),
+      unhanded: text
+        .describe(
+          'Why the decode worker computed the prompt after all: no_params (none were kept), handover (they did not arrive).',
+        )
+        .optional(),
+      fetch_ms: ms
+        .describe("From the end of prefill to the first byte of the decode worker's answer.")
+        .optional(),
+    })
+    .describe('How a pair of workers served it, or why none did; only where there are prefill workers.')
+    .optional(),
   candidates: z.array(candidate).readonly().describe('The best candidates and those tried.').optional(),
   candidates_rest: rest.describe('The other candidates, in numbers.').optional(),
   attempts: z.array(attempt).describe('Every worker the request was sent to, in order.'),

@@ -12,6 +12,7 @@ export const EXPOSED_HEADERS = [
   'x-ratelimit-remaining-tokens',
   'x-ratelimit-reset-tokens',
   'x-vllm-router-worker',
+  'x-vllm-router-prefill-worker',
   'x-vllm-router-method',
   'x-vllm-router-policy',
   'x-vllm-router-model',

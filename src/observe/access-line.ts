@@ -12,7 +12,7 @@ const MAX_NAME = 256;
 
 /** The one log line of a finished request. Absent values are undefined and do not appear in the log. */
 export function accessLine(request: FinishedRequest): AccessLine {
-  const attempts = request.attempts.length;
+  const attempts = triesOf(request);
   return {
     level: levelOf(request),
     // Only words the router chose itself: what clients choose is in the fields, where the log quotes it.
@@ -27,6 +27,7 @@ export function accessLine(request: FinishedRequest): AccessLine {
       tenant: request.tenant,
       model: cut(request.model ?? request.requested_model),
       worker: request.worker,
+      prefill_worker: request.pd?.prefill_worker,
       method: request.method,
       policy: request.policy,
       reason: request.reason,
@@ -48,6 +49,12 @@ export function accessLine(request: FinishedRequest): AccessLine {
       response_bytes: request.response_bytes,
     },
   };
+}
+
+/** How often it was tried: the two legs of a pair are one. */
+function triesOf({ attempts }: FinishedRequest): number {
+  return attempts.filter(({ role }, index) => role !== 'decode' || attempts[index - 1]?.role !== 'prefill')
+    .length;
 }
 
 /** What happened, in the words of the log: `ok` is said of good answers only. */

@@ -31,6 +31,7 @@ const COLUMNS = 120;
 const ACCESS_FIELDS = [
   ['total_ms', 'ms'],
   ['worker', 'to'],
+  ['prefill_worker', 'prefill'],
   ['request_id', 'id'],
   ['attempts', 'attempts'],
   ['tenant', 'tenant'],

@@ -24,6 +24,8 @@ export interface FinishedRequest {
   readonly reason?: string;
   readonly hash_key_source?: string;
   readonly attempts: readonly FinishedAttempt[];
+  /** Where there are prefill workers. */
+  readonly pd?: FinishedPair;
   readonly predicted_cached_tokens?: number;
   readonly actual_cached_tokens?: number;
   /** How the worker's cache was known. */
@@ -47,8 +49,17 @@ export interface FinishedRequest {
   readonly response_bytes: number;
 }
 
+/** Whether two workers served the request, and who computed the prompt. */
+export interface FinishedPair {
+  readonly split: boolean;
+  readonly reason: string;
+  readonly prefill_worker?: string;
+  readonly prefill_policy?: string;
+}
+
 export interface FinishedAttempt {
   readonly worker: string;
+  readonly role?: 'prefill' | 'decode';
   readonly reason: string;
   readonly duration_ms: number;
   readonly resent?: true;
@@ -89,11 +100,25 @@ export function recordDecision(metrics: Metrics, request: FinishedRequest, model
   recordOutcome(metrics, request, series);
   if (request.tenant !== undefined) recordTenant(metrics, request, request.tenant, series);
   for (const attempt of request.attempts) recordAttempt(metrics, request, attempt);
+  if (request.pd) recordPair(metrics, request, request.pd);
   if (request.attempts.length > 0) recordTokens(metrics, request, model, series);
   if (request.rule !== undefined) metrics.modelRulesTotal.with(request.rule, 'applied').inc();
   if (request.rule_missed !== undefined) metrics.modelRulesTotal.with(request.rule_missed, 'no_worker').inc();
   if (request.hash_key_source !== undefined) metrics.hashKeyTotal.with(request.hash_key_source).inc();
   if (request.overhead_ms !== undefined) metrics.overheadSeconds.with().observe(request.overhead_ms / 1000);
+}
+
+function recordPair(
+  metrics: Metrics,
+  { route, duration_ms: durationMs }: FinishedRequest,
+  { split, reason }: FinishedPair,
+): void {
+  if (!split) {
+    metrics.pdWholeTotal.with(reason).inc();
+    return;
+  }
+  metrics.pdRequestsTotal.with(route).inc();
+  metrics.pdRequestDurationSeconds.with(route).observe(durationMs / 1000);
 }
 
 function recordHttp(metrics: Metrics, request: FinishedRequest, method: string, series: RequestSeries): void {
@@ -160,7 +185,8 @@ function recordTenant(
 
 function recordAttempt(metrics: Metrics, request: FinishedRequest, attempt: FinishedAttempt): void {
   const { worker } = attempt;
-  const { route, method = 'policy', policy } = request;
+  const { route, method = 'policy' } = request;
+  const policy = attempt.role === 'prefill' ? request.pd?.prefill_policy : request.policy;
   const series = metrics.kept.ofAttempt(worker, route, method, policy);
   // The label's words have underscores where the header's have hyphens (`lmcache_prefix`).
   series.requests ??= metrics.workerRequestsTotal.with(route, worker, method.replaceAll('-', '_'));

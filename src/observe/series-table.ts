@@ -334,6 +334,64 @@ const EVENT_SERIES = {
     [],
     'Choices made although breakers excluded every healthy worker.',
   ),
+  pdRequestsTotal: counter(
+    'vllm_router_pd_requests_total',
+    ['route'],
+    'Requests that went through a prefill and a decode worker.',
+  ),
+  pdRequestDurationSeconds: histogram(
+    'vllm_router_pd_request_duration_seconds',
+    ['route'],
+    DURATION,
+    'The same, from arrival until their answer began.',
+  ),
+  pdWholeTotal: counter(
+    'vllm_router_pd_whole_total',
+    ['reason'],
+    'Requests that one worker did all of although there are prefill workers, and why: whole_sooner, below_threshold, not_carried, stored_resource, no_prefill_worker, no_decode_worker, no_pair_ready, pair_failed.',
+  ),
+  pdPrefillRequestsTotal: counter(
+    'vllm_router_pd_prefill_requests_total',
+    ['worker'],
+    'Prompts that a prefill worker was sent for another one.',
+  ),
+  pdDecodeRequestsTotal: counter(
+    'vllm_router_pd_decode_requests_total',
+    ['worker'],
+    'Requests that a decode worker was sent whose prompt another one computes.',
+  ),
+  pdErrorsTotal: counter(
+    'vllm_router_pd_errors_total',
+    ['error_type'],
+    'What kept a pair from serving: server_selection (none could be chosen), prefill, decode (no answer, or an error), handover (blocks that did not come), no_params (a prefill worker that kept none), decode_rejected (a 400 or 422 of the decode worker alone), unmerged (an answer too long to be told what the prefill worker said of the prompt).',
+  ),
+  pdPrefillErrorsTotal: counter(
+    'vllm_router_pd_prefill_errors_total',
+    ['worker'],
+    'Prompts that a prefill worker did not compute.',
+  ),
+  pdDecodeErrorsTotal: counter(
+    'vllm_router_pd_decode_errors_total',
+    ['worker'],
+    'Requests of pairs that a decode worker did not begin to answer.',
+  ),
+  pdStreamErrorsTotal: counter(
+    'vllm_router_pd_stream_errors_total',
+    ['worker'],
+    'Answers of pairs that broke after their beginning.',
+  ),
+  pdHandoverSeconds: histogram(
+    'vllm_router_pd_handover_seconds',
+    [],
+    OVERHEAD,
+    "The router's own time between the end of a prefill worker's answer and the request to the decode worker.",
+  ),
+  pdFetchSeconds: histogram(
+    'vllm_router_pd_fetch_seconds',
+    [],
+    DURATION,
+    "From the request to the decode worker, or the end of prefill where that is later, to the answer's first byte.",
+  ),
   hookRequestsTotal: counter(
     'vllm_router_hook_requests_total',
     ['hook', 'outcome'],

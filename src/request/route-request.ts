@@ -8,6 +8,7 @@ import { identify, type Arrival } from './arrive/arrival.ts';
 import { askForUsage } from './understand/ask-for-usage.ts';
 import { askLmcache } from './choose/ask-lmcache.ts';
 import { authenticate } from './arrive/authenticate.ts';
+import { prepares } from './choose/deciders.ts';
 import { claimSeat } from './arrive/claim-seat.ts';
 import { answerLocally } from './arrive/local-answers.ts';
 import { answerPreflight, guardRoute } from './arrive/guard-route.ts';
@@ -16,6 +17,7 @@ import { finish } from './record/finish.ts';
 import { forward } from './send/forward.ts';
 import { knowTokens } from './choose/know-tokens.ts';
 import { knowOwners } from './understand/know-owners.ts';
+import { ownTransfers } from './understand/own-transfers.ts';
 import { preparePolicy } from './choose/prepare-policy.ts';
 import { readCall } from './understand/read-call.ts';
 import { replyError } from './answer/reply.ts';
@@ -53,6 +55,7 @@ export async function routeRequest(
     if (asked) await asked;
     call = resolveModel(rt, arrival, caller, call);
     if (rt.settings.hooks.length > 0) call = await runHooks(rt, arrival, caller, call, deadline);
+    call = ownTransfers(rt, arrival, call);
     call = askForUsage(rt, arrival, call);
     reserveTokens(rt, arrival, call);
     const turn = waitForTurn(rt, arrival, caller, call, deadline);
@@ -62,7 +65,7 @@ export async function routeRequest(
     if (tokens) await tokens;
     const looked = askLmcache(rt, arrival, call, deadline);
     if (looked) await looked;
-    if (call.policy.prepare) call = await preparePolicy(rt, arrival, call, deadline);
+    if (prepares(rt, call)) call = await preparePolicy(rt, arrival, call, deadline);
     await forward(rt, arrival, call, deadline);
   } catch (error) {
     await replyError(rt, arrival, error);

@@ -4,6 +4,7 @@ import type { CacheIndex } from '../cache-knowledge/cache-index.ts';
 import type { LmcacheKnowledge } from '../cache-knowledge/lmcache/lmcache-knowledge.ts';
 import type { Settings } from '../config/settings/settings.ts';
 import type { WorkerClient } from '../engines/client.ts';
+import type { Arrivals } from '../engines/prefill-decode/arrivals.ts';
 import type { HookChain } from '../hooks/chain.ts';
 import type { BodyBytes } from '../http/body.ts';
 import type { ClientSeats } from '../http/client-seats.ts';
@@ -14,10 +15,10 @@ import type { FreshIdWatch, HashKeySource } from '../routing/hash-key.ts';
 import type { CacheTallies } from '../cache-knowledge/accuracy/tallies.ts';
 import type { AnsweredPrompts } from '../routing/answered-prompts.ts';
 import type { TokenRatio } from '../routing/token-ratio.ts';
-import type { Arrivals } from '../engines/prefill-decode/arrivals.ts';
 import type { LoadLedger } from '../workers/ledger.ts';
 import type { TokenSource } from '../tokenize/tokens.ts';
 import type { Roster } from '../workers/roster.ts';
+import type { Transfers } from '../workers/transfers.ts';
 import type { RetryBudget } from '../workers/retry-budget.ts';
 import type { Worker } from '../workers/worker.ts';
 import type { WorkerWait } from '../workers/worker-wait.ts';
@@ -73,6 +74,7 @@ export interface Runtime {
   readonly owners: ResourceOwners;
   /** Blocks that are announced apart from the answer of the worker that computed them. */
   readonly arrivals: Arrivals;
+  readonly transfers: Transfers;
   readonly decisions: DecisionRing;
   /** Where records go beside the ring, if anywhere. */
   readonly decisionLog: RecordSink | undefined;

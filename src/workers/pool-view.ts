@@ -19,6 +19,8 @@ export interface ViewOptions {
   readonly isRetry?: boolean;
   readonly now: number;
   readonly slowStartMs: number;
+  /** Slots whose workers have all that they may have at a time; undefined = nobody has. */
+  readonly isFull?: ((slot: number) => boolean) | undefined;
   /** What the request says about the workers it wants. */
   readonly filters?: WorkerFilters | undefined;
   /** `WorkerRegistry.version`. Where it is the same as at the last look, nobody need be looked at again. */
@@ -42,7 +44,8 @@ export interface WorkerFilters {
  */
 export function viewPool(pool: PoolMembers, options: ViewOptions): PoolView {
   const { tried, isRetry = tried.size > 0, filters, version, slowStartMs, now } = options;
-  if (version === undefined || isRetry || filters !== undefined) return look(pool, options).view;
+  if (version === undefined || isRetry || filters !== undefined || options.isFull)
+    return look(pool, options).view;
   const known = lasting.get(pool);
   if (known?.version === version && known.slowStartMs === slowStartMs && now < known.until)
     return known.view.at(now);
@@ -60,7 +63,7 @@ const lasting = new WeakMap<
 /** `until`: when time alone makes it another one; always, where requests do by themselves. */
 function look(pool: PoolMembers, options: ViewOptions): { readonly view: View; readonly until: number } {
   const { members } = pool;
-  const { tried, now, slowStartMs, filters } = options;
+  const { tried, now, slowStartMs } = options;
   const mask = new Uint8Array(members.length);
   let eligible = 0;
   let ramping = 0;
@@ -73,9 +76,7 @@ function look(pool: PoolMembers, options: ViewOptions): { readonly view: View; r
   for (let index = 0; index < members.length; index++) {
     const worker = members[index];
     if (worker === undefined) continue;
-    const unwanted = filters === undefined ? EXCLUDED.no : unwantedBy(filters, worker);
-    const exclusion = unwanted === EXCLUDED.no ? exclusionOf(worker, tried, now) : unwanted;
-    mask[index] = exclusion;
+    const exclusion = (mask[index] = exclusionFor(worker, options));
     // Time gives it a trial, and requests take it.
     if (!worker.breaker.isClosed) until = -Infinity;
     if (exclusion === EXCLUDED.no) {
@@ -119,6 +120,12 @@ function look(pool: PoolMembers, options: ViewOptions): { readonly view: View; r
     slowStartMs: ramped ? slowStartMs : 0,
   });
   return { view, until };
+}
+
+function exclusionFor(worker: Worker, { filters, tried, now, isFull }: ViewOptions): Exclusion {
+  const unwanted = filters === undefined ? EXCLUDED.no : unwantedBy(filters, worker);
+  const state = unwanted === EXCLUDED.no ? exclusionOf(worker, tried, now) : unwanted;
+  return state === EXCLUDED.no && isFull?.(worker.slot) === true ? EXCLUDED.full : state;
 }
 
 /** Those that are excluded for this alone may be chosen all the same. */

@@ -7,9 +7,10 @@ import { chat, streamChat } from '../support/chat.ts';
 import { startFleet } from '../support/fleet.ts';
 import { startRouter, startScriptedWorker } from '../support/scripted-worker.ts';
 
-test('the seven names', () => {
+test('the eight names', () => {
   assert.deepEqual(EXPLAIN_HEADERS, [
     'x-vllm-router-worker',
+    'x-vllm-router-prefill-worker',
     'x-vllm-router-method',
     'x-vllm-router-policy',
     'x-vllm-router-model',

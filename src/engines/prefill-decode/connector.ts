@@ -31,6 +31,8 @@ export interface Connector {
    * for every prompt: each of the others would get the first one's blocks.
    */
   readonly batches: boolean;
+  /** What may be the matter where a decode worker does not answer. */
+  readonly hint?: string;
   /** Why this pair cannot hand over now; undefined: it can. Cheap: asked for every pair that may be chosen. */
   unready(pair: Pick<Pair, 'prefill' | 'decode'>): string | undefined;
   begin(pair: Pair): Handoff;

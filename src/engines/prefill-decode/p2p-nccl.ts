@@ -3,11 +3,12 @@ import { addressedId, unaddressed } from './transfer-ids.ts';
 
 /**
  * P2pNcclConnector: both addresses stand in the request's id, from which the workers read them. vLLM from 0.14 on adds
- * something to ids unless `VLLM_DISABLE_REQUEST_ID_RANDOMIZATION=1` is set on both; without it the decode worker waits in vain.
+ * something to ids unless `VLLM_DISABLE_REQUEST_ID_RANDOMIZATION=1` is set on both (see `hint`).
  */
 export const p2pNccl: Connector = {
   name: 'p2p-nccl',
   batches: true,
+  hint: 'do both workers run with VLLM_DISABLE_REQUEST_ID_RANDOMIZATION=1, without which vLLM 0.14 and later wait in vain?',
   unready: unaddressed,
   begin: (pair) => ({
     order: 'serial',

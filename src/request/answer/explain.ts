@@ -12,12 +12,15 @@ export const HEADER_POLICY = 'x-vllm-router-policy';
 export const HEADER_MODEL = 'x-vllm-router-model';
 /** Sent only when a response cache was consulted. */
 export const HEADER_CACHE_STATUS = 'x-vllm-router-cache-status';
+/** Sent only where another worker computed the prompt. */
+export const HEADER_PREFILL_WORKER = 'x-vllm-router-prefill-worker';
 /** Sent only when a pre-routing hook ran. */
 export const HEADER_HOOKS = 'x-vllm-router-hooks';
 /** Sent only where something is known of the worker's cache: how, and how many tokens of the prompt it is thought to have. */
 export const HEADER_CACHE_SOURCE = 'x-vllm-router-cache-source';
 export const EXPLAIN_HEADERS = [
   HEADER_WORKER,
+  HEADER_PREFILL_WORKER,
   HEADER_METHOD,
   HEADER_POLICY,
   HEADER_MODEL,
@@ -29,6 +32,8 @@ export const EXPLAIN_HEADERS = [
 /** Appends what is known of the decision to a flat header list. */
 export function addExplainHeaders(headers: string[], decision: OpenDecision): void {
   if (decision.worker !== undefined) headers.push(HEADER_WORKER, headerValue(decision.worker));
+  const prefill = decision.pd?.prefill_worker;
+  if (prefill !== undefined) headers.push(HEADER_PREFILL_WORKER, headerValue(prefill));
   if (decision.method !== undefined) headers.push(HEADER_METHOD, decision.method);
   if (decision.policy !== undefined) headers.push(HEADER_POLICY, headerValue(decision.policy));
   if (decision.model !== undefined) headers.push(HEADER_MODEL, headerValue(decision.model));
@@ -40,8 +45,8 @@ export function addExplainHeaders(headers: string[], decision: OpenDecision): vo
 
 /** Writes one plan into the record: the last plan of a request is the one that counts. */
 export function recordPlan(rt: Runtime, decision: OpenDecision, plan: Plan): void {
-  const { worker } = plan.legs[0];
-  if (decision.attempts.length > 1) forgetPlan(decision);
+  const { worker } = plan.leg;
+  if (decision.worker !== undefined) forgetPlan(decision);
   decision.worker = worker.id;
   decision.method = plan.method;
   decision.reason = plan.reason;
@@ -51,11 +56,29 @@ export function recordPlan(rt: Runtime, decision: OpenDecision, plan: Plan): voi
   decision.cache_source = plan.cacheSource;
   if (plan.predictedCachedTokens !== undefined) decision.predicted_cached_tokens = plan.predictedCachedTokens;
   if (plan.predictedTtftMs !== undefined) decision.predicted_ttft_ms = roundScore(plan.predictedTtftMs);
+  recordSplit(decision, plan);
   recordHashKey(rt, decision, plan);
   const { listed, rest, margin } = tabulateCandidates(rt, plan, rt.settings.decisionLog?.candidates);
   decision.candidates = listed;
   if (rest) decision.candidates_rest = rest;
   if (margin !== undefined) decision.margin = margin;
+}
+
+function recordSplit(decision: OpenDecision, { split, prefill }: Plan): void {
+  if (!split) return;
+  const { isSplit, reason, pairMs, wholeMs } = split;
+  decision.pd = {
+    split: isSplit,
+    reason,
+    ...(pairMs !== undefined && { pair_ms: roundScore(pairMs) }),
+    ...(wholeMs !== undefined && { whole_ms: roundScore(wholeMs) }),
+    ...(prefill && {
+      prefill_worker: prefill.leg.worker.id,
+      prefill_policy: prefill.picked.policy,
+      prefill_reason: prefill.picked.reason,
+      connector: prefill.connector.name,
+    }),
+  };
 }
 
 /** Writes what the worker told into the record, and how far off the plan was. */
@@ -73,6 +96,7 @@ function forgetPlan(decision: OpenDecision): void {
   delete decision.predicted_ttft_ms;
   delete decision.candidates_rest;
   delete decision.margin;
+  delete decision.pd;
 }
 
 /** Whose place the policy took that decided, and why. */

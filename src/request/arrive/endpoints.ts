@@ -14,6 +14,7 @@ import {
   type PromptReader,
 } from '../../api/prompts.ts';
 
+import type { Cap } from '../../engines/prefill-decode/bodies.ts';
 import type { TokenRoute } from '../../tokenize/token-prompt.ts';
 import { pathOf } from '../../http/normalise-path.ts';
 import { isOwnPath } from '../../http/own-paths.ts';
@@ -64,6 +65,8 @@ export interface Endpoint {
   readonly tokens?: 'prompt' | 'prompt_and_answer';
   /** Answers may bring the tokens themselves and no `usage`. */
   readonly tokenIds?: true;
+  /** Blocks of its prompts can be handed from one worker to another; the field that says how long its answers may be. */
+  readonly handoff?: Cap;
   /** Knows OpenAI's `stream_options`: a stream says what it took when asked for it. */
   readonly streamOptions?: true;
 }
@@ -136,17 +139,23 @@ const READS = { tokens: 'prompt' } as const;
 
 const ROWS: readonly EndpointRow[] = [
   inference('/v1/chat/completions', chatPrompt, {
-    ...{ ...GENERATES, tokenRoute: 'chat', streamOptions: true },
+    ...{ ...GENERATES, tokenRoute: 'chat', handoff: 'max_tokens', streamOptions: true },
   }),
   inference('/v1/completions', completionPrompt, {
-    ...{ ...GENERATES, tokenRoute: 'completion', streamOptions: true },
+    ...{ ...GENERATES, tokenRoute: 'completion', handoff: 'max_tokens', streamOptions: true },
   }),
   inference('/v1/chat/completions/batch', batchPrompt, GENERATES),
   inference('/v1/embeddings', inputPrompt, READS),
   inference('/v2/embed', embedPrompt, READS),
   // `response.created` and `response.in_progress`.
   inference('/v1/responses', responsesPrompt, {
-    ...{ ...GENERATES, tokenRoute: 'responses', resource: 'create', preamble: 2 },
+    ...{
+      ...GENERATES,
+      tokenRoute: 'responses',
+      handoff: 'max_output_tokens',
+      resource: 'create',
+      preamble: 2,
+    },
   }),
   stored(['GET'], '/v1/responses/{id}'),
   stored(['DELETE'], '/v1/responses/{id}'),
@@ -154,7 +163,7 @@ const ROWS: readonly EndpointRow[] = [
   stored(['GET'], '/v1/responses/{id}/input_items'),
   stored(['GET'], '/v1/responses/{id}/input'),
   inference('/v1/messages', messagesPrompt, {
-    ...{ ...GENERATES, tokenRoute: 'messages', dialect: 'anthropic' },
+    ...{ ...GENERATES, tokenRoute: 'messages', handoff: 'max_tokens', dialect: 'anthropic' },
   }),
   inference('/v1/messages/count_tokens', messagesPrompt, { dialect: 'anthropic' }),
   inference('/v1/rerank', pairPrompt, { ...READS, paths: ['/v1/rerank', '/rerank', '/v2/rerank'] }),
@@ -165,7 +174,7 @@ const ROWS: readonly EndpointRow[] = [
   inference('/detokenize', tokenizePrompt),
   inference('/generate', generatePrompt, { ...GENERATES, tokenIds: true }),
   inference('/inference/v1/generate', generatePrompt, {
-    ...{ ...GENERATES, tokenRoute: 'generate', tokenIds: true },
+    ...{ ...GENERATES, tokenRoute: 'generate', handoff: 'sampling_params', tokenIds: true },
   }),
   inference('/generative_scoring', pairPrompt, READS),
   inference('/invocations', invocationPrompt, { ...GENERATES, streamOptions: true }),

@@ -3,7 +3,8 @@ import type { Deadline } from '../arrive/deadline.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Call } from '../understand/read-call.ts';
 import { lookUp, notePreparing } from './look-up.ts';
-import { staysWithOwner } from './plan.ts';
+import { staysWithOwner } from './call-pool.ts';
+import { needsOfDeciders } from './deciders.ts';
 
 /**
  * Asks LMCache's controller where the prompt is stored, once for all attempts; undefined where nobody wants to know it, or where its
@@ -15,7 +16,7 @@ export function askLmcache(
   call: Call,
   deadline: Deadline,
 ): Promise<void> | undefined {
-  if (!rt.lmcache.concerns(call.policy.needs)) return undefined;
+  if (!rt.lmcache.concerns(needsOfDeciders(rt, call))) return undefined;
   if (call.ask.tokenIds() === undefined || staysWithOwner(rt, call)) return undefined;
   return lookUp(rt, { arrival, deadline }, notePreparing(arrival), (signal) =>
     withHoldings(rt, call, signal),
@@ -23,8 +24,9 @@ export function askLmcache(
 }
 
 /** The same for a request that is only talked about. */
-export async function withHoldings(rt: Runtime, { ask, policy }: Call, signal: AbortSignal): Promise<void> {
+export async function withHoldings(rt: Runtime, call: Call, signal: AbortSignal): Promise<void> {
+  const { ask } = call;
   const ids = ask.tokenIds();
-  if (ids === undefined || !rt.lmcache.concerns(policy.needs)) return;
+  if (ids === undefined || !rt.lmcache.concerns(needsOfDeciders(rt, call))) return;
   ask.holdings = await rt.lmcache.find({ ids, model: ask.model, salt: ask.salt }, signal);
 }

@@ -2,7 +2,8 @@ import { EXCLUDED, EXCLUSION_NAMES } from '../../routing/policy.ts';
 import { lowestOf, spreadOf, type Spread } from '../../routing/score-summary.ts';
 import type { CandidateRecord, CandidateRest } from '../record/decision.ts';
 import { CandidateColumns, roundScore } from './candidate-columns.ts';
-import type { Leg, Plan } from './plan.ts';
+import type { Leg } from './leg.ts';
+import type { Plan } from './plan.ts';
 import type { Runtime } from '../runtime.ts';
 
 /** The candidates of one plan, as the record shows them. */
@@ -17,7 +18,7 @@ export interface CandidateTable<Listed = readonly CandidateRecord[]> {
 /** A choice among the members of a pool; a plan, or what would have become one. */
 export interface Chosen extends Pick<Plan, 'pool' | 'choice' | 'index'> {
   /** Absent where no lease has been taken. */
-  readonly legs?: readonly [Leg];
+  readonly leg?: Leg;
   /** When it was made, monotonic ms; absent = now. */
   readonly now?: number;
 }
@@ -82,7 +83,7 @@ function enter(columns: CandidateColumns, rt: Runtime, plan: Chosen, index: numb
   const member = plan.pool.members[index];
   const slot = member?.slot ?? 0;
   // The ledger already counts this request on its worker; the record shows what the policy saw.
-  const own = index === plan.index ? plan.legs?.[0] : undefined;
+  const own = index === plan.index ? plan.leg : undefined;
   columns.add(
     member?.id ?? '',
     plan.pool.mask[index] ?? EXCLUDED.no,

@@ -11,7 +11,10 @@ import { canonicalTarget, matchEndpoint, type Endpoint, type Match } from '../ar
 import { noWorker } from './no-worker.ts';
 import { fallbackOf } from '../answer/explain.ts';
 import { withHoldings } from './ask-lmcache.ts';
-import { previewPlan, staysWithOwner, type NoPlan, type Preview } from './plan.ts';
+import { staysWithOwner } from './call-pool.ts';
+import { prepares } from './deciders.ts';
+import type { NoPlan } from './pick.ts';
+import { previewPlan, type Preview } from './plan.ts';
 import { withTokens } from './know-tokens.ts';
 import { withKnowledge } from './prepare-policy.ts';
 import { understand, type Call, type CallSource } from '../understand/read-call.ts';
@@ -110,7 +113,7 @@ export async function dryRun(
     await withTokens(rt, endpoint, call);
     if (!staysWithOwner(rt, call)) await withHoldings(rt, call, new AbortController().signal);
     const ready =
-      call.policy.prepare && !staysWithOwner(rt, call)
+      prepares(rt, call) && !staysWithOwner(rt, call)
         ? await withKnowledge(rt, call, new AbortController().signal)
         : call;
     return outcomeOf(rt, about(), ready);

@@ -7,6 +7,7 @@ import type { Endpoint } from '../arrive/endpoints.ts';
 import { roundMs } from '../record/decision.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Call } from '../understand/read-call.ts';
+import { needsOfDeciders } from './deciders.ts';
 import { lookUp } from './look-up.ts';
 
 /** Why the tokens of a prompt are estimated. */
@@ -46,8 +47,11 @@ export async function withTokens(rt: Runtime, endpoint: Endpoint, call: Call): P
 }
 
 /** Whether anybody wants to know the tokens of such a prompt. */
-function isWanted({ settings: { tokens }, lmcache }: Runtime, { policy: { needs } }: Call): boolean {
-  if (tokens.exact !== 'auto') return tokens.exact === 'always';
+function isWanted(rt: Runtime, call: Call): boolean {
+  const { settings, lmcache } = rt;
+  const { exact } = settings.tokens;
+  if (exact !== 'auto') return exact === 'always';
+  const needs = needsOfDeciders(rt, call);
   return needs.tokens === true || lmcache.concerns(needs);
 }
 

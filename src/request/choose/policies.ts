@@ -8,6 +8,8 @@ import {
   type PdStage,
   type PolicySettings,
 } from '../../config/settings/settings.ts';
+import { CacheCapacities } from '../../cache-knowledge/cache-capacities.ts';
+import { PairChooser } from '../../routing/pair-chooser.ts';
 import { createPolicy, type OnPluginTrouble } from '../../routing/policies/index.ts';
 import type { CacheView, OccupancyView, Policy, PolicyShare } from '../../routing/policy.ts';
 import type { RegistryEvent } from '../../workers/roster.ts';
@@ -75,6 +77,9 @@ interface Entry {
 /** Whom an instance serves, beside those of single models. */
 const DEFAULT_SCOPE = 'default';
 const SHARED_SCOPE = 'unlisted';
+const PAIRS_SCOPE = 'pairs';
+/** They know of caches what this policy would. */
+const PAIRS_GO_BY: PolicySettings = { type: 'least_work', theta: 0 };
 
 /** Models above this share one instance per policy with others. */
 const MOST_INSTANCES = 1000;
@@ -96,6 +101,8 @@ export class Policies {
   /** For models beyond the bound and for names that nobody lists, one per policy. */
   #shared: Instance[] = [];
   readonly #stages: StagePolicies;
+  readonly #capacities: CacheCapacities;
+  #pairs: PairChooser | undefined;
   #configured: ModelPolicyTable;
   #default: Instance;
   #version = 0;
@@ -108,6 +115,7 @@ export class Policies {
     this.#hints = new PolicyHints(deps.registry, deps.named);
     this.#configured = new ModelPolicyTable(settings.modelPolicies);
     this.#default = this.#create(settings.policy, DEFAULT_SCOPE);
+    this.#capacities = new CacheCapacities(deps.registry);
     this.#stages = new StagePolicies(settings.pd, (one, scope) => this.#create(one, scope));
     this.#changed();
     deps.registry.on((event) => {
@@ -152,6 +160,11 @@ export class Policies {
   /** Who chooses the worker for one half of a request that is split; undefined: the cost of pairs does. */
   stage(stage: PdStage, model: string): Policy | undefined {
     return this.#stages.policyFor(stage, { own: this.#ownOf(model), default: this.#default });
+  }
+
+  /** Who chooses pairs, and whether requests go through them. */
+  get pairs(): PairChooser {
+    return (this.#pairs ??= this.#openPairs());
   }
 
   /** Models with a policy of their own, as far as workers list them; at most `limit`. */
@@ -234,6 +247,16 @@ export class Policies {
     return changes;
   }
 
+  #openPairs(): PairChooser {
+    const { loads, shareFor } = this.#deps;
+    return new PairChooser({
+      loads,
+      cache: this.#caches.viewFor(PAIRS_GO_BY),
+      capacityOf: (slot) => this.#capacities.of(slot),
+      ...(shareFor && { share: shareFor(PAIRS_SCOPE) }),
+    });
+  }
+
   #onEvent(event: RegistryEvent): void {
     switch (event.type) {
       case 'joined':
@@ -244,8 +267,13 @@ export class Policies {
       default:
         return;
     }
-    if (event.type === 'left')
-      for (const { policy } of this.#instances()) policy.observe?.({ type: 'left', slot: event.worker.slot });
+    // Whatever looks at the index in other threads, it is there from then on.
+    if (event.type === 'joined' && event.worker.traits.role === 'prefill') this.#pairs ??= this.#openPairs();
+    if (event.type === 'left') {
+      const left = { type: 'left', slot: event.worker.slot } as const;
+      for (const { policy } of this.#instances()) policy.observe?.(left);
+      this.#pairs?.observe(left);
+    }
     this.#hints.changed(event);
     this.#changed();
     if (event.type === 'left' || event.type === 'models') this.#dropGone();
@@ -316,7 +344,7 @@ export class Policies {
     this.#stages.dropUnused([...wanted, this.#default.settings]);
     this.#noteLmcache();
     const isUsed = ({ policy, settings }: Instance): boolean => policy.needs.cache && usesIndex(settings);
-    if (![...this.#instances()].some(isUsed)) this.#caches.close();
+    if (!this.#pairs && ![...this.#instances()].some(isUsed)) this.#caches.close();
   }
 
   #noteLmcache(): void {

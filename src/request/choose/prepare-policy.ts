@@ -1,7 +1,9 @@
 import type { Arrival } from '../arrive/arrival.ts';
 import type { Deadline } from '../arrive/deadline.ts';
 import { lookUp, notePreparing } from './look-up.ts';
-import { poolFor, staysWithOwner } from './plan.ts';
+import type { Policy } from '../../routing/policy.ts';
+import { poolFor, staysWithOwner } from './call-pool.ts';
+import { decidersOf } from './deciders.ts';
 import type { Call } from '../understand/read-call.ts';
 import type { Runtime } from '../runtime.ts';
 
@@ -23,6 +25,11 @@ export async function preparePolicy(
 
 /** The same for a request that is only talked about. */
 export async function withKnowledge(rt: Runtime, call: Call, signal: AbortSignal): Promise<Call> {
-  const prepared = await call.policy.prepare?.(call.ask, poolFor(rt, call), signal);
+  const prepared = new Map<Policy, unknown>();
+  const looking = decidersOf(rt, call).map(async ({ policy, stage }) => {
+    if (policy.prepare)
+      prepared.set(policy, await policy.prepare(call.ask, poolFor(rt, call, stage), signal));
+  });
+  await Promise.all(looking);
   return { ...call, prepared };
 }

@@ -4,7 +4,8 @@ import type { Arrival } from '../arrive/arrival.ts';
 import { describeCandidates } from './candidates.ts';
 import type { Deadline } from '../arrive/deadline.ts';
 import { noWorker } from './no-worker.ts';
-import { canPlan, type NoPlan } from './plan.ts';
+import type { NoPlan } from './pick.ts';
+import { canPlan } from './plan.ts';
 import type { Call } from '../understand/read-call.ts';
 import type { Runtime } from '../runtime.ts';
 

@@ -63,8 +63,32 @@ export interface CandidateRest {
   readonly excluded: Readonly<Record<string, number>>;
 }
 
+/** What was thought and done where a prompt could be computed by another worker than the one that answers. */
+export interface PairRecord {
+  /** Whether the request went through two workers. */
+  split: boolean;
+  /** Why, or why not. */
+  reason: string;
+  /** Expected time to the first token either way, ms; absent where nobody could be compared. */
+  pair_ms?: number;
+  whole_ms?: number;
+  /** The rest only where it was split. Who computed the prompt, and why that one. */
+  prefill_worker?: string;
+  prefill_policy?: string;
+  prefill_reason?: string;
+  connector?: string;
+  /** From dispatch to the end of the prefill worker's answer, ms. */
+  prefill_ms?: number;
+  /** Set where the decode worker computed the prompt after all: its blocks were not kept (`no_params`), or did not arrive. */
+  unhanded?: string;
+  /** From the decode worker's dispatch, or the end of prefill where that is later, to its first byte, ms. */
+  fetch_ms?: number;
+}
+
 export interface AttemptRecord {
   readonly worker: string;
+  /** Which part of the request it was to do; absent where all of it. */
+  role?: 'prefill' | 'decode';
   readonly reason: string;
   /** Status of the worker's response head, if one came. */
   status?: number;
@@ -115,6 +139,8 @@ export interface Decision {
   /** How the cache of the worker that was chosen is known. */
   cache_source?: CacheSource;
   hash_key_source?: string;
+  /** Only where there are prefill workers. `worker`, `policy`, `reason` and `candidates` are of the worker that answers, `cache_source` and the cached tokens of the one that computes the prompt. */
+  pd?: PairRecord;
   candidates?: readonly CandidateRecord[];
   candidates_rest?: CandidateRest;
   attempts: AttemptRecord[];

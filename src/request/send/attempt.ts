@@ -53,6 +53,7 @@ export class Attempt implements ResponseSink {
   resent = false;
   readonly #rt: Runtime;
   readonly #refuses: (status: number) => boolean;
+  readonly #patienceMs: number;
   readonly #exchange: Exchange;
   #first: FirstResult | undefined;
   #onFirst: ((result: FirstResult) => void) | undefined;
@@ -77,15 +78,20 @@ export class Attempt implements ResponseSink {
   /** The worker's end of a tunnel. */
   #upgraded: Duplex | undefined;
 
-  /** `refuses` = statuses, beside the retryable ones, that ask for another worker. */
+  /**
+   * `refuses` = statuses, beside the retryable ones, that ask for another worker; `patienceMs` = until the first byte of the answer,
+   * 0 = none of its own.
+   */
   constructor(
     rt: Runtime,
     client: WorkerClient,
     request: WorkerRequest,
     refuses: (status: number) => boolean,
+    patienceMs = rt.settings.timeouts.firstTokenMs,
   ) {
     this.#rt = rt;
     this.#refuses = refuses;
+    this.#patienceMs = patienceMs;
     this.#exchange = client.send(request, this);
   }
 
@@ -108,6 +114,11 @@ export class Attempt implements ResponseSink {
   /** Whether the engine was asked and nothing of its answer came, over or not. */
   get isSilent(): boolean {
     return this.#progress !== undefined && this.#connected && !this.#moved;
+  }
+
+  /** What has come of the body before it was decided who gets it. */
+  get beginning(): Buffer | undefined {
+    return this.#early;
   }
 
   /** Tells what the attempt amounts to, once. */
@@ -156,7 +167,7 @@ export class Attempt implements ResponseSink {
 
   onConnected(): void {
     this.#connected = true;
-    const { firstTokenMs } = this.#rt.settings.timeouts;
+    const firstTokenMs = this.#patienceMs;
     this.#timer?.cancel();
     if (firstTokenMs === 0) return;
     this.#timer = this.#rt.clock.after(firstTokenMs, () => {

@@ -2,6 +2,7 @@ import { wholeBlocks } from '../../routing/blocks.ts';
 import { blockSizeOf } from '../../workers/cache-config.ts';
 import { usedAt } from '../../cache-knowledge/table-memory.ts';
 import type { Worker } from '../../workers/worker.ts';
+import type { Leg } from '../choose/leg.ts';
 import type { Plan } from '../choose/plan.ts';
 import type { Call } from '../understand/read-call.ts';
 import type { Runtime } from '../runtime.ts';
@@ -21,7 +22,7 @@ const MOST_LEFT = 0.5;
 
 /** What an answer teaches of the tokens that the model's text comes to, and of what the worker keeps. */
 export function learnFromUsage(rt: Runtime, call: Call, plan: Plan, told: ToldUsage): void {
-  const [{ worker }] = plan.legs;
+  const { worker } = computingLeg(plan);
   const { ask, model, samples, prompts } = call;
   const { promptTokens, cachedTokens, answerTokens } = told;
   doubtTokens(rt, call, worker, promptTokens);
@@ -29,7 +30,7 @@ export function learnFromUsage(rt: Runtime, call: Call, plan: Plan, told: ToldUs
   if (ask.promptKey) {
     // The last token of an answer is never computed further; of several answers none is the one that comes back.
     const reusable = samples * prompts > 1 ? 0 : Math.max(0, (answerTokens ?? 0) - 1);
-    rt.answered.note(ask.promptKey, { promptTokens, answerTokens: reusable, slot: worker.slot });
+    rt.answered.note(ask.promptKey, { promptTokens, answerTokens: reusable, slot: plan.leg.worker.slot });
   }
   if (prompts > 1) return;
   compare(rt, plan, told);
@@ -38,9 +39,14 @@ export function learnFromUsage(rt: Runtime, call: Call, plan: Plan, told: ToldUs
   if (plan.cacheSource === 'predicted') learnOfCache(rt, plan, cachedTokens);
 }
 
+/** Of the worker that computes the prompt. */
+function computingLeg({ leg, prefill }: Plan): Leg {
+  return prefill?.leg ?? leg;
+}
+
 /** What was predicted against what is told, for who judges whether what is known of caches is true. */
 function compare({ tallies, metrics }: Runtime, plan: Plan, { promptTokens, cachedTokens }: ToldUsage): void {
-  const [{ worker }] = plan.legs;
+  const { worker } = computingLeg(plan);
   if (cachedTokens === undefined) {
     tallies.unreported(worker.slot);
     metrics.cachedTokensUnreportedTotal.with(worker.id).inc();
@@ -57,7 +63,7 @@ function compare({ tallies, metrics }: Runtime, plan: Plan, { promptTokens, cach
  */
 function learnOfCache({ cacheIndex, tallies }: Runtime, plan: Plan, cachedTokens: number): void {
   const { predictedCachedTokens: predicted, predictedTtftMs = 0, now } = plan;
-  const [{ worker, lastUse, blocks }] = plan.legs;
+  const { worker, lastUse, blocks } = computingLeg(plan);
   if (predicted === undefined || !cacheIndex) return;
   const { slot, generation, cacheConfig } = worker;
   const least = LEAST_BLOCKS * blockSizeOf(cacheConfig);

@@ -6,11 +6,13 @@ import type { Awaited, InFlight } from '../../workers/in-flight.ts';
 import type { Attempt, Failure } from './attempt.ts';
 import { learnFromUsage } from './learn-from-usage.ts';
 import { roundMs, type AttemptRecord } from '../record/decision.ts';
-import type { Leg, Plan } from '../choose/plan.ts';
+import type { Leg } from '../choose/leg.ts';
+import type { Plan } from '../choose/plan.ts';
 import type { Call } from '../understand/read-call.ts';
 import { recordCached } from '../answer/explain.ts';
 import type { RelayEnd } from '../answer/relay.ts';
 import type { ResponseTap } from '../answer/response-tap.ts';
+import type { PrefillAnswer } from '../../engines/prefill-decode/prefill-answer.ts';
 import type { Runtime } from '../runtime.ts';
 
 /** Statuses by which a worker fails its breaker; a 500 counts once per request (a poison prompt must not open the fleet). */
@@ -19,12 +21,20 @@ const FAILING_STATUS = new Set([502, 503, 504]);
 /** The router's own patience was at an end. */
 const GIVEN_UP: ReadonlySet<ErrorCode> = new Set(['first_token_timeout', 'deadline_exceeded']);
 
+/** How a leg is waited for. */
+export interface LegFacts {
+  /** Whether its answer comes in pieces. */
+  readonly streamed: boolean;
+  /** Predicted time to its first token, ms; 0 = not known. */
+  readonly expectedMs: number;
+  /** What another worker told of the prompt, which it has computed for this one. */
+  readonly prefill?: { readonly answer: Pick<PrefillAnswer, 'cachedTokens'> | undefined } | undefined;
+}
+
 /** Books what one attempt did: its lease, its breaker permit and its line in the record, each closed exactly once. */
 export class LegOutcome implements InFlight, Awaited {
   place = -1;
-  readonly startedAt: number;
-  readonly streamed: boolean;
-  readonly expectedMs: number;
+  startedAt: number;
   readonly route: string;
   readonly model: string;
   readonly #rt: Runtime;
@@ -32,6 +42,7 @@ export class LegOutcome implements InFlight, Awaited {
   readonly #call: Call;
   readonly #plan: Plan;
   readonly #leg: Leg;
+  readonly #facts: LegFacts;
   readonly #record: AttemptRecord;
   #attempt: Attempt | undefined;
   #credited = false;
@@ -39,22 +50,31 @@ export class LegOutcome implements InFlight, Awaited {
   #endedAt = 0;
   #tunnel = false;
 
-  constructor(rt: Runtime, arrival: Arrival, call: Call, plan: Plan) {
+  constructor(rt: Runtime, arrival: Arrival, call: Call, plan: Plan, leg: Leg, facts: LegFacts) {
     this.#rt = rt;
     this.#arrival = arrival;
     this.#call = call;
     this.#plan = plan;
-    [this.#leg] = plan.legs;
+    this.#leg = leg;
+    this.#facts = facts;
     this.startedAt = rt.clock.now();
-    this.streamed = call.stream;
-    this.expectedMs = plan.predictedTtftMs ?? 0;
     this.route = arrival.endpoint.route;
     this.model = call.model;
-    this.#record = { worker: plan.legs[0].worker.id, reason: plan.reason, duration_ms: 0 };
-    arrival.decision.attempts.push(this.#record);
+    this.#record = { worker: leg.worker.id, reason: leg.reason, duration_ms: 0 };
+    if (leg.role !== 'regular') this.#record.role = leg.role;
+  }
+
+  get streamed(): boolean {
+    return this.#facts.streamed;
+  }
+
+  get expectedMs(): number {
+    return this.#facts.expectedMs;
   }
 
   started(attempt: Attempt): void {
+    this.startedAt = this.#rt.clock.now();
+    this.#arrival.decision.attempts.push(this.#record);
     this.#attempt = attempt;
     this.#leg.worker.inFlight.add(this);
   }
@@ -94,7 +114,8 @@ export class LegOutcome implements InFlight, Awaited {
     const { model, resourceId } = this.#call;
     if (status === 404 && resourceId === undefined && worker.models.has(model))
       this.#rt.registry.reportModelUnknown(worker);
-    const isFirst = this.#arrival.decision.attempts[0] === this.#record;
+    const { role } = this.#record;
+    const isFirst = this.#arrival.decision.attempts.find((one) => one.role === role) === this.#record;
     if (FAILING_STATUS.has(status) || (status === 500 && isFirst)) {
       this.#rt.policies.failedOn(worker.slot);
       if (permit.failure()) this.#count('failure');
@@ -113,6 +134,16 @@ export class LegOutcome implements InFlight, Awaited {
     this.#record.status = status;
     this.#tunnel = true;
     this.#succeeded();
+  }
+
+  /** The prompt is computed, and what its worker told of it; the answer's worker has yet to fetch it. */
+  computed(promptTokens: number | undefined, cachedTokens: number | undefined): void {
+    const { lease, uncachedTokens } = this.#leg;
+    const told = promptTokens !== undefined && cachedTokens !== undefined;
+    lease.firstToken(told ? Math.max(1, promptTokens - cachedTokens) : uncachedTokens);
+    this.#endedAt = this.#rt.clock.now();
+    this.#succeeded();
+    this.#attempt?.progress?.wholeAnswer(this.#endedAt - this.startedAt);
   }
 
   firstToken(now: number): void {
@@ -196,8 +227,10 @@ export class LegOutcome implements InFlight, Awaited {
     const told = usage?.promptTokens === 0 && estimate > 0 ? undefined : usage?.promptTokens;
     if (told !== undefined) {
       const answerTokens = end.kind === 'complete' ? usage?.completionTokens : undefined;
+      const { prefill } = this.#facts;
       // Of several prompts vLLM tells what was cached of the last one.
-      const cachedTokens = this.#call.prompts === 1 ? usage?.cachedTokens : undefined;
+      const own = this.#call.prompts === 1 ? usage?.cachedTokens : undefined;
+      const cachedTokens = prefill ? prefill.answer?.cachedTokens : own;
       learnFromUsage(this.#rt, this.#call, this.#plan, {
         promptTokens: told,
         cachedTokens,

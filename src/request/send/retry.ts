@@ -47,6 +47,13 @@ export class RetryDecision {
     return this.#retry(retryAfterMs);
   }
 
+  /** One more attempt, of another kind than those that failed, at once. */
+  fallBack(): boolean {
+    if (!this.#bodyIsThere() || this.#deadline.leftMs <= 0) return false;
+    this.#delayMs = 0;
+    return true;
+  }
+
   /** Waits for the delay that the last decision set. Rejects when the client leaves or time is up. */
   backOff(): Promise<void> {
     const delayMs = this.#delayMs;

@@ -6,6 +6,7 @@ import type { Worker } from '../../workers/worker.ts';
 import type { Arrival } from '../arrive/arrival.ts';
 import { presentsAdminBearer } from '../arrive/guard-route.ts';
 import { HEADER_MAX_COST, HEADER_WORKER_PRIORITY } from '../choose/worker-filters.ts';
+import { TRANSFER_HEADERS } from '../understand/own-transfers.ts';
 import type { Call } from '../understand/read-call.ts';
 import type { Runtime } from '../runtime.ts';
 
@@ -24,41 +25,62 @@ const NEVER_FORWARDED = new Set([
 ]);
 const CREDENTIALS = new Set(['authorization', 'x-api-key', 'cookie']);
 
+/** What one leg of a pair is sent otherwise than the client sent it. */
+export interface LegRequest {
+  readonly body: Buffer;
+  /** In the place of the client's, where the workers go by it. */
+  readonly requestId: string | undefined;
+  /** In the place of the client's of the same names; names, in small letters, and values in turn. */
+  readonly headers: readonly string[];
+}
+
 /** The client's request as this worker gets it: the same bytes and end-to-end headers, the worker's own credentials. */
-export function workerRequest(rt: Runtime, arrival: Arrival, call: Call, worker: Worker): WorkerRequest {
+export function workerRequest(
+  rt: Runtime,
+  arrival: Arrival,
+  call: Call,
+  worker: Worker,
+  leg?: LegRequest,
+): WorkerRequest {
   const { apiKey, rank } = worker.spec;
   // They were for the router.
   const keysChecked = rt.settings.clients.auth.kind !== 'open';
   const clientHeaders = arrival.req.rawHeaders;
   const adminBearer = rt.settings.adminApiKey !== undefined && presentsAdminBearer(rt, arrival);
   // An empty one names nothing.
-  const bringsRequestId = (headerOf(clientHeaders, 'x-request-id') ?? '') !== '';
+  const bringsRequestId =
+    leg?.requestId === undefined && (headerOf(clientHeaders, 'x-request-id') ?? '') !== '';
   const hidesKeys = apiKey !== undefined || keysChecked;
   const protocols = hidesKeys && arrival.tunnel ? offeredProtocols(clientHeaders) : [];
   const hasKey = protocols.some(isKey);
   // What answers say is read, and changed where that is wished.
   const plain = arrival.endpoint.class === 'inference';
+  const hasPrefill = rt.registry.hasPrefill(call.model);
   const headers = endToEnd(clientHeaders, (name) => {
     if (NEVER_FORWARDED.has(name)) return true;
-    if (arrival.bodyDecoded && !call.encoded && name === 'content-encoding') return true;
+    if (hasPrefill && TRANSFER_HEADERS.includes(name)) return true;
+    if (arrival.bodyDecoded && (leg || !call.encoded) && name === 'content-encoding') return true;
     if (plain && name === 'accept-encoding') return true;
     if (hidesKeys && CREDENTIALS.has(name)) return true;
     if (hasKey && name === HEADER_PROTOCOL) return true;
     if (adminBearer && name === 'authorization') return true;
     if (name === 'x-request-id' && !bringsRequestId) return true;
+    if (leg?.headers.includes(name) === true) return true;
     return name === RANK_HEADER && rank !== undefined;
   });
   if (plain) headers.push('accept-encoding', 'identity');
   if (apiKey !== undefined) headers.push('authorization', `Bearer ${apiKey}`);
-  if (rank !== undefined) headers.push(RANK_HEADER, String(rank));
-  if (!bringsRequestId) headers.push('x-request-id', arrival.requestId);
+  if (rank !== undefined && leg?.headers.includes(RANK_HEADER) !== true)
+    headers.push(RANK_HEADER, String(rank));
+  if (!bringsRequestId) headers.push('x-request-id', leg?.requestId ?? arrival.requestId);
+  if (leg) headers.push(...leg.headers);
   if (hasKey) addProtocols(headers, protocols);
   if (call.body instanceof StreamedBody) addLength(headers, clientHeaders);
   return {
     method: arrival.method,
     path: call.target ?? arrival.target,
     headers,
-    body: call.encoded ?? call.body,
+    body: leg?.body ?? call.encoded ?? call.body,
     upgrade: arrival.tunnel ? 'websocket' : undefined,
     once: call.retry === 'connect',
   };

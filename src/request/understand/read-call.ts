@@ -15,6 +15,7 @@ import type { Endpoint } from '../arrive/endpoints.ts';
 import { BodyFields } from './body-fields.ts';
 import { decodeRequest } from './decode-request.ts';
 import { inspectsBodies, mustUnderstand } from './inspects-bodies.ts';
+import { handoffOf, type HandoffTerms } from './handoff.ts';
 import { hooksApply } from './hooks-apply.ts';
 import { readFields, readFieldsInPieces } from './read-fields.ts';
 import type { Runtime } from '../runtime.ts';
@@ -34,8 +35,8 @@ export interface Call {
   readonly ask: Ask & RequestAsk;
   /** The model's policy when the request was read. */
   readonly policy: Policy;
-  /** What `policy.prepare` came to, where it has one. */
-  readonly prepared?: unknown;
+  /** What `prepare` came to, of the policies that have one. */
+  readonly prepared?: ReadonlyMap<Policy, unknown>;
   /** Tokens that the answer may add to the KV cache, as far as the request says. */
   readonly maxTokens: number;
   /** How many prompts there are, and answers to each of them. */
@@ -51,6 +52,8 @@ export interface Call {
   readonly target?: string;
   /** Which workers the client wants; undefined = any. */
   readonly filters: WorkerFilters | undefined;
+  /** How a worker could compute the prompt for another one; `no`: one has to do all of it; undefined: there is nothing to split. */
+  readonly handoff?: HandoffTerms | 'no' | undefined;
   /** The worker is asked for the usage of a stream although the client did not ask: the client must not see it. */
   readonly swallowUsage?: boolean;
 }
@@ -159,6 +162,7 @@ function opaqueCall(rt: Runtime, source: CallSource, body: Buffer | StreamedBody
     retry: body instanceof StreamedBody ? 'connect' : endpoint.retry,
     resourceId: match.kind === 'endpoint' && endpoint.resource === 'by_id' ? match.id : undefined,
     filters: readWorkerFilters(source.req.rawHeaders),
+    handoff: endpoint.class === 'inference' ? 'no' : undefined,
   };
 }
 
@@ -230,6 +234,7 @@ function jsonCall(rt: Runtime, source: CallSource, bytes: Buffer, read = readFie
     retry: leavesSomething(fields) ? 'connect' : endpoint.retry,
     resourceId: creates ? textOf(fields['previous_response_id']) : undefined,
     chosenId: creates ? textOf(fields['request_id']) : undefined,
+    handoff: handoffOf(endpoint, fields, { samples, stream }),
     filters: readWorkerFilters(source.req.rawHeaders),
   };
 }

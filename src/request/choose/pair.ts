@@ -1,0 +1,234 @@
+import type { Connector } from '../../engines/prefill-decode/connector.ts';
+import { CONNECTORS, connectorFor } from '../../engines/prefill-decode/index.ts';
+import type { PdStage } from '../../config/settings/settings.ts';
+import type { SplitChoice, SplitReason } from '../../routing/split.ts';
+import type { Worker } from '../../workers/worker.ts';
+import type { PoolView } from '../../workers/pool-view.ts';
+import type { Call } from '../understand/read-call.ts';
+import type { Runtime } from '../runtime.ts';
+import { lookAtPool, NOBODY_TRIED, poolFor, viewOfPool, type Look } from './call-pool.ts';
+import { giveBack, legOf, take, type Leg } from './leg.ts';
+import { pickBy, pickOf, predict, type NoPlan, type Picked, type Prediction } from './pick.ts';
+
+/** What became of a request's attempts so far. */
+export interface Tries {
+  /** Slots of workers that failed it. */
+  readonly tried: ReadonlySet<number>;
+  /** Pairs have failed: one worker is to do all of it. */
+  readonly whole: boolean;
+}
+
+export const FIRST_TRY: Tries = { tried: NOBODY_TRIED, whole: false };
+
+/** Why a request goes through a pair, or to one worker although there are others for prefill. */
+export type WhySplit =
+  | SplitReason
+  /** It asks for what cannot be handed over. */
+  | 'not_carried'
+  /** It is about what one worker holds. */
+  | 'stored_resource'
+  | 'no_prefill_worker'
+  | 'no_decode_worker'
+  /** What a connector must know of the workers is not known, or as much goes on between them as may. */
+  | 'no_pair_ready'
+  | 'pair_failed';
+
+/** Whether the request goes through a pair, and what either way was expected to take to the first token; ms. */
+export interface Split {
+  readonly isSplit: boolean;
+  readonly reason: WhySplit;
+  readonly pairMs?: number | undefined;
+  readonly wholeMs?: number | undefined;
+}
+
+/** The leg that computes the prompt. */
+export interface PairLeg {
+  readonly leg: Leg;
+  readonly picked: Picked;
+  readonly prediction: Prediction;
+  readonly connector: Connector;
+  /** Tokens of the prompt that the other leg's worker lacks: their blocks go there. */
+  readonly missingTokens: number;
+}
+
+interface PairPick {
+  readonly kind: 'pair';
+  readonly prefill: Picked;
+  readonly decode: Picked;
+  readonly connector: Connector;
+  readonly split: Split;
+}
+
+interface WholePick {
+  readonly kind: 'whole';
+  readonly split: Split;
+}
+
+interface Looks {
+  readonly now: number;
+  readonly isFresh?: boolean | undefined;
+  readonly peek: boolean;
+}
+
+/** Pairs of named policies that turn out not to be ready: a request looks for another one so often. */
+const MOST_UNREADY = 8;
+
+/** Whether there is anything to decide: a fleet without prefill workers asks nothing more. */
+export function mayPair(rt: Runtime, call: Call): boolean {
+  return call.handoff !== undefined && rt.registry.hasPrefill(call.model);
+}
+
+export function pickPair(rt: Runtime, call: Call, tries: Tries, looks: Looks): PairPick | WholePick | NoPlan {
+  if (call.handoff === 'no' || (call.prompts > 1 && !carriesBatches(rt))) return wholeFor('not_carried');
+  if (call.resourceId !== undefined) return wholeFor('stored_resource');
+  if (tries.whole) return wholeFor('pair_failed');
+  const leftOut = new Set<number>();
+  for (;;) {
+    const pools = poolsOf(rt, call, tries, { ...looks, leftOut });
+    const picked = pickAmong(rt, call, pools, looks.peek);
+    if (picked.kind !== 'unready') return picked;
+    leftOut.add(picked.slot);
+    if (leftOut.size > MOST_UNREADY) return noPair(rt, pools, 'no_pair_ready');
+  }
+}
+
+/** Which connector it will be is known before the pair is where it was named. */
+function carriesBatches({ settings }: Runtime): boolean {
+  const { connector } = settings.pd;
+  return connector !== 'auto' && CONNECTORS[connector].batches;
+}
+
+interface Pools {
+  readonly prefill: PoolView;
+  readonly decode: PoolView;
+  /** Why there is nobody, where there is nobody. */
+  readonly otherwise: WhySplit;
+}
+
+function poolsOf(
+  rt: Runtime,
+  call: Call,
+  { tried }: Tries,
+  { now, isFresh, leftOut }: Looks & { readonly leftOut: ReadonlySet<number> },
+): Pools {
+  const { maxPrefillsPerWorker: most, fallback } = rt.settings.pd;
+  const look = { tried, now, isFresh };
+  const first: Look = {
+    ...look,
+    stage: 'prefill',
+    isFull: (slot) => leftOut.has(slot) || (most > 0 && rt.ledger.own(slot) >= most),
+  };
+  // One worker that does all of it is better than a prefill worker that has failed already.
+  const prefill = fallback === 'whole' ? viewOfPool(rt, call, first) : lookAtPool(rt, call, first);
+  const decode = lookAtPool(rt, call, { ...look, stage: 'decode', isFull: (slot) => leftOut.has(slot) });
+  const none = prefill.eligible === 0 ? 'no_prefill_worker' : 'no_decode_worker';
+  return {
+    ...{ prefill, decode },
+    otherwise: leftOut.size > 0 ? 'no_pair_ready' : tried.size > 0 ? 'pair_failed' : none,
+  };
+}
+
+/** `unready`: two policies have named a pair that cannot hand over now, because of the worker in that slot. */
+type PickedAmong = PairPick | WholePick | NoPlan | { readonly kind: 'unready'; readonly slot: number };
+
+function pickAmong(rt: Runtime, call: Call, pools: Pools, peek: boolean): PickedAmong {
+  const { prefill, decode } = pools;
+  if (prefill.eligible === 0 || decode.eligible === 0) return noPair(rt, pools, pools.otherwise);
+  const { pairs } = rt.policies;
+  const { pd } = rt.settings;
+  const [first, second] = [
+    named(rt, call, 'prefill', prefill, peek),
+    named(rt, call, 'decode', decode, peek),
+  ];
+  if (first === 'nobody' || second === 'nobody') return noPair(rt, pools, 'no_pair_ready');
+  const { split, pair } = pairs.choose(call.ask, {
+    ...{ prefill, decode, whole: poolFor(rt, call), rule: pd.split, mostTokens: call.maxTokens },
+    chosen: { prefill: first?.index, decode: second?.index },
+    may: (p, d) => isReady(rt, prefill.members[p], decode.members[d]),
+  });
+  if (!pair) {
+    const slot = first?.worker.slot ?? second?.worker.slot;
+    return slot === undefined ? noPair(rt, pools, 'no_pair_ready') : { kind: 'unready', slot };
+  }
+  const known = splitOf(split);
+  if (!split.split) return { kind: 'whole', split: known };
+  const p = first ?? pickOf(rt, { policy: pairs, pool: prefill, choice: pair.prefill });
+  const d = second ?? pickOf(rt, { policy: pairs, pool: decode, choice: pair.decode });
+  const connector = connectorFor(pd.connector, p.worker, d.worker);
+  return { kind: 'pair', prefill: p, decode: d, connector, split: known };
+}
+
+/** Whom the stage's own policy chooses; undefined: it has none. */
+function named(
+  rt: Runtime,
+  call: Call,
+  stage: PdStage,
+  pool: PoolView,
+  peek: boolean,
+): Picked | 'nobody' | undefined {
+  const policy = rt.policies.stage(stage, call.model);
+  return policy && (pickBy(rt, call, { policy, pool, peek }) ?? 'nobody');
+}
+
+function isReady(rt: Runtime, prefill: Worker | undefined, decode: Worker | undefined): boolean {
+  if (!prefill || !decode) return false;
+  const { connector, maxTransfersPerPair: most } = rt.settings.pd;
+  if (most > 0 && rt.transfers.between(prefill, decode) >= most) return false;
+  return connectorFor(connector, prefill, decode).unready({ prefill, decode }) === undefined;
+}
+
+function splitOf({ split, reason, pairSeconds, wholeSeconds }: SplitChoice): Split {
+  return { isSplit: split, reason, pairMs: inMs(pairSeconds), wholeMs: inMs(wholeSeconds) };
+}
+
+function inMs(seconds: number | undefined): number | undefined {
+  return seconds === undefined ? undefined : seconds * 1000;
+}
+
+function wholeFor(reason: WhySplit): WholePick {
+  return { kind: 'whole', split: { isSplit: false, reason } };
+}
+
+function noPair(rt: Runtime, { prefill, decode }: Pools, reason: WhySplit): WholePick | NoPlan {
+  rt.metrics.pdErrorsTotal.with('server_selection').inc();
+  if (rt.settings.pd.fallback === 'whole') return wholeFor(reason);
+  return { kind: 'none', pool: decode.eligible === 0 ? decode : prefill };
+}
+
+/** Takes leases and permits of both. Undefined where a trial place was lost. */
+export function takePair(
+  rt: Runtime,
+  call: Call,
+  { prefill, decode, connector }: PairPick,
+  moment: { readonly now: number; readonly isLast: boolean },
+): { readonly prefill: PairLeg; readonly leg: Leg; readonly prediction: Prediction } | undefined {
+  const prediction = predict(rt, call, prefill);
+  const { promptTokens, uncachedTokens } = prediction;
+  // Its answer comes with its first token, by which its speed is learnt as from a stream.
+  const load = { prefillTokens: uncachedTokens, kvTokens: promptTokens, stream: true };
+  const first = take(rt, prefill, load, moment);
+  if (!first) return undefined;
+  // It computes nothing of the prompt, and shows nothing of its speed.
+  const held = { prefillTokens: 0, kvTokens: promptTokens + call.maxTokens, stream: false };
+  const second = take(rt, decode, held, moment);
+  if (!second) {
+    giveBack(first);
+    return undefined;
+  }
+  const decider = (stage: PdStage) => rt.policies.stage(stage, call.model) ?? rt.policies.pairs;
+  const there = predict(rt, call, decode);
+  const leg = legOf(rt, call, {
+    ...{ role: 'decode', picked: decode, taken: second, policy: decider('decode') },
+    prediction: { ...there, uncachedTokens: 0 },
+  });
+  const prefillLeg = legOf(rt, call, {
+    ...{ role: 'prefill', picked: prefill, taken: first, policy: decider('prefill') },
+    prediction,
+  });
+  const { uncachedTokens: missingTokens } = there;
+  return {
+    leg,
+    prediction,
+    prefill: { leg: prefillLeg, picked: prefill, prediction, connector, missingTokens },
+  };
+}

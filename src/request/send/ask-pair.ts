@@ -1,0 +1,176 @@
+import { EventStreamTap } from '../answer/response-tap.ts';
+import type { Arrival } from '../arrive/arrival.ts';
+import type { Deadline } from '../arrive/deadline.ts';
+import type { PairLeg } from '../choose/pair.ts';
+import { headerOf } from '../../http/headers.ts';
+import type { Runtime } from '../runtime.ts';
+import type { Call } from '../understand/read-call.ts';
+import { watchEngine } from './ask-worker.ts';
+import { Attempt, type Failure } from './attempt.ts';
+import type { Handover, Unhanded } from './handover.ts';
+import {
+  clientLeft,
+  failureFor,
+  firstOf,
+  hand,
+  settleFirst,
+  without,
+  type Again,
+  type First,
+  type Sent,
+  type Step,
+} from './settle.ts';
+import { workerRequest } from './worker-request.ts';
+
+/** An attempt through two workers; `leg`, `outcome`: of the one that answers. */
+export interface PairStep extends Step {
+  readonly handover: Handover;
+  readonly prefill: PairLeg;
+}
+
+/** A worker that was told where to fetch the prompt's blocks refuses that: the prompt itself another one has taken. */
+const REJECTING: ReadonlySet<number> = new Set([400, 422]);
+
+/** Has one worker compute the prompt and another one answer, and settles what comes of it. Either's failure is the pair's. */
+export async function askPair(
+  rt: Runtime,
+  arrival: Arrival,
+  call: Call,
+  deadline: Deadline,
+  step: PairStep,
+): Promise<Again> {
+  const { handover, leg, outcome } = step;
+  const handed = await handover.ready(deadline);
+  if (handed.kind === 'client_left') throw clientLeft();
+  if (handed.kind !== 'ready') return settleUnhanded(rt, arrival, call, step, handed);
+  const request = workerRequest(rt, arrival, call, leg.worker, handed.request);
+  const { decodeTimeoutMs } = rt.settings.pd;
+  const patienceMs = decodeTimeoutMs > 0 ? decodeTimeoutMs : rt.settings.timeouts.firstTokenMs;
+  const attempt = new Attempt(rt, rt.clientOf(leg.worker), request, () => false, patienceMs);
+  watchEngine(attempt, arrival, call, leg);
+  outcome.started(attempt);
+  deadline.covers(attempt);
+  const first = await firstOfPair(attempt, arrival, handover);
+  if (first.kind !== 'unhanded') return settleDecode(rt, arrival, call, { ...step, attempt }, first);
+  attempt.abort();
+  return settleUnhanded(rt, arrival, call, step, first.end);
+}
+
+/** What comes first: a sign of the worker that answers, or that what it waits for will not come. */
+function firstOfPair(
+  attempt: Attempt,
+  arrival: Arrival,
+  handover: Handover,
+): Promise<First | { readonly kind: 'unhanded'; readonly end: Unhanded }> {
+  return new Promise((resolve) => {
+    handover.decoding((end) => {
+      resolve({ kind: 'unhanded', end });
+    });
+    void firstOf(attempt, arrival).then(resolve);
+  });
+}
+
+async function settleDecode(
+  rt: Runtime,
+  arrival: Arrival,
+  call: Call,
+  step: PairStep & Sent,
+  first: First,
+): Promise<Again> {
+  const { outcome, handover, attempt, leg } = step;
+  if (first.kind === 'begun') {
+    if (REJECTING.has(first.head.status) && mayFallBack(rt, step)) {
+      outcome.answered(first.head.status);
+      rt.metrics.pdErrorsTotal.with('decode_rejected').inc();
+      attempt.abort();
+      return whole(step);
+    }
+    if (beginsWithFailure(attempt, first.head.headers)) {
+      rt.metrics.pdErrorsTotal.with('handover').inc();
+      attempt.abort();
+      rt.registry.reportTransferFailed(step.prefill.leg.worker);
+      return settlePair(rt, call, step, unfetched(leg.worker.id));
+    }
+    handover.fetched();
+    if (!isStream(first.head.headers)) await handover.told();
+    if (arrival.client.gone) throw clientLeft();
+  } else if (first.kind !== 'client_left') {
+    rt.metrics.pdDecodeErrorsTotal.with(leg.worker.id).inc();
+    rt.metrics.pdErrorsTotal.with('decode').inc();
+    rt.registry.reportTransferFailed(step.prefill.leg.worker);
+  }
+  return settleFirst(rt, arrival, call, { ...step, pd: handover.edit }, hinted(first, step.prefill));
+}
+
+/** Some connectors are known for waiting in vain. */
+function hinted(first: First, { connector }: PairLeg): First {
+  const { hint } = connector;
+  if (hint === undefined || first.kind !== 'failed' || first.failure.code !== 'first_token_timeout')
+    return first;
+  const { failure } = first;
+  return {
+    kind: 'failed',
+    failure: { ...failure, message: `${failure.message}; ${connector.name}: ${hint}` },
+  };
+}
+
+/** The prompt was not computed, or its blocks cannot be fetched. */
+async function settleUnhanded(
+  rt: Runtime,
+  arrival: Arrival,
+  call: Call,
+  step: PairStep,
+  end: Unhanded,
+): Promise<Again> {
+  const { handover, prefill, retry, tries } = step;
+  const { run } = handover;
+  if (!run) throw clientLeft();
+  const { outcome, attempt } = run;
+  const { leg } = prefill;
+  const sent = { leg, outcome, attempt, retry, tries };
+  if (end.kind === 'declined') {
+    outcome.answered(end.head.status);
+    return hand(rt, arrival, call, sent, end.head);
+  }
+  rt.metrics.pdPrefillErrorsTotal.with(leg.worker.id).inc();
+  rt.metrics.pdErrorsTotal.with('prefill').inc();
+  if (end.kind === 'failed') return settlePair(rt, call, sent, end.failure);
+  outcome.answered(end.head.status);
+  if (retry.afterStatus(end.head.status, end.retryAfterMs)) return without(sent);
+  return mayFallBack(rt, step) ? whole(step) : hand(rt, arrival, call, sent, end.head);
+}
+
+/** Another pair is tried while that is allowed, then, where it may, one worker that does all of it. */
+function settlePair(rt: Runtime, call: Call, step: Step, failure: Failure): Again {
+  step.outcome.failed(failure);
+  if (failure.code !== 'deadline_exceeded') {
+    if (step.retry.afterFailure(failure)) return without(step);
+    if (mayFallBack(rt, step)) return whole(step);
+  }
+  throw failureFor(call, failure);
+}
+
+function mayFallBack(rt: Runtime, { tries, retry }: Step): boolean {
+  return rt.settings.pd.fallback === 'whole' && !tries.whole && retry.fallBack();
+}
+
+function whole({ tries }: Step): Again {
+  return { ...tries, whole: true };
+}
+
+function isStream(headers: readonly string[]): boolean {
+  return headerOf(headers, 'content-type')?.toLowerCase().startsWith('text/event-stream') === true;
+}
+
+/** vLLM has sent the head of a stream by the time it finds that blocks cannot be fetched: it says so in the first event. */
+function beginsWithFailure({ beginning }: Attempt, headers: readonly string[]): boolean {
+  if (!beginning || !isStream(headers)) return false;
+  const tap = new EventStreamTap({ hasId: false });
+  tap.push(beginning);
+  return tap.failed;
+}
+
+function unfetched(worker: string): Failure {
+  const message = `${worker} answered with an error before its first token: the prompt's blocks did not come to it`;
+  return { code: 'handover_failed', message, sent: true };
+}

@@ -1,0 +1,221 @@
+import { RouterError } from '../../base/errors.ts';
+import { randomHex } from '../../base/ids.ts';
+import { inPieces } from '../../base/in-pieces.ts';
+import { decodeBody, makingPrefillBody } from '../../engines/prefill-decode/bodies.ts';
+import type { Handoff } from '../../engines/prefill-decode/connector.ts';
+import type { PrefillAnswer } from '../../engines/prefill-decode/prefill-answer.ts';
+import { noRoom } from '../../http/body.ts';
+import type { AnswerEdit } from '../answer/response-edit.ts';
+import type { Arrival } from '../arrive/arrival.ts';
+import type { Deadline } from '../arrive/deadline.ts';
+import type { PairLeg } from '../choose/pair.ts';
+import type { Plan } from '../choose/plan.ts';
+import { roundMs } from '../record/decision.ts';
+import type { Runtime } from '../runtime.ts';
+import type { HandoffTerms } from '../understand/handoff.ts';
+import type { Call } from '../understand/read-call.ts';
+import { PrefillRun, type PrefillEnd } from './prefill-run.ts';
+import { workerRequest, type LegRequest } from './worker-request.ts';
+
+/** What the first leg came to, where the second one must not be sent. */
+export type Unhanded = Exclude<PrefillEnd, { readonly kind: 'computed' }>;
+
+const LEFT = { kind: 'client_left' } as const;
+
+/** What there is to do now that the first leg is under way. */
+export type Handed = { readonly kind: 'ready'; readonly request: LegRequest } | typeof LEFT | Unhanded;
+
+/** The two legs of one attempt: one worker computes the prompt, and another one, which answers, gets it from there. */
+export class Handover {
+  readonly #rt: Runtime;
+  readonly #arrival: Arrival;
+  readonly #call: Call;
+  readonly #plan: Plan;
+  readonly #prefill: PairLeg;
+  readonly #body: Buffer;
+  readonly #terms: HandoffTerms;
+  readonly #handoff: Handoff;
+  readonly #givesBack: (() => void)[] = [];
+  #run: PrefillRun | undefined;
+  /** When the second leg was sent, monotonic ms. */
+  #decodeAt = 0;
+
+  constructor(rt: Runtime, arrival: Arrival, call: Call, plan: Plan, prefill: PairLeg) {
+    this.#rt = rt;
+    this.#arrival = arrival;
+    this.#call = call;
+    this.#plan = plan;
+    this.#prefill = prefill;
+    const { body, handoff } = call;
+    if (!Buffer.isBuffer(body) || typeof handoff !== 'object')
+      throw new Error('there is nothing to hand over');
+    this.#body = body;
+    this.#terms = handoff;
+    this.#handoff = prefill.connector.begin({
+      prefill: prefill.leg.worker,
+      decode: plan.leg.worker,
+      requestId: arrival.requestId,
+      randomHex32: () => randomHex(32),
+      prompts: call.prompts,
+    });
+  }
+
+  /** The first leg; undefined until it has been sent. */
+  get run(): PrefillRun | undefined {
+    return this.#run;
+  }
+
+  /**
+   * Sends the first leg. Resolves when the second one can be sent: beside it, or once the prompt is computed. Throws
+   * `inflight_bytes_exceeded`.
+   */
+  async ready(deadline: Deadline): Promise<Handed> {
+    const run = await this.#sendPrefill();
+    if (!run) return LEFT;
+    deadline.covers(run.attempt);
+    if (this.#handoff.order === 'concurrent') return this.#makeDecode(undefined);
+    const end = await this.#ended(run);
+    if (end.kind !== 'computed') return end;
+    return (await this.#arrived()) ?? this.#makeDecode(end.answer);
+  }
+
+  /** The second leg has been sent. `onFailed`: the first one, beside it, will not bring what it waits for. */
+  decoding(onFailed: (end: Unhanded) => void): void {
+    this.#decodeAt = this.#rt.clock.now();
+    const endedAt = this.#run?.end ? this.#run.endedAt : 0;
+    if (endedAt > 0) this.#rt.metrics.pdHandoverSeconds.with().observe((this.#decodeAt - endedAt) / 1000);
+    this.#rt.metrics.pdDecodeRequestsTotal.with(this.#plan.leg.worker.id).inc();
+    this.#run?.onEnd((end) => {
+      this.#record();
+      if (end.kind !== 'computed') onFailed(end);
+    });
+  }
+
+  /** The second leg begins to answer: the prompt's blocks have come to it. */
+  fetched(): void {
+    const { leg, missingTokens } = this.#prefill;
+    const waitedMs = this.#rt.clock.now() - Math.max(this.#decodeAt, this.#run?.endedAt ?? 0);
+    const { slot } = this.#plan.leg.worker;
+    this.#rt.policies.pairs.fetched(leg.worker.slot, slot, missingTokens, waitedMs / 1000);
+    this.#rt.metrics.pdFetchSeconds.with().observe(waitedMs / 1000);
+    const { decision } = this.#arrival;
+    if (decision.pd) decision.pd.fetch_ms = roundMs(waitedMs);
+    if (this.#run?.end) this.#run.outcome.close();
+  }
+
+  /** Resolves when the first leg has ended, or the client has left: some answers are to tell what it told. */
+  async told(): Promise<void> {
+    if (this.#run && !this.#run.end) await this.#ended(this.#run);
+  }
+
+  get answer(): PrefillAnswer | undefined {
+    const end = this.#run?.end;
+    return end?.kind === 'computed' ? end.answer : undefined;
+  }
+
+  /** What the client is told otherwise than by the worker that answers. */
+  get edit(): NonNullable<AnswerEdit['pd']> {
+    const told = (): PrefillAnswer | undefined => this.answer;
+    const { ofPrompt } = this.#terms;
+    const { metrics } = this.#rt;
+    return {
+      get cachedTokens() {
+        return told()?.cachedTokens;
+      },
+      get prefill() {
+        return ofPrompt ? told()?.bytes : undefined;
+      },
+      onUnmerged: () => {
+        metrics.pdErrorsTotal.with('unmerged').inc();
+      },
+    };
+  }
+
+  /** Idempotent end, whatever came before. */
+  close(): void {
+    this.#run?.onEnd(undefined);
+    this.#run?.outcome.close();
+    for (const giveBack of this.#givesBack.splice(0)) giveBack();
+  }
+
+  /** Undefined where the client has left meanwhile. */
+  async #sendPrefill(): Promise<PrefillRun | undefined> {
+    const { prefill: asked, requestId } = this.#handoff;
+    const body = this.#hold(await inPieces(makingPrefillBody(this.#body, this.#terms.cap, asked)));
+    const [rt, arrival, call] = [this.#rt, this.#arrival, this.#call];
+    if (arrival.client.gone) return undefined;
+    const { worker } = this.#prefill.leg;
+    const request = workerRequest(rt, arrival, call, worker, { body, requestId, headers: asked.headers });
+    arrival.times.dispatched = rt.clock.now();
+    this.#run = new PrefillRun(rt, arrival, call, { plan: this.#plan, prefill: this.#prefill, request });
+    this.#givesBack.push(rt.transfers.begin(worker, this.#plan.leg.worker));
+    rt.metrics.pdPrefillRequestsTotal.with(worker.id).inc();
+    return this.#run;
+  }
+
+  /** The first leg's end; its connection is cut within the tick in which the client leaves. */
+  #ended(run: PrefillRun): Promise<PrefillEnd | typeof LEFT> {
+    const { client } = this.#arrival;
+    return new Promise((resolve) => {
+      client.onGone(() => {
+        run.outcome.gaveUp();
+        run.attempt.abort();
+        resolve(LEFT);
+      });
+      run.onEnd((end) => {
+        client.onGone(undefined);
+        this.#record();
+        resolve(end);
+      });
+    });
+  }
+
+  /** Where blocks are announced apart. Without them the worker that answers computes the prompt itself. */
+  async #arrived(): Promise<typeof LEFT | undefined> {
+    const { arrival } = this.#handoff;
+    const { arrivals, settings } = this.#rt;
+    if (!arrival || settings.pd.notices.address === undefined) return undefined;
+    const { client } = this.#arrival;
+    const waiting = new AbortController();
+    client.onGone(() => {
+      waiting.abort();
+    });
+    const end = await arrivals.wait(arrival.key, arrival.times, waiting.signal);
+    client.onGone(undefined);
+    if (end === 'timeout') this.#unhanded('handover');
+    return client.gone ? LEFT : undefined;
+  }
+
+  /** What goes to the worker that answers: the client's request, and where the blocks are. */
+  #makeDecode(answer: PrefillAnswer | undefined): Handed {
+    const { requestId } = this.#handoff;
+    const order = this.#handoff.decode(answer);
+    if (order.kind === 'ready') {
+      const body = this.#hold(decodeBody(this.#body, order.members));
+      return { kind: 'ready', request: { body, requestId, headers: order.headers } };
+    }
+    // As of prompts shorter than a block, and of workers that have no connector at all.
+    this.#unhanded('no_params');
+    return { kind: 'ready', request: { body: this.#body, requestId, headers: [] } };
+  }
+
+  #unhanded(why: 'no_params' | 'handover'): void {
+    this.#rt.metrics.pdErrorsTotal.with(why).inc();
+    const { pd } = this.#arrival.decision;
+    if (pd) pd.unhanded = why;
+  }
+
+  #hold(bytes: Buffer | undefined): Buffer {
+    if (!bytes) throw new RouterError('invalid_json', 'the body is not a JSON object');
+    const held = this.#rt.bodyBytes.hold(bytes);
+    if (!held) throw noRoom();
+    this.#givesBack.push(held.release);
+    return held.bytes;
+  }
+
+  #record(): void {
+    const { pd } = this.#arrival.decision;
+    const run = this.#run;
+    if (pd && run) pd.prefill_ms = roundMs(run.endedAt - run.outcome.startedAt);
+  }
+}

@@ -1,0 +1,35 @@
+import { RouterError } from '../../base/errors.ts';
+import { clientParams, withoutClientParams } from '../../engines/prefill-decode/bodies.ts';
+import { headerOf } from '../../http/headers.ts';
+import type { Arrival } from '../arrive/arrival.ts';
+import type { Runtime } from '../runtime.ts';
+import type { Call } from './read-call.ts';
+import { replaceBody } from './replace-body.ts';
+
+/** By which the proxies beside workers are told where a prompt is computed (llm-d's sidecar): never a client's to say. */
+export const TRANSFER_HEADERS: readonly string[] = [
+  'x-prefiller-host-port',
+  'x-encoder-hosts-ports',
+  'x-data-parallel-host-port',
+];
+
+/**
+ * Where workers hand KV blocks over it is the router that says from where and to whom: what a client says of it is refused, or taken out.
+ * Throws `kv_transfer_params_refused`.
+ */
+export function ownTransfers(rt: Runtime, arrival: Arrival, call: Call): Call {
+  if (!rt.registry.hasPrefill(call.model)) return call;
+  const refuses = rt.settings.pd.clientParams === 'refuse';
+  const header = TRANSFER_HEADERS.find((name) => headerOf(arrival.req.rawHeaders, name) !== undefined);
+  if (refuses && header !== undefined) throw refused(`the header ${header}`);
+  if (!Buffer.isBuffer(call.body) || !clientParams(call.body)) return call;
+  if (refuses) throw refused('the body');
+  return { ...call, ...replaceBody(rt, arrival, call, withoutClientParams(call.body)) };
+}
+
+function refused(where: string): RouterError {
+  return new RouterError(
+    'kv_transfer_params_refused',
+    `${where} says how KV blocks are handed over, which is for the router to say (pd.client_params)`,
+  );
+}
