@@ -150,7 +150,7 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
     arrivals: openArrivals({ part, clock, metrics, settings: () => inForce() }),
     ...{ answered: new AnsweredPrompts(part.memory), transfers: new Transfers() },
     tallies: new CacheTallies(part.memory),
-    clients: new Clients(settings.clients.auth, clock, keyServices.ask, part.memory),
+    clients: new Clients(settings.clients.auth, clock, keyServices.ask, part),
     admission: openDoor(doorSettings(settings, deps), clock, part),
     workerWait: new WorkerWait({ registry, clock, most: settings.admission.queueSize, ...part }),
     retryBudget: new RetryBudget(clock, budgetOf(settings), part.memory),

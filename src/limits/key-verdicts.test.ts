@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { RouterThreads } from '../../test/support/router-threads.ts';
 import { VirtualClock } from '../base/virtual-clock.ts';
+import { byControl, byServices, judgeForThreads } from './key-judges.ts';
 import { KeyVerdicts, type Opinion } from './key-verdicts.ts';
 
 const SETTINGS = { urls: ['u'], ttlMs: 60_000, refusalTtlMs: 10_000, timeoutMs: 5_000 };
@@ -11,7 +13,7 @@ function make(urls: readonly string[] = ['u']) {
   const questions: { key: string; url: string; answer: (opinion: Opinion) => void }[] = [];
   const verdicts = new KeyVerdicts(
     { ...SETTINGS, urls },
-    (url, key) => new Promise((answer) => questions.push({ url, key, answer })),
+    byServices((url, key) => new Promise((answer) => questions.push({ url, key, answer })), clock),
     clock,
   );
   const next = () => {
@@ -104,11 +106,72 @@ describe('the verdict on a key', () => {
   it('is remembered for a bounded number of keys', async () => {
     const clock = new VirtualClock();
     let asked = 0;
-    const verdicts = new KeyVerdicts(SETTINGS, () => ((asked += 1), Promise.resolve('refused')), clock);
+    const verdicts = new KeyVerdicts(
+      SETTINGS,
+      byServices(() => ((asked += 1), Promise.resolve('refused')), clock),
+      clock,
+    );
     for (let key = 0; key < 10_001; key += 1) await verdicts.of(`k${key}`, `d${key}`);
     assert.equal(verdicts.of('k10000', 'd10000'), 'refused');
     assert.equal(asked, 10_001);
     await verdicts.of('k0', 'd0');
     assert.equal(asked, 10_002);
+  });
+});
+
+describe('the verdict on a key that several threads want', () => {
+  /** Services, control, and request threads that ask it. */
+  function router(count: number) {
+    const clock = new VirtualClock();
+    const threads = new RouterThreads(count);
+    const asked: string[] = [];
+    const judge = byServices((url, key) => {
+      asked.push(`${key} at ${url}`);
+      return Promise.resolve(key === 'good' ? 'accepted' : 'refused');
+    }, clock);
+    const control = new KeyVerdicts(SETTINGS, judge, clock);
+    judgeForThreads(threads.channels, control);
+    const ends = Array.from({ length: count }, (_, index) => threads.begin(index + 1));
+    const verdicts = ends.map(({ channel }) => new KeyVerdicts(SETTINGS, byControl(channel, clock), clock));
+    return { clock, threads, asked, control, verdicts };
+  }
+
+  it('is asked for once, and believed as long as the one who asked believes it', async () => {
+    const { clock, threads, asked, verdicts } = router(2);
+    const [one, other] = verdicts;
+    const first = [one!.of('good', 'g'), other!.of('good', 'g'), other!.of('bad', 'b')];
+    await threads.settle();
+    const opinions = await Promise.all(first.map((opinion) => Promise.resolve(opinion)));
+    assert.deepEqual(opinions, ['accepted', 'accepted', 'refused']);
+    assert.deepEqual(asked, ['good at u', 'bad at u']);
+    clock.advance(9_000);
+    const second = one!.of('bad', 'b');
+    await threads.settle();
+    assert.equal(await second, 'refused');
+    assert.equal(asked.length, 2);
+    clock.advance(1_000);
+    // What it was told after nine seconds holds for one more.
+    const third = one!.of('bad', 'b');
+    await threads.settle();
+    assert.equal(await third, 'refused');
+    assert.equal(asked.length, 3);
+  });
+
+  it('is of the services that the thread has, where control has others already', async () => {
+    const { threads, asked, control, verdicts } = router(1);
+    control.reconfigure({ ...SETTINGS, urls: ['v'] });
+    const first = verdicts[0]!.of('good', 'g');
+    await threads.settle();
+    assert.equal(await first, 'accepted');
+    void control.of('good', 'g');
+    assert.deepEqual(asked, ['good at u', 'good at v']);
+  });
+
+  it('is not there where control does not answer', async () => {
+    const { clock, threads, verdicts } = router(1);
+    const hung = verdicts[0]!.of('good', 'g');
+    clock.advance(6_000);
+    assert.equal(await hung, 'unavailable');
+    threads.end(1);
   });
 });

@@ -1,11 +1,9 @@
+import { isDeepStrictEqual } from 'node:util';
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../base/clock.ts';
 
 /** What one service says of a key. `unavailable`: it did not say; `unasked`: the router had no socket to ask with. */
 export type Opinion = 'accepted' | 'refused' | 'unavailable' | 'unasked';
-
-/** Asks one service; never rejects. */
-export type AskService = (url: string, key: string, timeoutMs: number) => Promise<Opinion>;
 
 export interface VerdictSettings {
   readonly urls: readonly string[];
@@ -15,9 +13,27 @@ export interface VerdictSettings {
   readonly timeoutMs: number;
 }
 
-interface Verdict {
-  readonly accepted: boolean;
+/** What all of them come to. Can be posted. */
+export interface Verdict {
+  readonly opinion: Opinion;
+  /** Monotonic ms; believed before that. */
   readonly until: number;
+}
+
+/** Can be posted. */
+export interface KeyQuestion {
+  readonly key: string;
+  /** Its digest. */
+  readonly sha256: string;
+  readonly terms: VerdictSettings;
+}
+
+/** Finds out whether a key is good; never rejects. */
+export type Judge = (question: KeyQuestion) => Promise<Verdict>;
+
+/** What nobody is to believe for any time. */
+export function unknown(opinion: Opinion): Verdict {
+  return { opinion, until: -Infinity };
 }
 
 const MOST_VERDICTS = 10_000;
@@ -28,19 +44,18 @@ const MOST_QUESTIONS = 256;
  * Whether services elsewhere accept a key. Their answers are kept for a while, by the digest of the key; of those who
  * ask about one key at the same time all hear one answer. That a service could not be asked is never taken for a no.
  *
- * Each thread of a router has its own: a service is asked once about a key by each thread that its requests come to, and the
- * bounds on what is kept and asked at once are a thread's. No answer is believed longer by it.
+ * Of several threads each keeps what it has heard; it asks the one in control, so that services are asked about a key once.
  */
 export class KeyVerdicts {
   readonly #clock: Clock;
-  readonly #ask: AskService;
+  readonly #judge: Judge;
   readonly #known = new LRUCache<string, Verdict>({ max: MOST_VERDICTS });
-  readonly #asked = new Map<string, Promise<Opinion>>();
+  readonly #asked = new Map<string, Promise<Verdict>>();
   #settings: VerdictSettings;
 
-  constructor(settings: VerdictSettings, ask: AskService, clock: Clock) {
+  constructor(settings: VerdictSettings, judge: Judge, clock: Clock) {
     this.#settings = settings;
-    this.#ask = ask;
+    this.#judge = judge;
     this.#clock = clock;
   }
 
@@ -53,43 +68,38 @@ export class KeyVerdicts {
 
   /** At once where it is known. */
   of(key: string, sha256: string): Opinion | Promise<Opinion> {
+    const verdict = this.#knownOf(sha256) ?? this.#find(key, sha256);
+    return verdict instanceof Promise ? verdict.then(({ opinion }) => opinion) : verdict.opinion;
+  }
+
+  /** For another thread. While settings change its own may be others: what comes of those is not kept here. */
+  judge(question: KeyQuestion): Verdict | Promise<Verdict> {
+    const { key, sha256, terms } = question;
+    if (!isDeepStrictEqual(terms, this.#settings)) return this.#judge(question);
+    return this.#knownOf(sha256) ?? this.#find(key, sha256);
+  }
+
+  #knownOf(sha256: string): Verdict | undefined {
     const verdict = this.#known.get(sha256);
-    if (verdict && this.#clock.now() < verdict.until) return verdict.accepted ? 'accepted' : 'refused';
+    return verdict && this.#clock.now() < verdict.until ? verdict : undefined;
+  }
+
+  #find(key: string, sha256: string): Verdict | Promise<Verdict> {
     const asked = this.#asked.get(sha256);
     if (asked) return asked;
-    if (this.#asked.size >= MOST_QUESTIONS) return 'unavailable';
-    const answer = this.#askAll(key, sha256, this.#settings);
-    this.#asked.set(sha256, answer);
-    return answer;
+    if (this.#asked.size >= MOST_QUESTIONS) return unknown('unavailable');
+    const finding = this.#ask({ key, sha256, terms: this.#settings });
+    this.#asked.set(sha256, finding);
+    return finding;
   }
 
-  async #askAll(key: string, sha256: string, settings: VerdictSettings): Promise<Opinion> {
-    const { urls, timeoutMs } = settings;
-    const opinion = await firstAcceptance(urls.map((url) => this.#ask(url, key, timeoutMs)));
+  async #ask(question: KeyQuestion): Promise<Verdict> {
+    const { sha256, terms } = question;
+    const verdict = await this.#judge(question);
     // An answer of services that are not configured any more is good for those who waited, and for nobody else.
-    if (settings !== this.#settings) return opinion;
+    if (terms !== this.#settings) return verdict;
     this.#asked.delete(sha256);
-    if (opinion === 'unavailable' || opinion === 'unasked') return opinion;
-    const accepted = opinion === 'accepted';
-    const until = this.#clock.now() + (accepted ? settings.ttlMs : settings.refusalTtlMs);
-    this.#known.set(sha256, { accepted, until });
-    return opinion;
+    if (this.#clock.now() < verdict.until) this.#known.set(sha256, verdict);
+    return verdict;
   }
-}
-
-/** One acceptance is enough; a refusal counts when all refuse, since the one that did not answer may have accepted. */
-function firstAcceptance(opinions: readonly Promise<Opinion>[]): Promise<Opinion> {
-  return new Promise((resolve) => {
-    let open = opinions.length;
-    let all: Opinion = 'refused';
-    if (open === 0) resolve(all);
-    for (const opinion of opinions) {
-      void opinion.then((one) => {
-        open -= 1;
-        if (one === 'unasked' || (one === 'unavailable' && all === 'refused')) all = one;
-        if (one === 'accepted') resolve(one);
-        else if (open === 0) resolve(all);
-      });
-    }
-  });
 }

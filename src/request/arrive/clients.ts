@@ -1,8 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../../base/clock.ts';
-import type { ThreadMemory } from '../../base/thread-memory.ts';
+import type { ThreadPart } from '../../base/thread-part.ts';
 import type { AuthSettings } from '../../config/settings/settings.ts';
-import { KeyVerdicts, type AskService, type VerdictSettings } from '../../limits/key-verdicts.ts';
+import { byControl, byServices, judgeForThreads, type AskService } from '../../limits/key-judges.ts';
+import { KeyVerdicts, type VerdictSettings } from '../../limits/key-verdicts.ts';
 import { Tenants } from '../../limits/tenants.ts';
 
 /** What is known of those who call, whatever way their keys are checked. It outlives a reload. */
@@ -11,10 +12,12 @@ export class Clients {
   readonly verdicts: KeyVerdicts;
   #terms: VerdictSettings;
 
-  constructor(auth: AuthSettings, clock: Clock, ask: AskService, memory?: ThreadMemory) {
-    this.tenants = new Tenants(auth, clock, memory);
+  constructor(auth: AuthSettings, clock: Clock, ask: AskService, part: ThreadPart) {
+    this.tenants = new Tenants(auth, clock, part.memory);
     this.#terms = termsOf(auth);
-    this.verdicts = new KeyVerdicts(this.#terms, ask, clock);
+    const judge = part.kind === 'request' ? byControl(part.channel, clock) : byServices(ask, clock);
+    this.verdicts = new KeyVerdicts(this.#terms, judge, clock);
+    if (part.kind === 'control') judgeForThreads(part.channels, this.verdicts);
   }
 
   /** Returns the names of the tenants that are gone. */
