@@ -12,12 +12,17 @@ import { findMembers, scanMembers } from '../src/api/json-scan.ts';
 import { parseJson, readBoolean, readInteger } from '../src/api/python-json.ts';
 import { nearest } from '../src/base/suggest.ts';
 import { parseWorkerUrl } from '../src/config/schema/worker-url.ts';
+import { prefillBody, withoutClientParams } from '../src/engines/prefill-decode/bodies.ts';
+import { readPrefillAnswer } from '../src/engines/prefill-decode/prefill-answer.ts';
+import { withPromptIds } from '../src/engines/prefill-decode/prompt-ids.ts';
 import { endToEnd, headerValue } from '../src/http/headers.ts';
 import { normalisePath, originForm, pathOf } from '../src/http/normalise-path.ts';
 import { BadRequest, RequestParser } from '../src/http1/request-parser.ts';
 import { BadResponse, ResponseParser } from '../src/http1/response-parser.ts';
 import { cleanFields, cleanText } from '../src/observe/log-redaction.ts';
 import { prettyLine } from '../src/observe/pretty-line.ts';
+import { withPrompt } from '../src/request/answer/prompt-logprobs.ts';
+import { editorFor } from '../src/request/answer/response-edit.ts';
 import { canonicalTarget, matchEndpoint } from '../src/request/arrive/endpoints.ts';
 import { retryAfterMs } from '../src/request/send/attempt.ts';
 import { nearestName } from '../src/request/understand/nearest-name.ts';
@@ -153,6 +158,30 @@ const READERS: Readonly<Record<string, (text: string) => void>> = {
       parseJson(text);
     } catch {
       // Nearly none is JSON.
+    }
+  },
+  handover: (text) => {
+    const body = Buffer.from(text);
+    const [member, list] = [Buffer.from(`{"stream_options":${text}}`), Buffer.from(`[${text}]`)];
+    for (const json of [body, member]) {
+      prefillBody(json, 'max_tokens', { body: 'one_token', members: [] });
+      withoutClientParams(json);
+      readPrefillAnswer(json);
+    }
+    withPromptIds(member, list);
+    const choices = Buffer.from(
+      `{"choices":[{"prompt_logprobs":[${text}],"logprobs":{"tokens":[${text}]}}]}`,
+    );
+    withPrompt(choices, choices);
+  },
+  edits: (text) => {
+    const pd = { cachedTokens: 1, prefill: undefined, onUnmerged: () => undefined };
+    for (const type of ['application/json', 'text/event-stream']) {
+      const head = { status: 200, statusText: '', headers: ['content-type', type] };
+      const editor = editorFor({ model: Buffer.from('"m"'), swallowUsage: true, pd }, head);
+      editor?.push(Buffer.from(`{"usage":${text}`));
+      editor?.push(Buffer.from(`data: {"usage":${text}\n\n`));
+      editor?.end();
     }
   },
   names: (text) => {

@@ -1,9 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { elementsOf, ValueEnd } from './value-end.ts';
+import { ValueEnd, visitElements } from './value-end.ts';
 
 fc.configureGlobal({ seed: 7 });
+
+function elementsOf(json: Buffer): string[] | undefined {
+  const found: string[] = [];
+  const isList = visitElements(json, (start, end, index) => {
+    assert.equal(index, found.length);
+    found.push(json.toString('utf8', start, end));
+    return true;
+  });
+  return isList ? found : undefined;
+}
 
 const value = fc.oneof(
   fc.jsonValue().map((one) => JSON.stringify(one, undefined, 1)),
@@ -39,7 +49,7 @@ test('the elements of a list are what stands between its commas', () => {
   fc.assert(
     fc.property(fc.array(value, { maxLength: 6 }), fc.constantFrom('', ' ', '\n '), (elements, gap) => {
       const bytes = Buffer.from(`[${gap}${elements.join(`${gap},${gap}`)}${gap}]`);
-      const found = elementsOf(bytes)?.map(({ start, end }) => bytes.toString('utf8', start, end));
+      const found = elementsOf(bytes);
       assert.deepEqual(found, elements);
     }),
     { numRuns: 500 },
@@ -47,4 +57,13 @@ test('the elements of a list are what stands between its commas', () => {
   for (const json of ['', '{}', '[', '[1', '[1,', '[1,]', '[,1]', '[1 2]', '["a]', '[[1]']) {
     assert.equal(elementsOf(Buffer.from(json)), undefined, json);
   }
+});
+
+test('a search ends where enough was seen', () => {
+  let seen = 0;
+  assert.equal(
+    visitElements(Buffer.from('[1,2,3,4]'), (_start, _end, index) => (seen = index) < 1),
+    false,
+  );
+  assert.equal(seen, 1);
 });

@@ -58,27 +58,25 @@ function endOfScalar(chunk: Buffer, from: number): number {
   return -1;
 }
 
-/** A range of bytes. */
-export interface Range {
-  readonly start: number;
-  readonly end: number;
-}
+/** Told of an element of a list. False ends the search. */
+export type VisitElement = (start: number, end: number, index: number) => boolean;
 
-/** Where the elements of a JSON list stand; undefined when the bytes are none. What the elements are is not looked at. */
-export function elementsOf(json: Buffer): Range[] | undefined {
-  if (json[0] !== OPEN_BRACKET) return undefined;
-  const found: Range[] = [];
+/**
+ * Finds the elements of a JSON list; what they are is not looked at. False where the bytes are no list, or `visit` had
+ * seen enough.
+ */
+export function visitElements(json: Buffer, visit: VisitElement): boolean {
+  if (json[0] !== OPEN_BRACKET) return false;
   let at = skipSpace(json, 1);
-  if (json[at] === CLOSE_BRACKET) return found;
-  for (;;) {
+  if (json[at] === CLOSE_BRACKET) return true;
+  for (let index = 0; ; index += 1) {
     const first = json[at];
-    if (first === undefined) return undefined;
+    if (first === undefined) return false;
     const end = new ValueEnd(first).in(json, at);
-    if (end <= at) return undefined;
-    found.push({ start: at, end });
+    if (end <= at || !visit(at, end, index)) return false;
     at = skipSpace(json, end);
-    if (json[at] === CLOSE_BRACKET) return found;
-    if (json[at] !== COMMA) return undefined;
+    if (json[at] === CLOSE_BRACKET) return true;
+    if (json[at] !== COMMA) return false;
     at = skipSpace(json, at + 1);
   }
 }
