@@ -96,7 +96,7 @@ export function echoOf(sim: SimState, text: () => string): readonly number[] | u
 }
 
 /** What `generate` needs of an exchange. */
-export type Answered = Pick<Exchange, 'reply' | 'onAbort'>;
+export type Answered = Pick<Exchange, 'reply' | 'onAbort'> & Partial<Pick<Exchange, 'transfer'>>;
 
 export interface Listener {
   /** Tokens `from` to `to` of answer `index` are there. */
@@ -117,9 +117,15 @@ export function generate(
   listener: Listener,
 ): readonly Sequence[] {
   const sequences: Sequence[] = [];
+  const { transfer } = exchange;
   let open = planned.length;
   const abort = (): void => {
     for (const sequence of sequences) engine.abort(sequence);
+    transfer?.abandon(sequences[0]);
+  };
+  const failed = (): void => {
+    abort();
+    exchange.reply.fail();
   };
   exchange.onAbort = abort;
   for (const [index, plan] of planned.entries()) {
@@ -127,7 +133,11 @@ export function generate(
     const teller = listener.onTokens && new Teller(exchange, index, output.ids.length, listener);
     const finish = (): void => {
       listener.onDone?.(index);
-      if (--open === 0) listener.onAllDone(sequences);
+      if (--open > 0) return;
+      const [first] = sequences;
+      const allDone = (): void => listener.onAllDone(sequences);
+      if (transfer && first) transfer.done(first, planned[0]?.output.ids[0], allDone);
+      else allDone();
     };
     sequences.push(
       engine.submit({
@@ -136,6 +146,7 @@ export function generate(
         hashes: plan.hashes,
         tokens: plan.tokens,
         finishedReason: output.finishReason,
+        ...(index === 0 && transfer?.ask(engine, plan.hashes, failed)),
         ...(teller && {
           onTokens: (count: number) => {
             if (exchange.reply.over && exchange.reply.state === 'cut') abort();
@@ -209,6 +220,11 @@ export function usageJson(sim: SimState, usage: Usage): string {
     `{"prompt_tokens":${usage.promptTokens},"total_tokens":${String(usage.promptTokens + usage.completionTokens)},` +
     `"completion_tokens":${usage.completionTokens},"prompt_tokens_details":${details}}`
   );
+}
+
+/** `kv_transfer_params` of an answer in one piece; streams have none. */
+export function kvParamsJson({ transfer }: Pick<Exchange, 'transfer'>): string {
+  return transfer ? JSON.stringify(transfer.params) : 'null';
 }
 
 export interface StreamOptions {

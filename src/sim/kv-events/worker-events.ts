@@ -71,7 +71,7 @@ export class WorkerEvents {
     const restart = this.#faults.whole('kv_restart');
     if (restart) {
       await this.#restart();
-      this.#faults.set(this.#faults.list.filter((fault) => fault !== restart));
+      this.#faults.remove(restart);
     }
     const stop = this.#faults.whole('kv_stop');
     if (stop) await this.close();

@@ -4,6 +4,7 @@ import { arrayField, booleanField, integerField, type Fields } from './fields.ts
 import {
   echoOf,
   generate,
+  kvParamsJson,
   planAnswer,
   scopeOf,
   samplingOf,
@@ -92,7 +93,7 @@ function answerChat(sim: SimState, exchange: Exchange, chat: Chat): void {
         `{"id":${chat.id},"object":"chat.completion","created":${chat.created},"model":${chat.model},` +
           `"choices":[${choices.join(',')}],"usage":${usageJson(sim, usageOf(chat.planned, sequences))},` +
           `"prompt_logprobs":null,"prompt_token_ids":${promptIds ? `[${promptIds.join(',')}]` : 'null'},` +
-          '"kv_transfer_params":null,"service_tier":null,"system_fingerprint":null}',
+          `"kv_transfer_params":${kvParamsJson(exchange)},"service_tier":null,"system_fingerprint":null}`,
       );
     },
   });

@@ -3,6 +3,7 @@ import { booleanField, integerField, type Fields } from './fields.ts';
 import {
   echoOf,
   generate,
+  kvParamsJson,
   planAnswer,
   scopeOf,
   samplingOf,
@@ -71,7 +72,9 @@ function answer(sim: SimState, exchange: Exchange, completion: Completion): void
         return choiceJson(completion, index, text, 0, plan.output.ids.length);
       });
       const usage = usageJson(sim, usageOf(planned, sequences));
-      exchange.reply.json(`${head}${choices.join(',')}],"usage":${usage},"kv_transfer_params":null}`);
+      exchange.reply.json(
+        `${head}${choices.join(',')}],"usage":${usage},"kv_transfer_params":${kvParamsJson(exchange)}}`,
+      );
     },
   });
 }

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { parseFields, type Fields } from './fields.ts';
+import type { RequestTransfer } from '../kv-transfer/request-transfer.ts';
 import type { Reply } from './reply.ts';
 
 /** A request as it came, kept for tests. */
@@ -25,6 +26,11 @@ export class Exchange {
   readonly body: Buffer;
   /** The variable part of the path (`/v1/responses/{id}`), decoded; else ''. */
   pathId = '';
+  /** Where the KV cache of the prompt goes to another worker, or comes from one. */
+  transfer: RequestTransfer | undefined;
+  /** vLLM's base id of the request, once it has been asked for. */
+  id: string | undefined;
+  #fields: Fields | undefined;
   /** Called once if the client leaves before the answer is complete. */
   onAbort: (() => void) | undefined;
 
@@ -36,13 +42,18 @@ export class Exchange {
     this.body = body;
   }
 
+  /** The body, read once. Throws an ApiError. */
+  get fields(): Fields {
+    return (this.#fields ??= parseFields(this.body));
+  }
+
   get query(): URLSearchParams {
     return new URLSearchParams((this.request.url ?? '').slice(this.path.length));
   }
 }
 
 export function fieldsOf(exchange: Exchange): Fields {
-  return parseFields(exchange.body);
+  return exchange.fields;
 }
 
 export function header(exchange: Exchange, name: string): string | undefined {

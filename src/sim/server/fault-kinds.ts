@@ -34,6 +34,25 @@ export const FAULT_KINDS = {
     meaning: 'bytes that are not HTTP, or with at=body a body that is not JSON',
   },
   no_framing: { parameters: [], meaning: 'a body without length or chunking that ends with the connection' },
+  error_body: { parameters: [], meaning: 'a 200 whose body is an error' },
+  pd_no_params: { parameters: [], meaning: 'the answer of a prefill has null as kv_transfer_params' },
+  pd_huge_params: {
+    parameters: ['bytes'],
+    meaning: 'kv_transfer_params of that many bytes more, 8 MiB by default',
+  },
+  pd_reject: { parameters: [], meaning: 'a request that has kv_transfer_params is a 400' },
+  pd_load_failure: { parameters: [], meaning: 'the KV cache of a prompt does not come' },
+  pd_slow_transfer: { parameters: ['ms'], meaning: 'it comes ms later' },
+  pd_die: {
+    parameters: ['for_ms'],
+    meaning:
+      'the worker dies when the answer has left: what was kept for others is gone, nobody is listened to; it is back after for_ms, with other engine ids',
+  },
+  pd_side_down: {
+    parameters: ['for_ms'],
+    meaning:
+      "other workers cannot ask for KV cache, nor anybody for the bootstrap server's engine ids; they can after for_ms",
+  },
   kv_stop: {
     parameters: ['for_ms'],
     meaning:
@@ -59,11 +78,14 @@ export const FAULT_KINDS = {
 
 export type FaultKind = keyof typeof FAULT_KINDS;
 
+const WORKER_KINDS: ReadonlySet<FaultKind> = new Set([
+  ...(['refuse', 'hung_engine', 'kv_stop', 'kv_restart', 'pd_side_down'] as const),
+]);
+
 /** What a fault concerns: requests one by one, the worker as a whole, or messages of cache events. */
 type Scope = 'request' | 'worker' | 'message';
 
 export function scopeOf(kind: FaultKind): Scope {
-  if (kind === 'refuse' || kind === 'hung_engine' || kind === 'kv_stop' || kind === 'kv_restart')
-    return 'worker';
+  if (WORKER_KINDS.has(kind)) return 'worker';
   return kind.startsWith('kv_') ? 'message' : 'request';
 }

@@ -1,13 +1,14 @@
 import type { Random } from '../../base/random.ts';
 import { scopeOf, type FaultKind } from './fault-kinds.ts';
 import {
-  needsEvents,
+  missingPart,
   NO_FAULTS,
   parseFault,
   planOf,
   required,
   type Fault,
   type FaultPlan,
+  type FaultyParts,
 } from './faults.ts';
 
 /** What will go wrong with one message of cache events, or with one request for old ones. */
@@ -28,18 +29,19 @@ const MESSAGE_PLACES: Readonly<Partial<Record<FaultKind, keyof MessageFaults>>> 
   kv_delay: 'delay',
 };
 
+const NO_PARTS: FaultyParts = { publishesEvents: false, handsKvOver: false };
+
 /** The faults of one worker, and the draw for each request. */
 export class FaultSet {
   #faults: readonly Fault[] = [];
   readonly #random: Random;
   readonly #onChange: () => void;
-  readonly #publishes: boolean;
+  readonly #parts: FaultyParts;
 
-  /** `publishes`: whether the worker has cache events that can go wrong. */
-  constructor(random: Random, onChange: () => void, publishes = false) {
+  constructor(random: Random, onChange: () => void, parts: FaultyParts = NO_PARTS) {
     this.#random = random;
     this.#onChange = onChange;
-    this.#publishes = publishes;
+    this.#parts = parts;
   }
 
   get list(): readonly Fault[] {
@@ -49,18 +51,35 @@ export class FaultSet {
   /** Replaces all faults. Throws a RangeError that says what is wrong with which one. */
   set(sources: readonly unknown[]): void {
     const faults = sources.map((source) => required(parseFault(source)));
-    const problem = this.#publishes ? undefined : faults.map(needsEvents).find((text) => text !== undefined);
+    const problem = faults.map((fault) => this.missing(fault)).find((text) => text !== undefined);
     if (problem !== undefined) throw new RangeError(problem);
     this.#faults = faults;
     this.#onChange();
+  }
+
+  /** Why this worker cannot have such a fault; undefined: it can. */
+  missing(fault: Fault): string | undefined {
+    return missingPart(fault, this.#parts);
   }
 
   clear(): void {
     this.set([]);
   }
 
+  /** One more. Throws a RangeError that says what is wrong with it. */
+  add(source: unknown): void {
+    this.#faults = [...this.#faults, required(parseFault(source))];
+    this.#onChange();
+  }
+
+  remove(fault: Fault): void {
+    if (!this.#faults.includes(fault)) return;
+    this.#faults = this.#faults.filter((other) => other !== fault);
+    this.#onChange();
+  }
+
   /** The fault of a kind that concerns the worker as a whole. */
-  whole(kind: 'refuse' | 'hung_engine' | 'kv_stop' | 'kv_restart'): Fault | undefined {
+  whole(kind: 'refuse' | 'hung_engine' | 'kv_stop' | 'kv_restart' | 'pd_side_down'): Fault | undefined {
     return this.#faults.find((fault) => fault.kind === kind);
   }
 

@@ -47,7 +47,10 @@ const NUMBERS: ReadonlyMap<string, NumberRule> = new Map([
 const EVERY_KIND = ['rate', 'times', 'path'] as const;
 const EVERY_MESSAGE = ['rate', 'times'] as const;
 /** Beyond what any reader takes. */
-const HUGE_BYTES = 32 * 1024 * 1024;
+const BYTES: Readonly<Partial<Record<FaultKind, number>>> = {
+  kv_huge: 32 * 1024 * 1024,
+  pd_huge_params: 8 * 1024 * 1024,
+};
 
 /** Reads `kind:key=value,...`, or an object with `kind` and the same keys. */
 export function parseFault(source: unknown): ParsedFault {
@@ -88,16 +91,26 @@ export function parseFault(source: unknown): ParsedFault {
       partial: String(fields.get('partial')) === 'true',
       code: numbers.get('code') ?? 500,
       retryAfter: numbers.get('retry_after'),
-      bytes: numbers.get('bytes') ?? (kind === 'kv_huge' ? HUGE_BYTES : 1),
+      bytes: numbers.get('bytes') ?? BYTES[kind] ?? 1,
       by: numbers.get('by') ?? (kind === 'kv_wrong_rank' ? 1 : 10),
       forget: String(fields.get('forget')) === 'true',
     },
   };
 }
 
-/** Why a worker that publishes no cache events cannot have this fault; undefined: it can. */
-export function needsEvents({ kind }: Fault): string | undefined {
-  return kind.startsWith('kv_') ? `fault ${kind}: this worker publishes no cache events` : undefined;
+/** What a worker may be without, so that some faults cannot happen to it. */
+export interface FaultyParts {
+  readonly publishesEvents: boolean;
+  readonly handsKvOver: boolean;
+}
+
+/** Why a worker of these parts cannot have this fault; undefined: it can. */
+export function missingPart({ kind }: Fault, parts: FaultyParts): string | undefined {
+  if (kind.startsWith('kv_') && !parts.publishesEvents)
+    return `fault ${kind}: this worker publishes no cache events`;
+  if (kind.startsWith('pd_') && !parts.handsKvOver)
+    return `fault ${kind}: this worker hands over no KV cache (--role)`;
+  return undefined;
 }
 
 /** `x-sim-fault: kind:key=value,...; ...`. Throws a RangeError that says what is wrong. */
@@ -192,6 +205,13 @@ export interface FaultPlan {
   readonly drip?: Fault;
   readonly length?: Fault;
   readonly noFraming?: Fault;
+  readonly errorBody?: Fault;
+  readonly noParams?: Fault;
+  readonly hugeParams?: Fault;
+  readonly rejectParams?: Fault;
+  readonly loadFailure?: Fault;
+  readonly slowTransfer?: Fault;
+  readonly die?: Fault;
 }
 
 export const NO_FAULTS: FaultPlan = {};
@@ -203,6 +223,17 @@ export function planOf(faults: readonly Fault[]): FaultPlan {
   return plan;
 }
 
+const PLACES: Readonly<Partial<Record<FaultKind, keyof FaultPlan>>> = {
+  no_framing: 'noFraming',
+  error_body: 'errorBody',
+  pd_no_params: 'noParams',
+  pd_huge_params: 'hugeParams',
+  pd_reject: 'rejectParams',
+  pd_load_failure: 'loadFailure',
+  pd_slow_transfer: 'slowTransfer',
+  pd_die: 'die',
+};
+
 function placeOf(fault: Fault): keyof FaultPlan {
   switch (fault.kind) {
     case 'delay':
@@ -212,9 +243,7 @@ function placeOf(fault: Fault): keyof FaultPlan {
     case 'drip':
     case 'length':
       return fault.kind;
-    case 'no_framing':
-      return 'noFraming';
     default:
-      return 'cut';
+      return PLACES[fault.kind] ?? 'cut';
   }
 }

@@ -19,3 +19,23 @@ export class Histogram {
     this.count++;
   }
 }
+
+/** Its series as Prometheus has them. */
+export function histogramLines(
+  lines: string[],
+  name: string,
+  label: (more: string) => string,
+  histogram: Histogram,
+): void {
+  let total = 0;
+  for (const [i, bound] of histogram.bounds.entries()) {
+    total += histogram.counts[i] ?? 0;
+    const le = Number.isInteger(bound) ? `${bound}.0` : String(bound);
+    lines.push(`vllm:${name}_bucket${label(`le="${le}",`)} ${total}`);
+  }
+  lines.push(`vllm:${name}_bucket${label('le="+Inf",')} ${histogram.count}`);
+  lines.push(
+    `vllm:${name}_sum${label('')} ${histogram.sum}`,
+    `vllm:${name}_count${label('')} ${histogram.count}`,
+  );
+}

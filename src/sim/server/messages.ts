@@ -39,7 +39,10 @@ export function messages(sim: SimState, exchange: Exchange): void {
         ? { type: 'tool_use', id: message.toolId, name: message.tool.name, input: parseOrEmpty(said) }
         : { type: 'text', text: said };
       const usage = usageObject(usageOf([message.plan], sequences));
-      exchange.reply.json(JSON.stringify({ ...opening(message, [block]), ...ending(message), usage }));
+      const kvParams = exchange.transfer?.params;
+      const answer = { ...opening(message, [block]), ...ending(message), usage };
+      // The only route whose answers leave out what is null.
+      exchange.reply.json(JSON.stringify({ ...answer, ...(kvParams && { kv_transfer_params: kvParams }) }));
     },
   });
 }

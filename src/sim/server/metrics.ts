@@ -1,6 +1,7 @@
 import { FINISHED_REASONS, type EngineStats } from '../engine/engine-stats.ts';
 import type { Exchange } from './exchange.ts';
-import type { Histogram } from './histogram.ts';
+import { histogramLines, type Histogram } from './histogram.ts';
+import { transferLines } from '../kv-transfer/transfer-metrics.ts';
 import type { SimState } from './sim-state.ts';
 import type { WorkerModel } from '../engine/worker-model.ts';
 
@@ -87,27 +88,9 @@ export function metricsText(sim: SimState): string {
     for (const [i, { stats }] of sim.engines.entries())
       histogramLines(lines, name, (more) => label(i, more), read(stats));
   }
+  transferLines(sim, { lines, family, label });
   infoLines(sim, lines, family, label);
   return `${lines.join('\n')}\n`;
-}
-
-function histogramLines(
-  lines: string[],
-  name: string,
-  label: (more: string) => string,
-  histogram: Histogram,
-): void {
-  let total = 0;
-  for (const [i, bound] of histogram.bounds.entries()) {
-    total += histogram.counts[i] ?? 0;
-    const le = Number.isInteger(bound) ? `${bound}.0` : String(bound);
-    lines.push(`vllm:${name}_bucket${label(`le="${le}",`)} ${total}`);
-  }
-  lines.push(`vllm:${name}_bucket${label('le="+Inf",')} ${histogram.count}`);
-  lines.push(
-    `vllm:${name}_sum${label('')} ${histogram.sum}`,
-    `vllm:${name}_count${label('')} ${histogram.count}`,
-  );
 }
 
 function infoLines(

@@ -1,4 +1,11 @@
 import { MODEL_DEFAULTS, type ModelSettings } from '../engine/model-settings.ts';
+import {
+  kvTransferSettings,
+  type KvTransferOptions,
+  type KvTransferSettings,
+  type SimKvConnector,
+  type SimRole,
+} from '../kv-transfer/settings.ts';
 import { kvEventSettings, type KvEventOptions, type KvEventSettings } from '../kv-events/settings.ts';
 
 export interface SimOptions {
@@ -42,6 +49,11 @@ export interface SimOptions {
   readonly requestIdHeaders?: boolean;
   /** Publish what the caches hold, as vLLM's `--kv-events-config` does. Default false. */
   readonly kvEvents?: boolean | KvEventOptions;
+  /** Hands over the KV cache of prompts (prefill), takes it over (decode) or does both. Default: neither, or both with a `kvConnector`. */
+  readonly role?: SimRole;
+  /** How it does that. Default nixl. */
+  readonly kvConnector?: SimKvConnector;
+  readonly kvTransfer?: KvTransferOptions;
   /** Faults from the start, as `parseFault` reads them. */
   readonly faults?: readonly (string | object)[];
   /** How many requests are kept in `seen`, heads and bodies. Default 100. */
@@ -68,6 +80,7 @@ export interface SimSettings {
   readonly responsesStore: boolean;
   readonly requestIdHeaders: boolean;
   readonly kvEvents: KvEventSettings | undefined;
+  readonly kvTransfer: KvTransferSettings | undefined;
   readonly keepRequests: number;
   readonly maxBodyBytes: number;
 }
@@ -98,6 +111,7 @@ export function simSettings(options: SimOptions): SimSettings {
     responsesStore: options.responsesStore ?? true,
     requestIdHeaders: options.requestIdHeaders ?? false,
     kvEvents: kvEventSettings(options.kvEvents ?? false),
+    kvTransfer: kvTransferSettings(options.role, options.kvConnector, options.kvTransfer),
     keepRequests: options.keepRequests ?? 100,
     maxBodyBytes: options.maxBodyBytes ?? 256 * 1024 * 1024,
   };

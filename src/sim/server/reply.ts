@@ -38,7 +38,7 @@ export class Reply {
 
   /** Carries out what happens before the head; true when that is all that happens. */
   beforeHead(): boolean {
-    const { status, garbage, cut } = this.#plan;
+    const { status, garbage, cut, errorBody } = this.#plan;
     const { socket } = this.#response;
     if (garbage?.at === 'head') {
       socket?.end(GARBAGE);
@@ -47,6 +47,9 @@ export class Reply {
       if (cut.kind === 'close') socket?.end();
       if (cut.kind === 'reset') socket?.resetAndDestroy();
       this.#cut = true;
+    } else if (errorBody) {
+      this.json(ENGINE_ERROR);
+      return true;
     } else if (status) {
       const message = `simulated ${status.code}`;
       const type = status.code >= 500 ? 'InternalServerError' : 'BadRequestError';
@@ -128,6 +131,18 @@ export class Reply {
     const { socket } = this.#response;
     if (socket) socket.write(`${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`);
     else this.#response.write(text);
+  }
+
+  /** The engine failed: an error in the place of the answer, or in the middle of the stream, as vLLM does. */
+  fail(): void {
+    if (this.over) return;
+    if (!this.#response.headersSent && !this.#bare) {
+      this.json(ENGINE_FAILED, 500);
+      return;
+    }
+    this.event(`data: ${ENGINE_FAILED}\n\n`);
+    this.event('data: [DONE]\n\n');
+    this.end();
   }
 
   end(): void {
@@ -228,4 +243,9 @@ export class Reply {
 
 const ENGINE_ERROR = JSON.stringify({
   error: { message: 'simulated engine failure', type: 'InternalServerError', param: null, code: 500 },
+});
+
+/** vLLM's words for a request that ended with the reason `error`. */
+const ENGINE_FAILED = JSON.stringify({
+  error: { message: 'Internal server error', type: 'InternalServerError', param: null, code: 500 },
 });

@@ -18,6 +18,7 @@ export interface StoredResponse {
   readonly tool: ToolCall | undefined;
   status: ResponseStatus;
   usage: object | null;
+  kvParams: object | null;
   /** Background only: stops the work. */
   cancel: (() => void) | undefined;
 }
@@ -50,6 +51,7 @@ export function responseObject(response: StoredResponse): object {
     model: response.model,
     output: done ? [outputItem(response, 'completed')] : [],
     usage: response.usage,
+    kv_transfer_params: response.kvParams,
     background: body['background'] ?? false,
     error: null,
     incomplete_details: status === 'incomplete' ? { reason: 'max_output_tokens' } : null,

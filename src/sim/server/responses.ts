@@ -26,6 +26,7 @@ export function createResponse(sim: SimState, exchange: Exchange): void {
     generate(exchange, sim.engineFor(exchange), [response.plan], {
       onAllDone: (sequences) => {
         complete(response, sequences);
+        response.kvParams = exchange.transfer?.params ?? null;
         exchange.reply.json(JSON.stringify(responseObject(response)));
       },
     });
@@ -91,6 +92,7 @@ function planResponse(sim: SimState, exchange: Exchange, body: Fields): StoredRe
     tool,
     status: 'in_progress',
     usage: null,
+    kvParams: null,
     cancel: undefined,
   };
 }

@@ -4,7 +4,7 @@ import { completions } from './completions.ts';
 import { fieldsOf, type Exchange } from './exchange.ts';
 import { badRequest } from './api-error.ts';
 import { arrayField } from './fields.ts';
-import { faultJson, needsEvents, parseFault, type Fault } from './faults.ts';
+import { faultJson, parseFault, type Fault } from './faults.ts';
 import { kvEventSources } from './kv-event-sources.ts';
 import { listModels, loadAdapter, unloadAdapter } from './models.ts';
 import { countTokens, messages } from './messages.ts';
@@ -43,6 +43,7 @@ export type Handler = (sim: SimState, exchange: Exchange, control: FaultControl)
 /** How the control route reaches the faults. */
 export interface FaultControl {
   readonly faults: readonly Fault[];
+  missing(fault: Fault): string | undefined;
   setFaults(faults: readonly unknown[]): Promise<void>;
 }
 
@@ -162,12 +163,12 @@ function readFaults(_sim: SimState, exchange: Exchange, control: FaultControl): 
 }
 
 /** Replaces all faults. A refusal must name its end: nobody could call it off over a closed port. */
-function writeFaults(sim: SimState, exchange: Exchange, control: FaultControl): void {
+function writeFaults(_sim: SimState, exchange: Exchange, control: FaultControl): void {
   const list = arrayField(fieldsOf(exchange), 'faults') ?? [];
   const faults = list.map((source) => {
     const parsed = parseFault(source);
     if (parsed.kind === 'error') throw badRequest(parsed.message, 'faults');
-    const problem = sim.kvEvents ? undefined : needsEvents(parsed.fault);
+    const problem = control.missing(parsed.fault);
     if (problem !== undefined) throw badRequest(problem, 'faults');
     if (parsed.fault.kind === 'refuse' && parsed.fault.forMs === undefined) {
       throw badRequest('fault refuse: for_ms is required here', 'faults');

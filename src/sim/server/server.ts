@@ -18,9 +18,11 @@ import { findRoute, type Route } from './routes.ts';
 import { simClock } from '../engine/sim-clock.ts';
 import { SimState } from './sim-state.ts';
 import type { KvEventPorts } from '../kv-events/event-publisher.ts';
+import { beginTransfer } from '../kv-transfer/begin-transfer.ts';
+import { WorkerTransfer } from '../kv-transfer/worker-transfer.ts';
 import { WorkerEvents } from '../kv-events/worker-events.ts';
-import { setHung } from './hung.ts';
 import { openTunnel } from './tunnel.ts';
+import { WorkerFaults } from './worker-faults.ts';
 import type { WorkerModel } from '../engine/worker-model.ts';
 
 export type { SimEvent, SimWorker };
@@ -41,6 +43,7 @@ class SimServer implements SimWorker {
   port: number;
   readonly #state: SimState;
   readonly #faults: FaultSet;
+  readonly #workerFaults: WorkerFaults;
   readonly #server: Server;
   readonly #socketPath: string | undefined;
   readonly #scheme: string;
@@ -60,10 +63,17 @@ class SimServer implements SimWorker {
     const followFaults = (): void => {
       this.#listening = this.#listening.then(() => this.#followFaults());
     };
-    this.#faults = new FaultSet(seededRandom(settings.seed), followFaults, settings.kvEvents !== undefined);
+    this.#faults = new FaultSet(seededRandom(settings.seed), followFaults, {
+      publishesEvents: settings.kvEvents !== undefined,
+      handsKvOver: settings.kvTransfer !== undefined,
+    });
     if (settings.kvEvents)
       this.#state.kvEvents = new WorkerEvents(this.#state.engines, {
         ...{ settings: settings.kvEvents, host: this.host, clock: simClock, faults: this.#faults },
+      });
+    if (settings.kvTransfer)
+      this.#state.kvTransfer = new WorkerTransfer(this.#state.engines, {
+        ...{ settings: settings.kvTransfer, model: settings.model, host: this.host, clock: simClock },
       });
     this.#events.setMaxListeners(0);
     const serverOptions = {
@@ -84,6 +94,11 @@ class SimServer implements SimWorker {
       this.#tunnels.add(socket);
       socket.on('close', () => this.#tunnels.delete(socket));
       openTunnel(this.#state, request, socket, head);
+    });
+    this.#workerFaults = new WorkerFaults(this.#state, this.#faults, {
+      server: this.#server,
+      listen: () => this.#listen(),
+      close: () => this.#close(),
     });
     if (options.faults && options.faults.length > 0) this.#faults.set(options.faults);
   }
@@ -106,6 +121,10 @@ class SimServer implements SimWorker {
     return this.#state.kvEvents?.subscribers ?? 0;
   }
 
+  get kvTransfer(): SimWorker['kvTransfer'] {
+    return this.#state.kvTransfer?.state;
+  }
+
   get seen(): readonly SeenRequest[] {
     return this.#seen;
   }
@@ -118,11 +137,18 @@ class SimServer implements SimWorker {
     await this.#listening;
     // A worker that refuses from the start still needs its port: it takes it once and gives it back.
     await this.#listen();
-    await this.#state.kvEvents?.open().catch(async (error: unknown) => {
-      await this.#close();
+    try {
+      await this.#state.kvEvents?.open();
+      await this.#state.kvTransfer?.open(this.port);
+    } catch (error) {
+      await Promise.all([this.#close(), this.#state.kvEvents?.close()]);
       throw error;
-    });
+    }
     await this.#followFaults();
+  }
+
+  missing(fault: Fault): string | undefined {
+    return this.#faults.missing(fault);
   }
 
   async setFaults(faults: readonly unknown[]): Promise<void> {
@@ -153,7 +179,7 @@ class SimServer implements SimWorker {
     this.#stopped = true;
     await this.#listening;
     for (const engine of this.engines) engine.stop();
-    await Promise.all([this.#close(), this.#state.kvEvents?.close()]);
+    await Promise.all([this.#close(), this.#state.kvEvents?.close(), this.#state.kvTransfer?.close()]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -185,27 +211,7 @@ class SimServer implements SimWorker {
   }
 
   async #followFaults(): Promise<void> {
-    if (this.url === '' || this.#stopped) return;
-    const hung = this.#faults.whole('hung_engine');
-    setHung(this.#state, hung !== undefined);
-    if (hung) this.#endAfter(hung);
-    const stop = await this.#state.kvEvents?.followFaults();
-    if (stop) this.#endAfter(stop);
-    const refusing = this.#faults.whole('refuse');
-    if (!refusing) {
-      if (!this.#server.listening) await this.#listen();
-      return;
-    }
-    await this.#close();
-    this.#endAfter(refusing);
-  }
-
-  #endAfter(fault: Fault): void {
-    if (fault.forMs === undefined) return;
-    simClock.after(fault.forMs, () => {
-      const { list } = this.#faults;
-      if (list.includes(fault)) this.#faults.set(list.filter((other) => other !== fault));
-    });
+    if (this.url !== '' && !this.#stopped) await this.#workerFaults.follow();
   }
 
   #accept(request: IncomingMessage, response: ServerResponse): void {
@@ -239,6 +245,7 @@ class SimServer implements SimWorker {
     const reply = new Reply(response, plan, simClock, this.#extraHeaders(request));
     const exchange = new Exchange(request, response, reply, path, body);
     if (route?.inference) this.#state.inFlight++;
+    if (plan.die) response.once('finish', () => this.#workerFaults.die(plan.die?.forMs));
     response.on('close', () => {
       if (route?.inference) this.#state.inFlight--;
       this.#ended(exchange, seen);
@@ -248,14 +255,14 @@ class SimServer implements SimWorker {
       this.#guarded(exchange, () => {
         if (tooLarge) throw new ApiError(413, 'BadRequestError', 'The request body is too large.');
         if (found.kind === 'route') exchange.pathId = found.pathId;
-        this.#answer(exchange, found.kind === 'method' ? 'method' : route);
+        this.#answer(exchange, found.kind === 'method' ? 'method' : route, plan);
       });
     };
     if (plan.delay) simClock.after(plan.delay.ms, answer);
     else answer();
   }
 
-  #answer(exchange: Exchange, route: Route | 'method' | undefined): void {
+  #answer(exchange: Exchange, route: Route | 'method' | undefined, plan: FaultPlan): void {
     const { settings } = this.#state;
     if (!isAuthorized(settings.apiKeys, exchange.request, exchange.path)) {
       exchange.reply.json('{"error":"Unauthorized"}', 401);
@@ -263,6 +270,7 @@ class SimServer implements SimWorker {
     }
     if (route === 'method') throw new ApiError(405, 'MethodNotAllowedError', 'Method Not Allowed');
     if (!route || (route.dev && !settings.devMode)) throw notFound('Not Found');
+    if (route.inference) beginTransfer(this.#state, exchange, plan);
     route.handler(this.#state, exchange, this);
   }
 
@@ -275,6 +283,7 @@ class SimServer implements SimWorker {
       const json = exchange.path.startsWith('/v1/messages')
         ? anthropicErrorJson(problem.status, problem.message)
         : errorJson(problem);
+      exchange.transfer?.abandon();
       exchange.reply.json(json, problem.status);
     }
   }

@@ -7,6 +7,7 @@ import type { SimSettings } from './options.ts';
 import type { StoredResponse } from './response-object.ts';
 import { TokenBuffer } from '../engine/tokens.ts';
 import { WorkerModel } from '../engine/worker-model.ts';
+import type { WorkerTransfer } from '../kv-transfer/worker-transfer.ts';
 import type { WorkerEvents } from '../kv-events/worker-events.ts';
 
 /** What the handlers of one simulated server share. */
@@ -16,6 +17,8 @@ export class SimState {
   readonly engines: readonly WorkerModel[];
   /** Where it publishes what its caches hold. */
   kvEvents: WorkerEvents | undefined;
+  /** Where it hands over, or takes over, the KV cache of prompts. */
+  kvTransfer: WorkerTransfer | undefined;
   /** Adapters by name, with the path they were loaded from. */
   readonly loras: Map<string, string>;
   /** By id, oldest first. */
@@ -68,7 +71,8 @@ export class SimState {
 
   /** vLLM's base id of a request: the header, else the body's `request_id`, else a fresh one. */
   requestId(exchange: Exchange, fields: Fields): string {
-    return header(exchange, 'x-request-id') ?? stringField(fields, 'request_id') ?? this.nextId();
+    exchange.id ??= header(exchange, 'x-request-id') ?? stringField(fields, 'request_id') ?? this.nextId();
+    return exchange.id;
   }
 
   /** The model asked for; throws vLLM's 404 when it is not served. */

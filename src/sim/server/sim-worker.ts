@@ -1,5 +1,6 @@
 import type { WorkerModel } from '../engine/worker-model.ts';
 import type { KvEventPorts } from '../kv-events/event-publisher.ts';
+import type { KvTransferState } from '../kv-transfer/settings.ts';
 import type { SeenRequest } from './exchange.ts';
 import type { Fault } from './faults.ts';
 
@@ -24,6 +25,8 @@ export interface SimWorker extends AsyncDisposable {
   readonly kvEvents: readonly KvEventPorts[];
   /** Connections that subscribe to them. */
   readonly kvSubscribers: number;
+  /** Where it hands KV cache over to others, or takes it over; undefined where it does neither. */
+  readonly kvTransfer: KvTransferState | undefined;
   /** The latest requests, oldest first. */
   readonly seen: readonly SeenRequest[];
   readonly counts: Readonly<Record<SimEvent['type'], number>>;

@@ -3,7 +3,7 @@ import { readChatPrompt } from './chat.ts';
 import { fieldsOf, type Exchange } from './exchange.ts';
 import { booleanField, objectField, stringField, tokenIds, type Fields } from './fields.ts';
 import { NO_SCOPE } from '../engine/cache-scope.ts';
-import { generate, planAnswer, samplingOf, scopeOf } from '../engine/generation.ts';
+import { generate, kvParamsJson, planAnswer, samplingOf, scopeOf } from '../engine/generation.ts';
 import { readMessagesPrompt } from './messages.ts';
 import type { Planned } from './output.ts';
 import { integerField } from './fields.ts';
@@ -101,7 +101,7 @@ export function tokenGenerate(sim: SimState, exchange: Exchange): void {
   const engine = sim.engineFor(exchange);
   if (!booleanField(body, 'stream')) {
     generate(exchange, engine, [plan], {
-      onAllDone: () => reply.json(tokensJson(id, plan, 0, plan.output.ids.length)),
+      onAllDone: () => reply.json(tokensJson(id, plan, 0, plan.output.ids.length, kvParamsJson(exchange))),
     });
     return;
   }
@@ -115,22 +115,19 @@ export function tokenGenerate(sim: SimState, exchange: Exchange): void {
   });
 }
 
-function tokensJson(id: string, plan: Planned, from: number, to: number): string {
+function tokensJson(id: string, plan: Planned, from: number, to: number, kvParams = 'null'): string {
   const { ids, finishReason } = plan.output;
   const ended = to === ids.length;
-  return JSON.stringify({
-    request_id: id,
-    choices: [
-      {
-        index: 0,
-        logprobs: null,
-        finish_reason: ended ? finishReason : null,
-        token_ids: ids.slice(from, to),
-      },
-    ],
-    prompt_logprobs: null,
-    kv_transfer_params: null,
-  });
+  const choice = {
+    index: 0,
+    logprobs: null,
+    finish_reason: ended ? finishReason : null,
+    token_ids: ids.slice(from, to),
+  };
+  return (
+    `{"request_id":${JSON.stringify(id)},"choices":[${JSON.stringify(choice)}],` +
+    `"prompt_logprobs":null,"kv_transfer_params":${kvParams}}`
+  );
 }
 
 /** POST /generate: `{"prompt"}` as in vLLM's demo server, `{"text"}` or `{"input_ids"}` as other engines take it. */
