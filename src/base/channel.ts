@@ -39,7 +39,7 @@ export interface Channels {
     kind: QuestionKind<Body, Answer>,
     listener: (row: number, body: Body) => Answer | Promise<Answer>,
   ): void;
-  /** The answers of all threads that gave one within `timeoutMs`. */
+  /** The answers of all threads that serve and gave one within `timeoutMs`. */
   askAll<Body, Answer>(
     kind: QuestionKind<Body, Answer>,
     body: Body,

@@ -70,6 +70,25 @@ it('who asks all threads gets the answers that came in time', async (t) => {
   ]);
 });
 
+it('nobody waits for the answers of a thread that only begins, before it serves', async (t) => {
+  const { channels, threads } = connect(t, [1]);
+  threads[0]?.answer(DOUBLE, (body) => 2 * body);
+  const { port1, port2 } = new MessageChannel();
+  t.after(() => {
+    port1.close();
+  });
+  channels.add(2, port1, true);
+  const late = new PortChannel(port2);
+  // Far longer than the test may take.
+  assert.deepEqual(await channels.askAll(DOUBLE, 1, 1_000_000), [{ row: 1, answer: 2 }]);
+  late.answer(DOUBLE, (body) => 3 * body);
+  channels.serves(2);
+  assert.deepEqual(await channels.askAll(DOUBLE, 1, 1_000_000), [
+    { row: 1, answer: 2 },
+    { row: 2, answer: 3 },
+  ]);
+});
+
 it('when a thread ends nobody waits for it any more, and its row can be another one', async (t) => {
   const { channels } = connect(t, [1]);
   const ended: number[] = [];

@@ -119,6 +119,8 @@ export class PortChannels implements Channels {
   /** What each new channel is given. */
   readonly #attach: ((channel: PortChannel, row: number) => void)[] = [];
   readonly #onEnded: ((row: number) => void)[] = [];
+  /** Rows of threads that do not serve yet. */
+  readonly #beginning = new Set<number>();
   readonly #beforePost: (() => void)[] = [];
 
   get rows(): Iterable<number> {
@@ -129,8 +131,9 @@ export class PortChannels implements Channels {
     return this.#byRow.get(row);
   }
 
-  /** A thread begins. */
-  add(row: number, port: Port): void {
+  /** A thread begins; where `isLate`, nobody waits for its answers before `serves` is called. */
+  add(row: number, port: Port, isLate = false): void {
+    if (isLate) this.#beginning.add(row);
     const channel = new PortChannel(port, () => {
       for (const listener of this.#beforePost) listener();
     });
@@ -138,11 +141,17 @@ export class PortChannels implements Channels {
     for (const attach of this.#attach) attach(channel, row);
   }
 
+  /** It serves from now on. What it was told before, it has heard by then. */
+  serves(row: number): void {
+    this.#beginning.delete(row);
+  }
+
   /** It has ended: its questions and ours are over, and what was its is taken back by whoever gave it. */
   end(row: number): void {
     const channel = this.#byRow.get(row);
     if (!channel) return;
     this.#byRow.delete(row);
+    this.#beginning.delete(row);
     channel.close();
     for (const listener of this.#onEnded) listener(row);
   }
@@ -175,6 +184,7 @@ export class PortChannels implements Channels {
   ): Promise<readonly { readonly row: number; readonly answer: Answer }[]> {
     const answers: { readonly row: number; readonly answer: Answer }[] = [];
     const asked = [...this.#byRow].map(async ([row, channel]) => {
+      if (this.#beginning.has(row)) return;
       answers.push({ row, answer: await channel.ask(kind, body) });
     });
     await Promise.race([Promise.allSettled(asked), timeUp(timeoutMs)]);

@@ -168,12 +168,13 @@ export class RequestThreads {
       if (running.ending === undefined) failure ??= new Error(`it ended itself, with exit code ${code}`);
       this.#ended(row, running, failure);
     });
-    this.channels.add(row, worker);
+    this.channels.add(row, worker, true);
     const channel = this.channels.to(row);
     if (!channel) return;
     try {
       await deps.bringUp(channel, row);
       running.serves = true;
+      this.channels.serves(row);
       this.#begun.add(row);
     } catch (error) {
       failure ??= error;
