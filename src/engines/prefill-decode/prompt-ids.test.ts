@@ -9,7 +9,7 @@ function withIds(ids: string): string {
 }
 
 test('the tokens of the prompt go with the parameters', () => {
-  assert.equal(withIds('[1,23, 456]'), '{"a":1,"prompt_token_ids":[1,23, 456]}');
+  assert.equal(withIds('[1,23,456]'), '{"a":1,"prompt_token_ids":[1,23,456]}');
   assert.equal(withIds('[0]'), '{"a":1,"prompt_token_ids":[0]}');
 });
 
@@ -22,6 +22,7 @@ test('what is no list of ids does not', () => {
     '[,1]',
     '[1,,2]',
     '[1 2]',
+    '[1, 2]',
     '[-1]',
     '[1.5]',
     '[[1]]',

@@ -19,25 +19,19 @@ export function withPromptIds(params: Buffer, ids: Buffer | undefined): Buffer {
 const OPEN = 0x5b;
 const CLOSE = 0x5d;
 const COMMA = 0x2c;
-const SPACE = 0x20;
 const ZERO = 0x30;
 const NINE = 0x39;
 
-/** Numbers and commas in turn, in brackets, at least one; nothing else that JSON could hold. */
+/** Numbers with one comma between them, in brackets, at least one: as vLLM writes them, without space. */
 function isIdList(json: Buffer): boolean {
   const last = json.length - 1;
   if (json[0] !== OPEN || json[last] !== CLOSE) return false;
-  let inNumber = false;
   let isDue = true;
   for (let at = 1; at < last; at += 1) {
     const byte = json[at] ?? 0;
-    const isDigit = byte >= ZERO && byte <= NINE;
-    if (isDigit && !inNumber && !isDue) return false;
-    if (byte === COMMA && isDue) return false;
-    if (!isDigit && byte !== COMMA && byte !== SPACE) return false;
-    if (isDigit) isDue = false;
-    else if (byte === COMMA) isDue = true;
-    inNumber = isDigit;
+    if (byte >= ZERO && byte <= NINE) isDue = false;
+    else if (byte !== COMMA || isDue) return false;
+    else isDue = true;
   }
   return !isDue;
 }
