@@ -1,3 +1,4 @@
+import { policyInForce } from '../config/schema/plugin-policy-schema.ts';
 import { noticesOfUnused } from '../config/schema/worker-entry.ts';
 import type { EdgeRequest } from '../http/edge-request.ts';
 import type { EdgeResponse } from '../http/edge-response.ts';
@@ -50,7 +51,7 @@ export class Admin {
       loads: new EngineLoads(clock, deps.clientOf),
       stateFile: this.#stateFile(deps),
       startedAt: clock.now(),
-      policyShown: deps.config.policy,
+      policyShown: policyInForce(deps.config),
       modelPoliciesShown: new Map(),
       switches: new PolicySwitches(part.memory, channels),
       caughtUp: () => desk?.caughtUp() ?? Promise.resolve(),
@@ -66,7 +67,7 @@ export class Admin {
       startupCheckIntervalMs: settings.workerStartupCheckIntervalMs,
       admission: settings.workerAdmission,
     });
-    this.#context.policyShown = config.policy;
+    this.#context.policyShown = policyInForce(config);
     this.#context.modelPoliciesShown.clear();
     this.#context.switches.clear();
     this.#door.reconfigure(settings);

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { pluginPolicyProblems } from '../config/schema/plugin-policy-schema.ts';
+import { pluginPolicyProblems, policyInForce } from '../config/schema/plugin-policy-schema.ts';
 import { policyName } from '../config/settings/settings.ts';
 import { AdminError } from './admin-error.ts';
 import type { AdminContext } from './context.ts';
@@ -103,7 +103,7 @@ function compiled(
   if (problems.length > 0) throw invalid(problems);
   return compilePolicy(policy, {
     plugins,
-    policy: context.config.policy,
+    policy: policyInForce(context.config),
     defaults: context.settings,
   });
 }

@@ -6,8 +6,9 @@ import { specsOf } from '../config/settings/worker-specs.ts';
 import { isSame, plainRegistration, requestOf } from './registration.ts';
 import { fieldProblems } from './validate.ts';
 
+const ONE_RANK = { regular: 1, prefill: 1, decode: 1 };
 const DEFAULTS: WorkerDefaults = {
-  ranksPerUrl: 1,
+  ranksPerUrl: ONE_RANK,
   apiKeys: new Map([['http://a', 'key-of-a']]),
   apiKey: 'general',
 };
@@ -146,7 +147,7 @@ describe('a registration', () => {
 
   it('stands for all ranks where the configuration says so, except where it names one', () => {
     const ids = (url: string): string[] =>
-      specsOf(parse({ url }), { ...DEFAULTS, ranksPerUrl: 3 }).map(({ id }) => id);
+      specsOf(parse({ url }), { ...DEFAULTS, ranksPerUrl: { ...ONE_RANK, regular: 3 } }).map(({ id }) => id);
     assert.deepEqual(ids('http://a'), ['http://a@0', 'http://a@1', 'http://a@2']);
     assert.deepEqual(ids('http://a@1'), ['http://a@1']);
   });

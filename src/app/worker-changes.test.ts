@@ -182,8 +182,12 @@ describe('a worker with a role', () => {
 
 describe('the workers of a report', () => {
   it('are the servers where all of their ranks stand together', () => {
-    const defaults = { ranksPerUrl: 2, apiKeys: new Map<string, string>(), apiKey: undefined };
+    const ranksPerUrl = { regular: 2, prefill: 1, decode: 1 };
+    const defaults = { ranksPerUrl, apiKeys: new Map<string, string>(), apiKey: undefined };
     assert.deepEqual(idsOf([spec('a@0'), spec('a@1'), spec('b@1')], defaults), ['a', 'b@1']);
-    assert.deepEqual(idsOf([spec('a@0'), spec('c')], { ...defaults, ranksPerUrl: 1 }), ['a@0', 'c']);
+    assert.deepEqual(
+      idsOf([spec('a@0'), spec('c')], { ...defaults, ranksPerUrl: { ...ranksPerUrl, regular: 1 } }),
+      ['a@0', 'c'],
+    );
   });
 });

@@ -88,8 +88,8 @@ function otherForms(join: readonly WorkerSpec[], fleet: FleetView, retire: Reado
 
 /** Worker ids, where all ranks of a server stand together its URL alone. */
 export function idsOf(specs: readonly WorkerSpec[], { ranksPerUrl }: WorkerDefaults): string[] {
-  if (ranksPerUrl === 1) return specs.map(({ id }) => id);
-  return [...Map.groupBy(specs, ({ baseUrl }) => baseUrl)].flatMap(([baseUrl, ranks]) =>
-    ranks.length === ranksPerUrl ? [baseUrl] : ranks.map(({ id }) => id),
-  );
+  return [...Map.groupBy(specs, ({ baseUrl }) => baseUrl)].flatMap(([baseUrl, ranks]) => {
+    const all = ranksPerUrl[ranks[0]?.traits.role ?? 'regular'];
+    return all > 1 && ranks.length === all ? [baseUrl] : ranks.map(({ id }) => id);
+  });
 }

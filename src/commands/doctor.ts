@@ -90,12 +90,16 @@ function readRouter(url: string, deps: Parameters<typeof askRouter>[2]): Promise
   return askRouter(parsed.address.baseUrl, deps.settings.adminApiKey, deps);
 }
 
+const ONE_RANK = { regular: 1, prefill: 1, decode: 1 };
+
 /** The keys of its workers a router does not tell: those of this command line count. */
 function specsIn({ workers }: RunningRouter, { workerDefaults }: Settings): readonly WorkerSpec[] {
   return [...workers.keys()].flatMap((id) => {
     const parsed = parseWorkerUrl(id);
     // The ranks stand in the list one by one.
-    return parsed.kind === 'ok' ? workerSpecs(parsed.address, { ...workerDefaults, ranksPerUrl: 1 }) : [];
+    return parsed.kind === 'ok'
+      ? workerSpecs(parsed.address, { ...workerDefaults, ranksPerUrl: ONE_RANK })
+      : [];
   });
 }
 

@@ -68,8 +68,9 @@ async function run(app: App, settings: Settings, log: Log): Promise<number> {
   if (app.servesItself) setUpCollector(app.isBusy);
   const warmedUp = settings.warmUp && app.servesItself ? startWarmUp(app, settings, log) : undefined;
   const never = new Promise<never>(() => undefined);
-  // With a state file, and to a gateway, workers may come through the API at any time.
-  const waits = settings.stateFile === undefined && !settings.gateway ? app.firstWorker() : never;
+  // With a state file, and to a gateway, workers may come through the API at any time; others register themselves.
+  const mayCome = settings.stateFile !== undefined || settings.gateway || settings.pd.discovery !== undefined;
+  const waits = mayCome ? never : app.firstWorker();
   const noWorker = waits.then((found) => (found ? never : ('no_worker' as const)));
   const end = await Promise.race([signal, noWorker]);
   if (end === 'no_worker') {

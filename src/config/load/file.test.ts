@@ -64,7 +64,11 @@ describe('a file with something wrong says what and where', () => {
       'policy:\n  type: random\n  theta: 1\n',
       'r.yaml:3:10: policy.theta: the policy random has no such parameter (least_work has it)',
     ],
-    ['an unknown mode', 'mode: {type: openai}\n', 'r.yaml:1:14: mode.type: expected regular, got "openai"'],
+    [
+      'an unknown mode',
+      'mode: {type: openai}\n',
+      'r.yaml:1:14: mode.type: expected one of regular, prefill_decode, vllm_prefill_decode, pd_disaggregation, got "openai"',
+    ],
     ['a number as text', 'port: "80"\n', 'r.yaml:1:7: port: expected an integer from 0 to 65535, got "80"'],
     ['a fraction', 'port: 80.5\n', 'r.yaml:1:7: port: expected an integer from 0 to 65535, got 80.5'],
     [
@@ -236,7 +240,8 @@ describe('a file that is good', () => {
   it('names the policy with or without parameters', () => {
     assert.deepEqual(good(resolveYaml('policy: random\n')).config.policy, { type: 'random' });
     const { policy } = good(resolveYaml('policy: {cache_threshold: 0.4}\n')).config;
-    assert.equal('cache_threshold' in policy && policy.cache_threshold, 0.4);
+    assert.ok(policy && 'cache_threshold' in policy);
+    assert.equal(policy.cache_threshold, 0.4);
   });
 
   it('may have worker_urls and load_check_interval_secs where older files have them', () => {

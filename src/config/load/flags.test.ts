@@ -50,7 +50,6 @@ describe('flags that are refused', () => {
     ['--config-file=', ['--config-file: needs a value']],
     ['--no-port', ['--no-port: unknown flag']],
     // Parts that do not exist.
-    ['--prefill http://a 9001', ['--prefill: not offered in this version']],
     ['--service-discovery', ['--service-discovery: not offered in this version']],
     ['--worker-api-keys http://a=k', ['--worker-api-keys: unknown flag']],
   ] as const) {

@@ -2,6 +2,7 @@ import { CONFIG_KEYS, type ConfigKey } from '../schema/keys.ts';
 import { placeText, type Entry, type Layer, type Origin, type Problem } from './layer.ts';
 import { nearest } from '../../base/suggest.ts';
 import { unknownName } from '../schema/not-offered.ts';
+import { peelPrefill, PREFILL_FLAG } from './prefill-flag.ts';
 import { parseText } from './text-value.ts';
 
 /** Flags that are not settings. */
@@ -35,6 +36,8 @@ interface FlagTarget {
   readonly key: ConfigKey;
   /** True for `--no-x`. */
   readonly negated: boolean;
+  /** What the flag alone sets the key to. */
+  readonly value?: string;
 }
 
 const FLAGS = new Map<string, FlagTarget>();
@@ -43,6 +46,7 @@ for (const key of CONFIG_KEYS) {
     FLAGS.set(flag, { key, negated: false });
     if (key.kind === 'boolean') FLAGS.set(flag.replace('--', '--no-'), { key, negated: true });
   }
+  for (const [flag, value] of Object.entries(key.switches)) FLAGS.set(flag, { key, negated: false, value });
 }
 
 /** Every spelling of a flag that names a file, with the main one. */
@@ -72,7 +76,11 @@ class FlagParser {
   #at = 0;
 
   constructor(argv: readonly string[]) {
-    this.#argv = argv;
+    const { items, rest, problems } = peelPrefill(argv);
+    this.#argv = rest;
+    this.#problems.push(...problems);
+    const target = FLAGS.get(PREFILL_FLAG);
+    if (target && items.length > 0) this.#store(PREFILL_FLAG, target.key, items);
   }
 
   run(): FlagReading {
@@ -120,7 +128,11 @@ class FlagParser {
     else if (value !== undefined) this.#files.set(name, { flag, path: value });
   }
 
-  #setting(flag: string, { key, negated }: FlagTarget, inline: string | undefined): void {
+  #setting(flag: string, { key, negated, value }: FlagTarget, inline: string | undefined): void {
+    if (value !== undefined) {
+      this.#switch(flag, key, { value, inline });
+      return;
+    }
     if (key.kind === 'list') {
       this.#list(flag, key, inline);
       return;
@@ -134,6 +146,19 @@ class FlagParser {
     const earlier = this.#entries.get(key.name);
     if (earlier) this.#problem(flag, `is given twice${alias(placeText(earlier.origin()), flag)}`);
     else this.#store(flag, key, parseText(key, text));
+  }
+
+  #switch(
+    flag: string,
+    key: ConfigKey,
+    { value, inline }: { value: string; inline: string | undefined },
+  ): void {
+    const earlier = this.#entries.get(key.name);
+    const other = earlier && placeText(earlier.origin());
+    if (inline !== undefined) this.#problem(flag, 'takes no value');
+    else if (other === flag) this.#problem(flag, 'is given twice');
+    else if (other !== undefined) this.#problem(flag, `cannot be given beside ${other}`);
+    else this.#store(flag, key, value);
   }
 
   #list(flag: string, key: ConfigKey, inline: string | undefined): void {

@@ -139,7 +139,8 @@ describe('parameters without a policy', () => {
   it('go with the policy that a higher source names, where it has them', () => {
     const yaml = 'policy: {cache_threshold: 0.9, max_tree_size: 5}\n';
     const warm = good(load({ flags: `${WORKER} --policy cache_aware`, yaml })).config.policy;
-    assert.deepEqual([warm.type, 'cache_threshold' in warm && warm.cache_threshold], ['cache_aware', 0.9]);
+    assert.ok(warm && 'cache_threshold' in warm);
+    assert.deepEqual([warm.type, warm.cache_threshold], ['cache_aware', 0.9]);
     const work = good(load({ flags: `${WORKER} --policy least_work`, yaml })).settings;
     assert.deepEqual([work.policy.type, work.cacheIndex.maxCharsPerWorker], ['least_work', 5]);
   });

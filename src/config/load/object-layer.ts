@@ -129,6 +129,13 @@ function elsewhere(name: string, source: ObjectSource): string | undefined {
 /** Keys that older files have in another place: old name, present name. */
 const OLD_PLACES = [
   ['mode.worker_urls', 'worker_urls'],
+  ['mode.prefill_urls', 'prefill_urls'],
+  ['mode.decode_urls', 'decode_urls'],
+  ['mode.prefill_policy', 'prefill_policy'],
+  ['mode.decode_policy', 'decode_policy'],
+  ['mode.discovery_address', 'pd.discovery_address'],
+  ['enable_profiling', 'pd.profile'],
+  ['profile_timeout_secs', 'pd.profile_timeout_secs'],
   ['mode.kv_events.topic_filter', 'kv_events.topic'],
   ['mode.kv_events.default_port', 'kv_events.port'],
   ['policy.load_check_interval_secs', 'load_check_interval_secs'],

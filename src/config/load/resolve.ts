@@ -84,7 +84,7 @@ export function resolveLayers(
     problems.push({ ...problemFor(path, message, merged), ...(unreadable && { unreadable }) });
   }
   // They may all come through the API, with a state file and to a gateway.
-  const somewhere = ['worker_urls', 'workers', 'state_file'].some((name) => merged.has(name));
+  const somewhere = WORKER_KEYS.some((name) => merged.has(name));
   // With another problem on record they may be missing only because of it.
   if (!isBad && options.needsWorkers && !somewhere && config?.enable_igw === false) {
     problems.push({ at: 'worker_urls', message: 'no workers: give --worker-urls http://host:port' });
@@ -99,6 +99,12 @@ export function resolveLayers(
   const secretFiles = [...files, ...compiled.files];
   return { kind: 'ok', config, settings, material, origins, notices, secretFiles, compile };
 }
+
+/** Keys that say where workers are, or that they come by themselves. */
+const WORKER_KEYS = [
+  ...['worker_urls', 'workers', 'prefill_urls', 'decode_urls'],
+  ...['pd.discovery_address', 'state_file'],
+];
 
 /** Checks what the keys say together, reads the files that they name, and compiles it all. */
 function compilerFor(plugins: KnownPlugins, { cwd, lenient }: Surroundings): (config: Config) => Compiled {

@@ -3,6 +3,7 @@ import { CONFIG_KEYS, keyNamed, pluginParameterKey, type ConfigKey } from '../sc
 import { shown } from '../load/layer.ts';
 import { redactConfig } from '../show/redact.ts';
 import { RELOAD_EFFECTS, type ReloadEffect, type ReloadRow } from './reload-effects.ts';
+import { policyInForce } from '../schema/plugin-policy-schema.ts';
 import type { Config } from '../schema/schema.ts';
 
 /** One key that has another value. */
@@ -15,7 +16,8 @@ export interface KeyChange {
 }
 
 /** What differs between two configurations, in the order of the schema. */
-export function configChanges(before: Config, after: Config): KeyChange[] {
+export function configChanges(givenBefore: Config, givenAfter: Config): KeyChange[] {
+  const [before, after] = [inForce(givenBefore), inForce(givenAfter)];
   const safeBefore = redactConfig(before);
   const safeAfter = redactConfig(after);
   return [...CONFIG_KEYS, ...pluginParameters(before, after)].flatMap((key) => {
@@ -26,11 +28,16 @@ export function configChanges(before: Config, after: Config): KeyChange[] {
   });
 }
 
+/** Whether the default policy was written down makes no difference. */
+function inForce(config: Config): Config {
+  return { ...config, policy: policyInForce(config) };
+}
+
 /** What a plugin's policy has of its own, before or after. */
 function pluginParameters(...configs: readonly Config[]): ConfigKey[] {
-  const keys = configs.flatMap(({ policy }) =>
-    Object.keys(policy).map((name) => pluginParameterKey(name, policy.type)),
-  );
+  const keys = configs
+    .map(policyInForce)
+    .flatMap((policy) => Object.keys(policy).map((name) => pluginParameterKey(name, policy.type)));
   const own = keys.filter(({ name }) => !keyNamed(name));
   return [...new Map(own.map((key) => [key.name, key])).values()];
 }

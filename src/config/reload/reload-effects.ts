@@ -27,15 +27,16 @@ const EVENTS = 'workers whose endpoints stay the same are followed without a bre
 const BUDGET = 'what was counted in the last 10 s counts';
 const DOOR = 'requests in flight and in the queue stay';
 const RING = 'the newest records that fit are kept';
+const RANKS = 'ranks are other workers than the server as a whole';
 const ATTEMPTS = 'requests under way keep theirs';
 
 /** One row for every key there is; a test compares the two. */
 export const RELOAD_EFFECTS: Readonly<Record<string, ReloadRow>> = {
-  'mode.type': ['restart_needed'],
+  'mode.type': ['applied', 'a worker keeps its type'],
   'mode.worker_urls': ['workers'],
   worker_urls: ['workers'],
   workers: ['workers', 'their key, model, priority, cost and labels change where they stand'],
-  intra_node_data_parallel_size: ['restart_needed', 'ranks are other workers than the server as a whole'],
+  intra_node_data_parallel_size: ['restart_needed', RANKS],
   api_key: ['workers', 'every worker without a key of its own gets it, those registered through the API too'],
   worker_api_keys: ['workers', 'workers get their new keys where they stand'],
   'worker_tls.ca_file': ['applied', CONNECTIONS],
@@ -132,6 +133,33 @@ export const RELOAD_EFFECTS: Readonly<Record<string, ReloadRow>> = {
   pre_routing_hooks: ['adopted', 'hooks that keep name and URL keep their connections and circuit'],
   response_model: ['applied'],
   model_rules: ['applied', 'requests under way keep the model they were given'],
+  prefill_urls: ['workers', 'a worker keeps its type'],
+  decode_urls: ['workers', 'a worker keeps its type'],
+  prefill_data_parallel_size: ['restart_needed', RANKS],
+  decode_data_parallel_size: ['restart_needed', RANKS],
+  prefill_policy: ['policy'],
+  decode_policy: ['policy'],
+  'pd.kv_connector': ['applied', ATTEMPTS],
+  'pd.split': ['applied'],
+  'pd.fallback': ['applied', ATTEMPTS],
+  'pd.client_params': ['applied'],
+  'pd.prefill_timeout_secs': ['applied', ATTEMPTS],
+  'pd.decode_timeout_secs': ['applied', ATTEMPTS],
+  'pd.max_prefills_per_worker': ['applied', 'prompts under way stay counted'],
+  'pd.max_transfers_per_pair': ['applied', 'transfers under way stay counted'],
+  'pd.discovery_address': ['restart_needed', LISTENER],
+  'pd.discovery_allow': ['applied', 'to workers that register themselves from now on'],
+  'pd.lmcache_notices': ['restart_needed', LISTENER],
+  'pd.lmcache_notice_timeout_secs': ['applied', ATTEMPTS],
+  'pd.profile': ['applied'],
+  'pd.profile_timeout_secs': ['applied'],
+  'mode.prefill_urls': ['workers'],
+  'mode.decode_urls': ['workers'],
+  'mode.prefill_policy': ['policy'],
+  'mode.decode_policy': ['policy'],
+  'mode.discovery_address': ['restart_needed', LISTENER],
+  enable_profiling: ['applied'],
+  profile_timeout_secs: ['applied'],
   'mode.kv_events.topic_filter': ['adopted', EVENTS],
   'mode.kv_events.default_port': ['adopted', EVENTS],
   'kv_events.enabled': ['adopted', EVENTS],

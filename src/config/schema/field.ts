@@ -5,6 +5,7 @@ export const GROUPS = [
   'Workers',
   'Gateway',
   'Models',
+  'Prefill and decode',
   'Server',
   'Clients',
   'Policy',
@@ -32,6 +33,8 @@ export interface KeyMeta {
   readonly about: string;
   /** Flags, the first one is the main spelling. Absent: made from the path. Empty: the key has no flag. */
   readonly flags?: readonly `--${string}`[];
+  /** Flags without a value that set the key to one. */
+  readonly switches?: Readonly<Record<`--${string}`, string>>;
   /** False: the key cannot be set from the environment. */
   readonly env?: false;
   /** Shown as `***` wherever configuration is shown, and never quoted in a message. */

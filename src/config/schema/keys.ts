@@ -3,9 +3,11 @@ import { keyMeta, type Group } from './field.ts';
 import { PLUGIN_POLICIES, PLUGIN_POLICY_KEYS } from './plugin-policy-schema.ts';
 import { DEFAULT_POLICY, POLICY_ABOUT, policySchema } from './policy-schema.ts';
 import { configSchema } from './schema.ts';
-import { isStructured, type SchemaNode } from './schema-node.ts';
+import { DECODE_URL_NODE, PREFILL_URL_NODE } from './stage-urls-schema.ts';
+import { isStructured, takesText, type SchemaNode } from './schema-node.ts';
 
-export type KeyKind = 'integer' | 'number' | 'boolean' | 'string' | 'choice' | 'list' | 'map';
+/** `policy`: a name, or a mapping with `type` and parameters. */
+export type KeyKind = 'integer' | 'number' | 'boolean' | 'string' | 'choice' | 'list' | 'map' | 'policy';
 
 /** One setting as every source and every page sees it. */
 export interface ConfigKey {
@@ -16,6 +18,8 @@ export interface ConfigKey {
   readonly kind: KeyKind;
   /** Main spelling first; empty when the key has no flag. */
   readonly flags: readonly string[];
+  /** Flags without a value, with what each sets the key to. */
+  readonly switches: Readonly<Record<string, string>>;
   readonly env: string | undefined;
   readonly group: Group;
   readonly about: string;
@@ -44,8 +48,40 @@ export const ENV_PREFIX = 'VLLM_ROUTER_';
  */
 export function annotatedSchema(): SchemaNode {
   const root = nodeOf(configSchema);
-  return { ...root, properties: { ...root.properties, policy: policyNode(root.properties?.['policy']) } };
+  const { mode, ...keys } = root.properties ?? {};
+  return {
+    ...root,
+    properties: {
+      mode: { ...mode, properties: withForms(mode?.properties) },
+      ...withForms(keys),
+      policy: policyNode(root.properties?.['policy']),
+    },
+  };
 }
+
+/** zod knows no more of these keys than that they are read in several forms. */
+function withForms(keys: SchemaNode['properties'] = {}): Record<string, SchemaNode> {
+  const forms: Readonly<Record<string, Partial<SchemaNode>>> = {
+    prefill_urls: { items: PREFILL_URL_NODE },
+    decode_urls: { items: DECODE_URL_NODE },
+    prefill_policy: stagePolicyForms(),
+    decode_policy: stagePolicyForms(),
+  };
+  return Object.fromEntries(Object.entries(keys).map(([name, node]) => [name, { ...node, ...forms[name] }]));
+}
+
+/** A name, a built-in policy with its parameters, or one that a plugin may have. */
+function stagePolicyForms(): Partial<SchemaNode> {
+  const builtIn = nodeOf(policySchema).oneOf ?? [];
+  return { anyOf: [{ type: 'string' }, ...builtIn, OPEN_POLICY] };
+}
+
+const OPEN_POLICY = {
+  type: 'object',
+  properties: { type: { type: 'string' } },
+  required: ['type'],
+  additionalProperties: true,
+};
 
 function nodeOf(schema: z.ZodType): SchemaNode {
   // zod types the node loosely; its shape for the few types used here is fixed by the JSON Schema standard.
@@ -150,8 +186,8 @@ function makeKey(
   const name = path.join('.');
   if (node.group === undefined || node.about === undefined) throw new Error(`${name} has no metadata`);
   const kind = kindOf(node);
-  const structured = isStructured(node);
-  if (structured && (node.flags?.length !== 0 || node.env !== false))
+  const structured = isStructured(node) || kind === 'policy';
+  if (!takesText(node) && (node.flags?.length !== 0 || node.env !== false))
     throw new Error(`${name} has no spelling as a flag or variable: give it flags: [] and env: false`);
   const choices = choicesOf(node);
   return {
@@ -159,6 +195,7 @@ function makeKey(
     name,
     kind,
     flags: node.flags ?? [`--${path.join('-').replaceAll('_', '-')}`],
+    switches: node.switches ?? {},
     env: node.env === false ? undefined : envName(name),
     group: node.group,
     about: node.about,
@@ -194,6 +231,7 @@ function numberIn(node: SchemaNode): SchemaNode {
 
 function kindOf(key: SchemaNode): KeyKind {
   if (key.enum ?? key.const) return 'choice';
+  if (isPolicy(key)) return 'policy';
   const node = numberIn(key);
   switch (node.type) {
     case 'integer':
@@ -208,6 +246,11 @@ function kindOf(key: SchemaNode): KeyKind {
     default:
       throw new Error(`a key of the type ${node.type} cannot be set from a flag`);
   }
+}
+
+/** It may be a name as well as a mapping. */
+function isPolicy({ anyOf = [] }: SchemaNode): boolean {
+  return anyOf.some(({ type }) => type === 'string') && anyOf.some(({ type }) => type === 'object');
 }
 
 function placeholder(kind: KeyKind, name: string, choices: readonly string[]): string {
@@ -225,9 +268,11 @@ function expectedOf(node: SchemaNode, kind: KeyKind, choices: readonly string[])
     case 'boolean':
       return 'true or false';
     case 'list':
-      return `a list of ${isStructured(node) ? 'mappings' : 'strings'}`;
+      return `a list of ${!isStructured(node) ? 'strings' : takesText(node) ? 'strings or mappings' : 'mappings'}`;
     case 'map':
       return `a mapping of ${isStructured(node) ? 'names to settings' : 'strings'}`;
+    case 'policy':
+      return 'a policy: its name, or a mapping with type';
     case 'string':
       return 'a string that is not empty';
     default:

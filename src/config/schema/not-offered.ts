@@ -2,9 +2,7 @@ import { didYouMean, nearest } from '../../base/suggest.ts';
 
 /** Flags that other vLLM routers have, of parts that are not there yet. */
 const FLAGS = [
-  ...['--pd-disaggregation', '--vllm-pd-disaggregation', '--vllm-discovery-address', '--prefill', '--decode'],
-  ...['--prefill-policy', '--decode-policy', '--kv-connector', '--epd-config'],
-  ...['--prefill-data-parallel-size', '--decode-data-parallel-size', '--profile'],
+  '--epd-config',
   ...['--service-discovery', '--service-discovery-port', '--service-discovery-namespace'],
   ...['--selector', '--prefill-selector', '--decode-selector'],
   ...['--backend', '--runtime', '--history-backend', '--mini-lb', '--extra-generate-paths'],
@@ -20,10 +18,8 @@ const FLAGS = [
 /** Keys of their files. */
 const KEYS = [
   ...['connection_mode', 'discovery'],
-  ...['history_backend', 'enable_profiling', 'profile_timeout_secs', 'trace_config'],
+  ...['history_backend', 'trace_config'],
   ...['cache', 'semantic_cache', 'semantic_cluster', 'prompt_cache.redis', 'shared_prefix_routing'],
-  ...['prefill_policy', 'decode_policy', 'mode.prefill_urls', 'mode.decode_urls', 'mode.prefill_policy'],
-  ...['mode.decode_policy', 'mode.discovery_address'],
 ] as const;
 
 /** Variables that are neither. */
@@ -34,10 +30,7 @@ const VARIABLES = [
 ] as const;
 
 /** Policies, and values of `mode.type`. */
-const VALUES = [
-  ...['sticky_least_loaded', 'smetric'],
-  ...['prefill_decode', 'vllm_prefill_decode', 'pd_disaggregation', 'openai'],
-] as const;
+const VALUES = [...['sticky_least_loaded', 'smetric', 'openai']] as const;
 
 export const NOT_OFFERED = { flags: FLAGS, keys: KEYS, variables: VARIABLES, values: VALUES } as const;
 

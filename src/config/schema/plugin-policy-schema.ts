@@ -113,17 +113,32 @@ export const anyPolicySchema = z.unknown().transform((value, context): AnyPolicy
     : parsedBy(policySchema, value, context);
 });
 
-/** What is wrong with a plugin's policy beyond the keys that the router reads; empty where nothing is. */
+const DEFAULT: AnyPolicyConfig = policySchema.parse({ type: DEFAULT_POLICY });
+
+/** The policy that holds: what is configured may be left out. */
+export function policyInForce({
+  policy,
+}: {
+  readonly policy?: AnyPolicyConfig | undefined;
+}): AnyPolicyConfig {
+  return policy ?? DEFAULT;
+}
+
+/**
+ * What is wrong with a plugin's policy beyond the keys that the router reads; empty where nothing is.
+ * @param others Names that could have stood there beside those of policies.
+ */
 export function pluginPolicyProblems(
   policy: AnyPolicyConfig,
   plugins: KnownPlugins,
+  others: readonly string[] = [],
 ): readonly { readonly path: readonly PropertyKey[]; readonly message: string }[] {
   if (!isPluginPolicy(policy)) return [];
   const reading = readPluginPolicy(policy, plugins);
   if (reading?.kind === 'ok') return [];
   if (reading) return [{ path: reading.path.length > 0 ? reading.path : ['type'], message: reading.message }];
   if (plugins.incomplete === true) return [];
-  const names = [...BUILT_IN].map(String).concat(plugins.policyNames);
+  const names = [...BUILT_IN].map(String).concat(plugins.policyNames, others);
   const hint = unknownValueHint(policy.type, names);
   const message = `expected one of ${names.join(', ')}, got ${JSON.stringify(policy.type)}${hint}`;
   return [{ path: ['type'], message }];

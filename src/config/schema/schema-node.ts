@@ -7,6 +7,11 @@ export interface SchemaNode extends Partial<KeyMeta> {
   /** Of a mapping with names of its own, the node of its values. */
   readonly additionalProperties?: SchemaNode | boolean;
   readonly items?: SchemaNode;
+  /** Of a list of fixed places, one for each of them. */
+  readonly prefixItems?: readonly SchemaNode[];
+  readonly minItems?: number;
+  readonly maxItems?: number;
+  readonly required?: readonly string[];
   readonly oneOf?: readonly SchemaNode[];
   readonly anyOf?: readonly SchemaNode[];
   readonly const?: string;
@@ -27,6 +32,11 @@ export function itemOf(node: SchemaNode): SchemaNode | undefined {
 export function isStructured(node: SchemaNode): boolean {
   const item = itemOf(node);
   return item !== undefined && item.type !== 'string';
+}
+
+/** Whether all that stands in it can also be a plain text, as flags and variables have it. */
+export function takesText(node: SchemaNode): boolean {
+  return !isStructured(node) || variantsOf(itemOf(node) ?? {}).some(({ type }) => type === 'string');
 }
 
 /** Whether a secret may stand at `path` or below it; a path that the schema does not know may hold anything. */

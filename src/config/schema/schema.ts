@@ -4,7 +4,6 @@ import { cacheKeys } from './cache-schema.ts';
 import { decisionLog } from './decision-log-schema.ts';
 import { circuitBreaker, healthCheck, metrics, retry, stallCheck } from './section-schemas.ts';
 import { anyPolicySchema } from './plugin-policy-schema.ts';
-import { DEFAULT_POLICY } from './policy-schema.ts';
 import { inflightBodyBytesOfThisMachine } from './machine.ts';
 import { DEFAULT_HASH_KEY } from '../settings/settings.ts';
 import { clientKeys } from './clients-schema.ts';
@@ -13,12 +12,16 @@ import { hookKeys } from './hooks-schema.ts';
 import { lmcacheKeys } from './lmcache-schema.ts';
 import { kvEventKeys, oldKvEventKeys } from './kv-events-schema.ts';
 import { modelRuleKeys } from './model-rules-schema.ts';
+import { pdKeys, pdModeKeys } from './pd-schema.ts';
 import { startKeys } from './start-schema.ts';
 import { timeoutKeys } from './timeouts-schema.ts';
 import { tokenKeys } from './tokens-schema.ts';
 import { listenerTlsKeys, workerTlsKeys } from './tls-schema.ts';
 import { parseUrlPrefix } from './url-prefixes.ts';
 import { parseWorkerUrl, WORKER_URL_FORMS } from './worker-url.ts';
+
+/** Those of files of other routers. */
+export const MODES = ['regular', 'prefill_decode', 'vllm_prefill_decode', 'pd_disaggregation'] as const;
 
 /** More than one process of this router carries: in effect no bound. */
 export const DEFAULT_MAX_CONCURRENT = 32_768;
@@ -65,11 +68,17 @@ const hashKeySource = z
 export const configSchema = z.strictObject({
   mode: z
     .strictObject({
-      type: key(z.literal('regular').default('regular'), {
+      type: key(z.enum(MODES).optional(), {
         group: 'Workers',
         flags: [],
+        switches: {
+          '--pd-disaggregation': 'prefill_decode',
+          '--vllm-pd-disaggregation': 'vllm_prefill_decode',
+        },
         env: false,
-        about: 'May be left out.',
+        about:
+          'May be left out: workers have types. regular: there are no prefill and decode workers. prefill_decode: there are, which hand over as SGLang does unless kv_connector says otherwise. vllm_prefill_decode, pd_disaggregation: as vLLM does.',
+        defaultText: 'what the workers are',
       }),
       worker_urls: key(z.array(workerUrl).optional(), {
         group: 'Workers',
@@ -79,6 +88,7 @@ export const configSchema = z.strictObject({
         defaultText: 'none',
       }),
       ...oldKvEventKeys,
+      ...pdModeKeys,
     })
     .prefault({}),
   worker_urls: key(z.array(workerUrl).default([]), {
@@ -135,6 +145,7 @@ export const configSchema = z.strictObject({
   }),
   ...gatewayKeys,
   ...modelRuleKeys,
+  ...pdKeys,
   proxy_operator_routes: key(z.boolean().default(false), {
     group: 'Workers',
     about:
@@ -187,7 +198,7 @@ export const configSchema = z.strictObject({
     group: 'Server',
     about: 'Requests and tunnels still open this long after the listener closed are cut.',
   }),
-  policy: anyPolicySchema.prefault({ type: DEFAULT_POLICY }),
+  policy: anyPolicySchema.optional(),
   plugins: key(z.array(text()).default([]), {
     group: 'Plugins',
     about:

@@ -3,10 +3,13 @@ import { kvEventProblems } from './kv-events-settings.ts';
 import { pluginHookProblems } from './hooks-settings.ts';
 import { modelRuleChecks } from './model-rules-checks.ts';
 import { openListenerNotices } from './open-listener.ts';
-import { pluginPolicyProblems, type KnownPlugins } from '../schema/plugin-policy-schema.ts';
+import { policyInForce, pluginPolicyProblems, type KnownPlugins } from '../schema/plugin-policy-schema.ts';
 import type { CheckProblem } from '../schema/check-problem.ts';
 import type { Config } from '../schema/schema.ts';
-import { expandWorkers } from './settings-from-config.ts';
+import type { WorkerRole } from './pd-settings.ts';
+import { pdNotices, pdProblems } from './pd-checks.ts';
+import { stageEntries } from './pd-from-config.ts';
+import { expandWorkers, workerDefaults } from './settings-from-config.ts';
 import { threadNotices } from './threads.ts';
 import { covers, parseUrlPrefix } from '../schema/url-prefixes.ts';
 import { parseWorkerUrl } from '../schema/worker-url.ts';
@@ -25,6 +28,7 @@ export function crossChecks(
     ...policyProblems(config, plugins),
     ...hookProblems(config, plugins),
     ...kvEventProblems(config),
+    ...pdProblems(config, plugins),
   ];
   if (config.retry.max_backoff_ms < config.retry.initial_backoff_ms) {
     const least = String(config.retry.initial_backoff_ms);
@@ -57,6 +61,7 @@ export function crossChecks(
       ...openListenerNotices(config),
       ...rules.notices,
       ...threadNotices(config),
+      ...pdNotices(config),
     ],
   };
 }
@@ -64,7 +69,7 @@ export function crossChecks(
 /** Whether a name that is no built-in policy's is that of a plugin's, and what the plugin says of its parameters. */
 function policyProblems(config: Config, plugins: KnownPlugins): CheckProblem[] {
   const given = [
-    { at: ['policy'], policy: config.policy },
+    { at: ['policy'], policy: policyInForce(config) },
     ...Object.entries(config.model_policies).map(([model, policy]) => ({
       at: ['model_policies', model],
       policy,
@@ -87,19 +92,24 @@ function hookProblems(config: Config, plugins: KnownPlugins): CheckProblem[] {
 function workerProblems(config: Config): CheckProblem[] {
   const problems: CheckProblem[] = [];
   const seen = new Map<string, string>();
-  const size = config.intra_node_data_parallel_size;
-  const given = [
-    ...config.worker_urls.map((url, index) => ({ url, path: ['worker_urls', index] })),
-    ...config.workers.map(({ url }, index) => ({ url, path: ['workers', index, 'url'] })),
+  const { ranksPerUrl } = workerDefaults(config);
+  const entries = [
+    ...config.workers.map((entry, index) => ({ entry, path: ['workers', index, 'url'] })),
+    ...stageEntries(config),
   ];
-  for (const { url, path } of given) {
+  const given = [
+    ...config.worker_urls.map((url, index) => ({ url, role: undefined, path: ['worker_urls', index] })),
+    ...entries.map(({ entry, path }) => ({ url: entry.url, role: entry.worker_type, path })),
+  ];
+  for (const { url, role, path } of given) {
     const parsed = parseWorkerUrl(url);
+    const size = ranksPerUrl[role ?? 'regular'];
     if (parsed.kind === 'ok' && parsed.address.rank !== undefined && size > 1) {
-      const message = `expected a URL without @rank: intra_node_data_parallel_size ${size} makes the ranks, got "${url}"`;
+      const message = `expected a URL without @rank: ${ranksKey(config, role)} ${size} makes the ranks, got "${url}"`;
       problems.push({ path, message });
       continue;
     }
-    for (const { id } of expandWorkers(url, config)) {
+    for (const { id } of expandWorkers(url, config, role ?? undefined)) {
       const other = seen.get(id);
       if (other !== undefined) {
         problems.push({
@@ -112,6 +122,12 @@ function workerProblems(config: Config): CheckProblem[] {
     }
   }
   return problems;
+}
+
+/** The key that says how many ranks a URL of that role stands for. */
+function ranksKey(config: Config, role: WorkerRole | null | undefined): string {
+  const own = role === 'prefill' || role === 'decode' ? (`${role}_data_parallel_size` as const) : undefined;
+  return own !== undefined && config[own] !== undefined ? own : 'intra_node_data_parallel_size';
 }
 
 /** Two spellings of one URL: which of the two would count? */
@@ -138,7 +154,8 @@ function unusedFieldNotices({ workers }: Config): string[] {
 }
 
 function unusedKeyNotices(config: Config): string[] {
-  const used = [...config.worker_urls, ...config.workers.map(({ url }) => url)].flatMap((url) =>
+  const urls = [...config.workers, ...stageEntries(config).map(({ entry }) => entry)].map(({ url }) => url);
+  const used = [...config.worker_urls, ...urls].flatMap((url) =>
     expandWorkers(url, config).map((spec) => spec.baseUrl),
   );
   return (['worker_api_keys', 'worker_tls_overrides'] as const).flatMap((name) =>

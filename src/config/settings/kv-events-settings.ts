@@ -1,5 +1,6 @@
 import type { CheckProblem } from '../schema/check-problem.ts';
 import { splitEndpoint } from '../schema/kv-events-schema.ts';
+import { policiesIn } from './policies-in.ts';
 import type { Config } from '../schema/schema.ts';
 import type { KvEventSettings } from './kv-events.ts';
 
@@ -28,7 +29,7 @@ export function kvEventSettings(config: Config): KvEventSettings {
 
 /** Whether something is configured that goes by events. */
 function usesEvents(config: Config): boolean {
-  const policies = [config.policy, ...Object.values(config.model_policies)];
+  const policies = policiesIn(config);
   return (
     config.cache_knowledge === 'events' ||
     policies.some(

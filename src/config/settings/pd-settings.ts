@@ -7,6 +7,10 @@ export type WorkerRole = (typeof WORKER_ROLES)[number];
 /** The two halves that a request may be split into. */
 export type PdStage = Exclude<WorkerRole, 'regular'>;
 
+/** In the place of a policy for one half: what a pair of workers is expected to cost decides. */
+export const PAIR_COST = 'pair_cost';
+export type StagePolicy = PolicySettings | { readonly type: typeof PAIR_COST };
+
 /** How the blocks of the KV cache get from the prefill worker to the decode worker. */
 export const KV_CONNECTORS = [
   ...['auto', 'nixl', 'nixl-push', 'mooncake', 'p2p-nccl', 'moriio'],
@@ -63,9 +67,9 @@ export interface PdSettings {
   readonly maxPrefillsPerWorker: number;
   /** Transfers at once from one worker to one other; 0 = no bound. */
   readonly maxTransfersPerPair: number;
-  /** Of the one stage alone. */
-  readonly prefillPolicy: PolicySettings | undefined;
-  readonly decodePolicy: PolicySettings | undefined;
+  /** Of the one stage alone; undefined: as the model's own policy, or `policy`. */
+  readonly prefillPolicy: StagePolicy | undefined;
+  readonly decodePolicy: StagePolicy | undefined;
   /** Whether `policy` was named, so that it holds for a stage without one of its own; else the cost of pairs decides there. */
   readonly policyNamed: boolean;
   /** Whether the profiles of both workers are switched on for each request. */

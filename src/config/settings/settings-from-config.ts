@@ -3,8 +3,7 @@ import { gatewaySettings } from './gateway-settings.ts';
 import { kvEventSettings } from './kv-events-settings.ts';
 import { hookSettings } from './hooks-settings.ts';
 import { modelRuleSettings } from './model-rules-settings.ts';
-import { isPluginPolicy, NO_PLUGINS, type KnownPlugins } from '../schema/plugin-policy-schema.ts';
-import { policySchema } from '../schema/policy-schema.ts';
+import { NO_PLUGINS, policyInForce, type KnownPlugins } from '../schema/plugin-policy-schema.ts';
 import { policyDefaults, policySettings } from './policy-settings.ts';
 import { configSchema, type Config } from '../schema/schema.ts';
 import type {
@@ -21,11 +20,13 @@ import type {
   StallSettings,
   TimeoutSettings,
   WorkerDefaults,
+  WorkerRole,
   WorkerSpec,
 } from './settings.ts';
 import { lmcacheSettings } from './lmcache-settings.ts';
 import { ms } from './ms.ts';
-import { pdSettings } from './pd-from-config.ts';
+import { indexParameters } from './index-parameters.ts';
+import { pdSettings, stageEntries } from './pd-from-config.ts';
 import { tokenSettings } from './tokens-settings.ts';
 import { threadsOf } from './threads.ts';
 import { NO_TLS, type TlsMaterial } from './tls-settings.ts';
@@ -51,14 +52,16 @@ export function settingsFromConfig(
     log: logSettings(config),
     workers: [
       ...config.worker_urls.flatMap((url) => expandWorkers(url, config)),
-      ...config.workers.flatMap((entry) => specsOf(registrationOf(entry), defaults)),
+      ...[...config.workers, ...stageEntries(config).map(({ entry }) => entry)].flatMap((entry) =>
+        specsOf(registrationOf(entry), defaults),
+      ),
     ],
     workerDefaults: defaults,
     workerAdmission: config.admission,
     workerTls: tls.workers,
     stateFile: config.state_file,
-    policy: policySettings(config.policy, policyDefaults(config), plugins),
-    pd: pdSettings(),
+    policy: policySettings(policyInForce(config), policyDefaults(config), plugins),
+    pd: pdSettings(config, plugins),
     plugins: config.plugins,
     hooks: hookSettings(config.pre_routing_hooks, {
       breakersDisabled: config.disable_circuit_breaker,
@@ -122,29 +125,40 @@ function listenSettings(config: Config, tls: TlsMaterial): ListenSettings {
   };
 }
 
-type WorkerConfig = Pick<Config, 'intra_node_data_parallel_size' | 'worker_api_keys' | 'api_key'>;
+type WorkerConfig = Pick<
+  Config,
+  | 'intra_node_data_parallel_size'
+  | 'prefill_data_parallel_size'
+  | 'decode_data_parallel_size'
+  | 'worker_api_keys'
+  | 'api_key'
+>;
 
 /** The workers that one entry of `worker_urls` stands for: itself, or one per data-parallel rank. */
-export function expandWorkers(url: string, config: WorkerConfig): WorkerSpec[] {
+export function expandWorkers(url: string, config: WorkerConfig, role?: WorkerRole): WorkerSpec[] {
   const parsed = parseWorkerUrl(url);
-  return parsed.kind === 'bad' ? [] : workerSpecs(parsed.address, workerDefaults(config));
+  return parsed.kind === 'bad' ? [] : workerSpecs(parsed.address, workerDefaults(config), role);
 }
 
 export function workerDefaults(config: WorkerConfig): WorkerDefaults {
-  const apiKeys = UrlPrefixes.of(config.worker_api_keys);
-  return { ranksPerUrl: config.intra_node_data_parallel_size, apiKeys, apiKey: config.api_key };
+  const ranks = config.intra_node_data_parallel_size;
+  return {
+    ranksPerUrl: {
+      regular: ranks,
+      prefill: config.prefill_data_parallel_size ?? ranks,
+      decode: config.decode_data_parallel_size ?? ranks,
+    },
+    apiKeys: UrlPrefixes.of(config.worker_api_keys),
+    apiKey: config.api_key,
+  };
 }
 
-const INDEX_DEFAULTS = policySchema.parse({ type: 'least_work' });
-
-function indexSettings({ policy: used, cache_index: index }: Config): CacheIndexSettings {
-  const policy = isPluginPolicy(used) ? used.fallback : used;
-  const limits = 'max_tree_size' in policy ? policy : INDEX_DEFAULTS;
-  if (!('max_tree_size' in limits)) throw new Error('least_work has lost the parameters of the index');
+function indexSettings(config: Config): CacheIndexSettings {
+  const limits = indexParameters(config);
   return {
-    maxBytes: index.max_bytes,
+    maxBytes: config.cache_index.max_bytes,
     maxCharsPerWorker: limits.max_tree_size,
-    idleTtlMs: ms(index.idle_ttl_secs),
+    idleTtlMs: ms(config.cache_index.idle_ttl_secs),
     evictionIntervalMs: ms(limits.eviction_interval_secs),
   };
 }

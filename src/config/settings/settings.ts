@@ -20,7 +20,7 @@ export type {
   RetrySettings,
   StallSettings,
 };
-export type { KvTransferTraits, PdSettings, PdStage, WorkerRole } from './pd-settings.ts';
+export type { KvTransferTraits, PdSettings, PdStage, StagePolicy, WorkerRole } from './pd-settings.ts';
 export {
   policyName,
   type BuiltInPolicySettings,
@@ -81,7 +81,7 @@ export interface ByUrl<T> {
 /** How a worker that is registered while the router runs becomes one or several specs, as those of the file did. */
 export interface WorkerDefaults {
   /** Above 1, a URL without a rank stands for that many data-parallel ranks. */
-  readonly ranksPerUrl: number;
+  readonly ranksPerUrl: Readonly<Record<WorkerRole, number>>;
   /** The key for a base URL, where there is a particular one; it goes before `apiKey`. */
   readonly apiKeys: ByUrl<string>;
   readonly apiKey: string | undefined;

@@ -1,12 +1,16 @@
-import { DEFAULT_TRAITS, type WorkerDefaults, type WorkerSpec } from './settings.ts';
+import { DEFAULT_TRAITS, type WorkerDefaults, type WorkerRole, type WorkerSpec } from './settings.ts';
 import { traitsOf, type Registration } from '../schema/worker-entry.ts';
 import { workerId, type WorkerAddress } from '../schema/worker-url.ts';
 
 /** The workers that an address stands for. A rank of its own is kept: it is one worker. */
-export function workerSpecs(address: WorkerAddress, defaults: WorkerDefaults): WorkerSpec[] {
+export function workerSpecs(
+  address: WorkerAddress,
+  defaults: WorkerDefaults,
+  role: WorkerRole = DEFAULT_TRAITS.role,
+): WorkerSpec[] {
   const { baseUrl, rank } = address;
   const apiKey = defaults.apiKeys.get(baseUrl) ?? defaults.apiKey;
-  const size = defaults.ranksPerUrl;
+  const size = defaults.ranksPerUrl[role];
   const ranks = size > 1 && rank === undefined ? Array.from({ length: size }, (_, index) => index) : [rank];
   return ranks.map((one) => ({
     ...{ baseUrl, rank: one, id: workerId({ baseUrl, rank: one }) },
@@ -18,7 +22,11 @@ export function workerSpecs(address: WorkerAddress, defaults: WorkerDefaults): W
 export function specsOf(registration: Registration, defaults: WorkerDefaults): readonly WorkerSpec[] {
   const apiKey = keyOf(registration, defaults);
   const traits = traitsOf(registration);
-  return workerSpecs(registration.address, defaults).map((spec) => ({ ...spec, apiKey, traits }));
+  return workerSpecs(registration.address, defaults, traits.role).map((spec) => ({
+    ...spec,
+    apiKey,
+    traits,
+  }));
 }
 
 /** The key that counts for it. */

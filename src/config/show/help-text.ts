@@ -5,6 +5,8 @@ import { SUB_COMMANDS } from './sub-commands.ts';
 
 /** How a key's flag is written, aliases last: `--port N`, `--worker-urls URL...`, `--no-access-log`. */
 export function flagUsage(key: ConfigKey): string {
+  const switches = Object.keys(key.switches);
+  if (switches.length > 0) return switches.join(', ');
   // Of a switch that is on by default, the spelling that does something.
   const flags = key.kind === 'boolean' && key.default === true ? key.flags.map(negated) : key.flags;
   const value = key.kind === 'boolean' ? '' : ` ${key.value}${key.kind === 'list' ? '...' : ''}`;
@@ -73,7 +75,7 @@ export function topicText(topic: string, { columns, paint = plain }: HelpStyle):
   const group = GROUPS[helpTopics().findIndex((name) => stemOf(name) === stemOf(topic))];
   if (group === undefined) return undefined;
   const flags = flagsOf(group, width);
-  const inFile = CONFIG_KEYS.filter((key) => key.group === group && key.flags.length === 0);
+  const inFile = CONFIG_KEYS.filter((key) => key.group === group && !hasFlag(key));
   const lines = flags.length > 0 ? [paint(group), ...flags] : [];
   if (inFile.length > 0) {
     lines.push(...(lines.length > 0 ? [''] : []), paint(`${group}, in the file`));
@@ -88,8 +90,13 @@ function stemOf(word: string): string {
 }
 
 function flagsOf(group: Group, width: number): string[] {
-  const keys = CONFIG_KEYS.filter((key) => key.group === group && key.flags.length > 0);
+  const keys = CONFIG_KEYS.filter((key) => key.group === group && hasFlag(key));
   return keys.flatMap((key) => entry(flagUsage(key), flagMeaning(key), width));
+}
+
+/** Whether anything on the command line sets it. */
+export function hasFlag({ flags, switches }: ConfigKey): boolean {
+  return flags.length + Object.keys(switches).length > 0;
 }
 
 const MEANING_COLUMN = 38;

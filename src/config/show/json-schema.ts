@@ -7,6 +7,7 @@ const OWN_WORDS = [
   'group',
   'about',
   'flags',
+  'switches',
   'env',
   'secret',
   'credentials',

@@ -47,7 +47,16 @@ describe('the print', () => {
     const text = printConfig(loaded.config, loaded.origins);
     const again = good(resolveLayers([readYaml(text, 'p').layer], { needsWorkers: true, notices: [] }));
     assert.deepEqual(again.config, redactConfig(loaded.config));
-    assert.deepEqual(parse(text), JSON.parse(JSON.stringify(redactConfig(loaded.config))));
+    // A section with nothing in it is none.
+    const shown = { ...redactConfig(loaded.config), mode: undefined };
+    assert.deepEqual(parse(text), JSON.parse(JSON.stringify(shown)));
+  });
+
+  it('leaves the policy unset that nobody has set', () => {
+    const { config, origins } = good(configFromOptions({ workerUrls: ['http://a'] }));
+    const text = printConfig(config, origins);
+    assert.match(text, /^# policy: least_work +# default$/m);
+    assert.equal('policy' in parse(text), false);
   });
 
   it('says where each value came from', () => {

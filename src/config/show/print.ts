@@ -2,6 +2,7 @@ import { CONFIG_KEYS, keyNamed, pluginParameterKey, type ConfigKey } from '../sc
 import { originText } from '../load/layer.ts';
 import { redactConfig } from './redact.ts';
 import type { Origins } from '../load/resolve.ts';
+import { policyInForce } from '../schema/plugin-policy-schema.ts';
 import type { Config } from '../schema/schema.ts';
 
 /** Comments start here, where the values leave room for it. */
@@ -17,6 +18,7 @@ export function printConfig(config: Config, origins: Origins): string {
   let open: readonly string[] = [];
   for (const key of shownKeys(config)) {
     const value = valueAt(safe, key.path);
+    if (value === undefined && key.name === 'policy.type') lines.push(unsetPolicy(config));
     if (value === undefined) continue;
     const sections = key.path.slice(0, -1);
     sections.forEach((name, depth) => {
@@ -32,10 +34,16 @@ export function printConfig(config: Config, origins: Origins): string {
 }
 
 /** Every key, and behind the policy's name the parameters that a plugin has of its own. */
-function shownKeys({ policy }: Config): readonly ConfigKey[] {
+function shownKeys(config: Config): readonly ConfigKey[] {
+  const policy = policyInForce(config);
   const own = Object.keys(policy).filter((name) => !keyNamed(`policy.${name}`));
   const parameters = own.map((name) => pluginParameterKey(name, policy.type));
   return CONFIG_KEYS.flatMap((key) => (key.name === 'policy.type' ? [key, ...parameters] : [key]));
+}
+
+/** Written down it would also be that of prefill and decode: it stays as unset as it is. */
+function unsetPolicy(config: Config): string {
+  return `${`# policy: ${policyInForce(config).type}`.padEnd(COMMENT_COLUMN)} # default`;
 }
 
 function line(key: ConfigKey, value: unknown, origin: string): string {

@@ -1,6 +1,6 @@
 import { GROUPS } from '../schema/field.ts';
 import { META_FLAGS } from '../load/flags.ts';
-import { flagMeaning, flagUsage } from './help-text.ts';
+import { flagMeaning, flagUsage, hasFlag } from './help-text.ts';
 import { CONFIG_KEYS, type ConfigKey } from '../schema/keys.ts';
 import { RELOAD_EFFECTS, type ReloadEffect } from '../reload/reload-effects.ts';
 import { SUB_COMMANDS } from './sub-commands.ts';
@@ -45,7 +45,7 @@ function configPage(): string {
 }
 
 function configRow(key: ConfigKey): string[] {
-  const flags = key.flags.map(code).join(', ');
+  const flags = [...key.flags, ...Object.keys(key.switches)].map(code).join(', ');
   const expected = key.kind === 'string' ? 'a string' : key.expected;
   const meaning = key.policies ? `${key.about} Policies: ${key.policies.map(code).join(', ')}.` : key.about;
   return [
@@ -82,7 +82,7 @@ function commandLinePage(): string {
     ),
   ];
   for (const group of GROUPS) {
-    const keys = CONFIG_KEYS.filter((key) => key.group === group && key.flags.length > 0);
+    const keys = CONFIG_KEYS.filter((key) => key.group === group && hasFlag(key));
     if (keys.length === 0) continue;
     parts.push(
       `## ${group}`,

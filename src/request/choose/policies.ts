@@ -7,6 +7,7 @@ import {
   type ModelPolicy,
   type PdStage,
   type PolicySettings,
+  type StagePolicy,
 } from '../../config/settings/settings.ts';
 import { CacheCapacities } from '../../cache-knowledge/cache-capacities.ts';
 import { PairChooser } from '../../routing/pair-chooser.ts';
@@ -15,7 +16,14 @@ import type { CacheView, OccupancyView, Policy, PolicyShare } from '../../routin
 import type { RegistryEvent } from '../../workers/roster.ts';
 import type { Worker } from '../../workers/worker.ts';
 import { ModelPolicyTable } from './model-policy-table.ts';
-import { PolicyCaches, usesIndex, type PolicyCachesDeps } from './policy-caches.ts';
+import {
+  policyChanges,
+  type OwnPolicy,
+  type PolicyChange,
+  type PolicyNames,
+  type PolicySource,
+} from './policy-changes.ts';
+import { asksLmcache, PolicyCaches, usesIndex, type PolicyCachesDeps } from './policy-caches.ts';
 import { hintOf, PolicyHints } from './policy-hints.ts';
 import { StagePolicies, type StageSettings } from './stage-policies.ts';
 
@@ -38,23 +46,6 @@ export interface PoliciesDeps extends PolicyCachesDeps {
   readonly onNotice?: (worker: Worker, notice: string) => void;
   readonly onPluginTrouble?: OnPluginTrouble;
   readonly overruns?: OverrunCells;
-}
-
-/** Who said which policy a model has. */
-export type PolicySource = 'admin' | 'config' | 'label' | 'default';
-
-/** A model with a policy of its own. */
-export interface OwnPolicy {
-  readonly model: string;
-  readonly policy: string;
-  readonly source: PolicySource;
-}
-
-/** What became another policy; `model` undefined: the default one. */
-export interface PolicyChange {
-  readonly model: string | undefined;
-  readonly from: string;
-  readonly to: string;
 }
 
 interface Instance {
@@ -167,6 +158,18 @@ export class Policies {
     return (this.#pairs ??= this.#openPairs());
   }
 
+  /** What decides for one half of requests without a model of their own policy. */
+  stageSettings(stage: PdStage): StagePolicy {
+    return this.#stages.settingsFor(stage, { own: undefined, default: this.#default });
+  }
+
+  /** The policy of one half, for all models; undefined: as configured. False, and nothing is touched, when it is that already. */
+  switchStage(stage: PdStage, settings: StagePolicy | undefined): boolean {
+    const changed = this.#stages.switchTo(stage, settings);
+    if (changed) this.#dropUnused();
+    return changed;
+  }
+
   /** Models with a policy of their own, as far as workers list them; at most `limit`. */
   own(limit = MOST_INSTANCES): readonly OwnPolicy[] {
     if (!this.#several) return [];
@@ -187,7 +190,10 @@ export class Policies {
     if (model !== undefined) {
       this.#overrides.set(model, settings);
       this.#changed();
-    } else if (!same) this.#default = this.#create(settings, DEFAULT_SCOPE);
+    } else {
+      this.#stages.followDefault();
+      if (!same) this.#default = this.#create(settings, DEFAULT_SCOPE);
+    }
     if (same) return false;
     if (model !== undefined) this.#lookUp(model);
     this.#dropUnused();
@@ -225,26 +231,21 @@ export class Policies {
 
   /** Other settings: what was switched while it ran is undone, and a policy that is the same goes on as it is. */
   reconfigure(settings: PoliciesSettings): readonly PolicyChange[] {
-    const before = new Map(this.own().map(({ model, policy }) => [model, policy]));
-    const changes: PolicyChange[] = [];
-    const { name } = this.default;
-    if (!isDeepStrictEqual(settings.policy, this.#default.settings)) {
+    const before = this.#names();
+    if (!isDeepStrictEqual(settings.policy, this.#default.settings))
       this.#default = this.#create(settings.policy, DEFAULT_SCOPE);
-      changes.push({ model: undefined, from: name, to: this.default.name });
-    }
     this.#overrides.clear();
     this.#configured = new ModelPolicyTable(settings.modelPolicies);
     this.#stages.reconfigure(settings.pd);
     this.#changed();
     for (const model of this.#entries.keys()) this.#lookUp(model);
     this.#dropUnused();
-    const after = new Map(this.own().map(({ model, policy }) => [model, policy]));
-    for (const model of new Set([...before.keys(), ...after.keys()])) {
-      const from = before.get(model) ?? name;
-      const to = after.get(model) ?? this.default.name;
-      if (from !== to) changes.push({ model, from, to });
-    }
-    return changes;
+    return policyChanges(before, this.#names());
+  }
+
+  #names(): PolicyNames {
+    const own = new Map(this.own().map(({ model, policy }) => [model, policy]));
+    return { default: this.default.name, own };
   }
 
   #openPairs(): PairChooser {
@@ -377,9 +378,4 @@ export class Policies {
     if (asksLmcache(policy) && this.#deps.lmcache) this.#deps.lmcache.wantedByPolicy = true;
     return { settings, policy };
   }
-}
-
-/** Whether it is made for it: others gain from it where it is configured. */
-function asksLmcache({ needs: { lmcache } }: Policy): boolean {
-  return lmcache === 'prompts' || lmcache === 'occupancy';
 }

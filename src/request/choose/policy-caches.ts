@@ -6,7 +6,7 @@ import { FailedSends } from '../../cache-knowledge/failed-sends.ts';
 import { blockSizeIn, KnownCaches, type KnownOptions } from '../../cache-knowledge/known-caches.ts';
 import { noCache } from '../../cache-knowledge/predicted-index.ts';
 import type { PolicySettings } from '../../config/settings/settings.ts';
-import type { CacheView, LoadView } from '../../routing/policy.ts';
+import type { CacheView, LoadView, Policy } from '../../routing/policy.ts';
 import type { Roster } from '../../workers/roster.ts';
 
 export interface PolicyCachesDeps {
@@ -92,4 +92,9 @@ export function usesIndex(settings: PolicySettings): boolean {
 /** How long each worker takes for the prompts that it has been sent, ms. */
 export function waitsOf(loads: LoadView): (slot: number) => number {
   return (slot) => (1000 * loads.prefillTokens(slot)) / loads.prefillRate(slot);
+}
+
+/** Whether it is made for what LMCache's controller says: others gain from it where it is configured. */
+export function asksLmcache({ needs: { lmcache } }: Policy): boolean {
+  return lmcache === 'prompts' || lmcache === 'occupancy';
 }

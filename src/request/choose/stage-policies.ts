@@ -1,8 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { PdSettings, PdStage, PolicySettings } from '../../config/settings/settings.ts';
+import type { PdSettings, PdStage, PolicySettings, StagePolicy } from '../../config/settings/settings.ts';
 import type { Policy } from '../../routing/policy.ts';
-
-const STAGES: readonly PdStage[] = ['prefill', 'decode'];
 
 export type StageSettings = Pick<PdSettings, 'prefillPolicy' | 'decodePolicy' | 'policyNamed'>;
 
@@ -18,6 +16,8 @@ export interface WholePolicies {
   readonly default: Instance;
 }
 
+const STAGES: readonly PdStage[] = ['prefill', 'decode'];
+
 /**
  * The policies for the two halves of requests that are split. Each has a memory of its own, so that what was learnt of the
  * workers for one half is nothing for the other; models share an instance, since their pools have different keys.
@@ -26,29 +26,51 @@ export class StagePolicies {
   readonly #create: (settings: PolicySettings, scope: string) => Instance;
   readonly #instances: Record<PdStage, Instance[]> = { prefill: [], decode: [] };
   #settings: StageSettings;
+  readonly #switched = new Map<PdStage, StagePolicy>();
+  #defaultNamed = false;
 
   constructor(settings: StageSettings, create: (settings: PolicySettings, scope: string) => Instance) {
     this.#settings = settings;
     this.#create = create;
   }
 
-  /** The stage's own policy, else the model's, else the default one if it was named; undefined: none of these. */
+  /** Who chooses; undefined: the cost of pairs does. */
   policyFor(stage: PdStage, whole: WholePolicies): Policy | undefined {
-    const settings = this.#own(stage) ?? this.#followed(whole);
-    return settings && this.#instanceOf(stage, settings).policy;
+    const settings = this.settingsFor(stage, whole);
+    return settings.type === 'pair_cost' ? undefined : this.#instanceOf(stage, settings).policy;
   }
 
-  /** Other settings; a policy that is the same goes on as it is, once it has been asked for again. */
+  /** The stage's own policy, else the model's, else the default one where it was named. */
+  settingsFor(stage: PdStage, whole: WholePolicies): StagePolicy {
+    return this.#own(stage) ?? whole.own?.settings ?? this.#default(whole) ?? PAIRS;
+  }
+
+  /** The policy of one stage for all models; undefined: as configured. False, and nothing is touched, when it is that already. */
+  switchTo(stage: PdStage, settings: StagePolicy | undefined): boolean {
+    const before = this.#own(stage);
+    if (settings === undefined) this.#switched.delete(stage);
+    else this.#switched.set(stage, settings);
+    return !isDeepStrictEqual(before, this.#own(stage));
+  }
+
+  /** The default policy has been named while the router runs: stages without one of their own follow it. */
+  followDefault(): void {
+    this.#defaultNamed = true;
+  }
+
+  /** Other settings: what was switched is undone, and a policy that is the same goes on as it is. */
   reconfigure(settings: StageSettings): void {
     this.#settings = settings;
+    this.#switched.clear();
+    this.#defaultNamed = false;
   }
 
-  /** What chooses no more is forgotten. `wanted`: the policies of whole requests that a stage may follow. */
-  dropUnused(wanted: readonly PolicySettings[]): void {
+  /** What chooses no more is forgotten. `followed`: the policies of whole requests. */
+  dropUnused(followed: readonly PolicySettings[]): void {
     for (const stage of STAGES) {
-      const all = [...wanted, this.#own(stage)];
+      const wanted = [...followed, this.#own(stage)];
       this.#instances[stage] = this.#instances[stage].filter(({ settings }) =>
-        all.some((one) => isDeepStrictEqual(one, settings)),
+        wanted.some((one) => isDeepStrictEqual(one, settings)),
       );
     }
   }
@@ -57,12 +79,13 @@ export class StagePolicies {
     return [...this.#instances.prefill, ...this.#instances.decode];
   }
 
-  #own(stage: PdStage): PolicySettings | undefined {
-    return stage === 'prefill' ? this.#settings.prefillPolicy : this.#settings.decodePolicy;
+  #own(stage: PdStage): StagePolicy | undefined {
+    const { prefillPolicy, decodePolicy } = this.#settings;
+    return this.#switched.get(stage) ?? (stage === 'prefill' ? prefillPolicy : decodePolicy);
   }
 
-  #followed(whole: WholePolicies): PolicySettings | undefined {
-    return whole.own?.settings ?? (this.#settings.policyNamed ? whole.default.settings : undefined);
+  #default(whole: WholePolicies): PolicySettings | undefined {
+    return this.#defaultNamed || this.#settings.policyNamed ? whole.default.settings : undefined;
   }
 
   #instanceOf(stage: PdStage, settings: PolicySettings): Instance {
@@ -77,3 +100,5 @@ export class StagePolicies {
     return made;
   }
 }
+
+const PAIRS: StagePolicy = { type: 'pair_cost' };
