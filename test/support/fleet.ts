@@ -6,6 +6,7 @@ import type { Random } from '../../src/base/random.ts';
 import type { VirtualClock } from '../../src/base/virtual-clock.ts';
 import { configFromOptions } from '../../src/config/load/load.ts';
 import type { RouterOptions } from '../../src/config/load/options.ts';
+import type { PdSettings } from '../../src/config/settings/pd-settings.ts';
 import type { Settings } from '../../src/config/settings/settings.ts';
 import type { RequestThreads } from '../../src/threads/request-threads.ts';
 import { openApp } from '../../src/threads/open-app.ts';
@@ -19,10 +20,15 @@ import {
 } from '../../src/sim/lmcache/lmcache-server.ts';
 import type { SimOptions } from '../../src/sim/server/options.ts';
 import { startSimWorker, type SimWorker } from '../../src/sim/server/server.ts';
+import { inShape, isPrefill, pairSettings, registered } from './fleet-shape.ts';
 
 export interface FleetOptions {
   /** One simulated worker per entry; default two plain ones. */
   readonly workers?: readonly SimOptions[];
+  /** Why the test is about workers that serve whole requests, where it is: they do so, whatever `TEST_SHAPE` says. */
+  readonly onlyRegular?: string;
+  /** What the router does with pairs of workers, where there are any. Default: whatever can goes through one. */
+  readonly pd?: Partial<PdSettings>;
   /** Worker URLs beside the simulated ones. */
   readonly extraWorkerUrls?: readonly string[];
   readonly router?: Omit<RouterOptions, 'workerUrls'>;
@@ -57,7 +63,10 @@ export interface Fleet extends AsyncDisposable {
   readonly app: App;
   /** Where there are several. */
   readonly threads: RequestThreads | undefined;
+  /** Those that answer. */
   readonly workers: readonly SimWorker[];
+  /** Those that compute prompts for others, in the order of the options. */
+  readonly prefills: readonly SimWorker[];
   /** Where there is one. */
   readonly lmcache: SimLmcache | undefined;
   /** The router's address, e.g. `http://127.0.0.1:41234`. */
@@ -83,11 +92,12 @@ const TIME_SCALE = 0.05;
  */
 export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
   const started = await Promise.allSettled(
-    (options.workers ?? [{}, {}]).map((worker, index) =>
-      startSimWorker({
+    inShape(
+      (options.workers ?? [{}, {}]).map((worker, index) => ({
         ...{ seed: index, timeScale: TIME_SCALE, ...(options.lmcache && LMCACHED), ...worker },
-      }),
-    ),
+      })),
+      options.onlyRegular ?? notInShape(options),
+    ).map((worker) => startSimWorker(worker)),
   );
   const workers = started.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
   let lmcache: SimLmcache | undefined;
@@ -114,8 +124,10 @@ async function routeTo(
   const { log = silentLog, clock, random, descriptors } = options;
   const own = ownPlugins(options.router ?? {});
   if (own.problems.length > 0) throw new Error(own.problems.join('\n'));
-  const { settings, config, material, source }: ReturnType<NonNullable<FleetOptions['load']>> =
+  const resolved: ReturnType<NonNullable<FleetOptions['load']>> =
     options.load?.(workers) ?? withSource(options, workers, own);
+  const settings = { ...resolved.settings, pd: pairSettings(workers, resolved.settings.pd, options.pd) };
+  const { config, material, source } = resolved;
   let threads: RequestThreads | undefined;
   const ended: (() => void)[] = [];
   const app = await openApp(inThreads(settings, options), {
@@ -156,7 +168,8 @@ async function routeTo(
   };
   return {
     ...{ app, threads },
-    workers,
+    workers: workers.filter((worker) => !isPrefill(worker)),
+    prefills: workers.filter(isPrefill),
     lmcache,
     url,
     port,
@@ -166,6 +179,12 @@ async function routeTo(
     stop: () => (stopped ??= stop()),
     [Symbol.asyncDispose]: () => (stopped ??= stop()),
   };
+}
+
+/** Why a fleet cannot have another shape: what it is told of its workers is the test's own. */
+function notInShape({ load, router }: FleetOptions): string | undefined {
+  const isOwn = load !== undefined || router?.workers !== undefined;
+  return isOwn ? 'the test names the workers to the router' : undefined;
 }
 
 /** `TEST_THREADS=2` has all routers of tests serve with two threads, but for those of which a test holds a part in its hands. */
@@ -193,6 +212,7 @@ function resolve(
   workers: readonly SimWorker[],
   own: ReturnType<typeof ownPlugins>,
 ): Extract<ReturnType<typeof configFromOptions>, { kind: 'ok' }> {
+  const named = registered(workers);
   const resolved = configFromOptions(
     {
       port: 0,
@@ -203,7 +223,8 @@ function resolve(
       loadCheckIntervalSecs: 0,
       shutdownTimeoutSecs: 5,
       ...own.rest,
-      workerUrls: [...workers.map((worker) => worker.url), ...(options.extraWorkerUrls ?? [])],
+      ...named,
+      workerUrls: [...(named.workerUrls ?? []), ...(options.extraWorkerUrls ?? [])],
     },
     own.plugins,
   );

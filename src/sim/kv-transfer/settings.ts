@@ -88,4 +88,6 @@ export interface KvTransferState {
   readonly port: number;
   /** Prompts whose blocks are kept for others. */
   readonly kept: number;
+  /** The router hears of it from itself. */
+  readonly registersItself: boolean;
 }

@@ -63,8 +63,9 @@ export class WorkerTransfer {
   get state(): KvTransferState {
     const { connector, role } = this.settings;
     const { port } = this.#side;
+    const registersItself = connector === 'p2p-nccl' || connector === 'moriio';
     const kept = this.#engines.reduce((sum, engine) => sum + engine.kept, 0);
-    return { connector, role, engineIds: this.#engineIds, port, kept };
+    return { connector, role, engineIds: this.#engineIds, port, kept, registersItself };
   }
 
   get self(): KvSelf {

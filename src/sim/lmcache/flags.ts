@@ -1,13 +1,12 @@
 import { number, type Flag } from '../server/flag.ts';
 import { LMCACHE_FAULTS, parseLmcacheFault } from './lmcache-faults.ts';
+import { ROOM } from './cpu-room.ts';
 import { LMCACHE_APIS } from './lmcache-routes.ts';
 import type { LmcacheDraft } from './lmcache-draft.ts';
 import type { SimLmcacheOptions } from './lmcache-server.ts';
 
 /** Where LMCache's controller listens. */
 const PORT = 9000;
-/** GPU blocks that a worker's LMCache has room for, where nothing else is said. */
-const ROOM = 4;
 
 export const LMCACHE_FLAGS: readonly Flag[] = [
   {
@@ -58,9 +57,4 @@ export function lmcacheOf(
 ): SimLmcacheOptions | string | undefined {
   if (on === true) return { port: PORT, ...options, ...(host === undefined ? {} : { host }) };
   return named === undefined ? undefined : `${named} goes with --lmcache`;
-}
-
-/** Blocks of CPU memory that a worker with so many on its GPU has for LMCache. */
-export function lmcacheBlocks(gpuBlocks: number): number {
-  return ROOM * gpuBlocks;
 }

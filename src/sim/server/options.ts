@@ -6,6 +6,7 @@ import {
   type SimKvConnector,
   type SimRole,
 } from '../kv-transfer/settings.ts';
+import { lmcacheBlocks } from '../lmcache/cpu-room.ts';
 import { kvEventSettings, type KvEventOptions, type KvEventSettings } from '../kv-events/settings.ts';
 
 export interface SimOptions {
@@ -86,8 +87,12 @@ export interface SimSettings {
 }
 
 export function simSettings(options: SimOptions): SimSettings {
+  const { kvConnector } = options;
+  const isByContents = kvConnector === 'lmcache' || kvConnector === 'storage';
   const model = {
     ...MODEL_DEFAULTS,
+    // What comes from others by its contents is kept on the CPU.
+    ...(isByContents && { cpuBlocks: lmcacheBlocks(options.model?.blocks ?? MODEL_DEFAULTS.blocks) }),
     ...options.model,
     timeScale: options.timeScale ?? options.model?.timeScale ?? 1,
   };

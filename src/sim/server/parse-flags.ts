@@ -3,7 +3,8 @@ import type { Draft } from './flag.ts';
 import { SIM_FLAGS } from './flags.ts';
 import { kvEventsOf } from '../kv-events/fleet-events.ts';
 import { MODEL_DEFAULTS } from '../engine/model-settings.ts';
-import { lmcacheBlocks, lmcacheOf } from '../lmcache/flags.ts';
+import { lmcacheBlocks } from '../lmcache/cpu-room.ts';
+import { lmcacheOf } from '../lmcache/flags.ts';
 import type { SimLmcacheOptions } from '../lmcache/lmcache-server.ts';
 import { simSettings, type SimOptions } from './options.ts';
 

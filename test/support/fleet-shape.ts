@@ -1,0 +1,77 @@
+import type { RouterOptions } from '../../src/config/load/options.ts';
+import type { PdSettings } from '../../src/config/settings/pd-settings.ts';
+import type { SimOptions } from '../../src/sim/server/options.ts';
+import type { SimWorker } from '../../src/sim/server/server.ts';
+
+/**
+ * `TEST_SHAPE=pd` puts a prefill worker before the workers of every fleet, which become decode workers: what tests
+ * of whole requests say of the worker that answers holds of the decode worker. But for fleets of which a test says why not.
+ */
+const TEST_SHAPE = process.env['TEST_SHAPE'] ?? 'regular';
+
+export function inShape(
+  workers: readonly SimOptions[],
+  onlyRegular: string | undefined,
+): readonly SimOptions[] {
+  const isPlain = workers.every(({ role, kvConnector }) => role === undefined && kvConnector === undefined);
+  const [first] = workers;
+  const isKept = TEST_SHAPE !== 'pd' || onlyRegular !== undefined || !isPlain;
+  if (!first || isKept || workers.some(({ socketPath }) => socketPath !== undefined)) return workers;
+  const { port: _, faults: __, kvEvents: ___, ...like } = first;
+  const models = [...new Set(workers.flatMap((worker) => worker.models ?? ['sim-model']))];
+  const loras = [...new Set(workers.flatMap((worker) => worker.loras ?? []))];
+  return [
+    { ...like, models, loras, role: 'prefill' },
+    ...workers.map((worker): SimOptions => ({ ...worker, role: 'decode' })),
+  ];
+}
+
+type WorkerEntry = NonNullable<RouterOptions['workers']>[number];
+
+/**
+ * How the router is told of workers: of plain ones by URL, of the others what the configuration has to say. Those that
+ * register themselves are not named.
+ */
+export function registered(workers: readonly SimWorker[]): Pick<RouterOptions, 'workerUrls' | 'workers'> {
+  const named = workers.filter(({ kvTransfer }) => kvTransfer?.registersItself !== true);
+  const [plain, others] = [named.filter(isPlain), named.filter((worker) => !isPlain(worker))];
+  return {
+    workerUrls: plain.map(({ url }) => url),
+    ...(others.length > 0 && { workers: others.map(entryOf) }),
+  };
+}
+
+function isPlain({ kvTransfer }: SimWorker): boolean {
+  return kvTransfer === undefined || kvTransfer.role === 'both';
+}
+
+export function isPrefill({ kvTransfer }: SimWorker): boolean {
+  return kvTransfer?.role === 'prefill';
+}
+
+function entryOf({ url, host, kvTransfer }: SimWorker): WorkerEntry {
+  if (!kvTransfer) return { url };
+  const { connector, role, port, engineIds } = kvTransfer;
+  if (role === 'decode') {
+    const receiver = { host, initPorts: [port], allocPorts: [port] };
+    return { url, workerType: 'decode', ...(connector === 'lmcache' && { kvTransfer: { receiver } }) };
+  }
+  const hasBootstrap = connector === 'mooncake' || connector === 'sglang';
+  const [engineId = ''] = engineIds;
+  return {
+    ...{ url, workerType: 'prefill' },
+    ...(hasBootstrap && { bootstrapPort: port }),
+    ...(connector === 'nixl-push' && { kvTransfer: { engineId, host, port, tpSize: 1, ppSize: 1 } }),
+  };
+}
+
+/** What the router is to do with pairs: all that a pair can carry goes through one, unless a test says something else. */
+export function pairSettings(
+  workers: readonly SimWorker[],
+  pd: PdSettings,
+  own: Partial<PdSettings> = {},
+): PdSettings {
+  const prefill = workers.find(isPrefill);
+  if (!prefill?.kvTransfer) return { ...pd, ...own };
+  return { ...pd, split: { kind: 'always' }, connector: prefill.kvTransfer.connector, ...own };
+}
