@@ -20,7 +20,7 @@ function connectorOf(name: string): Connector {
 }
 
 function pairOf({ prefill, decode }: Pick<Row, 'prefill' | 'decode'>, more: Partial<Pair> = {}): Pair {
-  return { prefill, decode, requestId: 'req-1', randomHex32: hexes(), prompts: 1, ...more };
+  return { prefill, decode, requestId: 'req-1', randomHex32: hexes(), prompts: 1, isChat: false, ...more };
 }
 
 function answer(params: Fields | undefined): PrefillAnswer {

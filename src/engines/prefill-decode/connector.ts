@@ -20,7 +20,7 @@ export interface Pair {
   /** In the request: above 1 in batches of completions. */
   readonly prompts: number;
   /** The request is a chat, whose tokens the one may tell the other. */
-  readonly isChat?: boolean;
+  readonly isChat: boolean;
 }
 
 /** How the KV blocks of a prompt get from the worker that computed them to the one that goes on with it. */

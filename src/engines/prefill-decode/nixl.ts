@@ -21,7 +21,7 @@ export const nixl: Connector = {
   name: 'nixl',
   batches: false,
   unready: () => undefined,
-  begin({ isChat = false }) {
+  begin({ isChat }) {
     const members = [...params(KEEP_BLOCKS), ...(isChat ? TELL_IDS : [])];
     return {
       order: 'serial',

@@ -57,6 +57,7 @@ export class Handover {
       requestId: arrival.requestId,
       randomHex32: () => randomHex(32),
       prompts: call.prompts,
+      isChat: arrival.endpoint.tokenRoute === 'chat',
     });
   }
 
