@@ -25,6 +25,7 @@ import type { DecisionRing } from '../request/record/decision-ring.ts';
 import { Policies } from '../request/choose/policies.ts';
 import type { ResourceOwners } from '../request/choose/resource-owners.ts';
 import type { Runtime } from '../request/runtime.ts';
+import { Profiles } from '../request/send/profiles.ts';
 import { parseHashKeySource, type FreshIdWatch } from '../routing/hash-key.ts';
 import { BYTES_PER_BLOCK } from '../routing/prompt-hash.ts';
 import { CacheTallies } from '../cache-knowledge/accuracy/tallies.ts';
@@ -82,6 +83,7 @@ export interface SharedState<Workers extends Roster = Roster> {
   readonly onShortage: ReturnType<typeof reportShortages>;
   readonly owners: ResourceOwners;
   readonly transfers: Transfers;
+  readonly profiles: Profiles;
   readonly decisions: DecisionRing;
   readonly decisionLog: ProcessView['decisionLog'];
   readonly view: ProcessView;
@@ -148,8 +150,8 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
     ...knowledge,
     ...{ lmcache, keyServices },
     arrivals: openArrivals({ part, clock, metrics, settings: () => inForce() }),
-    ...{ answered: new AnsweredPrompts(part.memory), transfers: new Transfers() },
-    tallies: new CacheTallies(part.memory),
+    ...{ answered: new AnsweredPrompts(part.memory), tallies: new CacheTallies(part.memory) },
+    ...{ transfers: new Transfers(), profiles: new Profiles({ ...deps, metrics, registry, connections }) },
     clients: new Clients(settings.clients.auth, clock, keyServices.ask, part),
     admission: openDoor(doorSettings(settings, deps), clock, part),
     workerWait: new WorkerWait({ registry, clock, most: settings.admission.queueSize, ...part }),
@@ -165,8 +167,9 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
 }
 
 /** A request thread has died: what it held of what threads share is free. The door does so by itself, after sending its waiters away. */
-function reclaim({ clients, workerWait, bodyBytes, seats, sockets }: SharedState, row: number): void {
-  for (const part of [clients.tenants, workerWait, bodyBytes, seats, sockets]) part.reclaim(row);
+function reclaim(state: SharedState, row: number): void {
+  const { clients, workerWait, bodyBytes, seats, sockets, profiles } = state;
+  for (const part of [clients.tenants, workerWait, bodyBytes, seats, sockets, profiles]) part.reclaim(row);
 }
 
 function openSockets(

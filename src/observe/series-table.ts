@@ -392,6 +392,11 @@ const EVENT_SERIES = {
     DURATION,
     "From the request to the decode worker, or the end of prefill where that is later, to the answer's first byte.",
   ),
+  pdProfileErrorsTotal: counter(
+    'vllm_router_pd_profile_errors_total',
+    ['worker'],
+    'Calls of /start_profile and /stop_profile that failed; only made with pd.profile.',
+  ),
   hookRequestsTotal: counter(
     'vllm_router_hook_requests_total',
     ['hook', 'outcome'],

@@ -25,6 +25,7 @@ import type { WorkerWait } from '../workers/worker-wait.ts';
 import type { Clients } from './arrive/clients.ts';
 import type { DecisionRing } from './record/decision-ring.ts';
 import type { Policies } from './choose/policies.ts';
+import type { Profiles } from './send/profiles.ts';
 import type { ResourceOwners } from './choose/resource-owners.ts';
 
 /** Takes complete records; nobody waits for it. */
@@ -75,6 +76,7 @@ export interface Runtime {
   /** Blocks that are announced apart from the answer of the worker that computed them. */
   readonly arrivals: Arrivals;
   readonly transfers: Transfers;
+  readonly profiles: Profiles;
   readonly decisions: DecisionRing;
   /** Where records go beside the ring, if anywhere. */
   readonly decisionLog: RecordSink | undefined;

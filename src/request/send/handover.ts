@@ -15,6 +15,7 @@ import type { Runtime } from '../runtime.ts';
 import type { HandoffTerms } from '../understand/handoff.ts';
 import type { Call } from '../understand/read-call.ts';
 import { PrefillRun, type PrefillEnd } from './prefill-run.ts';
+import type { Profiled } from './profiles.ts';
 import { workerRequest, type LegRequest } from './worker-request.ts';
 
 /** What the first leg came to, where the second one must not be sent. */
@@ -37,6 +38,8 @@ export class Handover {
   readonly #handoff: Handoff;
   readonly #givesBack: (() => void)[] = [];
   #run: PrefillRun | undefined;
+  #prefillProfile: Profiled | undefined;
+  #decodeProfile: Profiled | undefined;
   /** When the second leg was sent, monotonic ms. */
   #decodeAt = 0;
 
@@ -136,6 +139,8 @@ export class Handover {
   close(): void {
     this.#run?.onEnd(undefined);
     this.#run?.outcome.close();
+    this.#prefillProfile?.end();
+    this.#decodeProfile?.end();
     for (const giveBack of this.#givesBack.splice(0)) giveBack();
   }
 
@@ -144,6 +149,7 @@ export class Handover {
     const { prefill: asked, requestId } = this.#handoff;
     const body = this.#hold(await inPieces(makingPrefillBody(this.#body, this.#terms.cap, asked)));
     const [rt, arrival, call] = [this.#rt, this.#arrival, this.#call];
+    if (rt.settings.pd.profile) await this.#profile();
     if (arrival.client.gone) return undefined;
     const { worker } = this.#prefill.leg;
     const request = workerRequest(rt, arrival, call, worker, { body, requestId, headers: asked.headers });
@@ -152,6 +158,16 @@ export class Handover {
     this.#givesBack.push(rt.transfers.begin(worker, this.#plan.leg.worker));
     rt.metrics.pdPrefillRequestsTotal.with(worker.id).inc();
     return this.#run;
+  }
+
+  /** Both workers are profiled while they work for this request. */
+  async #profile(): Promise<void> {
+    const { profiles, settings } = this.#rt;
+    const { profileTimeoutMs } = settings.pd;
+    const { worker } = this.#prefill.leg;
+    this.#prefillProfile = profiles.begin(worker, profileTimeoutMs);
+    this.#decodeProfile = profiles.begin(this.#plan.leg.worker, profileTimeoutMs);
+    await Promise.all([this.#prefillProfile.started, this.#decodeProfile.started]);
   }
 
   /** The first leg's end; its connection is cut within the tick in which the client leaves. */
@@ -215,6 +231,7 @@ export class Handover {
   }
 
   #record(): void {
+    this.#prefillProfile?.end();
     const { pd } = this.#arrival.decision;
     const run = this.#run;
     if (pd && run) pd.prefill_ms = roundMs(run.endedAt - run.outcome.startedAt);
