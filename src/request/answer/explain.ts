@@ -1,7 +1,8 @@
 import { headerValue } from '../../http/headers.ts';
 import { roundScore } from '../choose/candidate-columns.ts';
 import { tabulateCandidates } from '../choose/candidates.ts';
-import type { Decision, OpenDecision } from '../record/decision.ts';
+import type { PairLeg, Split } from '../choose/pair.ts';
+import type { Decision, OpenDecision, PairRecord } from '../record/decision.ts';
 import type { Plan } from '../choose/plan.ts';
 import type { Runtime } from '../runtime.ts';
 
@@ -56,7 +57,8 @@ export function recordPlan(rt: Runtime, decision: OpenDecision, plan: Plan): voi
   decision.cache_source = plan.cacheSource;
   if (plan.predictedCachedTokens !== undefined) decision.predicted_cached_tokens = plan.predictedCachedTokens;
   if (plan.predictedTtftMs !== undefined) decision.predicted_ttft_ms = roundScore(plan.predictedTtftMs);
-  recordSplit(decision, plan);
+  const pd = pairOf(plan);
+  if (pd) decision.pd = pd;
   recordHashKey(rt, decision, plan);
   const { listed, rest, margin } = tabulateCandidates(rt, plan, rt.settings.decisionLog?.candidates);
   decision.candidates = listed;
@@ -64,16 +66,23 @@ export function recordPlan(rt: Runtime, decision: OpenDecision, plan: Plan): voi
   if (margin !== undefined) decision.margin = margin;
 }
 
-function recordSplit(decision: OpenDecision, { split, prefill }: Plan): void {
-  if (!split) return;
+/** Whether the request goes through two workers, and which one computes the prompt; undefined where nobody could have asked. */
+export function pairOf({
+  split,
+  prefill,
+}: {
+  readonly split: Split | undefined;
+  readonly prefill: Pick<PairLeg, 'picked' | 'connector'> | undefined;
+}): PairRecord | undefined {
+  if (!split) return undefined;
   const { isSplit, reason, pairMs, wholeMs } = split;
-  decision.pd = {
+  return {
     split: isSplit,
     reason,
     ...(pairMs !== undefined && { pair_ms: roundScore(pairMs) }),
     ...(wholeMs !== undefined && { whole_ms: roundScore(wholeMs) }),
     ...(prefill && {
-      prefill_worker: prefill.leg.worker.id,
+      prefill_worker: prefill.picked.worker.id,
       prefill_policy: prefill.picked.policy,
       prefill_reason: prefill.picked.reason,
       connector: prefill.connector.name,

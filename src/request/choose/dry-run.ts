@@ -9,7 +9,7 @@ import { describeCandidates, type CandidateTable } from './candidates.ts';
 import type { CandidateRecord, Decision, DecisionMethod } from '../record/decision.ts';
 import { canonicalTarget, matchEndpoint, type Endpoint, type Match } from '../arrive/endpoints.ts';
 import { noWorker } from './no-worker.ts';
-import { fallbackOf } from '../answer/explain.ts';
+import { fallbackOf, pairOf } from '../answer/explain.ts';
 import { withHoldings } from './ask-lmcache.ts';
 import { staysWithOwner } from './call-pool.ts';
 import { prepares } from './deciders.ts';
@@ -77,6 +77,7 @@ interface DryRunChoice {
   readonly prompt_tokens?: number;
   readonly tokens_source?: TokensSource;
   readonly hash_key_source?: string;
+  readonly pd?: NonNullable<Decision['pd']>;
 }
 
 /**
@@ -146,6 +147,7 @@ function outcomeOf(rt: Runtime, about: DryRunAsked, call: Call): DryRun {
 function choiceOf(plan: Preview, { margin }: CandidateTable, ask: Call['ask']): DryRunChoice {
   const { predictedCachedTokens, predictedTtftMs, promptTokens } = plan;
   const fallback = fallbackOf(plan);
+  const pd = pairOf(plan);
   return {
     worker: plan.pool.members[plan.index]?.id ?? '',
     method: plan.method,
@@ -159,6 +161,7 @@ function choiceOf(plan: Preview, { margin }: CandidateTable, ask: Call['ask']): 
     ...(promptTokens > 0 ? { prompt_tokens: promptTokens } : {}),
     ...(ask.tokenIds() === undefined ? {} : { tokens_source: ask.tokensSource }),
     ...(ask.usedHashKey ? { hash_key_source: ask.usedHashKey.source } : {}),
+    ...(pd && { pd }),
   };
 }
 

@@ -28,7 +28,7 @@ export interface Plan extends Omit<Picked, 'worker'> {
 /** A plan that was not carried out. */
 export interface Preview extends Picked, Prediction {
   readonly kind: 'preview';
-  readonly prefill: Picked | undefined;
+  readonly prefill: Pick<PairLeg, 'picked' | 'connector'> | undefined;
   readonly split: Split | undefined;
 }
 
@@ -68,9 +68,10 @@ export function previewPlan(rt: Runtime, call: Call): Preview | NoPlan {
     : undefined;
   if (pair?.kind === 'none') return pair;
   if (pair?.kind === 'pair') {
-    const { prefill, decode, split } = pair;
-    const prediction = { ...predict(rt, call, prefill), predictedTtftMs: split.pairMs };
-    return { kind: 'preview', ...decode, ...prediction, prefill, split, cacheSource: prefill.cacheSource };
+    const { prefill: picked, decode, split, connector } = pair;
+    const prediction = { ...predict(rt, call, picked), predictedTtftMs: split.pairMs };
+    const { cacheSource } = picked;
+    return { kind: 'preview', ...decode, ...prediction, prefill: { picked, connector }, split, cacheSource };
   }
   const pool = poolFor(rt, call);
   const picked = pickWorker(rt, call, pool, true);

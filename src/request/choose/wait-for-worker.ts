@@ -4,6 +4,7 @@ import type { Arrival } from '../arrive/arrival.ts';
 import { describeCandidates } from './candidates.ts';
 import type { Deadline } from '../arrive/deadline.ts';
 import { noWorker } from './no-worker.ts';
+import { mayPair } from './pair.ts';
 import type { NoPlan } from './pick.ts';
 import { canPlan } from './plan.ts';
 import type { Call } from '../understand/read-call.ts';
@@ -65,6 +66,7 @@ function wishOf(rt: Runtime, call: Call): Parameters<Runtime['workerWait']['ente
       filters?.minPriority,
       filters?.maxCost,
       resourceId,
+      mayPair(rt, call),
       rt.settings.unknownModel,
     ]),
     canBeServed: () => canPlan(rt, call),

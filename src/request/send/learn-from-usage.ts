@@ -26,6 +26,7 @@ export function learnFromUsage(rt: Runtime, call: Call, plan: Plan, told: ToldUs
   const { ask, model, samples, prompts } = call;
   const { promptTokens, cachedTokens, answerTokens } = told;
   doubtTokens(rt, call, worker, promptTokens);
+  if (plan.split && answerTokens !== undefined) rt.policies.pairs.answered(answerTokens / samples);
   if (ask.readText) rt.tokenRatio.learn(model, ask.readText, promptTokens);
   if (ask.promptKey) {
     // The last token of an answer is never computed further; of several answers none is the one that comes back.
