@@ -1,3 +1,4 @@
+import type { Timer } from '../../base/clock.ts';
 import { RouterError } from '../../base/errors.ts';
 import { randomHex } from '../../base/ids.ts';
 import { inPieces } from '../../base/in-pieces.ts';
@@ -20,6 +21,9 @@ import { workerRequest, type LegRequest } from './worker-request.ts';
 
 /** What the first leg came to, where the second one must not be sent. */
 export type Unhanded = Exclude<PrefillEnd, { readonly kind: 'computed' }>;
+
+/** The prompt is computed before anything of the answer: the first leg's answer comes a moment after the second one's at most. */
+const MOST_BEHIND_MS = 1000;
 
 const LEFT = { kind: 'client_left' } as const;
 
@@ -107,9 +111,20 @@ export class Handover {
     if (this.#run?.end) this.#run.outcome.close();
   }
 
-  /** Resolves when the first leg has ended, or the client has left: some answers are to tell what it told. */
+  /**
+   * Resolves when the first leg has ended, of which the answer is to tell, or the client has left; after a moment in any case, since the
+   * answer is there.
+   */
   async told(): Promise<void> {
-    if (this.#run && !this.#run.end) await this.#ended(this.#run);
+    if (!this.#run || this.#run.end) return;
+    const ended = this.#ended(this.#run);
+    let timer: Timer | undefined;
+    const patience = new Promise<void>((resolve) => {
+      timer = this.#rt.clock.after(MOST_BEHIND_MS, resolve);
+    });
+    await Promise.race([ended, patience]);
+    timer?.cancel();
+    this.#arrival.client.onGone(undefined);
   }
 
   get answer(): PrefillAnswer | undefined {
