@@ -44,6 +44,8 @@ const OTHER_CHECKOUT = 'router@';
 export const ROUTER_NO_LOG = 'router-no-log';
 export const ROUTER_2_THREADS = 'router-2-threads';
 export const ROUTER_4_THREADS = 'router-4-threads';
+/** Two prefill and two decode workers; every request goes through a pair. */
+export const ROUTER_PAIR = 'router-pair';
 export const ROUTER_CACHE_AWARE = 'router-cache_aware';
 export const BARE = 'bare';
 export const NGINX = nginx.name;
@@ -79,6 +81,7 @@ export async function startTarget(
   if (name === BARE) return startBare(place);
   if (name === ROUTER) return startRouter(name, [], place);
   if (name === ROUTER_NO_LOG) return startRouter(name, ['--no-access-log'], place);
+  if (name === ROUTER_PAIR) return startRouter(name, pairFlags(place), { ...place, workerPorts: [] });
   const [, threads] = /^router-(\d+)-threads$/.exec(name) ?? [];
   if (threads !== undefined) return startRouter(name, ['--threads', threads], place);
   const policy = POLICIES.find((known) => name === `router-${known}`);
@@ -92,7 +95,7 @@ export async function startTarget(
 
 /** All that can be named, but for other checkouts. */
 export function knownTargets(): string[] {
-  return [...new Set([...ALL_TARGETS, ROUTER_2_THREADS, ROUTER_4_THREADS, ...BESIDE_PEERS])];
+  return [...new Set([...ALL_TARGETS, ROUTER_PAIR, ROUTER_2_THREADS, ROUTER_4_THREADS, ...BESIDE_PEERS])];
 }
 
 const root = join(import.meta.dirname, '..');
@@ -112,8 +115,7 @@ async function startRouter(
   const args = [
     ...nodeFlags(),
     join(checkout, 'bin/vllm-router.js'),
-    '--worker-urls',
-    ...urls(place),
+    ...(place.workerPorts.length > 0 ? ['--worker-urls', ...urls(place)] : []),
     '--port',
     '0',
     '--prometheus-port',
@@ -138,6 +140,16 @@ async function startRouter(
 /** For profiles: `BENCH_NODE_FLAGS='--cpu-prof --cpu-prof-dir=/tmp/profiles' npm run bench -- --targets router`. */
 function nodeFlags(): string[] {
   return process.env['BENCH_NODE_FLAGS']?.split(' ').filter((flag) => flag !== '') ?? [];
+}
+
+function pairFlags(place: TargetPlace): string[] {
+  const all = urls(place);
+  const half = all.length / 2;
+  return [
+    ...['--vllm-pd-disaggregation', '--pd-split', 'always'],
+    ...all.slice(0, half).flatMap((url) => ['--prefill', url]),
+    ...all.slice(half).flatMap((url) => ['--decode', url]),
+  ];
 }
 
 function urls({ workerPorts }: TargetPlace): string[] {

@@ -39,6 +39,16 @@ export const CHAT = answer(200, {
     completion_tokens: 40,
     prompt_tokens_details: { cached_tokens: 0 },
   },
+  // As of a prefill worker that was asked to keep its blocks; others say null.
+  kv_transfer_params: {
+    do_remote_prefill: true,
+    do_remote_decode: false,
+    remote_block_ids: [Array.from({ length: 30 }, (_, index) => index)],
+    remote_engine_id: '7338fc8b-690c-44e2-a91d-2321a7d5926e',
+    remote_host: '127.0.0.1',
+    remote_port: 5600,
+    tp_size: 1,
+  },
 });
 /** By path. */
 export const GET_ANSWERS: Readonly<Record<string, Buffer>> = {

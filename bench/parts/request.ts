@@ -4,7 +4,16 @@ import type { Measured } from '../load/protocol.ts';
 import { barBesidePeers } from '../peers/bar.ts';
 import { mebibytes, number, times, type Bar, type PartReport } from '../report.ts';
 import { errorsOf, inRounds, medianOf, progress, ratioOf, type Rounds } from '../rounds.ts';
-import { ALL_TARGETS, BARE, DIRECT, MAIN_TARGETS, ROUTER, ROUTER_NO_LOG, type Target } from '../targets.ts';
+import {
+  ALL_TARGETS,
+  BARE,
+  DIRECT,
+  MAIN_TARGETS,
+  ROUTER,
+  ROUTER_NO_LOG,
+  ROUTER_PAIR,
+  type Target,
+} from '../targets.ts';
 
 const CONNECTIONS = 32;
 /** Requests until the compiler of a Node target has come to rest, and until others have their connections. */
@@ -15,7 +24,7 @@ const BUSY = 0.85;
 
 /** Small chats as fast as each target takes them: CPU time per request, requests per second. */
 export async function requestPart(run: BenchRun): Promise<PartReport> {
-  const targets = await run.targets(run.options.quick ? MAIN_TARGETS : ALL_TARGETS);
+  const targets = await run.targets(run.options.quick ? MAIN_TARGETS : [...ALL_TARGETS, ROUTER_PAIR]);
   await warmUp(run, targets);
   const all = await inRounds('request', targets, run.options.rounds, (target) =>
     measure(run, target, 250, 1_250),
@@ -97,6 +106,7 @@ export async function warmUp(run: BenchRun, targets: readonly Target[], load = r
 }
 
 function bars(all: readonly Rounds[], bare: Rounds | undefined): Bar[] {
+  const [pair, router] = [find(all, ROUTER_PAIR), find(all, ROUTER)];
   const bar = (name: string, target: string, limit: number): Bar => {
     const rounds = find(all, target);
     return {
@@ -114,6 +124,12 @@ function bars(all: readonly Rounds[], bare: Rounds | undefined): Bar[] {
       (router, peer) => ratioOf(router, peer, cpuPerRequest),
     ),
     bar('CPU per request, 2 KiB, access log off', ROUTER_NO_LOG, 0.95),
+    {
+      name: 'CPU per request through a pair',
+      limit: 1.7,
+      unit: 'x one worker',
+      measured: pair && router ? ratioOf(pair, router, cpuPerRequest) : undefined,
+    },
   ];
 }
 

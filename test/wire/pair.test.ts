@@ -1,0 +1,327 @@
+import assert from 'node:assert/strict';
+import type { ServerResponse } from 'node:http';
+import { describe, it } from 'node:test';
+import { chat, post, streamChat } from '../support/chat.ts';
+import { scrape } from '../support/metrics.ts';
+import { answerDecode, answerPrefill, PARAMS, startPairs } from '../support/pairs.ts';
+
+const headersOf = (response: Response): Record<string, string | null> =>
+  Object.fromEntries(
+    ['worker', 'prefill-worker', 'policy'].map((name) => [
+      name,
+      response.headers.get(`x-vllm-router-${name}`),
+    ]),
+  );
+
+describe('a request through a pair', () => {
+  it('has its prompt computed by one worker, and its answer by the other, from the very blocks', async () => {
+    await using pair = await startPairs();
+    const text =
+      '{"model":"sim-model","messages":[{"role":"user","content":"hi"}],"max_tokens":4,"seed":12345678901234567890,"x":1.0}';
+    const response = await post(
+      pair.fleet,
+      '/v1/chat/completions',
+      {},
+      {
+        body: text,
+        headers: { 'x-request-id': 'mine', 'x-custom': 'kept', authorization: 'Bearer theirs' },
+      },
+    );
+    assert.equal(response.status, 200);
+    const [prefill, decode] = [pair.prefills[0]!, pair.decodes[0]!];
+    assert.deepEqual(headersOf(response), {
+      worker: decode.url,
+      'prefill-worker': prefill.url,
+      policy: 'pair_cost',
+    });
+    const asked = prefill.last.body.toString();
+    assert.ok(asked.includes('"seed":12345678901234567890') && asked.includes('"x":1.0'), asked);
+    const { max_tokens, stream, kv_transfer_params } = JSON.parse(asked) as Record<string, unknown>;
+    assert.deepEqual([max_tokens, stream], [1, false]);
+    assert.equal((kv_transfer_params as Record<string, unknown>)['do_remote_decode'], true);
+    assert.equal(decode.last.body.toString(), `${text.slice(0, -1)},"kv_transfer_params":${PARAMS}}`);
+    for (const { headers } of [prefill.last, decode.last])
+      assert.deepEqual(
+        [headers['x-request-id'], headers['x-custom'], headers['authorization']],
+        ['mine', 'kept', 'Bearer theirs'],
+      );
+    const answer = (await response.json()) as Record<string, unknown>;
+    assert.equal(answer['kv_transfer_params'], null);
+    assert.deepEqual((answer['usage'] as Record<string, unknown>)['prompt_tokens_details'], {
+      cached_tokens: 16,
+    });
+  });
+
+  it('streams, and tells in the last events what the prefill worker told', async () => {
+    await using pair = await startPairs();
+    const body = await (await streamChat(pair.fleet, { stream_options: { include_usage: true } })).text();
+    assert.match(body, /"cached_tokens":16/);
+    assert.match(body, /"kv_transfer_params":null/);
+    assert.ok(body.endsWith('data: [DONE]\n\n'));
+    const prefilled = JSON.parse(pair.prefills[0]!.last.body.toString()) as Record<string, unknown>;
+    assert.deepEqual([prefilled['stream'], 'stream_options' in prefilled], [false, false]);
+  });
+
+  it('is recorded as two attempts, with what either way was expected to take', async () => {
+    await using pair = await startPairs();
+    await (await chat(pair.fleet)).text();
+    const { pd, attempts, worker, actual_cached_tokens: cached } = await pair.fleet.decision();
+    assert.deepEqual(
+      attempts.map(({ worker: url, role, status }) => ({ url, role, status })),
+      [
+        { url: pair.prefills[0]!.url, role: 'prefill', status: 200 },
+        { url: pair.decodes[0]!.url, role: 'decode', status: 200 },
+      ],
+    );
+    assert.deepEqual(
+      { split: pd?.split, reason: pd?.reason, connector: pd?.connector, prefill: pd?.prefill_worker },
+      { split: true, reason: 'always', connector: 'nixl', prefill: pair.prefills[0]!.url },
+    );
+    assert.ok(
+      (pd?.pair_ms ?? 0) > 0 && (pd?.whole_ms ?? 0) > 0 && (pd?.prefill_ms ?? 0) > 0,
+      JSON.stringify(pd),
+    );
+    assert.deepEqual([worker, cached], [pair.decodes[0]!.url, 16]);
+    const metrics = await scrape(pair.fleet);
+    assert.equal(metrics.sum('vllm_router_pd_requests_total'), 1);
+    assert.equal(metrics.sum('vllm_router_pd_handover_seconds_count'), 1);
+  });
+
+  for (const [path, body] of [
+    ['/v1/completions', { model: 'sim-model', prompt: 'hello', max_tokens: 4 }],
+    ['/v1/responses', { model: 'sim-model', input: 'hello', max_output_tokens: 4 }],
+    ['/v1/messages', { model: 'sim-model', messages: [{ role: 'user', content: 'x' }], max_tokens: 4 }],
+    [
+      '/inference/v1/generate',
+      { model: 'sim-model', token_ids: [1, 2, 3], sampling_params: { max_tokens: 4 } },
+    ],
+  ] as const)
+    it(`serves ${path}`, async () => {
+      await using pair = await startPairs();
+      assert.equal((await post(pair.fleet, path, body)).status, 200);
+      assert.deepEqual([pair.prefills[0]!.received.length, pair.decodes[0]!.received.length], [1, 1]);
+      assert.equal(pair.prefills[0]!.last.url, path);
+    });
+
+  for (const [what, path, body] of [
+    ['embeddings', '/v1/embeddings', { model: 'sim-model', input: 'x' }],
+    ['several answers', '/v1/chat/completions', { n: 2 }],
+    ['several prompts', '/v1/completions', { model: 'sim-model', prompt: ['a', 'b'] }],
+    ['a streamed echo', '/v1/completions', { model: 'sim-model', prompt: 'a', echo: true, stream: true }],
+  ] as const)
+    it(`has one worker do all of ${what}, and says so`, async () => {
+      await using pair = await startPairs();
+      const response = await post(pair.fleet, path, { model: 'sim-model', messages: [], ...body });
+      assert.equal(response.status, 200);
+      assert.equal(response.headers.get('x-vllm-router-prefill-worker'), null);
+      await response.text();
+      assert.equal(pair.prefills[0]!.received.length, 0);
+      assert.deepEqual((await pair.fleet.decision()).pd, { split: false, reason: 'not_carried' });
+    });
+});
+
+describe('what a client says of handing over', () => {
+  const BODIES = [{ kv_transfer_params: { do_remote_prefill: true } }, { bootstrap_host: 'evil' }] as const;
+  for (const fields of BODIES) {
+    it(`is refused: ${Object.keys(fields)[0]}`, async () => {
+      await using pair = await startPairs();
+      const response = await chat(pair.fleet, fields);
+      const { error } = (await response.json()) as { error: { code: string } };
+      assert.deepEqual([response.status, error.code], [400, 'kv_transfer_params_refused']);
+      assert.equal(pair.prefills[0]!.received.length + pair.decodes[0]!.received.length, 0);
+    });
+
+    it(`is taken out where that is configured: ${Object.keys(fields)[0]}`, async () => {
+      await using pair = await startPairs({ pd: { clientParams: 'drop' } });
+      assert.equal((await chat(pair.fleet, fields)).status, 200);
+      const [key] = Object.keys(fields);
+      const sent = JSON.parse(pair.prefills[0]!.last.body.toString()) as Record<string, unknown>;
+      assert.notDeepEqual(sent[key!], Object.values(fields)[0]);
+    });
+  }
+
+  it('is refused in headers, or dropped', async () => {
+    const headers = { 'x-prefiller-host-port': '10.0.0.1:1' };
+    await using refusing = await startPairs();
+    assert.equal((await chat(refusing.fleet, {}, { headers })).status, 400);
+    await using dropping = await startPairs({ pd: { clientParams: 'drop' } });
+    assert.equal((await chat(dropping.fleet, {}, { headers })).status, 200);
+    assert.equal(dropping.decodes[0]!.last.headers['x-prefiller-host-port'], undefined);
+  });
+
+  it('null says nothing', async () => {
+    await using pair = await startPairs();
+    assert.equal((await chat(pair.fleet, { kv_transfer_params: null })).status, 200);
+  });
+});
+
+/** Nobody must send the second leg with what an earlier first one told. */
+describe('a prefill worker that fails', () => {
+  const FAULTS: Readonly<Record<string, (response: ServerResponse) => void>> = {
+    'with 500': (response) => response.writeHead(500).end('{}'),
+    'with 503': (response) => response.writeHead(503).end('{}'),
+    'with garbage': (response) =>
+      response.writeHead(200, { 'content-type': 'application/json' }).end('<html>'),
+    'with an error in a 200': (response) =>
+      response.writeHead(200, { 'content-type': 'application/json' }).end('{"error":{"message":"no"}}'),
+    'with params of megabytes': (response) => {
+      answerPrefill(response, `{"remote_block_ids":[${'1,'.repeat(3_000_000)}1]}`);
+    },
+    'by breaking off': (response) => {
+      response.writeHead(200, { 'content-type': 'application/json', 'content-length': '1000' });
+      response.write('{"id":');
+      setImmediate(() => response.destroy());
+    },
+    'by closing': (response) => response.destroy(),
+    'with an encoded answer': (response) =>
+      response.writeHead(200, { 'content-type': 'application/json', 'content-encoding': 'gzip' }).end('xx'),
+    'with a redirect': (response) => response.writeHead(302, { location: 'http://evil/' }).end(),
+  };
+  for (const [how, fail] of Object.entries(FAULTS)) {
+    it(`${how} is followed by another pair`, async () => {
+      await using pair = await startPairs({ prefills: [fail, (response) => answerPrefill(response)] });
+      for (let time = 0; time < 2; time++) assert.equal((await chat(pair.fleet)).status, 200);
+      assert.equal(pair.decodes[0]!.received.length, 2);
+      for (const { body } of pair.decodes[0]!.received) assert.ok(body.includes('"e-1"'));
+      assert.ok((await scrape(pair.fleet)).sum('vllm_router_pd_prefill_errors_total') >= 1);
+    });
+
+    it(`${how} is followed by one worker that does all of it, where nobody else is there`, async () => {
+      await using pair = await startPairs({ prefills: [fail] });
+      assert.equal((await chat(pair.fleet)).status, 200);
+      assert.ok(pair.prefills[0]!.received.length > 0);
+      assert.equal(pair.decodes[0]!.received.length, 1);
+      assert.ok(!pair.decodes[0]!.last.body.includes('kv_transfer_params'));
+      const { pd } = await pair.fleet.decision();
+      assert.deepEqual(pd, { split: false, reason: 'pair_failed' });
+    });
+  }
+
+  it('is no success where nobody may do all of it', async () => {
+    const fail = (response: ServerResponse): unknown => response.writeHead(500).end('{"error":"mine"}');
+    await using pair = await startPairs({ prefills: [fail], pd: { fallback: 'none' } });
+    const response = await chat(pair.fleet);
+    assert.deepEqual([response.status, await response.text()], [500, '{"error":"mine"}']);
+    assert.equal(pair.decodes[0]!.received.length, 0);
+  });
+
+  it('is the client’s matter where it refuses the prompt', async () => {
+    const refuse = (response: ServerResponse): unknown =>
+      response
+        .writeHead(400, { 'content-type': 'application/json', 'x-its-own': '1' })
+        .end('{"error":{"message":"too long"}}');
+    await using pair = await startPairs({ prefills: [refuse] });
+    const response = await chat(pair.fleet);
+    assert.deepEqual(
+      [response.status, response.headers.get('x-its-own'), await response.text()],
+      [400, '1', '{"error":{"message":"too long"}}'],
+    );
+    assert.deepEqual([pair.prefills[0]!.received.length, pair.decodes[0]!.received.length], [1, 0]);
+  });
+
+  it('is not waited for any longer than configured', async () => {
+    await using pair = await startPairs({ prefills: [() => undefined], pd: { prefillTimeoutSecs: 0.1 } });
+    assert.equal((await chat(pair.fleet)).status, 200);
+    const { attempts } = await pair.fleet.decision();
+    assert.deepEqual(
+      attempts.map(({ role, error }) => [role, error]),
+      [
+        ['prefill', 'first_token_timeout'],
+        [undefined, undefined],
+      ],
+    );
+  });
+
+  it('that kept no blocks is told of, and the other one computes the prompt', async () => {
+    await using pair = await startPairs({ prefills: [(response) => answerPrefill(response, 'null')] });
+    assert.equal((await chat(pair.fleet)).status, 200);
+    assert.ok(!pair.decodes[0]!.last.body.includes('kv_transfer_params'));
+    assert.equal((await pair.fleet.decision()).pd?.unhanded, 'no_params');
+    assert.equal(
+      (await scrape(pair.fleet)).value('vllm_router_pd_errors_total', { error_type: 'no_params' }),
+      1,
+    );
+  });
+});
+
+describe('a decode worker that fails', () => {
+  it('is followed by another pair: the prompt is computed anew', async () => {
+    let params = 0;
+    const prefill = (response: ServerResponse): void => {
+      answerPrefill(response, `{"remote_engine_id":"${(params += 1)}"}`);
+    };
+    await using pair = await startPairs({
+      prefills: [prefill],
+      decodes: [(response) => response.writeHead(503).end(), answerDecode],
+    });
+    for (let time = 0; time < 2; time++) assert.equal((await chat(pair.fleet)).status, 200);
+    const sent = [...pair.decodes[0]!.received, ...pair.decodes[1]!.received].flatMap(
+      ({ body }) => /"remote_engine_id":"(\d+)"/.exec(body.toString())?.[1] ?? [],
+    );
+    assert.equal(new Set(sent).size, sent.length, 'each is used once');
+  });
+
+  it('with 400, where the other has taken the prompt, may have refused what it was told: it is asked without', async () => {
+    const picky = (response: ServerResponse, request: Parameters<typeof answerDecode>[1]): void => {
+      if (request.body.includes('kv_transfer_params')) response.writeHead(400).end('{}');
+      else answerDecode(response, request);
+    };
+    await using pair = await startPairs({ decodes: [picky] });
+    assert.equal((await chat(pair.fleet)).status, 200);
+    assert.equal(
+      (await scrape(pair.fleet)).value('vllm_router_pd_errors_total', { error_type: 'decode_rejected' }),
+      1,
+    );
+  });
+
+  it('in the first event of its stream is followed by another pair', async () => {
+    let times = 0;
+    const failing = (response: ServerResponse, request: Parameters<typeof answerDecode>[1]): void => {
+      if ((times += 1) > 1) {
+        answerDecode(response, request);
+        return;
+      }
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.end('data: {"error":{"message":"KV load failed","code":500}}\n\ndata: [DONE]\n\n');
+    };
+    await using pair = await startPairs({ decodes: [failing] });
+    const body = await (await streamChat(pair.fleet)).text();
+    assert.match(body, /hello/);
+    assert.equal(
+      (await scrape(pair.fleet)).value('vllm_router_pd_errors_total', { error_type: 'handover' }),
+      1,
+    );
+  });
+
+  it('in the middle of its stream has broken its answer', async () => {
+    const breaking = (response: ServerResponse): void => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.write('data: {"choices":[{"delta":{"content":"a"}}]}\n\n');
+      setTimeout(() => response.destroy(), 20);
+    };
+    await using pair = await startPairs({ decodes: [breaking] });
+    assert.match(await (await streamChat(pair.fleet)).text(), /"error"/);
+    assert.equal((await scrape(pair.fleet)).sum('vllm_router_pd_stream_errors_total'), 1);
+  });
+});
+
+describe('a client that leaves', () => {
+  for (const stage of ['prefill', 'decode'] as const)
+    it(`while the ${stage} worker is at work ends both legs at once`, async () => {
+      let closed = 0;
+      const hang = (response: ServerResponse): void => {
+        response.on('close', () => (closed += 1));
+      };
+      await using pair = await startPairs(stage === 'prefill' ? { prefills: [hang] } : { decodes: [hang] });
+      const gone = new AbortController();
+      const leaving = chat(pair.fleet, {}, { signal: gone.signal });
+      const worker = stage === 'prefill' ? pair.prefills[0]! : pair.decodes[0]!;
+      while (worker.received.length === 0) await new Promise((resolve) => setImmediate(resolve));
+      gone.abort();
+      await assert.rejects(leaving);
+      const { status, outcome } = await pair.fleet.decision();
+      assert.deepEqual([status, outcome], [499, 'client_abort']);
+      while (closed === 0) await new Promise((resolve) => setImmediate(resolve));
+      assert.equal(pair.fleet.app.runtime.ledger.openLeases, 0);
+    });
+});
