@@ -6,6 +6,9 @@ import { createInterface } from 'node:readline';
 import { join } from 'node:path';
 import { suite, test, type TestContext } from 'node:test';
 import { systemClock } from '../../src/base/system-clock.ts';
+import { encode } from '@msgpack/msgpack';
+import { readPeerMessage } from '../../src/discovery/zmq/peer-message.ts';
+import { listenForNotices } from '../../src/engines/prefill-decode/lmcache-notices.ts';
 import { DealerSocket } from '../../src/zmtp/dealer.ts';
 import type { Endpoint } from '../../src/zmtp/endpoint.ts';
 import { PubSocket } from '../../src/zmtp/pub.ts';
@@ -168,6 +171,51 @@ suite('libzmq', { skip, timeout: 120_000 }, () => {
       end.map((frame) => frame.toString('hex')),
       ['', '', 'f'.repeat(16), ''],
     );
+  });
+
+  test('registers a worker at our ROUTER, and goes on after that was away', async (t) => {
+    const message = { type: 'P', http_address: '127.0.0.1:8000', zmq_address: '127.0.0.1:21001' };
+    const bind = async (port: number): Promise<{ readonly port: number; readonly heard: Promise<void> }> => {
+      let onHeard: () => void = () => undefined;
+      const heard = new Promise<void>((resolve) => (onHeard = resolve));
+      const router = await RouterSocket.bind(at(port), OPTIONS, ([payload], _, { address }) => {
+        const read = readPeerMessage(payload ?? Buffer.alloc(0));
+        assert.ok('role' in read);
+        assert.deepEqual(
+          [read.role, read.zmqAddress, address],
+          ['prefill', message.zmq_address, '127.0.0.1'],
+        );
+        onHeard();
+        void router.close();
+      });
+      t.after(() => router.close());
+      assert.ok(router.endpoint.kind === 'tcp');
+      return { port: router.endpoint.port, heard };
+    };
+    const first = await bind(0);
+    const peer = startPeer(t, 'send', 'dealer', first.port, Buffer.from(encode(message)).toString('hex'));
+    await peer.next();
+    await knock(first.heard, peer);
+    const again = await bind(first.port);
+    await knock(again.heard, peer);
+  });
+
+  test('pushes the notices of LMCache to our PULL', async (t) => {
+    const notice = Buffer.from(encode({ type: 'ProxyNotif', req_id: 'r-1' }));
+    let onNotice: (id: string) => void = () => undefined;
+    const heard = new Promise<string>((resolve) => (onNotice = resolve));
+    const listener = await listenForNotices(at(0), OPTIONS, {
+      onNotice,
+      onMalformed: () => assert.fail('it cannot be read'),
+      onRefused: () => assert.fail('it is refused'),
+    });
+    t.after(() => listener.close());
+    assert.ok(listener.endpoint.kind === 'tcp');
+    const peer = startPeer(t, 'send', 'push', listener.endpoint.port, notice.toString('hex'));
+    await peer.next();
+    peer.say('notice');
+    assert.equal(await heard, 'r-1');
+    await peer.stop();
   });
 
   test('subscribes to our PUB and asks our ROUTER; its heartbeats are answered', async (t) => {

@@ -1,4 +1,4 @@
-"""libzmq's side of zmtp.test.ts: `publish` or `subscribe`. Prints JSON, a line for each thing that is to be known."""
+"""libzmq's side of zmq.test.ts: `publish`, `subscribe` or `send`. Prints JSON, a line for each thing that is to be known."""
 import json
 import os
 import sys
@@ -79,6 +79,22 @@ def subscribe(port, replay_port, messages, _):
     context.destroy(linger=0)
 
 
+def send(kind, port, payload):
+    """DEALER as a worker that registers itself, or PUSH as LMCache: on each line of stdin, from before there is a listener."""
+    context = zmq.Context()
+    socket = context.socket({"dealer": zmq.DEALER, "push": zmq.PUSH}[kind])
+    socket.setsockopt(zmq.LINGER, 0)
+    socket.setsockopt(zmq.SNDTIMEO, 20_000)
+    socket.connect(f"tcp://127.0.0.1:{port}")
+    tell(joined=True)
+    for _ in sys.stdin:
+        socket.send(bytes.fromhex(payload))
+    context.destroy(linger=0)
+
+
 if __name__ == "__main__":
-    mode, *numbers = sys.argv[1:]
-    {"publish": publish, "subscribe": subscribe}[mode](*map(int, numbers))
+    mode, *rest = sys.argv[1:]
+    if mode == "send":
+        send(*rest)
+    else:
+        {"publish": publish, "subscribe": subscribe}[mode](*map(int, rest))

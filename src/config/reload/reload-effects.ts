@@ -148,7 +148,7 @@ export const RELOAD_EFFECTS: Readonly<Record<string, ReloadRow>> = {
   'pd.max_prefills_per_worker': ['applied', 'prompts under way stay counted'],
   'pd.max_transfers_per_pair': ['applied', 'transfers under way stay counted'],
   'pd.discovery_address': ['restart_needed', LISTENER],
-  'pd.discovery_allow': ['applied', 'to workers that register themselves from now on'],
+  'pd.discovery_allow': ['applied', 'workers that registered themselves from elsewhere leave'],
   'pd.lmcache_notices': ['restart_needed', LISTENER],
   'pd.lmcache_notice_timeout_secs': ['applied', ATTEMPTS],
   'pd.profile': ['applied'],
