@@ -11,11 +11,11 @@ export const mooncake: Connector = {
   name: 'mooncake',
   batches: false,
   unready({ prefill }) {
-    const engines = Object.keys(prefill.traits.kvTransfer?.engineIds ?? {}).length;
     if (engineIdOf(prefill) !== undefined) return undefined;
     const { rank, id } = prefill.spec;
+    const ranks = Object.keys(prefill.traits.kvTransfer?.engineIds ?? {}).length;
     // The engine's own balancing would choose one of them after the decode worker had been told of another.
-    if (rank === undefined && engines > 1) return `${id} has ${engines} ranks, none of which is named`;
+    if (rank === undefined && ranks > 1) return `${id} has ${ranks} ranks, none of which is named`;
     return `the engine id of ${id} is not known`;
   },
   begin(pair) {
