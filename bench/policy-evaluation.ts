@@ -7,7 +7,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ProgressBar } from '../src/commands/progress-bar.ts';
-import { parseContenders } from '../src/simulate/study/contenders.ts';
+import { contendersOf } from '../src/simulate/study/contenders.ts';
 import { parseSimulateFlags } from '../src/simulate/study/parse-flags.ts';
 import { runStudies } from '../src/simulate/study/study.ts';
 import { readTrace } from '../src/simulate/traces/read-trace.ts';
@@ -54,7 +54,7 @@ function run({ label, args }: Setting, recorded: Trace, show: (share: number, wh
   const flags = parseSimulateFlags(args);
   if (flags.kind !== 'options')
     throw new Error(`${args.join(' ')}: ${flags.kind === 'error' ? flags.message : 'help'}`);
-  const contenders = parseContenders(flags.options.policies);
+  const contenders = contendersOf(flags.options);
   if (typeof contenders === 'string') throw new Error(contenders);
   const steps = runStudies(flags.options, contenders, flags.options.trace ? recorded : undefined);
   let step = steps.next();

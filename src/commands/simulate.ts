@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { entry } from '../config/show/help-text.ts';
 import { writeReason } from '../base/system-reason.ts';
-import { parseContenders } from '../simulate/study/contenders.ts';
+import { contendersOf } from '../simulate/study/contenders.ts';
 import { SIMULATE_FLAGS } from '../simulate/study/flags.ts';
 import { jsonReport } from '../simulate/study/json-report.ts';
 import type { SimulateOptions } from '../simulate/study/options.ts';
@@ -35,7 +35,7 @@ export async function simulate(argv: readonly string[], io: SimulateIo = PROCESS
   }
   if (flags.kind === 'error') return refuse(io, flags.message, 2);
   const { options } = flags;
-  const contenders = parseContenders(options.policies);
+  const contenders = contendersOf(options);
   if (typeof contenders === 'string') return refuse(io, `--policies: ${contenders}`, 2);
   const unreadable = options.trace && (await unreadableFile(options.trace.path));
   if (options.trace && unreadable !== undefined)

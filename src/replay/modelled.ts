@@ -160,7 +160,7 @@ function measuredOf(sent: readonly Replayed[], workers: number): Parameters<type
     computedTokens[worker] = (computedTokens[worker] ?? 0) + request.promptTokens - cachedOf(record);
     durationMs = Math.max(durationMs, request.at + e2eMs);
   }
-  return { outcomes, computedTokens, durationMs, preemptions: NaN };
+  return { outcomes, computedTokens, durationMs, preemptions: NaN, hasPairs: false };
 }
 
 /** What the worker told, else what was expected of it. */

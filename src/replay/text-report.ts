@@ -68,7 +68,10 @@ function perWorker(
 }
 
 function estimates(modelled: Modelled, wide: boolean): string[] {
-  const columns = terminalColumns(wide);
+  const columns = terminalColumns(
+    wide,
+    modelled.rows.map(({ summary }) => summary),
+  );
   const whole: Line[] = [
     ['placement', ...columns.map(({ short }) => short)],
     ...modelled.rows.map(({ name, summary }) => [

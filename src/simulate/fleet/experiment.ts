@@ -1,7 +1,5 @@
-import type { Policy, PolicyDeps } from '../../routing/policy.ts';
 import type { Trace } from '../traces/trace.ts';
-import type { FleetPlan } from './fleet-plan.ts';
-import type { FleetView } from './fleet-view.ts';
+import type { FleetPlan, PairPlan, PolicyFactory } from './fleet-plan.ts';
 import { interval, type Interval } from './interval.ts';
 import { Simulation, type RunResult } from './simulation.ts';
 import { summarise, type Objective, type Summary } from './summary.ts';
@@ -9,7 +7,9 @@ import { summarise, type Objective, type Summary } from './summary.ts';
 /** One way of choosing that takes part in a comparison. */
 export interface Contender {
   readonly name: string;
-  readonly policy: (deps: PolicyDeps & FleetView) => Policy;
+  readonly policy: PolicyFactory;
+  /** How requests are split; undefined where none are. */
+  readonly pairs?: PairPlan | undefined;
 }
 
 /** The same for every contender; a trace and a fleet per seed. */
@@ -17,7 +17,7 @@ export interface Scenario {
   readonly contenders: readonly Contender[];
   readonly seeds: readonly number[];
   readonly traceOf: (seed: number) => Trace;
-  readonly fleet: Omit<FleetPlan, 'policy' | 'seed'>;
+  readonly fleet: Omit<FleetPlan, 'policy' | 'pairs' | 'seed'>;
   readonly objective: Objective;
 }
 
@@ -45,8 +45,8 @@ export function* runScenario(scenario: Scenario): Generator<Progress, readonly R
   let runsDone = 0;
   for (const seed of seeds) {
     const trace = traceOf(seed);
-    for (const [index, { name, policy }] of contenders.entries()) {
-      const simulation = new Simulation(trace, { ...fleet, policy, seed });
+    for (const [index, { name, policy, pairs }] of contenders.entries()) {
+      const simulation = new Simulation(trace, { ...fleet, policy, pairs, seed });
       const steps = simulation.steps();
       for (;;) {
         const step = steps.next();

@@ -1,4 +1,6 @@
+import type { WorkerRole } from '../../config/settings/settings.ts';
 import type { Policy, PolicyDeps } from '../../routing/policy.ts';
+import type { SplitRule } from '../../routing/split.ts';
 import type { FleetView } from './fleet-view.ts';
 import type { EventChannel } from './followed-engine.ts';
 import type { ModelSettings } from '../../sim/engine/model-settings.ts';
@@ -8,6 +10,8 @@ export interface WorkerPlan {
   /** Its URL, where that matters: to hash policies, and to tell it from others in a report. */
   readonly id?: string;
   readonly settings: ModelSettings;
+  /** `regular` unless said. */
+  readonly role?: WorkerRole;
   /** ms from the start; 0 or absent = there from the beginning. */
   readonly joinsAtMs?: number;
   /** It is gone from then on, and what it was doing fails. */
@@ -28,10 +32,27 @@ export type CacheKnowledge =
       readonly silentWorkers: number;
     });
 
+export type PolicyFactory = (deps: PolicyDeps & FleetView) => Policy;
+
+export type SplitPlan = SplitRule | { readonly kind: 'never' };
+
+/** How requests go through prefill and decode engines. */
+export interface PairPlan {
+  readonly split: SplitPlan;
+  /** Undefined: the cost of pairs chooses. */
+  readonly prefillPolicy: PolicyFactory | undefined;
+  readonly decodePolicy: PolicyFactory | undefined;
+}
+
 /** Everything a run depends on beside the trace. The same plan, trace and seed give the same result. */
 export interface FleetPlan {
   readonly workers: readonly WorkerPlan[];
-  readonly policy: (deps: PolicyDeps & FleetView) => Policy;
+  /** For whole requests. */
+  readonly policy: PolicyFactory;
+  /** Undefined: no request is split, whatever the roles. */
+  readonly pairs?: PairPlan | undefined;
+  /** Tokens of KV cache per second from one engine to one other; what is under way at once shares it. */
+  readonly transferTokensPerSecond?: number;
   readonly cache: CacheKnowledge;
   /** Routers that share nothing; requests go to them in turn. */
   readonly routers: number;

@@ -8,6 +8,8 @@ export class Outcomes {
   readonly predictedTokens: Float64Array;
   /** Index of the worker that it was on last; -1 = none took it. */
   readonly worker: Int32Array;
+  /** Index of the worker that computed its prompt, where that was another one; -1 = where it was served whole. */
+  readonly prefill: Int32Array;
   readonly attempts: Uint8Array;
 
   constructor(requests: number) {
@@ -16,6 +18,7 @@ export class Outcomes {
     this.cachedTokens = new Float64Array(requests);
     this.predictedTokens = new Float64Array(requests).fill(NaN);
     this.worker = new Int32Array(requests).fill(-1);
+    this.prefill = new Int32Array(requests).fill(-1);
     this.attempts = new Uint8Array(requests);
   }
 

@@ -1,4 +1,4 @@
-import { DEFAULT_TRAITS } from '../../config/settings/settings.ts';
+import { DEFAULT_TRAITS, type WorkerRole } from '../../config/settings/settings.ts';
 import type { WorkerModel } from '../../sim/engine/worker-model.ts';
 import { ModelledController } from './modelled-controller.ts';
 import { ActiveBlocks } from './active-blocks.ts';
@@ -10,14 +10,17 @@ import type { VirtualClock } from '../../base/virtual-clock.ts';
 import { KnownCaches, type KnownOptions } from '../../cache-knowledge/known-caches.ts';
 import { noCache, PredictedIndex } from '../../cache-knowledge/predicted-index.ts';
 import { waitsOf } from '../../request/choose/policy-caches.ts';
-import type { PromptBlocks } from '../../routing/blocks.ts';
-import type { Ask, CacheView, ChainKey, HashKey, Holdings, Policy } from '../../routing/policy.ts';
+import type { Ask, CacheView, Policy, PolicyEvent } from '../../routing/policy.ts';
 import { LoadLedger, type Lease } from '../../workers/ledger.ts';
-import { viewPool } from '../../workers/pool-view.ts';
+import type { Stage } from '../../workers/model-pools.ts';
+import { viewPool, type PoolView } from '../../workers/pool-view.ts';
 import { WorkerRegistry } from '../../workers/registry.ts';
 import type { Worker } from '../../workers/worker.ts';
 import type { TraceRequest } from '../traces/trace.ts';
-import type { FleetPlan } from './fleet-plan.ts';
+import { chosenOf, type ChosenWorker } from './chosen-worker.ts';
+import type { FleetPlan, PolicyFactory } from './fleet-plan.ts';
+import { SimStages, type ChosenPair, type StagePools } from './sim-stages.ts';
+import { TraceAsk } from './trace-ask.ts';
 
 const BREAKER = {
   enabled: true,
@@ -40,12 +43,25 @@ const INDEX_BYTES_PER_BLOCK = 64;
 /** Where a request went, and the books that are open for it. */
 export interface Dispatch {
   readonly ask: Ask;
+  /** Who answers. */
   readonly worker: Worker;
   readonly lease: Lease;
   readonly uncachedTokens: number;
   /** NaN where the policy did not look. */
   readonly predictedTokens: number;
   readonly sentAt: number;
+  /** Who computes the prompt, where that is another one. */
+  readonly prefill: PrefillDispatch | undefined;
+}
+
+export interface PrefillDispatch {
+  readonly worker: Worker;
+  readonly lease: Lease;
+  readonly uncachedTokens: number;
+  /** Tokens that the worker which answers is not expected to have. */
+  readonly missingTokens: number;
+  /** When it had answered, ms; NaN before. */
+  answeredAt: number;
 }
 
 /** One router of a simulated fleet: the server's own registry, ledger, index and policy, on the simulation's clock. */
@@ -60,11 +76,15 @@ export class SimRouter {
   readonly #followed: FollowedCaches | undefined;
   /** For policies that go by what LMCache stores. */
   readonly #lmcache: ModelledController | undefined;
+  /** Whether a policy goes by where each prompt is stored, where that is known. */
+  readonly #looksUp: boolean;
   /** Ids by slot, of present workers. */
   readonly #ids: (string | undefined)[] = [];
   /** Kept for policies that ask for it. */
   #activeBlocks: ActiveBlocks | undefined;
-  #toldFirstToken: ((ask: Ask, slot: number, ttftMs: number) => void) | undefined;
+  readonly #toldFirstToken: ((ask: Ask, slot: number, ttftMs: number) => void)[] = [];
+  /** Where requests are split. */
+  readonly #stages: SimStages | undefined;
 
   constructor(plan: FleetPlan, clock: VirtualClock, engines: EngineAccess, seed: number) {
     this.#plan = plan;
@@ -98,33 +118,38 @@ export class SimRouter {
       wantsLmcache ||= options.knowledge === 'lmcache';
       return this.#viewFor(options, modelOf);
     };
-    this.policy = plan.policy({
+    const deps: Parameters<PolicyFactory>[0] = {
       ...{ loads: this.ledger, cache: cacheFor({}), cacheFor, clock, random },
       lmcache: { chunks: () => this.#lmcache?.chunks() },
       engineStats: (intervalMs) => new EngineSnapshots(this.#ids, engines, clock, intervalMs),
       activeBlocks: () => (this.#activeBlocks ??= new ActiveBlocks()),
       onFirstToken: (listener) => {
-        this.#toldFirstToken = listener;
+        this.#toldFirstToken.push(listener);
       },
       believedBlocks: (slot) => this.#index?.entriesOf(slot) ?? modelOf(slot)?.cache.held ?? 0,
       cacheTokens: (slot) => {
         const model = modelOf(slot);
         return model ? model.cache.capacity * model.settings.blockSize : 0;
       },
-    });
-    if (wantsLmcache || asksLmcache(this.policy))
+    };
+    this.policy = plan.policy(deps);
+    const { pairs } = plan;
+    const [prefill, decode] = [pairs?.prefillPolicy?.(deps), pairs?.decodePolicy?.(deps)];
+    if (pairs)
+      this.#stages = new SimStages(
+        { split: pairs.split, prefill, decode },
+        { loads: this.ledger, cache: deps.cache, capacityOf: (slot) => deps.cacheTokens(slot) },
+      );
+    const policies = [this.policy, prefill, decode].filter((policy) => policy !== undefined);
+    this.#looksUp = policies.some(({ needs }) => needs.lmcache !== 'occupancy');
+    if (wantsLmcache || policies.some(asksLmcache))
       this.#lmcache = new ModelledController(sizeOf(plan).blockSize, this.#index);
   }
 
-  /** Whether its policy goes by where each prompt is stored. */
-  get #looksUp(): boolean {
-    return this.#lmcache !== undefined && this.policy.needs.lmcache !== 'occupancy';
-  }
-
-  join(id: string): void {
+  join(id: string, role: WorkerRole = 'regular'): void {
     const worker = this.registry.add({
       ...{ baseUrl: id, id, rank: undefined, apiKey: undefined },
-      traits: DEFAULT_TRAITS,
+      traits: { ...DEFAULT_TRAITS, role },
     });
     this.#ids[worker.slot] = id;
     const events = this.#engines.eventsOf(id);
@@ -139,6 +164,7 @@ export class SimRouter {
     this.registry.remove(worker);
     this.#ids[worker.slot] = undefined;
     this.policy.observe?.({ type: 'left', slot: worker.slot });
+    this.#stages?.observe({ type: 'left', slot: worker.slot });
     this.#index?.forget(worker.slot);
     this.#followed?.leave(worker.slot);
     this.#lmcache?.leave(worker.slot);
@@ -156,41 +182,102 @@ export class SimRouter {
 
   /** Undefined when nobody can take it. `tried`: slots it has failed on. */
   dispatch(request: TraceRequest, tried: ReadonlySet<number>): Dispatch | undefined {
-    const pool = viewPool(this.registry.membersFor(''), {
-      tried,
-      now: this.#clock.now(),
-      slowStartMs: this.#plan.slowStartMs,
-    });
-    if (pool.eligible === 0) return undefined;
     const holdings = this.#looksUp ? this.#lmcache?.holdings(request.blocks) : undefined;
     const ask = new TraceAsk(request, this.#followed !== undefined, holdings);
-    const choice = this.policy.choose(ask, pool);
-    if (choice.kind === 'none') return undefined;
-    const worker = pool.members[choice.index];
-    if (worker === undefined) throw new Error(`the policy chose member ${String(choice.index)}`);
-    const predicted = choice.matchedTokens?.[choice.index] ?? NaN;
-    const matched = Number.isNaN(predicted) ? 0 : predicted;
-    const uncachedTokens = Math.max(0, request.promptTokens - matched);
+    const whole = this.#view('whole', tried);
+    // What has no answer has no second half.
+    const pair =
+      request.outputTokens > 0
+        ? this.#stages?.choose(ask, this.#pools(whole, tried), request.outputTokens)
+        : undefined;
+    if (pair) return this.#sendApart(ask, request, pair);
+    const chosen = chosenOf(this.policy, ask, whole);
+    if (chosen === undefined) return undefined;
+    const { worker, uncachedTokens, predictedTokens } = chosen;
     const lease = this.ledger.acquire(worker.slot, {
       prefillTokens: uncachedTokens,
       kvTokens: request.promptTokens + request.outputTokens,
       stream: true,
     });
-    this.#activeBlocks?.add(worker.slot, request.blocks);
-    this.#index?.record(request.blocks, worker.slot);
-    this.policy.observe?.({ type: 'dispatched', ask, slot: worker.slot, matchedTokens: matched });
-    return { ask, worker, lease, uncachedTokens, predictedTokens: predicted, sentAt: this.#clock.now() };
+    this.#noteSent(request, chosen);
+    this.policy.observe?.(dispatchOf(ask, chosen));
+    return {
+      ask,
+      worker,
+      lease,
+      uncachedTokens,
+      predictedTokens,
+      sentAt: this.#clock.now(),
+      prefill: undefined,
+    };
   }
 
-  firstToken({ ask, worker, lease, uncachedTokens, sentAt }: Dispatch): void {
+  /** The leases of both are taken at once, as in the server: who decodes knows what will come. */
+  #sendApart(ask: Ask, request: TraceRequest, { prefill, decode, missingTokens }: ChosenPair): Dispatch {
+    const { promptTokens, outputTokens } = request;
+    const { worker, uncachedTokens, predictedTokens } = prefill;
+    const first = this.ledger.acquire(worker.slot, {
+      ...{ prefillTokens: uncachedTokens, kvTokens: promptTokens, stream: true },
+    });
+    const lease = this.ledger.acquire(decode.worker.slot, {
+      ...{ prefillTokens: 0, kvTokens: promptTokens + outputTokens, stream: false },
+    });
+    for (const chosen of [prefill, decode]) {
+      this.#noteSent(request, chosen);
+      this.#stages?.observe(dispatchOf(ask, chosen), chosen.worker);
+    }
+    return {
+      ...{ ask, worker: decode.worker, lease, uncachedTokens: 0, predictedTokens },
+      sentAt: this.#clock.now(),
+      prefill: { worker, lease: first, uncachedTokens, missingTokens, answeredAt: NaN },
+    };
+  }
+
+  #view(stage: Stage, tried: ReadonlySet<number>): PoolView {
+    return viewPool(this.registry.membersFor('', stage), {
+      tried,
+      now: this.#clock.now(),
+      slowStartMs: this.#plan.slowStartMs,
+    });
+  }
+
+  #pools(whole: PoolView, tried: ReadonlySet<number>): StagePools {
+    return { whole, prefill: this.#view('prefill', tried), decode: this.#view('decode', tried) };
+  }
+
+  #noteSent({ blocks }: TraceRequest, { worker }: ChosenWorker): void {
+    this.#activeBlocks?.add(worker.slot, blocks);
+    this.#index?.record(blocks, worker.slot);
+  }
+
+  /** The prompt has been computed, of a request that is split. */
+  prefilled({ prefill }: Dispatch, { blocks }: TraceRequest): void {
+    if (prefill === undefined) return;
+    prefill.answeredAt = this.#clock.now();
+    prefill.lease.firstToken(prefill.uncachedTokens);
+    if (prefill.lease.release()) this.#activeBlocks?.remove(prefill.worker.slot, blocks);
+  }
+
+  firstToken({ ask, worker, lease, uncachedTokens, sentAt, prefill }: Dispatch): void {
     lease.firstToken(uncachedTokens);
-    this.#toldFirstToken?.(ask, worker.slot, this.#clock.now() - sentAt);
+    const now = this.#clock.now();
+    for (const listener of this.#toldFirstToken) listener(ask, worker.slot, now - sentAt);
+    if (prefill === undefined) return;
+    this.#stages?.fetched(prefill.worker, worker, prefill.missingTokens, now - prefill.answeredAt);
   }
 
   /** The request has ended there, in whatever way. */
-  release({ lease, worker }: Dispatch, { blocks }: TraceRequest): void {
-    if (lease.release()) this.#activeBlocks?.remove(worker.slot, blocks);
+  release({ lease, worker, prefill }: Dispatch, { blocks, outputTokens }: TraceRequest): void {
+    if (prefill?.lease.release()) this.#activeBlocks?.remove(prefill.worker.slot, blocks);
+    if (!lease.release()) return;
+    this.#activeBlocks?.remove(worker.slot, blocks);
+    this.#stages?.answered(outputTokens);
   }
+}
+
+function dispatchOf(ask: Ask, { worker, predictedTokens }: ChosenWorker): PolicyEvent {
+  const matchedTokens = Number.isNaN(predictedTokens) ? 0 : predictedTokens;
+  return { type: 'dispatched', ask, slot: worker.slot, matchedTokens };
 }
 
 function asksLmcache({ needs: { lmcache } }: Policy): boolean {
@@ -203,44 +290,4 @@ function sizeOf({ workers }: FleetPlan): { readonly blockSize: number; readonly 
     blockSize: workers[0]?.settings.blockSize ?? 1,
     blocks: workers.reduce((sum, { settings }) => sum + settings.blocks + settings.cpuBlocks, 0),
   };
-}
-
-const NO_IDS = new Uint32Array(0);
-
-/** A request of a trace as policies see it. `isTokenized`: workers' blocks of its tokens are known, not its text alone. */
-class TraceAsk implements Ask {
-  readonly model = '';
-  readonly stream = true;
-  readonly #request: TraceRequest;
-  readonly #isTokenized: boolean;
-  readonly holdings: Holdings | undefined;
-
-  constructor(request: TraceRequest, isTokenized: boolean, holdings: Holdings | undefined) {
-    this.holdings = holdings;
-    this.#request = request;
-    this.#isTokenized = isTokenized;
-  }
-
-  blocks(): PromptBlocks {
-    return this.#request.blocks;
-  }
-
-  /** A trace has blocks of tokens in the place of ids: all that is asked here is whether they are known. */
-  tokenIds(): Uint32Array | undefined {
-    return this.#isTokenized ? NO_IDS : undefined;
-  }
-
-  chain(key: ChainKey): PromptBlocks | undefined {
-    const blocks = this.blocks();
-    if (key === 'text') return blocks;
-    return this.#isTokenized && key.blockSize === blocks.tokensPerBlock ? blocks : undefined;
-  }
-
-  hashKey(): HashKey {
-    const { session, blocks, promptTokens } = this.#request;
-    if (session !== undefined) return { source: 'session', value: session, sticky: true };
-    const { hashes, count } = blocks;
-    const last = count === 0 ? '' : `${String(hashes[2 * count - 2])}:${String(hashes[2 * count - 1])}`;
-    return { source: 'prompt', value: `${last}:${String(promptTokens)}`, sticky: false };
-  }
 }

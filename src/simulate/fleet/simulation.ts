@@ -1,10 +1,11 @@
 import { VirtualClock } from '../../base/virtual-clock.ts';
-import type { Sequence } from '../../sim/engine/sequence.ts';
+import type { IncomingKv, Sequence } from '../../sim/engine/sequence.ts';
 import type { Trace, TraceRequest } from '../traces/trace.ts';
 import { WorkerModel } from '../../sim/engine/worker-model.ts';
 import { EngineEvents } from './engine-events.ts';
 import type { EngineAccess } from './engine-snapshots.ts';
 import { MAX_ATTEMPTS, type FleetPlan } from './fleet-plan.ts';
+import { KvLinks } from './kv-links.ts';
 import { LoadSampler, type LoadSamples } from './load-samples.ts';
 import { Outcomes } from './outcomes.ts';
 import { SimRouter, type Dispatch } from './sim-router.ts';
@@ -16,6 +17,7 @@ interface Engine {
   readonly events: EngineEvents | undefined;
   /** What runs there: ended all at once when it dies. */
   readonly open: Set<Visit>;
+  isDead: boolean;
 }
 
 /** One request on its way. */
@@ -26,7 +28,8 @@ interface Visit {
   readonly arrivedAt: number;
   readonly tried: Set<number>;
   dispatch: Dispatch | undefined;
-  sequence: Sequence | undefined;
+  /** What gives back the blocks that a prefill engine keeps for it. */
+  handedOver: (() => void) | undefined;
 }
 
 export interface RunResult {
@@ -37,6 +40,8 @@ export interface RunResult {
   readonly computedTokens: readonly number[];
   readonly generatedTokens: readonly number[];
   readonly preemptions: number;
+  /** Whether requests could be split. */
+  readonly hasPairs: boolean;
   /** Requests on each engine over time. */
   readonly load: LoadSamples;
   /** Books of the routers that nobody closed; 0 unless something is wrong. */
@@ -53,6 +58,7 @@ export class Simulation {
   readonly #routers: readonly SimRouter[];
   readonly #outcomes: Outcomes;
   readonly #sampler: LoadSampler;
+  readonly #links: KvLinks;
   #next = 0;
   #open = 0;
 
@@ -65,8 +71,9 @@ export class Simulation {
       this.#byId.set(id, index);
       const model = new WorkerModel(settings, this.#clock, 'change');
       const events = publishes(plan, index) ? new EngineEvents(model) : undefined;
-      return { id, model, events, open: new Set() };
+      return { id, model, events, open: new Set(), isDead: false };
     });
+    this.#links = new KvLinks(this.#clock, plan.transferTokensPerSecond ?? Infinity);
     this.#sampler = new LoadSampler(this.#engines.length, (trace.requests.at(-1)?.at ?? 0) / plan.speed);
     const engineOf = (id: string): Engine | undefined => this.#engines[this.#byId.get(id) ?? -1];
     const engines: EngineAccess = {
@@ -101,6 +108,7 @@ export class Simulation {
       ),
       generatedTokens: this.#engines.map(({ model: { stats } }) => stats.generationTokens),
       preemptions: this.#engines.reduce((sum, { model }) => sum + model.stats.preemptions, 0),
+      hasPairs: this.#plan.pairs !== undefined,
       load: this.#sampler.samples(),
       openLeases: this.#routers.reduce((sum, { ledger }) => sum + ledger.openLeases, 0),
     };
@@ -115,17 +123,17 @@ export class Simulation {
   }
 
   #begin(): void {
-    for (const [index, { joinsAtMs = 0, diesAtMs }] of this.#plan.workers.entries()) {
+    for (const [index, { joinsAtMs = 0, diesAtMs, role }] of this.#plan.workers.entries()) {
       const engine = this.#engines[index];
       if (engine === undefined) continue;
       const join = (): void => {
-        for (const router of this.#routers) router.join(engine.id);
+        for (const router of this.#routers) router.join(engine.id, role);
       };
       // One that dies before it joins never does.
       if (diesAtMs !== undefined && diesAtMs <= joinsAtMs) continue;
       if (joinsAtMs > 0) this.#clock.after(joinsAtMs, join);
       else join();
-      if (diesAtMs !== undefined) this.#clock.after(diesAtMs, () => this.#kill(engine));
+      if (diesAtMs !== undefined) this.#clock.after(diesAtMs, () => this.#kill(index, engine));
     }
     this.#clock.after(this.#sampler.intervalMs, () => this.#sampleLoad());
     if (this.#plan.pollIntervalMs > 0) this.#clock.after(this.#plan.pollIntervalMs, () => this.#poll());
@@ -142,7 +150,7 @@ export class Simulation {
       this.#open += 1;
       this.#send({
         ...{ place, request, router, arrivedAt: this.#clock.now(), tried: new Set() },
-        ...{ dispatch: undefined, sequence: undefined },
+        ...{ dispatch: undefined, handedOver: undefined },
       });
       this.#awaitNext();
     });
@@ -152,15 +160,15 @@ export class Simulation {
     const { router, request, place, tried } = visit;
     const dispatch = router.dispatch(request, tried);
     this.#outcomes.attempts[place] = (this.#outcomes.attempts[place] ?? 0) + 1;
-    const index = dispatch && this.#byId.get(dispatch.worker.id);
-    const engine = index === undefined ? undefined : this.#engines[index];
-    if (dispatch === undefined || index === undefined || engine === undefined) {
+    const index = this.#indexOf(dispatch?.worker);
+    const engine = this.#engines[index];
+    if (dispatch === undefined || engine === undefined) {
       this.#outcomes.worker[place] = -1;
       this.#open -= 1;
       return;
     }
     visit.dispatch = dispatch;
-    const { promptTokens, outputTokens, blocks } = request;
+    const { promptTokens, outputTokens } = request;
     const { maxModelLen } = engine.model.settings;
     if (promptTokens < 1 || promptTokens + outputTokens > maxModelLen) {
       router.release(dispatch, request);
@@ -168,11 +176,59 @@ export class Simulation {
       return;
     }
     this.#outcomes.worker[place] = index;
+    this.#outcomes.prefill[place] = this.#indexOf(dispatch.prefill?.worker);
     this.#outcomes.predictedTokens[place] = dispatch.predictedTokens;
+    if (dispatch.prefill) this.#compute(visit, index);
+    else this.#answer(visit, index, undefined);
+  }
+
+  #indexOf(worker: { readonly id: string } | undefined): number {
+    return worker === undefined ? -1 : (this.#byId.get(worker.id) ?? -1);
+  }
+
+  /** The prompt and one token, whose blocks are kept until the other engine has fetched them. */
+  #compute(visit: Visit, decode: number): void {
+    const { dispatch, request, router, place } = visit;
+    const index = this.#outcomes.prefill[place] ?? -1;
+    const engine = this.#engines[index];
+    if (engine === undefined || dispatch === undefined) return;
     engine.open.add(visit);
-    visit.sequence = engine.model.submit({
-      promptTokens,
-      outputTokens,
+    engine.model.submit({
+      ...{ promptTokens: request.promptTokens, outputTokens: 1, hashes: request.blocks.hashes },
+      ...{ finishedReason: 'length', keepsBlocks: true },
+      onDone: (sequence) => {
+        engine.open.delete(visit);
+        router.prefilled(dispatch, request);
+        this.#outcomes.cachedTokens[place] = sequence.cachedTokens;
+        visit.handedOver = () => engine.model.giveBack(sequence);
+        if (this.#engines[decode]?.isDead !== false) this.#lost(visit);
+        else this.#answer(visit, decode, this.#handover(visit, index, decode));
+      },
+    });
+  }
+
+  #handover(visit: Visit, from: number, to: number): IncomingKv {
+    return {
+      fetch: (tokens, settle) => {
+        if (this.#engines[from]?.isDead !== false) {
+          settle(false);
+          return;
+        }
+        this.#links.send(tokens, from, to, (arrived) => {
+          visit.handedOver?.();
+          settle(arrived);
+        });
+      },
+    };
+  }
+
+  #answer(visit: Visit, index: number, incoming: IncomingKv | undefined): void {
+    const engine = this.#engines[index];
+    if (engine === undefined) return;
+    const { promptTokens, outputTokens, blocks } = visit.request;
+    engine.open.add(visit);
+    engine.model.submit({
+      ...{ promptTokens, outputTokens, incoming },
       hashes: blocks.hashes,
       finishedReason: 'length',
       onTokens: () => this.#firstToken(visit),
@@ -193,24 +249,31 @@ export class Simulation {
   #done(visit: Visit, sequence: Sequence): void {
     const { place, arrivedAt, dispatch, router, request } = visit;
     this.#outcomes.e2eMs[place] = this.#clock.now() - arrivedAt;
-    this.#outcomes.cachedTokens[place] = sequence.cachedTokens;
+    // Of what came from another engine, that one said what it had cached.
+    if (dispatch?.prefill === undefined) this.#outcomes.cachedTokens[place] = sequence.cachedTokens;
     if (dispatch) router.release(dispatch, request);
     this.#open -= 1;
   }
 
-  #kill(engine: Engine): void {
+  #kill(index: number, engine: Engine): void {
     // What ends in this very instant has ended, and is no longer open afterwards.
     engine.model.stop();
+    engine.isDead = true;
     const lost = [...engine.open];
     engine.open.clear();
     for (const router of this.#routers) router.leave(engine.id);
-    for (const visit of lost) {
-      if (visit.dispatch) visit.router.release(visit.dispatch, visit.request);
-      // After the first token nothing is sent again: the client has seen a part of the answer.
-      const isOver = !Number.isNaN(this.#outcomes.ttftMs[visit.place]);
-      if (isOver || (this.#outcomes.attempts[visit.place] ?? 0) >= MAX_ATTEMPTS) this.#open -= 1;
-      else this.#send(visit);
-    }
+    this.#links.cut(index);
+    for (const visit of lost) this.#lost(visit);
+  }
+
+  /** An engine that it needs has died. */
+  #lost(visit: Visit): void {
+    visit.handedOver?.();
+    if (visit.dispatch) visit.router.release(visit.dispatch, visit.request);
+    // After the first token nothing is sent again: the client has seen a part of the answer.
+    const isOver = !Number.isNaN(this.#outcomes.ttftMs[visit.place]);
+    if (isOver || (this.#outcomes.attempts[visit.place] ?? 0) >= MAX_ATTEMPTS) this.#open -= 1;
+    else this.#send(visit);
   }
 
   #sampleLoad(): void {

@@ -51,7 +51,7 @@ describe('a summary', () => {
   outcomes.predictedTokens.set([40, NaN, 20, 30, 90]);
   const result: RunResult = {
     ...{ outcomes, durationMs: 2000, computedTokens: [300, 100], generatedTokens: [], preemptions: 3 },
-    ...{ openLeases: 0, load: new LoadSampler(2, 1).samples() },
+    ...{ openLeases: 0, hasPairs: true, load: new LoadSampler(2, 1).samples() },
   };
   const summary = summarise(trace, result, { ttftMs: 200, tpotMs: 20 });
 
@@ -61,6 +61,14 @@ describe('a summary', () => {
     near(summary.rejectedShare, 1 / 5);
     const patient = summarise(trace, result, { ttftMs: 300, tpotMs: 30 });
     near(patient.goodShare, 4 / 5);
+  });
+
+  it('counts what was split, where anything could be', () => {
+    outcomes.prefill.set([0, -1, 2, -1, -1]);
+    const split = summarise(trace, result, { ttftMs: 200, tpotMs: 20 }).splitShare;
+    near(split, 2 / 5);
+    const never = summarise(trace, { ...result, hasPairs: false }, { ttftMs: 200, tpotMs: 20 });
+    assert.ok(Number.isNaN(never.splitShare));
   });
 
   it('says how much was cached, how well that was foreseen and how even the work was', () => {

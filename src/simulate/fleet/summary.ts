@@ -33,6 +33,8 @@ export interface Summary {
   /** Gini coefficient of the tokens computed per worker: 0 = all alike. */
   readonly gini: number;
   readonly preemptions: number;
+  /** Share that went through a prefill and a decode engine; NaN where none could. */
+  readonly splitShare: number;
   /** Mean of |predicted - actual| over the prompt's length, where the policy looked. */
   readonly hitPredictionError: number;
   readonly durationSecs: number;
@@ -40,7 +42,7 @@ export interface Summary {
 
 export function summarise(
   trace: Trace,
-  result: Pick<RunResult, 'outcomes' | 'computedTokens' | 'durationMs' | 'preemptions'>,
+  result: Pick<RunResult, 'outcomes' | 'computedTokens' | 'durationMs' | 'preemptions' | 'hasPairs'>,
   objective: Objective,
 ): Summary {
   const { outcomes, computedTokens } = result;
@@ -82,6 +84,7 @@ export function summarise(
     rejectedShare: requests.length === 0 ? 0 : 1 - answered / requests.length,
     ...spread(computedTokens),
     preemptions: result.preemptions,
+    splitShare: result.hasPairs ? shareOf(outcomes.prefill, (engine) => engine >= 0) : NaN,
     hitPredictionError: looked === 0 ? NaN : missed / looked,
     durationSecs,
   };
@@ -93,6 +96,12 @@ export function quantiles(values: Float64Array): Quantiles {
   const at = (share: number): number =>
     sorted[Math.max(0, Math.min(sorted.length - 1, Math.ceil(share * sorted.length) - 1))] ?? NaN;
   return { p50: at(0.5), p90: at(0.9), p99: at(0.99) };
+}
+
+function shareOf(values: Int32Array, holds: (value: number) => boolean): number {
+  let count = 0;
+  for (const value of values) if (holds(value)) count += 1;
+  return values.length === 0 ? 0 : count / values.length;
 }
 
 function spread(work: readonly number[]): Pick<Summary, 'busiestToMean' | 'gini'> {

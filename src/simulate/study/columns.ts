@@ -87,7 +87,19 @@ export const COLUMNS: readonly Column[] = [
   },
 ];
 
-/** The columns of a table on a terminal, with `wide` all of them. */
-export function terminalColumns(wide: boolean): readonly Column[] {
-  return wide ? COLUMNS : COLUMNS.filter(({ rank }) => rank !== undefined);
+/** Shown only where requests may be split. */
+const SPLIT: Column = {
+  ...{ short: 'split %', rank: 4, title: 'split %', digits: 1 },
+  about: 'Share of all requests whose prompt one engine computed and whose answer another one.',
+  pick: ({ splitShare }) => 100 * splitShare,
+};
+
+/** The columns that have something to say of these runs. */
+export function columnsOf(runs: readonly Summary[]): readonly Column[] {
+  return runs.some(({ splitShare }) => !Number.isNaN(splitShare)) ? [...COLUMNS, SPLIT] : COLUMNS;
+}
+
+/** Those of a table on a terminal, with `wide` all of them. */
+export function terminalColumns(wide: boolean, runs: readonly Summary[]): readonly Column[] {
+  return columnsOf(runs).filter(({ rank }) => wide || rank !== undefined);
 }

@@ -1,5 +1,6 @@
 import { GENERATORS, type GeneratorName } from '../traces/generators.ts';
 import { TRACE_FORMATS } from '../traces/read-trace.ts';
+import { PAIR_FLAGS } from './pair-flags.ts';
 import { number, numbers, parseNumber, toggle, type Flag, type Rule } from './flag.ts';
 
 const POSITIVE: Rule = { least: 0.001, most: 1000 };
@@ -83,13 +84,15 @@ export const SIMULATE_FLAGS: readonly Flag[] = [
   number(
     '--workers',
     'workers',
-    { least: 1, most: 4096, whole: true },
+    { least: 0, most: 4096, whole: true },
     {
       group: 'Fleet',
       value: 'N',
-      about: 'Simulated engines.',
+      about:
+        'Simulated engines that serve requests whole: 8 unless given, beside --prefill and --decode none.',
     },
   ),
+  ...PAIR_FLAGS,
   {
     name: '--worker-speeds',
     value: 'FACTORS',

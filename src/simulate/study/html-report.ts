@@ -1,11 +1,11 @@
-import { COLUMNS } from './columns.ts';
+import { columnsOf } from './columns.ts';
 import { distribution, loadMaps } from '../../report/html-charts.ts';
 import { htmlPage, legend } from '../../report/html-page.ts';
 import { dataTable } from '../../report/html-tables.ts';
 import { kneeCharts } from './knee-charts.ts';
 import { resultTable } from './result-table.ts';
 import { commandLine, madeFrom } from './made-from.ts';
-import type { SimulateOptions } from './options.ts';
+import { engineCount, type SimulateOptions } from './options.ts';
 import type { Study } from './study.ts';
 import { element, escapeText } from '../../report/svg/markup.ts';
 
@@ -17,7 +17,7 @@ export function htmlReport(studies: readonly Study[], options: SimulateOptions):
     title,
     element('h1', {}, escapeText(title)),
     paragraph(
-      `${String(first?.trace.requests.length ?? 0)} requests on ${String(options.workers + options.joins.length)} simulated engines, in virtual time; ` +
+      `${String(first?.trace.requests.length ?? 0)} requests on ${String(engineCount(options))} simulated engines, in virtual time; ` +
         `good means a first token within ${String(options.ttftMs)} ms and ${String(options.tpotMs)} ms per further token. ` +
         `${String(options.seeds)} ${options.seeds === 1 ? 'seed: no intervals, small differences mean nothing' : 'seeds'}.`,
     ),
@@ -28,7 +28,7 @@ export function htmlReport(studies: readonly Study[], options: SimulateOptions):
       kneeCharts(studies),
       ...studies.map((study, index) => section(study, index, options)),
     ),
-    howToRead(options),
+    howToRead(studies, options),
     origin(options),
   );
 }
@@ -53,9 +53,10 @@ function section(study: Study, index: number, { seeds }: SimulateOptions): strin
   );
 }
 
-function howToRead({ seeds }: SimulateOptions): string {
+function howToRead(studies: readonly Study[], { seeds }: SimulateOptions): string {
+  const runs = studies.flatMap(({ rows }) => rows.flatMap((row) => row.runs));
   const entries: readonly (readonly [string, string])[] = [
-    ...COLUMNS.map(({ title, about }) => [title, about] as const),
+    ...columnsOf(runs).map(({ title, about }) => [title, about] as const),
     ['of possible %', 'Cache hits as a share of the most that is possible on this workload.'],
     [
       '± (95% interval)',

@@ -16,6 +16,7 @@ const NUMBERS: Readonly<Record<string, (summary: Summary) => number>> = {
   goodput_per_second: ({ goodput }) => goodput,
   rejected_share: ({ rejectedShare }) => rejectedShare,
   busiest_to_mean: ({ busiestToMean }) => busiestToMean,
+  split_share: ({ splitShare }) => splitShare,
 };
 
 /**
@@ -56,6 +57,7 @@ function runOf(run: Summary): object {
     busiest_to_mean: run.busiestToMean,
     gini: run.gini,
     preemptions: run.preemptions,
+    split_share: known(run.splitShare),
     hit_prediction_error: known(run.hitPredictionError),
     duration_secs: run.durationSecs,
   };

@@ -1,11 +1,12 @@
 import { MODEL_DEFAULTS } from '../../sim/engine/model-settings.ts';
-import type { SimulateOptions } from './options.ts';
+import { hasPairs, type SimulateOptions } from './options.ts';
 
 type Told = Readonly<Record<keyof SimulateOptions, string | undefined>>;
 
 /** What a comparison was made from: flags and the values they had, given or not. */
 export function madeFrom(options: SimulateOptions): readonly (readonly [name: string, value: string])[] {
   const { trace, generator } = options;
+  const pairs = (text: string): string | undefined => (hasPairs(options) ? text : undefined);
   const told: Told = {
     trace: trace && `--trace ${trace.path}${trace.format === undefined ? '' : ` --format ${trace.format}`}`,
     generator: trace ? undefined : `--generate ${generator ?? 'poisson_chats'}`,
@@ -14,6 +15,13 @@ export function madeFrom(options: SimulateOptions): readonly (readonly [name: st
     strict: options.strict ? '--strict' : undefined,
     policies: `--policies ${options.policies.join(',')}`,
     workers: `--workers ${String(options.workers)}`,
+    prefill: pairs(`--prefill ${String(options.prefill)}`),
+    decode: pairs(`--decode ${String(options.decode)}`),
+    splits: pairs(`--split ${options.splits.join(',')}`),
+    prefillPolicy: options.prefillPolicy && `--prefill-policy ${options.prefillPolicy}`,
+    decodePolicy: options.decodePolicy && `--decode-policy ${options.decodePolicy}`,
+    kvBytesPerToken: pairs(`--kv-bytes-per-token ${String(options.kvBytesPerToken)}`),
+    linkGbits: pairs(`--link-gbits ${String(options.linkGbits)}`),
     workerSpeeds: `--worker-speeds ${options.workerSpeeds.join(',')}`,
     speeds: `--speed ${options.speeds.join(',')}`,
     seeds: `--seeds ${String(options.seeds)}`,

@@ -2,6 +2,8 @@ import { MODEL_DEFAULTS } from '../../sim/engine/model-settings.ts';
 import type { GeneratorName } from '../traces/generators.ts';
 import type { TraceFormat } from '../traces/read-trace.ts';
 
+export type Split = 'auto' | 'always' | 'never' | number;
+
 /** Everything that `vllm-router simulate` was asked for. */
 export interface SimulateOptions {
   readonly trace: { readonly path: string; readonly format: TraceFormat | undefined } | undefined;
@@ -11,7 +13,17 @@ export interface SimulateOptions {
   readonly strict: boolean;
   /** Policies as they were named: `name` or `name:parameter=value;...`. */
   readonly policies: readonly string[];
+  /** Engines that serve requests whole. */
   readonly workers: number;
+  readonly prefill: number;
+  readonly decode: number;
+  /** What to compare: `auto`, `always`, `never`, or from how many uncached tokens on. */
+  readonly splits: readonly Split[];
+  /** For a stage alone; undefined: as `policies`. */
+  readonly prefillPolicy: string | undefined;
+  readonly decodePolicy: string | undefined;
+  readonly kvBytesPerToken: number;
+  readonly linkGbits: number;
   /** Factors on every worker's speed, taken in turn. */
   readonly workerSpeeds: readonly number[];
   readonly speeds: readonly number[];
@@ -51,6 +63,14 @@ export const SIMULATE_DEFAULTS: SimulateOptions = {
   strict: false,
   policies: ['round_robin', 'power_of_two', 'cache_aware', 'least_work'],
   workers: 8,
+  prefill: 0,
+  decode: 0,
+  splits: ['auto'],
+  prefillPolicy: undefined,
+  decodePolicy: undefined,
+  // Of a model of 8 billion parameters.
+  kvBytesPerToken: 131_072,
+  linkGbits: 100,
   workerSpeeds: [1],
   speeds: [1],
   seeds: 1,
@@ -77,3 +97,18 @@ export const SIMULATE_DEFAULTS: SimulateOptions = {
   json: false,
   html: undefined,
 };
+
+/** Whether there are engines for the halves of requests. */
+export function hasPairs({ prefill, decode }: Pick<SimulateOptions, 'prefill' | 'decode'>): boolean {
+  return prefill > 0 && decode > 0;
+}
+
+/** Those that are there from the beginning and those that join. */
+export function engineCount({
+  workers,
+  prefill,
+  decode,
+  joins,
+}: Pick<SimulateOptions, 'workers' | 'prefill' | 'decode' | 'joins'>): number {
+  return workers + prefill + decode + joins.length;
+}

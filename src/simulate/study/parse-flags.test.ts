@@ -52,8 +52,57 @@ const EFFECTS: Readonly<Record<string, readonly [value: string, changed: Partial
   '--html': ['r.html', { html: 'r.html' }],
 };
 
+/** The same for those that mean something beside --prefill and --decode only. */
+const OF_PAIRS: Readonly<Record<string, readonly [value: string, changed: Partial<SimulateOptions>]>> = {
+  '--split': ['always,never,1024', { splits: ['always', 'never', 1024] }],
+  '--prefill-policy': ['least_work', { prefillPolicy: 'least_work' }],
+  '--decode-policy': ['round_robin', { decodePolicy: 'round_robin' }],
+  '--kv-bytes-per-token': ['65536', { kvBytesPerToken: 65_536 }],
+  '--link-gbits': ['400', { linkGbits: 400 }],
+};
+
+const PAIRS = ['--prefill', '3', '--decode', '5'];
+
+describe('flags of fleets with pairs', () => {
+  it('say how many engines of each there are; beside them there are no others, and their cost chooses', () => {
+    const fleet = { prefill: 3, decode: 5, workers: 0, policies: ['pair_cost'] };
+    assert.deepEqual(optionsOf(...PAIRS), { ...SIMULATE_DEFAULTS, ...fleet });
+    const { workers, policies } = optionsOf(...PAIRS, '--workers', '2', '--policies', 'random');
+    assert.deepEqual([workers, policies], [2, ['random']]);
+  });
+
+  for (const [name, [text, changed]] of Object.entries(OF_PAIRS)) {
+    it(`${name} changes what it says and nothing else, and needs both`, () => {
+      assert.deepEqual(optionsOf(...PAIRS, name, text), { ...optionsOf(...PAIRS), ...changed });
+      const missing = `${name}: give --prefill and --decode, how many engines of each`;
+      assert.equal(errorOf(name, text), missing);
+    });
+  }
+
+  it('of one kind alone are an error, and so is what is no rule', () => {
+    assert.match(errorOf('--prefill', '2'), /^--prefill: give --prefill and --decode/);
+    assert.match(errorOf('--decode', '2', '--prefill', '0'), /^--prefill: give/);
+    const rules = 'auto, always, never or tokens, with commas between';
+    assert.equal(errorOf(...PAIRS, '--split', 'often'), `--split often: expected ${rules}`);
+    assert.equal(errorOf(...PAIRS, '--split', '-1'), `--split -1: expected ${rules}`);
+  });
+
+  it('are counted with the others where one is killed', () => {
+    assert.equal(optionsOf(...PAIRS, '--kill', '8@1').kills.length, 1);
+    assert.equal(errorOf(...PAIRS, '--kill', '9@1'), '--kill: there is no worker 9');
+  });
+
+  it('are in the command line that means the same', () => {
+    for (const [name, [value]] of Object.entries(OF_PAIRS)) {
+      const given = optionsOf(...PAIRS, name, value);
+      const [, , ...words] = commandLine(given).split(' ');
+      assert.deepEqual(optionsOf(...words), { ...given, generator: 'poisson_chats' });
+    }
+  });
+});
+
 describe('flags', () => {
-  for (const { name, value } of SIMULATE_FLAGS.filter((flag) => flag.name !== '--format')) {
+  for (const { name, value } of SIMULATE_FLAGS.filter((flag) => EFFECTS[flag.name] !== undefined)) {
     it(`${name} changes what it says and nothing else`, () => {
       const [text, changed] = EFFECTS[name] ?? assert.fail(`no value for ${name}`);
       const wanted = { ...SIMULATE_DEFAULTS, ...changed };
@@ -65,6 +114,12 @@ describe('flags', () => {
       }
     });
   }
+
+  it('of which none has been left out here', () => {
+    const elsewhere = ['--format', ...Object.keys(OF_PAIRS), '--prefill', '--decode'];
+    const known = [...Object.keys(EFFECTS), ...elsewhere].toSorted();
+    assert.deepEqual(SIMULATE_FLAGS.map(({ name }) => name).toSorted(), known);
+  });
 
   it('--format goes with --trace, in any order', () => {
     const trace = { path: 'x', format: 'azure' };
@@ -82,10 +137,10 @@ describe('flags', () => {
     [['--polices', 'x'], 'unknown argument --polices; did you mean --policies?'],
     [['stray'], 'unknown argument stray'],
     [['--workers'], '--workers: expected N'],
-    [['--workers', '0'], '--workers 0: expected a whole number from 1 to 4096'],
-    [['--workers', '1.5'], '--workers 1.5: expected a whole number from 1 to 4096'],
-    [['--workers', 'many'], '--workers many: expected a whole number from 1 to 4096'],
-    [['--workers='], '--workers : expected a whole number from 1 to 4096'],
+    [['--workers', '0'], '--workers: no engine is there'],
+    [['--workers', '1.5'], '--workers 1.5: expected a whole number from 0 to 4096'],
+    [['--workers', 'many'], '--workers many: expected a whole number from 0 to 4096'],
+    [['--workers='], '--workers : expected a whole number from 0 to 4096'],
     [['--seeds', '32'], '--seeds 32: expected a whole number from 1 to 31'],
     [['--speed', '1,,2'], '--speed 1,,2: expected positive numbers with commas between'],
     [['--speed', '0'], '--speed 0: expected positive numbers with commas between'],

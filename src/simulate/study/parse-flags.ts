@@ -1,7 +1,8 @@
 import { didYouMean, nearest } from '../../base/suggest.ts';
 import type { Draft } from './flag.ts';
 import { SIMULATE_FLAGS } from './flags.ts';
-import { SIMULATE_DEFAULTS, type SimulateOptions } from './options.ts';
+import { PAIR_COST } from './contenders.ts';
+import { engineCount, hasPairs, SIMULATE_DEFAULTS, type SimulateOptions } from './options.ts';
 
 export type SimulateFlags =
   | { readonly kind: 'options'; readonly options: SimulateOptions }
@@ -11,6 +12,7 @@ export type SimulateFlags =
 /** Reads `vllm-router simulate`'s arguments. */
 export function parseSimulateFlags(argv: readonly string[]): SimulateFlags {
   const draft: Draft = { ...SIMULATE_DEFAULTS };
+  const given = new Set<string>();
   for (let at = 0; at < argv.length; at += 1) {
     const argument = argv[at] ?? '';
     if (argument === '--help' || argument === '-h') return { kind: 'help' };
@@ -26,6 +28,7 @@ export function parseSimulateFlags(argv: readonly string[]): SimulateFlags {
           ),
         )}`,
       );
+    given.add(name);
     if (flag.value === undefined) {
       if (equals >= 0) return error(`${name} takes no value`);
       flag.set(draft, '');
@@ -36,14 +39,26 @@ export function parseSimulateFlags(argv: readonly string[]): SimulateFlags {
     const expected = flag.set(draft, value);
     if (expected !== undefined) return error(`${name} ${value}: expected ${expected}`);
   }
-  return checked(draft);
+  if (hasPairs(draft)) {
+    if (!given.has('--workers')) draft.workers = 0;
+    if (!given.has('--policies')) draft.policies = [PAIR_COST];
+  }
+  return checked(draft, given);
 }
 
-function checked(draft: Draft): SimulateFlags {
+/** They mean nothing without prefill and decode engines. */
+const OF_PAIRS = [
+  ...['--prefill', '--decode', '--split', '--prefill-policy', '--decode-policy'],
+  ...['--kv-bytes-per-token', '--link-gbits'],
+];
+
+function checked(draft: Draft, given: ReadonlySet<string>): SimulateFlags {
   if (draft.trace && draft.generator) return error('--trace and --generate: give one of the two');
   if (draft.trace?.path === '') return error('--format goes with --trace');
-  const engines = draft.workers + draft.joins.length;
-  const unknown = draft.kills.find(({ worker }) => worker < 1 || worker > engines);
+  const alone = hasPairs(draft) ? undefined : OF_PAIRS.find((name) => given.has(name));
+  if (alone !== undefined) return error(`${alone}: give --prefill and --decode, how many engines of each`);
+  if (engineCount(draft) === draft.joins.length) return error('--workers: no engine is there');
+  const unknown = draft.kills.find(({ worker }) => worker < 1 || worker > engineCount(draft));
   if (unknown) return error(`--kill: there is no worker ${String(unknown.worker)}`);
   return { kind: 'options', options: draft };
 }

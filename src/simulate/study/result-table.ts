@@ -2,13 +2,14 @@ import { plusMinus as plusMinusOf, rowHead, table } from '../../report/html-tabl
 import { element } from '../../report/svg/markup.ts';
 import { over, type Row } from '../fleet/experiment.ts';
 import { interval, type Interval } from '../fleet/interval.ts';
-import { COLUMNS, type Column } from './columns.ts';
+import { columnsOf, type Column } from './columns.ts';
 import type { Study } from './study.ts';
 
 /** All numbers of one comparison, with the oracles below. */
 export function resultTable({ rows, oracle }: Study): string {
   const share = ({ hitRate }: Row['runs'][number]): number => (100 * hitRate) / oracle.unlimited;
-  const columns: readonly Column[] = COLUMNS.flatMap((column, index) =>
+  const shown = columnsOf(rows.flatMap(({ runs }) => runs));
+  const columns: readonly Column[] = shown.flatMap((column, index) =>
     index === 0
       ? [column, { short: '', title: 'of possible %', digits: 1, better: 'high', about: '', pick: share }]
       : [column],

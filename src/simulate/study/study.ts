@@ -1,3 +1,4 @@
+import type { WorkerRole } from '../../config/settings/settings.ts';
 import { runScenario, type Contender, type Row } from '../fleet/experiment.ts';
 import type { CacheKnowledge, FleetPlan, WorkerPlan } from '../fleet/fleet-plan.ts';
 import { oracleHitRates, type Oracle } from '../fleet/oracle.ts';
@@ -5,7 +6,7 @@ import { MODEL_DEFAULTS, type ModelSettings } from '../../sim/engine/model-setti
 import { generateTrace } from '../traces/generators.ts';
 import { spreadArrivals } from '../traces/spread.ts';
 import type { Trace } from '../traces/trace.ts';
-import type { SimulateOptions } from './options.ts';
+import { engineCount, type SimulateOptions } from './options.ts';
 
 /** One comparison of all policies: the same trace, fleet and arrival rate. */
 export interface Study {
@@ -80,8 +81,9 @@ function fleetOf(
   options: SimulateOptions,
   { blockSize }: Trace,
   speed: number,
-): Omit<FleetPlan, 'policy' | 'seed'> {
-  const { routers, pollIntervalMs, pollDelayMs, kvTokens, workers, workerSpeeds, kills, joins } = options;
+): Omit<FleetPlan, 'policy' | 'pairs' | 'seed'> {
+  const { routers, pollIntervalMs, pollDelayMs, kvTokens, workerSpeeds, kills, joins } = options;
+  const there = engineCount(options) - joins.length;
   const blocks = Math.max(1, Math.floor(kvTokens / blockSize));
   const settingsOf = (index: number): ModelSettings => {
     const factor = workerSpeeds[index % workerSpeeds.length] ?? 1;
@@ -95,20 +97,29 @@ function fleetOf(
       decodePerRequestMs: options.decodePerRequestMs / factor,
     };
   };
-  const plans = Array.from({ length: workers + joins.length }, (_, index): WorkerPlan => {
+  const plans = Array.from({ length: there + joins.length }, (_, index): WorkerPlan => {
     const kill = kills.find(({ worker }) => worker === index + 1);
-    const joinsAtMs = joins[index - workers];
+    const joinsAtMs = joins[index - there];
     return {
       settings: settingsOf(index),
+      role: roleOf(options, index),
       ...(kill && { diesAtMs: kill.atMs }),
       ...(joinsAtMs === undefined ? {} : { joinsAtMs }),
     };
   });
   return {
+    transferTokensPerSecond: (1e9 / 8) * (options.linkGbits / options.kvBytesPerToken),
     ...{ workers: plans, routers, pollIntervalMs, pollDelayMs, speed },
     cache: knowledgeOf(options, blocks),
     slowStartMs: 30_000,
   };
+}
+
+/** Those that serve whole requests are first, those that compute prompts next. Who joins is of the first kind that there is, of those that answer. */
+function roleOf({ workers, prefill, decode }: SimulateOptions, index: number): WorkerRole {
+  if (index < workers) return 'regular';
+  if (index < workers + prefill) return 'prefill';
+  return index < workers + prefill + decode || workers === 0 ? 'decode' : 'regular';
 }
 
 function knowledgeOf(

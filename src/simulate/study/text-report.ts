@@ -6,7 +6,10 @@ import type { Study } from './study.ts';
 
 /** For a terminal: one table per arrival rate, and the goodput over all of them. `wide`: every column, however long the lines. */
 export function textReport(studies: readonly Study[], wide = false): string {
-  const columns = terminalColumns(wide);
+  const columns = terminalColumns(
+    wide,
+    studies.flatMap(({ rows }) => rows.flatMap(({ runs }) => runs)),
+  );
   const whole = studies.map((study) => tableOf(study, columns));
   const { tables, leftOut } = wide
     ? { tables: whole, leftOut: [] }
