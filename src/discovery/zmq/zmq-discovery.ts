@@ -56,6 +56,8 @@ export class ZmqDiscovery {
   #socket: RouterSocket | undefined;
   #sweep: Timer | undefined;
   #sweptAt = 0;
+  /** The latest look was left out. */
+  #isPutOff = false;
   #unsubscribe: () => void = () => undefined;
 
   constructor(settings: PdDiscoverySettings, deps: ZmqDiscoveryDeps) {
@@ -207,8 +209,9 @@ export class ZmqDiscovery {
 
   #lookRound(): void {
     const now = this.#deps.clock.now();
-    // Where this thread stood still, what was sent meanwhile is to be read first.
-    const isLate = now - this.#sweptAt > 2 * SWEEP_MS;
+    // Where this thread stood still, what was sent meanwhile is to be read first: once, since a busy thread may always be late.
+    const isLate = !this.#isPutOff && now - this.#sweptAt > 2 * SWEEP_MS;
+    this.#isPutOff = isLate;
     this.#sweptAt = now;
     if (!isLate) {
       this.#drop();
