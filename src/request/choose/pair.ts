@@ -14,11 +14,13 @@ import { pickBy, pickOf, predict, type NoPlan, type Picked, type Prediction } fr
 export interface Tries {
   /** Slots of workers that failed it. */
   readonly tried: ReadonlySet<number>;
-  /** Pairs have failed: one worker is to do all of it. */
+  /** Pairs that have failed it. */
+  readonly pairs: number;
+  /** One worker is to do all of it. */
   readonly whole: boolean;
 }
 
-export const FIRST_TRY: Tries = { tried: NOBODY_TRIED, whole: false };
+export const FIRST_TRY: Tries = { tried: NOBODY_TRIED, pairs: 0, whole: false };
 
 /** Why a request goes through a pair, or to one worker although there are others for prefill. */
 export type WhySplit =
@@ -70,6 +72,8 @@ interface Looks {
   readonly peek: boolean;
 }
 
+/** Where one worker may do all of it instead, more pairs are not tried: each has a prompt computed, perhaps for nothing once more. */
+const MOST_PAIRS = 2;
 /** Pairs of named policies that turn out not to be ready: a request looks for another one so often. */
 const MOST_UNREADY = 8;
 
@@ -81,7 +85,8 @@ export function mayPair(rt: Runtime, call: Call): boolean {
 export function pickPair(rt: Runtime, call: Call, tries: Tries, looks: Looks): PairPick | WholePick | NoPlan {
   if (call.handoff === 'no' || (call.prompts > 1 && !carriesBatches(rt))) return wholeFor('not_carried');
   if (call.resourceId !== undefined) return wholeFor('stored_resource');
-  if (tries.whole) return wholeFor('pair_failed');
+  const mayFallBack = rt.settings.pd.fallback === 'whole';
+  if (tries.whole || (mayFallBack && tries.pairs >= MOST_PAIRS)) return wholeFor('pair_failed');
   const leftOut = new Set<number>();
   for (;;) {
     const pools = poolsOf(rt, call, tries, { ...looks, leftOut });

@@ -94,24 +94,20 @@ async function settleDecode(
     handover.fetched();
     if (!isStream(first.head.headers)) await handover.told();
     if (arrival.client.gone) throw clientLeft();
-  } else if (first.kind !== 'client_left') {
+  } else if (first.kind === 'failed' || first.kind === 'refused') {
     rt.metrics.pdDecodeErrorsTotal.with(leg.worker.id).inc();
     rt.metrics.pdErrorsTotal.with('decode').inc();
     rt.registry.reportTransferFailed(step.prefill.leg.worker);
+    if (first.kind === 'refused') return settleRefused(rt, arrival, call, step, first);
+    return settlePair(rt, call, step, hinted(first.failure, step.prefill));
   }
-  return settleFirst(rt, arrival, call, { ...step, pd: handover.edit }, hinted(first, step.prefill));
+  return settleFirst(rt, arrival, call, { ...step, pd: handover.edit }, first);
 }
 
 /** Some connectors are known for waiting in vain. */
-function hinted(first: First, { connector }: PairLeg): First {
-  const { hint } = connector;
-  if (hint === undefined || first.kind !== 'failed' || first.failure.code !== 'first_token_timeout')
-    return first;
-  const { failure } = first;
-  return {
-    kind: 'failed',
-    failure: { ...failure, message: `${failure.message}; ${connector.name}: ${hint}` },
-  };
+function hinted(failure: Failure, { connector: { name, hint } }: PairLeg): Failure {
+  if (hint === undefined || failure.code !== 'first_token_timeout') return failure;
+  return { ...failure, message: `${failure.message}; ${name}: ${hint}` };
 }
 
 /** The prompt was not computed, or its blocks cannot be fetched. */
@@ -135,12 +131,27 @@ async function settleUnhanded(
   rt.metrics.pdPrefillErrorsTotal.with(leg.worker.id).inc();
   rt.metrics.pdErrorsTotal.with('prefill').inc();
   if (end.kind === 'failed') return settlePair(rt, call, sent, end.failure);
-  outcome.answered(end.head.status);
-  if (retry.afterStatus(end.head.status, end.retryAfterMs)) return without(sent);
-  return mayFallBack(rt, step) ? whole(step) : hand(rt, arrival, call, sent, end.head);
+  return settleRefused(rt, arrival, call, sent, end);
 }
 
-/** Another pair is tried while that is allowed, then, where it may, one worker that does all of it. */
+/** Another pair is tried while that is allowed, then, where it may, one worker that does all of it. A worker that says when to come back is heard. */
+async function settleRefused(
+  rt: Runtime,
+  arrival: Arrival,
+  call: Call,
+  sent: Sent,
+  { head, retryAfterMs }: Extract<First, { readonly kind: 'refused' }>,
+): Promise<Again> {
+  const { outcome, attempt, retry } = sent;
+  outcome.answered(head.status);
+  const isAgain = retry.afterStatus(head.status, retryAfterMs);
+  const isWhole = !isAgain && head.status >= 500 && retryAfterMs === undefined && mayFallBack(rt, sent);
+  if (!isAgain && !isWhole) return hand(rt, arrival, call, sent, head);
+  attempt.abort();
+  return isAgain ? without(sent) : whole(sent);
+}
+
+/** The same where there was no answer. */
 function settlePair(rt: Runtime, call: Call, step: Step, failure: Failure): Again {
   step.outcome.failed(failure);
   if (failure.code !== 'deadline_exceeded') {

@@ -169,7 +169,10 @@ export class Handover {
     const { worker } = this.#prefill.leg;
     const request = workerRequest(rt, arrival, call, worker, { body, requestId, headers: asked.headers });
     arrival.times.dispatched = rt.clock.now();
-    this.#run = new PrefillRun(rt, arrival, call, { plan: this.#plan, prefill: this.#prefill, request });
+    this.#run = new PrefillRun(rt, arrival, call, {
+      ...{ plan: this.#plan, prefill: this.#prefill, request },
+      mayStream: asked.body === 'same',
+    });
     this.#givesBack.push(rt.transfers.begin(worker, this.#plan.leg.worker));
     rt.metrics.pdPrefillRequestsTotal.with(worker.id).inc();
     return this.#run;

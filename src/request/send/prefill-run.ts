@@ -1,7 +1,13 @@
 import { ByteCollector } from '../../base/byte-collector.ts';
-import { readPrefillAnswer, type PrefillAnswer } from '../../engines/prefill-decode/prefill-answer.ts';
+import { inPieces } from '../../base/in-pieces.ts';
+import {
+  readingPrefillAnswer,
+  type PrefillAnswer,
+  type PrefillProblem,
+} from '../../engines/prefill-decode/prefill-answer.ts';
 import { headerOf } from '../../http/headers.ts';
 import type { WorkerRequest } from '../../engines/client.ts';
+import { EventStreamTap } from '../answer/response-tap.ts';
 import type { Arrival } from '../arrive/arrival.ts';
 import type { Plan } from '../choose/plan.ts';
 import type { PairLeg } from '../choose/pair.ts';
@@ -27,8 +33,11 @@ export class PrefillRun implements BodyReceiver {
   endedAt = 0;
   readonly #rt: Runtime;
   readonly #attempt: Attempt;
+  readonly #mayStream: boolean;
   readonly #body = new ByteCollector();
   #head: Head | undefined;
+  /** Where it streams, because it was sent the request as it came. */
+  #tap: EventStreamTap | undefined;
   #end: PrefillEnd | undefined;
   #onEnd: ((end: PrefillEnd) => void) | undefined;
 
@@ -40,10 +49,17 @@ export class PrefillRun implements BodyReceiver {
       plan,
       prefill,
       request,
-    }: { readonly plan: Plan; readonly prefill: PairLeg; readonly request: WorkerRequest },
+      mayStream,
+    }: {
+      readonly plan: Plan;
+      readonly prefill: PairLeg;
+      readonly request: WorkerRequest;
+      readonly mayStream: boolean;
+    },
   ) {
     const { leg, prediction } = prefill;
     this.#rt = rt;
+    this.#mayStream = mayStream;
     const expectedMs = prediction.predictedTtftMs ?? 0;
     this.outcome = new LegOutcome(rt, arrival, call, plan, leg, { streamed: false, expectedMs });
     const { prefillTimeoutMs } = rt.settings.pd;
@@ -73,6 +89,10 @@ export class PrefillRun implements BodyReceiver {
   }
 
   onChunk(chunk: Buffer): boolean {
+    if (this.#tap) {
+      this.#tap.push(chunk);
+      return true;
+    }
     this.#body.push(chunk);
     if (this.#body.size > MOST_ANSWER_BYTES) {
       this.#attempt.abort();
@@ -87,8 +107,16 @@ export class PrefillRun implements BodyReceiver {
       this.#settle(broken(`its answer is encoded (${coding.slice(0, 32)}), which nobody asked for`));
       return;
     }
-    const answer = readPrefillAnswer(this.#body.take());
-    this.#settle('problem' in answer ? broken(answer.problem) : { kind: 'computed', answer });
+    if (this.#tap) {
+      this.#settle(this.#tap.failed ? broken('it streamed an error') : computed(streamed(this.#tap)));
+      return;
+    }
+    const read = inPieces(readingPrefillAnswer(this.#body.take()));
+    const settle = (answer: PrefillAnswer | PrefillProblem): void => {
+      this.#settle('problem' in answer ? broken(answer.problem) : computed(answer));
+    };
+    if (read instanceof Promise) void read.then(settle);
+    else settle(read);
   }
 
   onBroken(failure: Failure): void {
@@ -107,10 +135,17 @@ export class PrefillRun implements BodyReceiver {
         return;
       case 'begun':
         this.#head = first.head;
-        if (first.head.status === 200) this.#attempt.relayTo(this);
+        if (first.head.status === 200) this.#read(first.head);
         else if (first.head.status >= 400) this.#settle({ kind: 'declined', head: first.head });
         else this.#settle(broken(`it answered with status ${first.head.status}`));
     }
+  }
+
+  #read({ headers }: Head): void {
+    const type = headerOf(headers, 'content-type')?.toLowerCase() ?? '';
+    if (this.#mayStream && type.startsWith('text/event-stream'))
+      this.#tap = new EventStreamTap({ hasId: false });
+    this.#attempt.relayTo(this);
   }
 
   #settle(end: PrefillEnd): void {
@@ -124,6 +159,16 @@ export class PrefillRun implements BodyReceiver {
     this.#onEnd?.(end);
     this.#onEnd = undefined;
   }
+}
+
+function computed(answer: PrefillAnswer): PrefillEnd {
+  return { kind: 'computed', answer };
+}
+
+/** Of a stream only its usage is of interest. */
+function streamed(tap: EventStreamTap): PrefillAnswer {
+  const { cachedTokens, promptTokens } = tap.usage() ?? {};
+  return { params: undefined, promptIds: undefined, cachedTokens, promptTokens, bytes: Buffer.alloc(0) };
 }
 
 function broken(what: string): PrefillEnd {

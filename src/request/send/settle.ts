@@ -121,7 +121,8 @@ function countBroken(rt: Runtime, { leg }: Sent, end: RelayEnd): void {
 
 /** The worker is not asked again while there are others. */
 export function without({ tries, leg }: Step): Tries {
-  return { ...tries, tried: new Set(tries.tried).add(leg.worker.slot) };
+  const pairs = leg.role === 'regular' ? tries.pairs : tries.pairs + 1;
+  return { ...tries, pairs, tried: new Set(tries.tried).add(leg.worker.slot) };
 }
 
 export function clientLeft(): RouterError {
