@@ -2,6 +2,7 @@ import { systemClock } from '../base/system-clock.ts';
 import { systemRandom } from '../base/random.ts';
 import { wantsColours } from '../base/colours.ts';
 import { problemLine } from '../config/load/layer.ts';
+import type { LoadInput } from '../config/load/load.ts';
 import type { Settings, WorkerSpec } from '../config/settings/settings.ts';
 import { parseWorkerUrl } from '../config/schema/worker-url.ts';
 import { workerSpecs } from '../config/settings/worker-specs.ts';
@@ -10,6 +11,7 @@ import { examineFleet } from '../doctor/examine-fleet.ts';
 import { DOCTOR_USAGE, parseDoctorFlags, type DoctorOptions } from '../doctor/flags.ts';
 import { routerChecks, askRouter, type RunningRouter } from '../doctor/running-router.ts';
 import { reportOf } from '../doctor/report.ts';
+import { readRouterConfig } from '../doctor/router-config.ts';
 import { textReport } from '../doctor/text-report.ts';
 import { loadConfigWithPlugins } from '../plugins/load-plugins.ts';
 import { ProgressBar } from './progress-bar.ts';
@@ -39,12 +41,11 @@ export async function doctor(argv: readonly string[], io: DoctorIo = PROCESS_IO(
   }
   if (flags.kind === 'error') return refuse(io, flags.message);
   const { options } = flags;
-  const loaded = await loadConfigWithPlugins({
-    argv: options.rest,
-    env: io.env,
-    cwd: process.cwd(),
+  const input: LoadInput = {
+    ...{ argv: options.rest, env: io.env, cwd: process.cwd() },
     needsWorkers: options.routerUrl === undefined,
-  });
+  };
+  const loaded = await loadConfigWithPlugins(input);
   if (loaded.kind === 'error') {
     for (const problem of loaded.problems) refuse(io, problemLine(problem));
     return 2;
@@ -53,26 +54,34 @@ export async function doctor(argv: readonly string[], io: DoctorIo = PROCESS_IO(
   // The clock's timers do not keep a process.
   const alive = setInterval(() => undefined, 60_000);
   try {
-    return await examineAll(loaded.settings, options, io);
+    return await examineAll({ settings: loaded.settings, input }, options, io);
   } finally {
     clearInterval(alive);
   }
 }
 
 async function examineAll(
-  settings: Settings,
+  own: { readonly settings: Settings; readonly input: LoadInput },
   { routerUrl, json, timeoutMs }: DoctorOptions,
   io: DoctorIo,
 ): Promise<number> {
   const { out, bar, colours } = io;
   const checkedAt = systemClock.wall();
-  const deps = { settings, clock: systemClock, random: systemRandom, timeoutMs };
-  const router = routerUrl === undefined ? undefined : await readRouter(routerUrl, deps);
+  const asks = { settings: own.settings, clock: systemClock, timeoutMs };
+  const router = routerUrl === undefined ? undefined : await readRouter(routerUrl, asks);
   if (typeof router === 'string') {
     io.err(`vllm-router doctor: ${String(routerUrl)}: ${router}\n`);
     return 1;
   }
+  const settings = await settingsFor(router, own, io);
   const workers = router ? specsIn(router, settings) : settings.workers;
+  const deps = {
+    settings,
+    clock: systemClock,
+    random: systemRandom,
+    timeoutMs,
+    isElsewhere: router !== undefined,
+  };
   const examinations = await examineFleet(workers, deps, {
     ...(router && { checks: [...routerChecks(router), ...CHECKS] }),
     onProgress: ({ done, worker, check }) => bar.show(done, `${worker} ${check}`),
@@ -81,6 +90,22 @@ async function examineAll(
   const report = reportOf(examinations, { checkedAt, router: router?.url });
   out(json ? `${JSON.stringify(report, null, 2)}\n` : textReport(report, colours));
   return report.healthy ? 0 : 1;
+}
+
+/** With what the router says of its own beneath what this command line says. */
+async function settingsFor(
+  router: RunningRouter | undefined,
+  { settings, input }: { readonly settings: Settings; readonly input: LoadInput },
+  { err }: DoctorIo,
+): Promise<Settings> {
+  if (!router) return settings;
+  const told =
+    router.config && (await loadConfigWithPlugins({ ...input, beneath: readRouterConfig(router.config) }));
+  if (told?.kind === 'ok') return told.settings;
+  err(
+    'vllm-router doctor: what the router says of its configuration is not known here: the workers are held against this command line alone\n',
+  );
+  return settings;
 }
 
 /** A text says why it cannot be asked. */

@@ -29,12 +29,23 @@ export interface DoctorDeps {
   readonly fleet: readonly WorkerSpec[];
   /** Longest time for one check. */
   readonly timeoutMs: number;
+  /** Whether what is expected is of a router on another machine, perhaps, where paths lead elsewhere. */
+  readonly isElsewhere?: boolean;
 }
 
 /** Examines a worker that may never be registered: on connections of its own. */
 export async function examineWorker(
   spec: WorkerSpec,
-  { settings, clock, random, text, fleet, sockets = new OutboundSockets(), timeoutMs }: DoctorDeps,
+  {
+    settings,
+    clock,
+    random,
+    text,
+    fleet,
+    sockets = new OutboundSockets(),
+    timeoutMs,
+    isElsewhere,
+  }: DoctorDeps,
   options: ExamineOptions = {},
 ): Promise<Examination> {
   const { timeouts, listen, workerTls } = settings;
@@ -48,7 +59,7 @@ export async function examineWorker(
       clock,
     );
   try {
-    const expected = expectedOf(settings);
+    const expected = expectedOf(settings, isElsewhere);
     return await examine(
       new Patient({ spec, client, expected, clock, random, text, fleet, lmcache, timeoutMs }),
       options,

@@ -12,6 +12,8 @@ export interface Expected {
   readonly lmcache: LmcacheSettings | undefined;
   /** Tokenizers of the router's own. */
   readonly tokenizers: TokenizerPaths;
+  /** Whether these lie where a router runs, which may be another machine. */
+  readonly isElsewhere: boolean;
   /** Whose events are followed, and where. */
   readonly kvEvents: KvEventSettings;
 }
@@ -21,12 +23,13 @@ type ExpectedSettings = Pick<
   'health' | 'policy' | 'modelPolicies' | 'tokens' | 'lmcache' | 'kvEvents'
 >;
 
-export function expectedOf(settings: ExpectedSettings): Expected {
+export function expectedOf(settings: ExpectedSettings, isElsewhere = false): Expected {
   return {
     healthPath: settings.health.path,
     blockSize: blockSizeOf(settings),
     lmcache: asksLmcache(settings) ? settings.lmcache : undefined,
     tokenizers: settings.tokens.paths,
+    isElsewhere,
     kvEvents: settings.kvEvents,
   };
 }

@@ -4,7 +4,8 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { startSimWorker } from '../../src/sim/server/server.ts';
-import { examined } from '../support/doctor.ts';
+import { examined, runDoctor } from '../support/doctor.ts';
+import { startFleet } from '../support/fleet.ts';
 import { startScriptedWorker, type Received, type ScriptedWorker } from '../support/scripted-worker.ts';
 import { copyOfTokenizer, tokenizerFolder } from '../support/tokenizers.ts';
 import { startTokenizingWorker } from '../support/tokenizing-worker.ts';
@@ -31,6 +32,46 @@ describe('the doctor and a tokenizer of the router', () => {
     await using worker = await startTokenizingWorker(tokenizerFolder('chatml'));
     const { said } = await examined('--worker-urls', worker.url);
     assert.match(said('tokenizer'), /^skipped: none is configured/);
+  });
+});
+
+describe('the doctor of a running router', () => {
+  it('knows its tokenizer, its policy and its controller from the router', async (t) => {
+    await using worker = await startTokenizingWorker(tokenizerFolder('chatml'));
+    await using controller = await startController({}, () => ({}));
+    const folder = copyOfTokenizer(t, 'chatml');
+    await using fleet = await startFleet({
+      ...{ workers: [], extraWorkerUrls: [worker.url], oneThread: 'its state is looked at' },
+      router: {
+        tokenizerPath: folder,
+        lmcache: { controllerUrl: controller.url, controllerApiKey: 'secret' },
+        policy: { type: 'lmcache_aware', lookupMode: 'occupancy' },
+      },
+    });
+    const [own] = fleet.app.runtime.registry.workers;
+    assert.ok(own);
+    const here = await examined(fleet.url);
+    assert.match(here.said('tokenizer'), new RegExp(`^ok: ${folder} says what the worker says`));
+    assert.match(here.said('lmcache'), /^fail: none of the controller's instances is this worker/);
+    rmSync(join(folder, 'tokenizer.json'));
+    const away = await examined(fleet.url);
+    assert.match(away.said('tokenizer'), /^skipped: .* of the router cannot be read here/);
+    assert.equal(away.said('local_tokens'), 'ok: the router has proved it equal for sim-model');
+    // What the command line says goes before it.
+    const flags = await examined(fleet.url, '--tokenizer-path', tokenizerFolder('chatml'));
+    assert.match(flags.said('tokenizer'), /^ok: .* says what the worker says/);
+  });
+
+  it('says so where the router tells nothing that is known here', async () => {
+    await using worker = await startTokenizingWorker(tokenizerFolder('chatml'));
+    await using router = await startScriptedWorker((response, { url }) =>
+      response
+        .writeHead(200)
+        .end(JSON.stringify(url === '/workers' ? { workers: [{ id: worker.url }] } : { tokenizer_path: 7 })),
+    );
+    const { code, err } = await runDoctor(router.url);
+    assert.equal(code, 1);
+    assert.match(err, /what the router says of its configuration is not known here/);
   });
 });
 

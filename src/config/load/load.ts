@@ -3,7 +3,7 @@ import { readEnv, type Environment } from './env.ts';
 import { readEnvFile, type EnvFile } from './env-file.ts';
 import { readText, readYaml } from './file.ts';
 import { parseFlags } from './flags.ts';
-import { inLineOrder, type Layer, type Origin, type Problem } from './layer.ts';
+import { inLineOrder, type Layer, type Origin, type Problem, type Reading } from './layer.ts';
 import { readOptions, type RouterOptions } from './options.ts';
 import { NO_PLUGINS, type KnownPlugins } from '../schema/plugin-policy-schema.ts';
 import { resolveLayers, type Resolved } from './resolve.ts';
@@ -28,6 +28,8 @@ export interface LoadInput {
   readonly needsWorkers?: boolean;
   /** What `${VAR}` is looked up in; default `env`. */
   readonly variables?: Environment;
+  /** Values that count where no other source says otherwise. */
+  readonly beneath?: Reading;
   /** True where configuration is only looked at, perhaps on another machine: what it refers to need not be there. */
   readonly lenient?: boolean;
 }
@@ -59,7 +61,7 @@ export function readSources(
 ): ReadSources | { readonly kind: 'help' } | { readonly kind: 'version' } {
   const flags = parseFlags(input.argv);
   if (flags.kind !== 'flags') return flags;
-  const problems: Problem[] = [...flags.problems];
+  const problems: Problem[] = [...(input.beneath?.problems ?? []), ...flags.problems];
 
   let envFile: EnvFile | undefined;
   if (flags.envFile !== undefined) {
@@ -70,7 +72,7 @@ export function readSources(
   const env = readEnv(input.env, envFile);
   problems.push(...env.problems);
 
-  const layers: Layer[] = [];
+  const layers: Layer[] = input.beneath ? [input.beneath.layer] : [];
   let partial = false;
   const file = flags.configFile ?? env.configFile;
   if (file !== undefined) {
