@@ -11,10 +11,10 @@ import { examineFleet } from '../doctor/examine-fleet.ts';
 import { DOCTOR_USAGE, parseDoctorFlags, type DoctorOptions } from '../doctor/flags.ts';
 import { routerChecks, askRouter, type RunningRouter } from '../doctor/running-router.ts';
 import { reportOf } from '../doctor/report.ts';
-import { readRouterConfig } from '../doctor/router-config.ts';
 import { textReport } from '../doctor/text-report.ts';
 import { loadConfigWithPlugins } from '../plugins/load-plugins.ts';
 import { ProgressBar } from './progress-bar.ts';
+import { readRouterConfig } from './router-config.ts';
 
 export interface DoctorIo {
   readonly out: (text: string) => void;
