@@ -30,14 +30,16 @@ function chosen(pair: PairPools): readonly [prefill: number, decode: number] | u
 describe('the cost of a pair', () => {
   it('is wait and prefill at P, what D lacks over the link, what D computes before it, and the batch', () => {
     const pair = pools(
-      [{ prefillTokens: 3000, prefillRate: 10_000, saved: 1000 }],
+      [{ prefillTokens: 3000, prefillRate: 10_000, running: 2, saved: 1000 }],
       [{ prefillTokens: 800, running: 5, saved: 2500 }],
     );
     const choice = new PairCost().choosePair(ask, pair);
     assert.deepEqual(choice?.parts, {
       prefill: (3000 + 3000) / 10_000,
+      stall: (0.3 * 2 * 3000) / 10_000,
       transfer: 1500 * PER_TOKEN,
       wait: 801 / 8000,
+      room: (1500 * (1 + 0.3 * 5)) / 8000,
       batch: (0.3 * 2 * 100 * 5 * 3) / 8000,
       overflow: 0,
     });
@@ -48,6 +50,11 @@ describe('the cost of a pair', () => {
   it('counts KV cache that there is no room for, at either', () => {
     const pair = pools([{ kvTokens: 9000, kvCapacity: 12_000 }], [{ kvTokens: 7900, kvCapacity: 10_000 }]);
     assert.equal(pairSeconds(ask, pair, 0, 0).parts.overflow, (1000 + 2000) / 8000);
+  });
+
+  it('counts of it no more than the request itself needs, what is there left out: the rest is the others’', () => {
+    const pair = pools([{}], [{ kvTokens: 90_000, kvCapacity: 10_000, saved: 3900 }]);
+    assert.equal(pairSeconds(ask, pair, 0, 0).parts.overflow, (100 + 100) / 8000);
   });
 });
 
@@ -64,7 +71,7 @@ describe('choosing a pair', () => {
       for (let i = 0; i < 40; i++) transfers.learn(p, d, 4000, 4000 * 20 * PER_TOKEN);
     };
     for (const [p, d] of PAIRS) transfers.learn(p, d, 4000, 4000 * PER_TOKEN);
-    const pair = pools([{}, { prefillTokens: 1000 }], [{}, { running: 2 }], { transfers });
+    const pair = pools([{}, { prefillTokens: 1000 }], [{}, { prefillTokens: 500 }], { transfers });
     assert.deepEqual(chosen(pair), [0, 0]);
     slow(0, 0);
     assert.deepEqual(chosen(pair), [0, 1]);
@@ -72,9 +79,9 @@ describe('choosing a pair', () => {
     assert.deepEqual(chosen(pair), [1, 0]);
   });
 
-  it('prefers a decode worker that has the prompt already, as less has to be sent', () => {
-    const pair = pools([{}], [{ running: 1 }, { running: 2, saved: 3900 }]);
-    assert.deepEqual(chosen(pair), [0, 1]);
+  it('keeps a prompt where its beginning is, unless that one is much busier', () => {
+    assert.deepEqual(chosen(pools([{}], [{ running: 1 }, { running: 6, saved: 3900 }])), [0, 1]);
+    assert.deepEqual(chosen(pools([{}], [{ running: 1 }, { running: 60, saved: 3900 }])), [0, 0]);
   });
 
   it('leaves out who may not be chosen, and pairs that cannot hand over', () => {

@@ -1,15 +1,26 @@
 import type { PoolColumns } from './stage-columns.ts';
 import type { TransferView } from './transfer-rates.ts';
-import { batchSeconds, firstTokenSeconds, overflowSeconds, type CostAsk } from './worker-cost.ts';
+import {
+  batchSeconds,
+  firstTokenSeconds,
+  overflowSeconds,
+  roomSeconds,
+  stallSeconds,
+  type CostAsk,
+} from './worker-cost.ts';
 
 /** Where a pair's seconds go; they add up to `seconds`. */
 export interface PairParts {
   /** Wait and prefill at P. */
   readonly prefill: number;
+  /** Those who will wait behind it there. */
+  readonly stall: number;
   /** P's blocks to D, those left out that D has. */
   readonly transfer: number;
   /** The prompts that D computes before it. */
   readonly wait: number;
+  /** The place that it takes in D's cache. */
+  readonly room: number;
   /** Decoding in D's batch. */
   readonly batch: number;
   /** KV cache that there is no room for, at P and at D. */
@@ -47,11 +58,13 @@ const TIE = 0.05;
 /**
  * The prefill and decode worker where a request that is served apart costs least, in seconds:
  *
- *     S(P, D) = (Q_P + U_P) / rate_P  +  M_D * s_PD  +  (Q_D + 1) / rate_D  +  theta * 2 A n_D d  +  O_P + O_D
+ *     S(P, D) = (Q_P + U_P) / rate_P  +  theta * n_P * U_P / rate_P  +  M_D * s_PD  +  (Q_D + 1) / rate_D
+ *                +  R_D  +  theta * 2 A n_D d  +  O_P + O_D
  *
  * Q: prompt tokens waiting, U: tokens of this prompt not cached at P, M: those that D does not have, s: learnt seconds per token of the
- * pair, n: requests that D decodes, A: tokens of the answer, d: what one request adds to a step, O: KV cache without room. The first three
- * terms are the first token's, as Mooncake's conductor counts them; the fourth is the answer's, DistServe's and Splitwise's second stage.
+ * pair, n: requests there, R: the place in D's cache (`roomSeconds`), A: tokens of the answer, d: what one request adds to a step, O: KV
+ * cache without room. P is scored as `least_work` scores a worker. The transfer and D's wait are the rest of the first token, as Mooncake's
+ * conductor counts it; what follows is the answer's, the second stage of DistServe and Splitwise, and keeps a prompt where its beginning is.
  */
 export class PairCost {
   #prefillSide = new Float64Array(0);
@@ -219,22 +232,33 @@ export function pairSeconds(
   const parts = {
     prefill: firstTokenSeconds(prefill, p, ask),
     transfer: missingAt(ask, decode, d) * transfers.rowOf(prefill.slots[p]!, slot + 1)[slot]!,
+    stall: stallSeconds(prefill, p, ask),
     wait: waitOf(decode, d),
+    room: roomSeconds(decode, d, ask),
     batch: batchSeconds(decode, d, ask),
     overflow:
       overflowSeconds(prefill, p, ask.promptTokens) +
       overflowSeconds(decode, d, ask.promptTokens + ask.answerTokens),
   };
-  return { seconds: parts.prefill + parts.transfer + parts.wait + parts.batch + parts.overflow, parts };
+  const first = parts.prefill + parts.stall + parts.transfer + parts.wait;
+  return { seconds: first + parts.room + parts.batch + parts.overflow, parts };
 }
 
 function prefillSide(ask: CostAsk, columns: PoolColumns, index: number): number {
-  return firstTokenSeconds(columns, index, ask) + overflowSeconds(columns, index, ask.promptTokens);
+  return (
+    firstTokenSeconds(columns, index, ask) +
+    stallSeconds(columns, index, ask) +
+    overflowSeconds(columns, index, ask.promptTokens)
+  );
 }
 
 function answerSide(ask: CostAsk, columns: PoolColumns, index: number): number {
   const kept = ask.promptTokens + ask.answerTokens;
-  return batchSeconds(columns, index, ask) + overflowSeconds(columns, index, kept);
+  return (
+    roomSeconds(columns, index, ask) +
+    batchSeconds(columns, index, ask) +
+    overflowSeconds(columns, index, kept)
+  );
 }
 
 /** D computes the last token of a prompt itself, behind those that it has before it. NaN where D may not be chosen. */

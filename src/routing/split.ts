@@ -3,6 +3,7 @@ import {
   batchSeconds,
   firstTokenSeconds,
   overflowSeconds,
+  roomSeconds,
   stallSeconds,
   type CostAsk,
 } from './worker-cost.ts';
@@ -54,14 +55,15 @@ export function chooseSplit(rule: SplitRule, { pair, whole }: Alternatives): Spl
 }
 
 /**
- * What a whole run costs at a member, in seconds: the score of `least_work`, and what its answer costs there, as for a pair:
+ * What a whole run costs at a member, in seconds: the score of `least_work`, and what place and answer cost there, as for a pair:
  *
- *     S(W) = (Q + U) / rate  +  theta * n * U / rate  +  theta * 2 A n d  +  O
+ *     S(W) = (Q + U) / rate  +  theta * n * U / rate  +  R  +  theta * 2 A n d  +  O
  */
 export function wholeSeconds(ask: CostAsk, columns: PoolColumns, index: number): number {
   return (
     firstTokenSeconds(columns, index, ask) +
     stallSeconds(columns, index, ask) +
+    roomSeconds(columns, index, ask) +
     batchSeconds(columns, index, ask) +
     overflowSeconds(columns, index, ask.promptTokens + ask.answerTokens)
   );

@@ -22,7 +22,10 @@ export function firstTokenSeconds(columns: PoolColumns, index: number, { promptT
   return (columns.prefillTokens[index]! + uncached) / columns.prefillRate[index]!;
 }
 
-/** Seconds that computing it stalls the answers which are decoded there, as in `least_work`: `theta * n * U / rate`. */
+/**
+ * Seconds that computing it delays others there, as in `least_work`: `theta * n * U / rate`. Where answers are decoded these are stalled;
+ * of a prefill worker the n that wait stand for those who will wait behind it.
+ */
 export function stallSeconds(columns: PoolColumns, index: number, { promptTokens, theta }: CostAsk): number {
   const uncached = uncachedTokens(promptTokens, columns.saved[index]!);
   return (theta * columns.running[index]! * uncached) / columns.prefillRate[index]!;
@@ -37,8 +40,21 @@ export function batchSeconds(columns: PoolColumns, index: number, { answerTokens
   return (theta * tokens) / columns.prefillRate[index]!;
 }
 
-/** Seconds for the tokens of KV cache that there is no room for: who does not fit waits, or pushes out another, which is computed again. */
+/**
+ * What the place costs that its prompt takes in a cache, in seconds: as many tokens of others go, and will be computed again, which costs
+ * `(1 + theta * n) / rate` for each. Without it prompts wander from cache to cache as soon as others compute them, until none is found anywhere.
+ */
+export function roomSeconds(columns: PoolColumns, index: number, { promptTokens, theta }: CostAsk): number {
+  const missing = Math.max(0, promptTokens - columns.saved[index]!);
+  return (missing * (1 + theta * columns.running[index]!)) / columns.prefillRate[index]!;
+}
+
+/**
+ * Seconds for its tokens of KV cache that there is no room for, those left out that are there: who does not fit waits, or pushes out
+ * another, which is computed again.
+ */
 export function overflowSeconds(columns: PoolColumns, index: number, tokens: number): number {
-  const over = columns.kvTokens[index]! + tokens - columns.kvCapacity[index]!;
+  const needed = Math.max(0, tokens - columns.saved[index]!);
+  const over = Math.min(needed, columns.kvTokens[index]! + needed - columns.kvCapacity[index]!);
   return over > 0 ? over / columns.prefillRate[index]! : 0;
 }
