@@ -53,6 +53,7 @@ export class Admin {
       startedAt: clock.now(),
       policyShown: policyInForce(deps.config),
       modelPoliciesShown: new Map(),
+      stagePoliciesShown: new Map(),
       switches: new PolicySwitches(part.memory, channels),
       caughtUp: () => desk?.caughtUp() ?? Promise.resolve(),
     };
@@ -69,6 +70,7 @@ export class Admin {
     });
     this.#context.policyShown = policyInForce(config);
     this.#context.modelPoliciesShown.clear();
+    this.#context.stagePoliciesShown.clear();
     this.#context.switches.clear();
     this.#door.reconfigure(settings);
   }

@@ -1,6 +1,7 @@
 import type { AdminDeps } from './deps.ts';
 import type { EngineLoads } from './engine-loads.ts';
-import type { PolicyBody } from './policy-body.ts';
+import type { PdStage } from '../config/settings/settings.ts';
+import type { PolicyBody, StagePolicyBody } from './policy-body.ts';
 import type { PolicySwitches } from './policy-switches.ts';
 import type { Registrar } from './registrar.ts';
 import type { StateFile } from './state-file.ts';
@@ -16,6 +17,8 @@ export interface AdminContext extends AdminDeps {
   policyShown: PolicyBody;
   /** The same of the models whose policy was switched. */
   readonly modelPoliciesShown: Map<string, PolicyBody>;
+  /** The same of the halves of requests whose policy was switched. */
+  readonly stagePoliciesShown: Map<PdStage, StagePolicyBody>;
   /** The same for other threads. */
   readonly switches: PolicySwitches;
   /** Resolves when whatever was changed is so in every thread. */

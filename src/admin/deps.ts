@@ -6,7 +6,13 @@ import type { Proof } from '../cache-knowledge/accuracy/proof.ts';
 import type { WorkerEventsView } from '../cache-knowledge/index-thread/event-watch.ts';
 import type { KnownPlugins } from '../config/schema/plugin-policy-schema.ts';
 import type { Config } from '../config/schema/schema.ts';
-import type { PolicySettings, Settings, WorkerSpec } from '../config/settings/settings.ts';
+import type {
+  PdStage,
+  PolicySettings,
+  Settings,
+  StagePolicy,
+  WorkerSpec,
+} from '../config/settings/settings.ts';
 import type { PeerView } from '../discovery/zmq/zmq-discovery.ts';
 import type { Admittance } from '../doctor/admittance.ts';
 import type { WorkerClient } from '../engines/client.ts';
@@ -39,6 +45,10 @@ export interface SwitchablePolicies {
   switchTo(settings: PolicySettings, model?: string): boolean;
   /** The model gets the policy back that it would have without `switchTo`. False when it had no other. */
   switchBack(model: string): boolean;
+  /** The policy of one half of requests that are split; undefined: as configured. False, and nothing changes, when it is that already. */
+  switchStage(stage: PdStage, settings: StagePolicy | undefined): boolean;
+  /** What decides for that half, where the model has no policy of its own. */
+  stageSettings(stage: PdStage): StagePolicy;
   /** Models whose policy was switched, whether a worker lists them or not. */
   readonly switched: { readonly size: number; has(model: string): boolean };
   policyFor(model: string): Policy;

@@ -5,6 +5,7 @@ import { isOpen } from '../workers/jobs.ts';
 import { cacheProofView, modelProofView, showModelProof, showProof } from './cache-proof-view.ts';
 import { queueSchema, queueView } from './queue-view.ts';
 import type { LoadedConfig } from './reload-report.ts';
+import { stageShown } from './policy-routes.ts';
 import { route, type AdminRoute } from './route.ts';
 import { tenantSchema, tenantView } from './tenant-routes.ts';
 import { roundSecs } from './worker-view.ts';
@@ -13,16 +14,23 @@ const showConfig = route({
   method: 'GET',
   path: '/admin/config',
   about:
-    'The active configuration in the words of the YAML file, secrets as ***. The policy is the one in use.',
+    'The active configuration in the words of the YAML file, secrets as ***. The policies are those in use, also where the configuration leaves them open.',
   answers: { 200: { about: 'Every key that has a value.', schema: z.record(z.string(), z.unknown()) } },
-  handle: ({ config, policyShown, modelPoliciesShown }) => ({
-    status: 200,
-    json: {
-      ...redactConfig(config),
-      policy: policyShown,
-      model_policies: { ...config.model_policies, ...Object.fromEntries(modelPoliciesShown) },
-    },
-  }),
+  handle: (context) => {
+    const { config, settings, policyShown, modelPoliciesShown } = context;
+    const { split } = settings.pd;
+    return {
+      status: 200,
+      json: {
+        ...redactConfig(config),
+        policy: policyShown,
+        model_policies: { ...config.model_policies, ...Object.fromEntries(modelPoliciesShown) },
+        prefill_policy: stageShown(context, 'prefill'),
+        decode_policy: stageShown(context, 'decode'),
+        pd: { ...config.pd, split: split.kind === 'threshold' ? split.tokens : split.kind },
+      },
+    };
+  },
 });
 
 const stats = route({
@@ -56,6 +64,8 @@ const stats = route({
         }),
         policies: z.strictObject({
           default: z.string(),
+          prefill: z.string(),
+          decode: z.string(),
           per_model: z.record(z.string(), z.string()),
         }),
         decisions_logged: z.int(),
@@ -108,6 +118,8 @@ const stats = route({
         },
         policies: {
           default: context.policyShown.type,
+          prefill: stageShown(context, 'prefill').type,
+          decode: stageShown(context, 'decode').type,
           per_model: Object.fromEntries(policies.own().map(({ model, policy }) => [model, policy])),
         },
         decisions_logged: decisions.total,

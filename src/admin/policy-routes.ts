@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { pluginPolicyProblems, policyInForce } from '../config/schema/plugin-policy-schema.ts';
-import { policyName } from '../config/settings/settings.ts';
+import { isPairCost } from '../config/schema/stage-policy-schema.ts';
+import { policyName, type PdStage, type StagePolicy } from '../config/settings/settings.ts';
 import { AdminError } from './admin-error.ts';
 import type { AdminContext } from './context.ts';
 import {
@@ -9,6 +10,7 @@ import {
   policySwitch,
   type PolicyBody,
   type PolicySwitch,
+  type StagePolicyBody,
 } from './policy-body.ts';
 import { route, type AdminRoute } from './route.ts';
 import { invalid } from './validate.ts';
@@ -23,7 +25,7 @@ const switchPolicy = route({
   path: '/admin/policy',
   action: 'policy.switch',
   about:
-    'Switch the policy: the default one, or with `model` that of one model (null = back to what it would have without). New requests get the new one, those under way keep theirs. The predicted index lives on where both look at it; pinned sessions and turns begin anew. Not kept over a restart.',
+    'Switch the policy: the default one, with `model` that of one model, or with `stage` that of one half of requests that are split (null = back to what it would have without). New requests get the new one, those under way keep theirs. The predicted index lives on where both look at it; pinned sessions and turns begin anew. Not kept over a restart.',
   body: policySwitch,
   answers: {
     200: {
@@ -34,6 +36,7 @@ const switchPolicy = route({
           .boolean()
           .meta({ description: 'False where it was the policy already: then nothing is touched' }),
         model: z.string().optional(),
+        stage: z.enum(['prefill', 'decode']).optional(),
         policy: shownPolicy,
         previous: shownPolicy,
       }),
@@ -42,11 +45,13 @@ const switchPolicy = route({
     404: { about: 'No worker lists the model.' },
   },
   handle(context, { body, note }) {
-    const { model } = body;
-    const outcome = model === undefined ? switchDefault(context, body) : switchModel(context, model, body);
-    const { changed, policy: now, previous } = outcome;
-    note({ ...(model === undefined ? {} : { model }), policy: now.type, previous: previous.type, changed });
-    const about = model === undefined ? {} : { model };
+    const { model, stage } = body;
+    const { changed, policy: now, previous } = switched(context, body);
+    const about = {
+      ...(model === undefined ? {} : { model }),
+      ...(stage === undefined ? {} : { stage }),
+    };
+    note({ ...about, policy: now.type, previous: previous.type, changed });
     return { status: 200, json: { status: 'ok', changed, ...about, policy: now, previous } };
   },
 });
@@ -57,18 +62,55 @@ interface Switched {
   readonly previous: { readonly type: string };
 }
 
-function switchDefault(context: AdminContext, { policy, path }: PolicySwitch): Switched {
+function switched(context: AdminContext, { model, stage, policy, path }: PolicySwitch): Switched {
+  if (stage !== undefined) return switchStage(context, stage, { policy, path });
+  if (policy && isPairCost(policy)) throw invalid([{ path: 'policy', message: 'expected stage beside it' }]);
+  return model === undefined
+    ? switchDefault(context, { policy, path })
+    : switchModel(context, model, { policy, path });
+}
+
+/** What becomes the policy. */
+interface Wanted<Body = PolicyBody> {
+  readonly policy: Body | null;
+  readonly path: readonly string[];
+}
+
+function switchDefault(context: AdminContext, { policy, path }: Wanted): Switched {
   if (policy === null)
-    throw invalid([{ path: 'policy', message: 'expected a policy, or a model beside it' }]);
+    throw invalid([{ path: 'policy', message: 'expected a policy, or a model or stage beside it' }]);
   const { settings, shown } = compiled(context, policy, path);
   const previous = context.policyShown;
   const changed = context.policies.switchTo(settings);
   if (changed) context.policyShown = shown;
-  context.switches.add({ model: undefined, policy });
+  context.switches.add({ policy });
   return { changed, policy: context.policyShown, previous };
 }
 
-function switchModel(context: AdminContext, model: string, { policy, path }: PolicySwitch): Switched {
+function switchStage(
+  context: AdminContext,
+  stage: PdStage,
+  { policy, path }: Wanted<StagePolicyBody>,
+): Switched {
+  const { policies, stagePoliciesShown } = context;
+  const previous = stageShown(context, stage);
+  const compiledPolicy = policy && compiledStage(context, policy, path);
+  const changed = policies.switchStage(stage, compiledPolicy?.settings);
+  if (compiledPolicy) stagePoliciesShown.set(stage, compiledPolicy.shown);
+  else stagePoliciesShown.delete(stage);
+  context.switches.add({ stage, policy });
+  return { changed, policy: stageShown(context, stage), previous };
+}
+
+/** What decides for one half of requests, in the words of the configuration. */
+export function stageShown(context: AdminContext, stage: PdStage): StagePolicyBody {
+  const own = context.stagePoliciesShown.get(stage) ?? context.config[`${stage}_policy`];
+  if (own) return own;
+  const { type } = context.policies.stageSettings(stage);
+  return type === 'pair_cost' ? { type } : context.policyShown;
+}
+
+function switchModel(context: AdminContext, model: string, { policy, path }: Wanted): Switched {
   const { policies, modelPoliciesShown } = context;
   const { switched } = policies;
   const previous = { type: policies.policyFor(model).name };
@@ -87,6 +129,14 @@ function switchModel(context: AdminContext, model: string, { policy, path }: Pol
   modelPoliciesShown.set(model, shown);
   context.switches.add({ model, policy });
   return { changed, policy: shown, previous };
+}
+
+function compiledStage(
+  context: AdminContext,
+  policy: StagePolicyBody,
+  under: readonly string[],
+): { readonly settings: StagePolicy; readonly shown: StagePolicyBody } {
+  return isPairCost(policy) ? { settings: policy, shown: policy } : compiled(context, policy, under);
 }
 
 /** @throws AdminError INVALID_REQUEST where no plugin has such a policy, or the plugin refuses its parameters. */

@@ -4,13 +4,13 @@ import { MessageChannel } from 'node:worker_threads';
 import { PortChannel, PortChannels } from '../base/port-channel.ts';
 import { JoinedMemory, SharedMemory } from '../base/thread-memory.ts';
 import { NO_PLUGINS } from '../config/schema/plugin-policy-schema.ts';
-import type { PolicySettings } from '../config/settings/settings.ts';
+import type { PolicySettings, StagePolicy } from '../config/settings/settings.ts';
 import { silentLog } from '../observe/log.ts';
 import { livePolicy } from '../config/schema/live-policy-schema.ts';
 import { followSwitches, PolicySwitches } from './policy-switches.ts';
 
 interface Thread {
-  readonly done: (readonly [model: string | undefined, policy: PolicySettings['type'] | null])[];
+  readonly done: (readonly [model: string | undefined, policy: StagePolicy['type'] | null])[];
   readonly memory: JoinedMemory;
 }
 
@@ -45,6 +45,7 @@ function bench(t: TestContext): Bench {
             return thread.done.push([model, settings.type]) > 0;
           },
           switchBack: (model) => thread.done.push([model, null]) > 0,
+          switchStage: (stage, settings) => thread.done.push([stage, settings?.type ?? null]) > 0,
         },
       });
       channel.answer({ name: 'test:heard' }, () => true);
@@ -88,6 +89,23 @@ it('a policy that is switched is switched in every thread, also in one that begi
       ['a', 'random'],
     ],
   );
+});
+
+it('the policy of one half is switched in every thread, and back', async (t) => {
+  const { switches, begin, heard } = bench(t);
+  const first = begin(1);
+  await heard();
+  switches.add({ stage: 'prefill', policy: RANDOM });
+  switches.add({ stage: 'decode', policy: { type: 'pair_cost' } });
+  switches.add({ stage: 'prefill', policy: null });
+  const second = begin(2);
+  await heard();
+  assert.deepEqual(first.done, [
+    ['prefill', 'random'],
+    ['decode', 'pair_cost'],
+    ['prefill', null],
+  ]);
+  assert.deepEqual(second.done, [['decode', 'pair_cost']]);
 });
 
 it('after a configuration has come into force nothing is switched', async (t) => {

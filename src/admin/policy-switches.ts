@@ -5,13 +5,14 @@ import { policySettings } from '../config/settings/policy-settings.ts';
 import type { PolicyDefaults } from '../config/settings/cache-knowledge.ts';
 import type { Log } from '../observe/log.ts';
 import type { SwitchablePolicies } from './deps.ts';
-import type { PolicyBody } from './policy-body.ts';
+import { isPairCost } from '../config/schema/stage-policy-schema.ts';
+import type { PdStage } from '../config/settings/settings.ts';
+import type { PolicyBody, StagePolicyBody } from './policy-body.ts';
 
-/** One switch; `model` undefined: of the default policy. `policy` null: the model has what it would have without. */
-export interface PolicySwitched {
-  readonly model: string | undefined;
-  readonly policy: PolicyBody | null;
-}
+/** One switch: of a model's policy, of that of one half of requests, or of the default one. `policy` null: it is what it would be without. */
+export type PolicySwitched =
+  | { readonly model?: string | undefined; readonly stage?: undefined; readonly policy: PolicyBody | null }
+  | { readonly stage: PdStage; readonly policy: StagePolicyBody | null };
 
 /** To a request thread: switch as control has done. With the shared memory of by then, in which the policy may have a part. */
 export const SWITCHED: MessageKind<{
@@ -26,24 +27,23 @@ export const SWITCHES_WANTED: MessageKind<undefined> = { name: 'policies:wanted'
 export class PolicySwitches {
   readonly #memory: ThreadMemory;
   readonly #channels: Channels | undefined;
-  /** By model; as many as can be switched at once. */
-  readonly #switches = new Map<string | undefined, PolicyBody>();
+  /** By what is switched; as many as can be switched at once. */
+  readonly #switches = new Map<string, PolicySwitched>();
 
   /** @param channels Undefined where there are no other threads. */
   constructor(memory: ThreadMemory, channels: Channels | undefined) {
     this.#memory = memory;
     this.#channels = channels;
     channels?.on(SWITCHES_WANTED, (row) => {
-      const switches = [...this.#switches].map(([model, policy]) => ({ model, policy }));
-      channels.to(row)?.post(SWITCHED, this.#message(switches));
+      channels.to(row)?.post(SWITCHED, this.#message([...this.#switches.values()]));
     });
   }
 
   /** It has been done in this thread. */
   add(switched: PolicySwitched): void {
-    const { model, policy } = switched;
-    if (policy === null) this.#switches.delete(model);
-    else this.#switches.set(model, policy);
+    const key = keyOf(switched);
+    if (switched.policy === null) this.#switches.delete(key);
+    else this.#switches.set(key, switched);
     this.#channels?.broadcast(SWITCHED, this.#message([switched]));
   }
 
@@ -61,7 +61,7 @@ export class PolicySwitches {
 export interface SwitchFollowerDeps {
   readonly memory: ThreadMemory;
   readonly channel: Channel;
-  readonly policies: Pick<SwitchablePolicies, 'switchTo' | 'switchBack'>;
+  readonly policies: Pick<SwitchablePolicies, 'switchTo' | 'switchBack' | 'switchStage'>;
   readonly plugins: KnownPlugins;
   readonly log: Log;
   /** Those in force. */
@@ -78,18 +78,27 @@ export function followSwitches(deps: SwitchFollowerDeps): void {
         follow(switched, deps);
       } catch (error) {
         // Control could; what differs is a plugin, which each thread has for itself.
-        log.error(
-          { err: error, model: switched.model },
-          'a policy could not be switched in a request thread',
-        );
+        log.error({ err: error, of: keyOf(switched) }, 'a policy could not be switched in a request thread');
       }
     }
   });
   channel.post(SWITCHES_WANTED, undefined);
 }
 
-function follow({ model, policy }: PolicySwitched, deps: SwitchFollowerDeps): void {
+function keyOf(switched: PolicySwitched): string {
+  if (switched.stage !== undefined) return `stage ${switched.stage}`;
+  return switched.model === undefined ? 'default' : `model ${switched.model}`;
+}
+
+function follow(switched: PolicySwitched, deps: SwitchFollowerDeps): void {
   const { policies, plugins, settings } = deps;
+  if (switched.stage !== undefined) {
+    const { stage, policy } = switched;
+    const compiled = policy && (isPairCost(policy) ? policy : policySettings(policy, settings(), plugins));
+    policies.switchStage(stage, compiled ?? undefined);
+    return;
+  }
+  const { model, policy } = switched;
   if (policy !== null) policies.switchTo(policySettings(policy, settings(), plugins), model);
   else if (model !== undefined) policies.switchBack(model);
 }

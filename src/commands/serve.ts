@@ -8,6 +8,7 @@ import { httpUrl, listenerUrl } from '../router.ts';
 import { openApp } from '../threads/open-app.ts';
 import { setUpCollector } from '../collector/set-up-collector.ts';
 import { openLog } from './open-log.ts';
+import { pdFacts } from './pd-facts.ts';
 import { untilSignal } from './until-signal.ts';
 
 /** The server. Resolves to the exit code: 2 for a bad configuration, 1 when it cannot start or finds no worker. */
@@ -52,6 +53,7 @@ async function run(app: App, settings: Settings, log: Log): Promise<number> {
         metrics: metricsPort === undefined ? 'off' : `${httpUrl(settings.metrics.host, metricsPort)}/metrics`,
         policy: policyName(settings.policy),
         workers: settings.workers.length,
+        pd: pdFacts(settings),
         threads: app.servesItself ? 1 : settings.threads,
         version: VERSION,
       },

@@ -14,6 +14,7 @@ export interface DoctorDeps {
     | 'health'
     | 'policy'
     | 'modelPolicies'
+    | 'pd'
     | 'tokens'
     | 'lmcache'
     | 'kvEvents'

@@ -1,6 +1,6 @@
 import type { KvEventSettings } from '../config/settings/kv-events.ts';
 import type { TokenizerPaths } from '../config/settings/exact-tokens.ts';
-import type { LmcacheSettings, Settings } from '../config/settings/settings.ts';
+import type { LmcacheSettings, Settings, StagePolicy } from '../config/settings/settings.ts';
 
 /** What the configuration wants of the workers: a worker is held against it. */
 export interface Expected {
@@ -20,7 +20,7 @@ export interface Expected {
 
 type ExpectedSettings = Pick<
   Settings,
-  'health' | 'policy' | 'modelPolicies' | 'tokens' | 'lmcache' | 'kvEvents'
+  'health' | 'policy' | 'modelPolicies' | 'pd' | 'tokens' | 'lmcache' | 'kvEvents'
 >;
 
 export function expectedOf(settings: ExpectedSettings, isElsewhere = false): Expected {
@@ -34,17 +34,19 @@ export function expectedOf(settings: ExpectedSettings, isElsewhere = false): Exp
   };
 }
 
-function asksLmcache({ policy, modelPolicies, lmcache }: ExpectedSettings): boolean {
-  const policies = [policy, ...modelPolicies.map((own) => own.policy)];
-  return lmcache.forEveryPolicy || policies.some(({ type }) => type === 'lmcache_aware');
+function asksLmcache(settings: ExpectedSettings): boolean {
+  return settings.lmcache.forEveryPolicy || policiesOf(settings).some(({ type }) => type === 'lmcache_aware');
+}
+
+function policiesOf({ policy, modelPolicies, pd }: ExpectedSettings): readonly StagePolicy[] {
+  const ofStages = [pd.prefillPolicy, pd.decodePolicy].filter((own) => own !== undefined);
+  return [policy, ...modelPolicies.map((own) => own.policy), ...ofStages];
 }
 
 /** Of the policies that count in blocks; undefined where none does, or they do not agree. */
-function blockSizeOf({ policy, modelPolicies }: ExpectedSettings): number | undefined {
+function blockSizeOf(expected: ExpectedSettings): number | undefined {
   const sizes = new Set(
-    [policy, ...modelPolicies.map((own) => own.policy)].flatMap((settings) =>
-      settings.type === 'kv_aware' ? [settings.blockSize] : [],
-    ),
+    policiesOf(expected).flatMap((settings) => (settings.type === 'kv_aware' ? [settings.blockSize] : [])),
   );
   const [size] = sizes;
   return sizes.size === 1 ? size : undefined;

@@ -168,6 +168,13 @@ export class ModelPools {
   }
 }
 
+/** What a pool is of, by its key. */
+export function stageAndModelOf(key: string): { readonly stage: Stage; readonly model: string } {
+  for (const stage of ['prefill', 'decode'] as const)
+    if (key.startsWith(KEY_OF[stage])) return { stage, model: key.slice(KEY_OF[stage].length) };
+  return { stage: 'whole', model: key };
+}
+
 function keyOf(model: string, stage: Stage): string {
   return stage === 'whole' ? model : KEY_OF[stage] + model;
 }

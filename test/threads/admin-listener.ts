@@ -66,6 +66,7 @@ export async function listenForControl(channel: Channel, options: ListenerOption
       policies: {
         switchTo: ({ type }, model = '') => switched.push(`${model} ${type}`) > 0,
         switchBack: (model) => switched.push(`${model} back`) > 0,
+        switchStage: (stage, settings) => switched.push(`${stage} ${settings?.type ?? 'back'}`) > 0,
       },
       ...{ plugins: NO_PLUGINS, log: silentLog },
     },

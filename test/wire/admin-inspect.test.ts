@@ -44,7 +44,10 @@ test('the state adds up', async () => {
   const { configured, serving } = body.threads;
   assert.deepEqual([configured, serving], Array(2).fill(fleet.threads?.running ?? 1));
   assert.deepEqual(body.cache, { backend: 'none', exact_entries: 0, semantic_entries: 0 });
-  assert.deepEqual(body.policies, { default: 'least_work', per_model: {} });
+  assert.deepEqual(body.policies, {
+    ...{ default: 'least_work', prefill: 'pair_cost', decode: 'pair_cost' },
+    per_model: {},
+  });
   assert.deepEqual(body.requests, { in_flight: 0, queued: 0, body_bytes: 0 });
   assert.deepEqual([body.decisions_logged, body.decisions_held.records, body.jobs.open], [3, 3, 0]);
   assert.ok(body.uptime_secs > 0 && body.decisions_held.bytes > 0);

@@ -63,7 +63,7 @@ test('two workers with a model each and a policy label join an empty gateway, an
   assert.deepEqual([workerOf(llama), policyOf(llama)], [b.url, 'power_of_two']);
   const admin = adminOf(fleet);
   assert.deepEqual((await admin('GET', '/admin/stats')).body.policies, {
-    default: 'cache_aware',
+    ...{ default: 'cache_aware', prefill: 'cache_aware', decode: 'cache_aware' },
     per_model: { llama3: 'power_of_two' },
   });
   const { body } = await admin('GET', '/workers');

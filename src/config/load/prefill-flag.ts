@@ -15,7 +15,7 @@ export interface Peeled {
 
 /**
  * Takes every `--prefill URL [PORT|none]` out of the command line, wherever it stands: between the values of a list, too,
- * as other routers do. A word behind the URL that is no port stays for whoever reads the rest.
+ * as other routers do. A word behind the URL that is no number stays for whoever reads the rest.
  */
 export function peelPrefill(argv: readonly string[]): Peeled {
   const items: PrefillItem[] = [];
@@ -36,13 +36,13 @@ export function peelPrefill(argv: readonly string[]): Peeled {
     }
     if (inline === undefined) at += 1;
     const next = argv[at + 1] ?? '';
-    if (isPort(next)) items.push([url, Number(next)]);
+    if (isNumber(next)) items.push([url, Number(next)]);
     else items.push(url);
-    if (isPort(next) || next.toLowerCase() === 'none') at += 1;
+    if (isNumber(next) || next.toLowerCase() === 'none') at += 1;
   }
   return { items, rest, problems };
 }
 
-function isPort(word: string): boolean {
-  return /^\+?\d+$/.test(word) && Number(word) < 65_536;
+function isNumber(word: string): boolean {
+  return /^\+?\d+$/.test(word);
 }

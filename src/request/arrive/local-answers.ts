@@ -6,6 +6,7 @@ import { collect } from '../../engines/collect.ts';
 import { joinedHeader } from '../../http/headers.ts';
 import { leastRequest } from '../../engines/http/one-token.ts';
 import { RouterError } from '../../base/errors.ts';
+import type { WorkerRole } from '../../config/settings/settings.ts';
 import type { Worker } from '../../workers/worker.ts';
 import type { Arrival } from './arrival.ts';
 import type { Caller } from './caller.ts';
@@ -43,13 +44,49 @@ const ANSWERS: Readonly<
 /** Ready = at least one worker can be used, all threads turn, and the router is not about to stop. */
 function readiness(rt: Runtime): LocalAnswer {
   const { workers } = rt.registry;
-  const total = workers.length;
   const healthy = workers.filter(isServing).length;
-  if (rt.stopping()) return json(503, { status: 'not_ready', reason: 'shutting down', total_workers: total });
-  if (rt.threadMissing.isUp)
-    return json(503, { status: 'not_ready', reason: 'a thread does not respond', total_workers: total });
-  if (healthy > 0) return json(200, { status: 'ready', healthy_workers: healthy, total_workers: total });
-  return json(503, { status: 'not_ready', reason: 'no healthy workers available', total_workers: total });
+  const pools = stagePools(rt);
+  const total = { total_workers: workers.length, ...pools };
+  const reason = rt.stopping()
+    ? 'shutting down'
+    : rt.threadMissing.isUp
+      ? 'a thread does not respond'
+      : missingWorkers(healthy, pools);
+  if (reason !== undefined) return json(503, { status: 'not_ready', reason, ...total });
+  return json(200, { status: 'ready', healthy_workers: healthy, ...total });
+}
+
+interface PoolCount {
+  readonly healthy: number;
+  readonly total: number;
+}
+
+/** By type, where requests may be split. */
+type StagePools = Readonly<Record<WorkerRole, PoolCount>>;
+
+function stagePools({ registry: { workers } }: Runtime): StagePools | undefined {
+  if (workers.every(({ traits }) => traits.role === 'regular')) return undefined;
+  const counts = {
+    prefill: { healthy: 0, total: 0 },
+    decode: { healthy: 0, total: 0 },
+    regular: { healthy: 0, total: 0 },
+  };
+  for (const worker of workers) {
+    const count = counts[worker.traits.role];
+    count.total += 1;
+    if (isServing(worker)) count.healthy += 1;
+  }
+  return counts;
+}
+
+/** A regular worker serves alone, else one of each stage is needed. */
+function missingWorkers(healthy: number, pools: StagePools | undefined): string | undefined {
+  if (!pools) return healthy > 0 ? undefined : 'no healthy workers available';
+  if (pools.regular.healthy > 0) return undefined;
+  const missing = (['prefill', 'decode'] as const).filter((stage) => pools[stage].healthy === 0);
+  return missing.length === 0
+    ? undefined
+    : `no healthy ${missing.join(' and no healthy ')} workers available`;
 }
 
 /** Healthy = there are workers and none is unhealthy or has stalled. */
@@ -70,7 +107,7 @@ function health(rt: Runtime): LocalAnswer {
 
 /** Has one worker generate one token: the only proof that a model answers. */
 async function healthGenerate(rt: Runtime): Promise<LocalAnswer> {
-  const serving = rt.registry.workers.filter(isServing);
+  const serving = rt.registry.workers.filter((one) => isServing(one) && one.traits.role !== 'prefill');
   const worker = serving[Math.floor(rt.random() * serving.length)];
   if (!worker) return text(503, 'No healthy worker');
   const [model] = worker.models;
@@ -136,10 +173,11 @@ function serverInfo(rt: Runtime, caller: Caller): LocalAnswer {
   const now = rt.clock.now();
   return json(200, {
     router_version: VERSION,
-    router_type: 'regular',
+    router_type: stagePools(rt) ? 'prefill_decode' : 'regular',
     policy: rt.policies.default.name,
     workers: rt.registry.workers.map((worker) => ({
       ...(show ? { url: worker.id } : {}),
+      worker_type: worker.traits.role,
       is_healthy: worker.health.healthy,
       // Why the last check failed; it may name the address.
       ...(show && worker.health.reason !== undefined ? { reason: worker.health.reason } : {}),
@@ -166,9 +204,15 @@ function modelInfo(rt: Runtime, caller: Caller): LocalAnswer {
       id: card['id'],
       root: card['root'] ?? null,
       max_model_len: card['max_model_len'] ?? null,
-      workers: rt.registry.membersFor(String(card['id'])).members.length,
+      workers: workersFor(rt, String(card['id'])),
     })),
   });
+}
+
+/** Of all types. */
+function workersFor({ registry }: Runtime, model: string): number {
+  const whole = registry.membersFor(model).members.length;
+  return whole + (registry.hasPrefill(model) ? registry.membersFor(model, 'prefill').members.length : 0);
 }
 
 function isServing(worker: Worker): boolean {

@@ -15,6 +15,7 @@ import { staysWithOwner } from './call-pool.ts';
 import { prepares } from './deciders.ts';
 import type { NoPlan } from './pick.ts';
 import { previewPlan, type Preview } from './plan.ts';
+import { stageCounts } from './stage-counts.ts';
 import { withTokens } from './know-tokens.ts';
 import { withKnowledge } from './prepare-policy.ts';
 import { understand, type Call, type CallSource } from '../understand/read-call.ts';
@@ -134,7 +135,10 @@ function callerNamed(rt: Runtime, name: string | undefined): Caller {
 function outcomeOf(rt: Runtime, about: DryRunAsked, call: Call): DryRun {
   const plan = previewPlan(rt, call);
   if (plan.kind === 'none')
-    return { ...rejected(about, noWorker(plan.pool, call)), candidates: excluded(rt, plan) };
+    return {
+      ...rejected(about, noWorker(plan.pool, call, stageCounts(rt, call))),
+      candidates: excluded(rt, plan),
+    };
   const table = describeCandidates(rt, plan, Infinity);
   return {
     outcome: 'routed',

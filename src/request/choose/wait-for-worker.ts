@@ -6,6 +6,7 @@ import type { Deadline } from '../arrive/deadline.ts';
 import { noWorker } from './no-worker.ts';
 import { mayPair } from './pair.ts';
 import type { NoPlan } from './pick.ts';
+import { stageCounts } from './stage-counts.ts';
 import { canPlan } from './plan.ts';
 import type { Call } from '../understand/read-call.ts';
 import type { Runtime } from '../runtime.ts';
@@ -77,7 +78,7 @@ function refusal(rt: Runtime, arrival: Arrival, call: Call, { pool }: NoPlan): R
   const { listed, rest } = describeCandidates(rt, { pool, choice: undefined, index: -1 });
   if (listed.length > 0) arrival.decision.candidates = listed;
   if (rest) arrival.decision.candidates_rest = rest;
-  const { code, message } = noWorker(pool, call);
+  const { code, message } = noWorker(pool, call, stageCounts(rt, call));
   const { waitMs } = arrival.times;
   const waited = waitMs > 0 ? `; waited ${Math.round(waitMs / 100) / 10} s for one` : '';
   return new RouterError(code, message + waited);
