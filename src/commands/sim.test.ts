@@ -33,6 +33,32 @@ describe('vllm-router sim', () => {
     await assert.rejects(fetch(`${urls[0] ?? ''}/health`));
   });
 
+  it('says how a router is told of its workers, and what they hand over', async () => {
+    const at = 'http://127.0.0.1:PORT';
+    for (const [argv, line, flags] of [
+      [
+        ['--role', 'decode'],
+        `${at}, decode over nixl (port PORT)`,
+        `--vllm-pd-disaggregation --prefill ... --decode ${at}`,
+      ],
+      [
+        ['--role', 'prefill', '--kv-connector', 'mooncake', '--kv-side-port', '0'],
+        `${at}, prefill over mooncake (port PORT)`,
+        `--vllm-pd-disaggregation --kv-connector mooncake --prefill ${at} PORT --decode ...`,
+      ],
+      [
+        ['--kv-connector', 'storage'],
+        `${at}, prefill and decode over storage (port PORT)`,
+        `--worker-urls ${at}`,
+      ],
+    ] as const) {
+      const { code, out } = await run(['--port', '0', ...argv]);
+      assert.equal(code, 0);
+      const [, worker, routing] = out.replaceAll(/(?<=port |:|\d )\d{4,5}\b/g, 'PORT').split('\n');
+      assert.deepEqual([worker, routing], [`  ${line}`, `Route to them: vllm-router ${flags}`]);
+    }
+  });
+
   it('outlives a time in which all its workers refuse connections', async () => {
     const bin = fileURLToPath(new URL('../../bin/vllm-router.js', import.meta.url));
     const args = ['sim', '--port', '0', '--fault', 'refuse:for_ms=100'];

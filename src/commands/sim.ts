@@ -8,6 +8,7 @@ import { parseSimFlags } from '../sim/server/parse-flags.ts';
 import { startSimWorker, type SimWorker } from '../sim/server/server.ts';
 import { startSimLmcache, type SimLmcache, type SimLmcacheOptions } from '../sim/lmcache/lmcache-server.ts';
 import type { SimOptions } from '../sim/server/options.ts';
+import { announcement } from './sim-announcement.ts';
 import { untilSignal } from './until-signal.ts';
 
 export interface SimIo {
@@ -85,41 +86,6 @@ async function startLmcache(
   return startSimLmcache(fleet, options).catch(
     (error: unknown) => `cannot listen on port ${options.port ?? 0} (--lmcache-port): ${systemReason(error)}`,
   );
-}
-
-function announcement(
-  fleet: readonly SimWorker[],
-  options: SimOptions,
-  lmcache: SimLmcache | undefined,
-): string {
-  const models = (options.models ?? ['sim-model']).join(', ');
-  const urls = fleet.map((worker) => worker.url);
-  const eventPorts = fleet.map((worker) => worker.kvEvents);
-  const lines = [
-    `${fleet.length} simulated vLLM worker${fleet.length === 1 ? '' : 's'} (model ${models}, time scale ${options.timeScale ?? 1})`,
-    ...urls.map((url, index) => `  ${url}${eventsNote(eventPorts[index] ?? [])}`),
-    `Route to them: vllm-router --worker-urls ${urls.join(' ')}`,
-    ...(lmcache ? lmcacheNote(lmcache) : []),
-    'Stop with Ctrl-C.',
-  ];
-  return `${lines.join('\n')}\n`;
-}
-
-/** All workers are on one host here, so that the router has to be told which instance is whose. */
-function lmcacheNote({ url, workerMap }: SimLmcache): string[] {
-  const entries = Object.entries(workerMap).map(([id, worker]) => `    ${id}: ${worker}`);
-  return [
-    `LMCache's controller: ${url}. For the router's file (--config-file):`,
-    ...['lmcache:', `  controller_url: ${url}`, '  worker_map:', ...entries].map((line) => `  ${line}`),
-  ];
-}
-
-/** Where the ranks of a worker publish what their caches hold. */
-function eventsNote(ports: SimWorker['kvEvents']): string {
-  const at = ports.map(({ port, replayPort }) =>
-    replayPort === undefined ? port : `${port} (replay ${replayPort})`,
-  );
-  return at.length === 0 ? '' : `, cache events at port ${at.join(', ')}`;
 }
 
 function suggestion(message: string): string {

@@ -34,6 +34,16 @@ export interface KvTransferOptions {
   readonly randomRequestIds?: boolean;
 }
 
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
+
+/** What was said of KV cache that is handed over; it means something only with a role or a connector. */
+export interface KvTransferDraft extends Mutable<KvTransferOptions> {
+  role?: SimRole;
+  connector?: SimKvConnector;
+  /** Some other flag. */
+  named?: string;
+}
+
 export interface KvTransferSettings {
   readonly role: SimRole;
   readonly connector: SimKvConnector;

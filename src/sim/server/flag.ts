@@ -1,12 +1,21 @@
 import type { LmcacheDraft } from '../lmcache/lmcache-draft.ts';
 import type { KvEventDraft } from '../kv-events/settings.ts';
+import type { KvTransferDraft } from '../kv-transfer/settings.ts';
 import type { SimOptions } from './options.ts';
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 export type Model = Mutable<NonNullable<SimOptions['model']>>;
 
 /** In the order of the help. */
-export const FLAG_GROUPS = ['Workers', 'Engine', 'Cache events', 'LMCache', 'Answers', 'Faults'] as const;
+export const FLAG_GROUPS = [
+  'Workers',
+  'Engine',
+  'Prefill and decode',
+  'Cache events',
+  'LMCache',
+  'Answers',
+  'Faults',
+] as const;
 
 /** What the flags add up to: one set of options, and what concerns the fleet. */
 export interface Draft {
@@ -17,6 +26,7 @@ export interface Draft {
   faultsOf: Map<number, string[]>;
   kvEvents: KvEventDraft;
   lmcache: LmcacheDraft;
+  kvTransfer: KvTransferDraft;
   keyFile?: string;
   certFile?: string;
 }

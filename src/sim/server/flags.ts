@@ -1,6 +1,7 @@
 import { parseFault } from './faults.ts';
 import { MODEL_DEFAULTS } from '../engine/model-settings.ts';
 import { LMCACHE_FLAGS } from '../lmcache/flags.ts';
+import { KV_TRANSFER_FLAGS } from '../kv-transfer/flags.ts';
 import { KV_EVENT_FLAGS } from '../kv-events/flags.ts';
 import { number, type Draft, type Flag, type Model } from './flag.ts';
 
@@ -134,6 +135,7 @@ export const SIM_FLAGS: readonly Flag[] = [
     about: 'compute every prompt anew',
     set: (draft) => void (draft.model.prefixCaching = false),
   },
+  ...KV_TRANSFER_FLAGS,
   ...KV_EVENT_FLAGS,
   ...LMCACHE_FLAGS,
   {

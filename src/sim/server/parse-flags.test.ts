@@ -91,7 +91,35 @@ describe('sim flags', () => {
     );
   });
 
+  it('gives every worker a port and an engine of its own for who asks for KV cache', () => {
+    const told = (...argv: string[]): unknown[] =>
+      workersOf('--count', '2', ...argv).map(({ role, kvConnector, kvTransfer }) => [
+        ...[role, kvConnector, kvTransfer?.sidePort, kvTransfer?.engineId],
+      ]);
+    assert.deepEqual(told('--role', 'prefill'), [
+      ['prefill', undefined, 0, undefined],
+      ['prefill', undefined, 0, undefined],
+    ]);
+    assert.deepEqual(told('--kv-connector', 'nixl-push', '--kv-engine-id', 'e'), [
+      [undefined, 'nixl-push', 5600, 'e'],
+      [undefined, 'nixl-push', 5601, 'e-1'],
+    ]);
+    assert.deepEqual(told('--role', 'prefill', '--kv-connector', 'mooncake', '--kv-side-port', '7000'), [
+      ['prefill', 'mooncake', 7000, undefined],
+      ['prefill', 'mooncake', 7001, undefined],
+    ]);
+    assert.deepEqual(told(), [
+      [undefined, undefined, undefined, undefined],
+      [undefined, undefined, undefined, undefined],
+    ]);
+  });
+
   for (const [argv, message] of [
+    [['--kv-bytes-per-token', '9'], /^--kv-bytes-per-token: only with --role or --kv-connector$/],
+    [['--fault', 'pd_reject'], /^--fault pd_reject: only with --role or --kv-connector$/],
+    [['--role', 'prefil'], /expected prefill, decode, both/],
+    [['--kv-connector', 'sglang'], /--kv-connector sglang: expected --role prefill or --role decode/],
+    [['--role', 'prefill', '--proxy-address', 'x'], /expected host:port/],
     [['--kv-hashes', 'int'], /^--kv-hashes: only with --kv-events$/],
     [['--fault', 'kv_lose'], /^--fault kv_lose: only with --kv-events$/],
     [['--kv-events', '--kv-events-encoding', 'xml'], /expected map or array/],

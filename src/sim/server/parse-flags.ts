@@ -6,6 +6,7 @@ import { MODEL_DEFAULTS } from '../engine/model-settings.ts';
 import { lmcacheBlocks } from '../lmcache/cpu-room.ts';
 import { lmcacheOf } from '../lmcache/flags.ts';
 import type { SimLmcacheOptions } from '../lmcache/lmcache-server.ts';
+import { kvTransferOf } from '../kv-transfer/flags.ts';
 import { simSettings, type SimOptions } from './options.ts';
 
 export type SimFlags =
@@ -20,7 +21,15 @@ export type SimFlags =
 
 /** Reads `vllm-router sim`'s arguments. */
 export function parseSimFlags(argv: readonly string[]): SimFlags {
-  const draft: Draft = { count: 1, options: {}, model: {}, faultsOf: new Map(), kvEvents: {}, lmcache: {} };
+  const draft: Draft = {
+    count: 1,
+    options: {},
+    model: {},
+    faultsOf: new Map(),
+    kvEvents: {},
+    lmcache: {},
+    kvTransfer: {},
+  };
   for (let i = 0; i < argv.length; i++) {
     const argument = argv[i] ?? '';
     if (argument === '--help' || argument === '-h') return { kind: 'help' };
@@ -63,6 +72,13 @@ function fleetOf(draft: Draft): SimFlags {
   const lmcache = lmcacheOf(draft.lmcache, options.host);
   if (typeof lmcache === 'string') return { kind: 'error', message: lmcache };
   if (lmcache) model.cpuBlocks ??= lmcacheBlocks(model.blocks ?? MODEL_DEFAULTS.blocks);
+  const transfer = kvTransferOf(draft);
+  if (typeof transfer === 'string') return { kind: 'error', message: transfer };
+  if (transfer && options.socketPath !== undefined)
+    return {
+      kind: 'error',
+      message: '--uds: pairs of workers are reached by ports (--role, --kv-connector)',
+    };
   const settings = simSettings({ ...options, model });
   if (settings.model.maxModelLen > settings.model.blocks * settings.model.blockSize) {
     return {
@@ -76,6 +92,7 @@ function fleetOf(draft: Draft): SimFlags {
     ...options,
     model,
     kvEvents: events?.(i) ?? false,
+    ...transfer?.(i),
     port: first === 0 ? 0 : first + i,
     seed: (options.seed ?? 0) + i,
     faults: [...(faultsOf.get(0) ?? []), ...(faultsOf.get(i + 1) ?? [])],
