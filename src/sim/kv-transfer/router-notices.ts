@@ -8,6 +8,9 @@ import type { KvTransferSettings } from './settings.ts';
 /** Both connectors of vLLM say so often that they are there. */
 const PING_MS = 3000;
 
+/** Notices; older ones are lost. */
+const MAX_WAITING = 1000;
+
 const encoder = new Encoder();
 
 export interface NoticesOptions {
@@ -20,6 +23,7 @@ export interface NoticesOptions {
 /** What a worker tells the router on a connection of its own: that it is there, or that the blocks of a request have been sent. */
 export class RouterNotices {
   readonly #options: NoticesOptions;
+  readonly #waiting: Uint8Array[] = [];
   #sender: Sender | undefined;
   #ping: Timer | undefined;
 
@@ -34,7 +38,8 @@ export class RouterNotices {
     const endpoint = proxyAddress === undefined ? undefined : readEndpoint(`tcp://${proxyAddress}`);
     if (!endpoint || this.#sender) return;
     const options = { clock, random: Math.random };
-    if (connector === 'lmcache' && role === 'prefill') this.#sender = new Sender(endpoint, 'PUSH', options);
+    if (connector === 'lmcache' && role === 'prefill')
+      this.#sender = new Sender(endpoint, 'PUSH', options, { onReady: () => this.#sendWaiting() });
     if (connector !== 'p2p-nccl' && connector !== 'moriio') return;
     const payload = encoder.encode(this.#registration(ports));
     const ping = (): void => {
@@ -48,7 +53,14 @@ export class RouterNotices {
   /** The blocks of this request were sent, by each of so many ranks. */
   sent(requestId: string, ranks: number): void {
     const notice = encoder.encode({ type: 'ProxyNotif', req_id: requestId });
-    for (let rank = 0; rank < ranks; rank++) this.#sender?.send([notice]);
+    for (let rank = 0; rank < ranks; rank++) this.#waiting.push(notice);
+    this.#waiting.splice(0, this.#waiting.length - MAX_WAITING);
+    this.#sendWaiting();
+  }
+
+  /** As ZeroMQ, which keeps what is pushed while there is no connection. */
+  #sendWaiting(): void {
+    while (this.#waiting[0] && this.#sender?.send([this.#waiting[0]])) this.#waiting.shift();
   }
 
   end(): void {
