@@ -215,6 +215,14 @@ export const ERRORS = {
     meaning:
       "The tenant's tokens_per_minute are spent, or reserved by its requests under way; or the request alone may take more than that.",
   },
+  untrusted_chat_template: {
+    status: 400,
+    source: 'client',
+    retryable: false,
+    type: 'invalid_request_error',
+    meaning:
+      'A chat brings a template of its own, and trust_request_chat_template is not set. vLLM refuses it in the same way unless it was started with that option.',
+  },
   model_required: {
     status: 400,
     source: 'client',

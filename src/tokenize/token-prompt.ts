@@ -72,11 +72,15 @@ const MEDIA = [
   ...['video_embeds', 'prompt_embeds', 'source', 'file', 'file_id', 'file_data', 'file_url'],
 ] as const;
 
+/** Whether the request has a chat template of its own in it, in either of the places that vLLM looks at. */
+export function bringsTemplate({ chat_template: own, chat_template_kwargs: kwargs }: JsonObject): boolean {
+  return isGiven(own) || (isObject(kwargs) && isGiven(kwargs['chat_template']));
+}
+
 function readChat(body: JsonObject, { trustChatTemplates }: TokenPromptOptions): TokenPrompt {
-  const { messages, chat_template_kwargs: kwargs } = body;
+  const { messages } = body;
   if (!Array.isArray(messages) || messages.length === 0) return unasked('no_prompt');
-  const template = body['chat_template'] ?? (isObject(kwargs) ? kwargs['chat_template'] : undefined);
-  if (template !== undefined && template !== null && !trustChatTemplates) return unasked('chat_template');
+  if (bringsTemplate(body) && !trustChatTemplates) return unasked('chat_template');
   if (!messages.every(hasTextOnly)) return unasked('multimodal');
   return saysMore(body) || choosesNoTool(body) ? RENDER_ONLY : TEXT;
 }

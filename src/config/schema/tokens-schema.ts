@@ -50,7 +50,7 @@ export const tokenKeys = {
   trust_request_chat_template: key(z.boolean().default(false), {
     group: 'Tokens',
     about:
-      'Tokenises prompts with the chat template that a request brings, as workers with the same option do; else such prompts are estimated.',
+      'Takes chats that bring a template of their own, as workers with the same option do, and tokenises them with it; else they are refused (400), as vLLM refuses them.',
   }),
   prompt_cache: z
     .strictObject({

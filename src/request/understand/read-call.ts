@@ -18,6 +18,7 @@ import { inspectsBodies, mustUnderstand } from './inspects-bodies.ts';
 import { handoffOf, type HandoffTerms } from './handoff.ts';
 import { hooksApply } from './hooks-apply.ts';
 import { readFields, readFieldsInPieces } from './read-fields.ts';
+import { refuseTemplate } from './refuse-template.ts';
 import type { Runtime } from '../runtime.ts';
 import { readWorkerFilters } from '../choose/worker-filters.ts';
 
@@ -208,6 +209,7 @@ function jsonCall(rt: Runtime, source: CallSource, bytes: Buffer, read = readFie
   }
   if (strict && read.repeats()) throw duplicateField();
   const { fields, rawPrompt } = read;
+  refuseTemplate(rt, source, fields);
   const model = textOf(fields['model']) ?? '';
   const stream = readBoolean(fields['stream']) === true;
   const { endpoint } = source;
