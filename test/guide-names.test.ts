@@ -186,7 +186,7 @@ describe('words', () => {
     );
     const named = rows.filter((name) => name.startsWith('x-vllm-router-'));
     // The other two belong to parts that are not built.
-    assert.deepEqual(named, EXPLAIN_HEADERS.slice(0, 5));
+    assert.deepEqual(named, EXPLAIN_HEADERS.slice(0, 6));
   });
 });
 

@@ -27,8 +27,9 @@ export function connectorFor(setting: KvConnector, prefill: Peer, decode: Peer):
 }
 
 function nameFor(prefill: Peer, decode: Peer): Connector['name'] {
-  const transfer = prefill.traits.kvTransfer;
+  const { kvTransfer: transfer, bootstrapPort } = prefill.traits;
   if (transfer?.zmqAddress !== undefined) return transfer.transferMode === undefined ? 'p2p-nccl' : 'moriio';
-  if (transfer?.engineIds !== undefined) return 'mooncake';
+  // The port says it before the server there has answered.
+  if (transfer?.engineIds !== undefined || bootstrapPort !== undefined) return 'mooncake';
   return decode.traits.kvTransfer?.receiver === undefined ? 'nixl' : 'lmcache';
 }
