@@ -48,8 +48,8 @@ describe('the examples', () => {
     return command && output?.lang === 'text' ? [{ command, output }] : [];
   });
 
-  it('are three', () => {
-    assert.equal(shown.length, 3);
+  it('are four', () => {
+    assert.equal(shown.length, 4);
   });
 
   for (const { command, output } of shown) {

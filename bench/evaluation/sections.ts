@@ -134,6 +134,16 @@ export const SECTIONS: readonly Section[] = [
   ),
   rows('kill', ['', '--trace TRACE --requests 4000 --speed 0.9 --kill 3@300', LEADERS]),
   rows(
+    'pair-links',
+    ...[400, 100, 25, 5].map(
+      (gbits) =>
+        [
+          `${String(gbits)} Gbit/s`,
+          ...[KNEE, '--prefill 2 --decode 6', '--split auto,always,never', `--link-gbits ${String(gbits)}`],
+        ] as const,
+    ),
+  ),
+  rows(
     'trials',
     ['trace', KNEE, TRIALS],
     ['trace, beyond', '--trace TRACE --requests 4000 --speed 1.6', TRIALS],

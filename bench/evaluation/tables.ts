@@ -25,6 +25,7 @@ const E2E: Column = { title: 'E2E p90 s', pick: ({ e2eMs }) => e2eMs.p90 / 1000,
 const GOOD: Column = { title: 'good %', pick: ({ goodShare }) => 100 * goodShare, digits: 1 };
 const GOODPUT: Column = { title: 'goodput/s', pick: ({ goodput }) => goodput, digits: 2 };
 const REJECTED: Column = { title: 'lost %', pick: ({ rejectedShare }) => 100 * rejectedShare, digits: 2 };
+const SPLIT: Column = { title: 'split %', pick: ({ splitShare }) => 100 * splitShare, digits: 0 };
 
 const PER_LOAD = [HIT, P90, E2E, GOOD];
 const PER_ROW = [HIT, P50, P90, P99, E2E, GOOD, GOODPUT, REJECTED];
@@ -61,16 +62,23 @@ function loadsTable(studies: readonly Study[]): string {
 
 function rowsTable(results: readonly Result[]): string {
   const labelled = results.length > 1;
+  const columns = results.some(({ studies }) => studies.some(({ rows }) => rows.some(isOfPairs)))
+    ? [...PER_ROW, SPLIT]
+    : PER_ROW;
   const lines = results.flatMap(({ label, studies }) =>
     studies.flatMap(({ rows }) =>
       rows.map((row) => [
         ...(labelled ? [label] : []),
         code(row.contender),
-        ...PER_ROW.map((column) => cell(row, column)),
+        ...columns.map((column) => cell(row, column)),
       ]),
     ),
   );
-  return markdown([...(labelled ? ['setting'] : []), 'policy', ...PER_ROW.map(({ title }) => title)], lines);
+  return markdown([...(labelled ? ['setting'] : []), 'policy', ...columns.map(({ title }) => title)], lines);
+}
+
+function isOfPairs({ runs }: Row): boolean {
+  return runs.some(({ splitShare }) => !Number.isNaN(splitShare));
 }
 
 const OURS = 'least_work';
@@ -118,6 +126,7 @@ function difference(row: Row, ours: Row, pick: Pick): Interval {
 function cell(row: Row | undefined, { pick, digits }: Column): string {
   if (row === undefined) return '';
   const { mean, plusMinus } = over(row, pick);
+  if (Number.isNaN(mean)) return '-';
   const margin = plusMinus.toFixed(digits);
   return Number(margin) === 0 ? mean.toFixed(digits) : `${mean.toFixed(digits)} ±${margin}`;
 }
