@@ -53,6 +53,24 @@ const AGAINST_EVENTS = [
   ['events', 'events'],
 ] as const;
 
+const PAIR_WORKLOADS = [
+  ['trace @0.8', '--trace TRACE --requests 4000 --speed 0.8'],
+  ['trace @1.2', KNEE],
+  ['poisson_chats @0.7', '--generate poisson_chats --requests 3000 --speed 0.7'],
+  ['poisson_chats @1.4', '--generate poisson_chats --requests 3000 --speed 1.4'],
+  ['bursty_chats @0.7', '--generate bursty_chats --requests 3000 --speed 0.7'],
+  ['shared_prefix @0.7', '--generate shared_prefix --requests 3000 --speed 0.7'],
+  ['agents @0.5', '--generate agents --requests 3000 --speed 0.5'],
+] as const;
+
+/** Eight engines, as they may be parted into those that compute prompts and those that answer. */
+const SHAPES = ['4+4', '2+6', '6+2'] as const;
+
+function shaped(shape: (typeof SHAPES)[number]): string {
+  const [prefill = '', decode = ''] = shape.split('+');
+  return `--prefill ${prefill} --decode ${decode}`;
+}
+
 const TRIALS =
   '--policies least_work,expected_ttft,expected_ttft_priced,least_work_eviction,least_work_affinity';
 
@@ -134,12 +152,21 @@ export const SECTIONS: readonly Section[] = [
   ),
   rows('kill', ['', '--trace TRACE --requests 4000 --speed 0.9 --kill 3@300', LEADERS]),
   rows(
+    'pairs',
+    ...PAIR_WORKLOADS.flatMap(([label, workload]): (readonly [string, ...string[]])[] => [
+      [`${label}: 8 whole`, workload, '--policies least_work'],
+      ...SHAPES.map(
+        (shape) => [`${label}: ${shape}`, workload, shaped(shape), '--split auto,always,never'] as const,
+      ),
+    ]),
+  ),
+  rows(
     'pair-links',
     ...[400, 100, 25, 5].map(
       (gbits) =>
         [
           `${String(gbits)} Gbit/s`,
-          ...[KNEE, '--prefill 2 --decode 6', '--split auto,always,never', `--link-gbits ${String(gbits)}`],
+          ...[KNEE, shaped('2+6'), '--split auto,always,never', `--link-gbits ${String(gbits)}`],
         ] as const,
     ),
   ),

@@ -23,6 +23,8 @@ export interface LogRecord {
   readonly completionTokens: number | undefined;
   readonly predictedCachedTokens: number | undefined;
   readonly actualCachedTokens: number | undefined;
+  /** Whether one worker computed its prompt and another one answered. */
+  readonly split: boolean;
   readonly attempts: number;
   /** From the dispatch to the worker that answered, to the end of its answer. */
   readonly lastAttemptMs: number | undefined;
@@ -83,6 +85,7 @@ function recordOf(fields: Fields): LogRecord {
     completionTokens: number(fields, 'completion_tokens'),
     predictedCachedTokens: number(fields, 'predicted_cached_tokens'),
     actualCachedTokens: number(fields, 'actual_cached_tokens'),
+    split: isSplit(fields),
     ...attemptsOf(fields),
     ...blocksOf(fields),
     requestText: text(fields, 'request_text'),
@@ -110,6 +113,10 @@ function attemptsOf({ attempts }: Fields): Pick<LogRecord, 'attempts' | 'lastAtt
   const lastAttemptMs =
     typeof last === 'object' && last !== null ? number(last as Fields, 'duration_ms') : undefined;
   return { attempts: attempts.length, lastAttemptMs };
+}
+
+function isSplit({ pd }: Fields): boolean {
+  return typeof pd === 'object' && pd !== null && 'split' in pd && pd.split === true;
 }
 
 function candidatesOf({ candidates }: Fields): readonly string[] {

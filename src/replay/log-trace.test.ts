@@ -35,6 +35,12 @@ test('times count from the dispatch to the worker that answered, whatever was wa
   );
 });
 
+test('a request that was split is not replayed: the worker that answered did not compute its prompt', () => {
+  const { requests } = logTrace([record({ pd: { split: true } }), record({ pd: { split: false } })]);
+  assert.equal(requests.length, 1);
+  assert.equal(requests[0]?.record.split, false);
+});
+
 test('only what an engine computed to the end is modelled; only what a policy placed is replayed', () => {
   const { requests, modelled, workers } = logTrace([
     record({ candidates: [{ worker: 'http://a' }] }),

@@ -31,9 +31,14 @@ export interface ReplayLog {
 const DEFAULT_BLOCK_TOKENS = 512;
 const CHARS_PER_TOKEN = 4;
 
-/** What can be replayed of the records, in order: those that went to a worker chosen by a policy. */
+/**
+ * What can be replayed of the records, in order: those that went to a worker chosen by a policy, which did all of it. One that was split
+ * says neither how long its prompt would have taken where it was answered, nor where a policy would have put the whole of it.
+ */
 export function logTrace(records: readonly LogRecord[]): ReplayLog {
-  const sent = records.filter(({ worker, method }) => worker !== undefined && method !== 'owner');
+  const sent = records.filter(
+    ({ worker, method, split }) => worker !== undefined && method !== 'owner' && !split,
+  );
   const names = new Set(
     sent.flatMap(({ worker, candidates }) => (worker === undefined ? candidates : [worker, ...candidates])),
   );

@@ -17,7 +17,7 @@ export interface ReplayStudy {
   readonly log: ReplayLog;
   /** Records that were read. */
   readonly records: number;
-  /** Of those, the ones that no worker got, or that went to the worker of a stored resource. */
+  /** Of those, the ones that no worker got, that went to the worker of a stored resource, or that were split. */
   readonly notReplayed: number;
   /** `duration_ms` of every record. */
   readonly duration: Latency;
@@ -89,6 +89,11 @@ function notesOf(
   const notes: string[] = [];
   if (records.some(({ version }) => version < 4))
     notes.push('records before version 4 hold no loads and no lengths: their requests count as alike');
+  const split = records.filter((record) => record.split).length;
+  if (split > 0)
+    notes.push(
+      `${String(split)} requests went through a prefill and a decode worker: they are left out, and their load with them`,
+    );
   if (result === undefined)
     notes.push(
       'no estimate of latencies: it takes records of version 4 or later with token counts and block hashes',
