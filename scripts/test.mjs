@@ -1,5 +1,6 @@
 // `npm test`: the checks, then every test. `npm test -- FILE...` runs the named test files alone; `--threads N` in front has the
-// routers of the tests on real sockets serve with so many threads, and runs those tests alone.
+// routers of the tests on real sockets serve with so many threads, `--shape pd` puts a prefill worker before their workers,
+// and both run those tests alone.
 import { availableParallelism } from 'node:os';
 import { check } from './check.mjs';
 import { runInForeground } from './lib/child.mjs';
@@ -13,11 +14,20 @@ const TIMEOUT_MS = 120_000;
 /** A file that never ends (a handle left open) is beyond that limit: then the run is interrupted, which names the file. */
 const RUN_TIMEOUT_MS = 15 * 60_000;
 
+/** Other routers or fleets than the tests' own, by the variable that they read. */
+const VARIANTS = { '--threads': 'TEST_THREADS', '--shape': 'TEST_SHAPE' };
+
+function readArguments([flag, value, ...rest]) {
+  const variable = VARIANTS[flag];
+  if (variable === undefined) return { variant: {}, files: [flag, value, ...rest].filter(Boolean) };
+  const { variant, files } = readArguments(rest);
+  return { variant: { [variable]: value, ...variant }, files };
+}
+
 runScript(async () => {
-  const [flag, threads, ...rest] = process.argv.slice(2);
-  const several = flag === '--threads';
-  const files = several ? rest : process.argv.slice(2);
-  const named = files.length === 0 && several ? TESTS_ON_SOCKETS : files;
+  const { variant, files } = readArguments(process.argv.slice(2));
+  const isVariant = Object.keys(variant).length > 0;
+  const named = files.length === 0 && isVariant ? TESTS_ON_SOCKETS : files;
   const failedChecks = named.length === 0 ? await check() : [];
   const concurrency = Math.min(8, Math.max(2, availableParallelism()));
   const args = [
@@ -30,7 +40,7 @@ runScript(async () => {
   ];
   const env = {
     ...process.env,
-    ...(several && { TEST_THREADS: threads }),
+    ...variant,
     NODE_TEST_CONTEXT: undefined,
     FAILED_CHECKS: failedChecks.join(', '),
   };

@@ -73,5 +73,7 @@ export function pairSettings(
 ): PdSettings {
   const prefill = workers.find(isPrefill);
   if (!prefill?.kvTransfer) return { ...pd, ...own };
-  return { ...pd, split: { kind: 'always' }, connector: prefill.kvTransfer.connector, ...own };
+  // In a suite of whole requests what fails has to fail as there, not to be served by somebody else.
+  const fallback = TEST_SHAPE === 'pd' ? 'none' : pd.fallback;
+  return { ...pd, fallback, split: { kind: 'always' }, connector: prefill.kvTransfer.connector, ...own };
 }

@@ -193,7 +193,10 @@ test('as many are inside as may be, the others wait', async () => {
 });
 
 test('a crowd at a small door: never more inside than may be, and everybody gets in', async () => {
-  await using fleet = await startFleet({ router: { maxConcurrentRequests: 7, queueSize: 400 } });
+  await using fleet = await startFleet({
+    onlyRegular: 'a request through a pair holds two leases',
+    router: { maxConcurrentRequests: 7, queueSize: 400 },
+  });
   const { admission, ledger } = fleet.app.runtime;
   let most = 0;
   for (const worker of fleet.workers) {

@@ -163,6 +163,7 @@ test('as long as nobody has told a model none is unknown: 503, which can be trie
 test('a model whose workers are all unhealthy is 503, not 404: it is known', async () => {
   await using fleet = await startFleet({
     workers: [{ models: ['a'] }, { models: ['b'] }],
+    onlyRegular: 'the one worker of a model is taken away',
     router: { ...GATEWAY, healthCheck: { checkIntervalSecs: 0.05, failureThreshold: 1 } },
   });
   await fleet.workers[0]?.setFaults(['refuse']);
@@ -172,7 +173,11 @@ test('a model whose workers are all unhealthy is 503, not 404: it is known', asy
 });
 
 test('a model whose last worker has left is unknown again', async () => {
-  await using fleet = await startFleet({ workers: [{ models: ['a'] }, { models: ['b'] }], router: GATEWAY });
+  await using fleet = await startFleet({
+    workers: [{ models: ['a'] }, { models: ['b'] }],
+    onlyRegular: 'the one worker of a model is taken away',
+    router: GATEWAY,
+  });
   const { registry } = fleet.app.runtime;
   const [first] = registry.workers;
   assert.ok(first);
@@ -193,7 +198,11 @@ test('a model is known from the moment that its worker is being registered', asy
 });
 
 test('a request without a model means the only one, and must say which where there are several', async () => {
-  await using fleet = await startFleet({ workers: [{ models: ['only'] }], router: GATEWAY });
+  await using fleet = await startFleet({
+    workers: [{ models: ['only'] }],
+    onlyRegular: 'a body of a pair has more in it',
+    router: GATEWAY,
+  });
   const { model: _, ...without } = CHAT;
   const response = await post(fleet, '/v1/chat/completions', without);
   assert.deepEqual([response.status, response.headers.get('x-vllm-router-model')], [200, 'only']);

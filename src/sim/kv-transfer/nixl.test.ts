@@ -90,6 +90,18 @@ describe('a pair over NIXL', () => {
     await allGivenBack();
   });
 
+  it('hands over to a response that is made in the background', async () => {
+    const { prefill, decode } = pair;
+    const body = { input: newPrompt(), max_output_tokens: 1 };
+    const path = '/v1/responses';
+    const first = await ask(prefill, { ...body, kv_transfer_params: TO_PREFILL }, { path });
+    const { kv_transfer_params } = first.body;
+    const hits = decode.model.stats.externalCacheHits;
+    await ask(decode, { ...body, kv_transfer_params, background: true }, { path, id: 'later' });
+    await eventually(() => decode.model.stats.externalCacheHits > hits);
+    await allGivenBack();
+  });
+
   it('fetches of a prompt only what it does not have', async () => {
     const { prefill, decode } = pair;
     const prompt = newPrompt();

@@ -119,7 +119,8 @@ function runInBackground(sim: SimState, exchange: Exchange, response: StoredResp
   const queued = JSON.stringify(responseObject(response));
   response.status = 'in_progress';
   // Not tied to the exchange: a client that leaves does not stop work in the background.
-  const sequences = generate({ reply: exchange.reply, onAbort: undefined }, engine, [response.plan], {
+  const { reply, transfer } = exchange;
+  const sequences = generate({ reply, transfer, onAbort: undefined }, engine, [response.plan], {
     onAllDone: (done) => {
       complete(response, done);
     },
