@@ -4,6 +4,21 @@ import { startVllm, type ServerWish, type VllmServer } from './vllm-server.ts';
 /** Each takes some 3 GB and its processors' time: the one that was asked for longest ago makes room. */
 const MOST_SERVERS = 3;
 
+/** Two that hand over KV blocks to each other. */
+export interface VllmPair {
+  readonly prefill: VllmServer;
+  readonly decode: VllmServer;
+}
+
+/** Servers of others, which are taken where a case wants nothing else of them. */
+export interface Running {
+  readonly running: readonly VllmServer[];
+  /** The one for prefill, the one for decode. */
+  readonly pair: readonly VllmServer[];
+}
+
+const NIXL: ServerWish = { nixl: true };
+
 /** The servers of a run: started when a case needs them, ended with the run. */
 export class Lab implements AsyncDisposable {
   readonly installed: Installed;
@@ -12,12 +27,15 @@ export class Lab implements AsyncDisposable {
   readonly #servers = new Map<string, VllmServer>();
   #count = 0;
 
-  /** @param running servers of others, which are taken where a case wants nothing particular. */
-  constructor(installed: Installed, running: readonly VllmServer[], say: (text: string) => void) {
+  constructor(installed: Installed, { running, pair }: Running, say: (text: string) => void) {
     this.installed = installed;
     this.#say = say;
-    for (const [index, server] of running.entries())
-      this.#servers.set(keyOf(NAMES[index] ?? server.url, {}), server);
+    for (const [servers, wish] of [
+      [running, {}],
+      [pair, NIXL],
+    ] as const)
+      for (const [index, server] of servers.entries())
+        this.#servers.set(keyOf(NAMES[index] ?? server.url, wish), server);
   }
 
   /** A healthy one; the same for the same wish, so that cases share what takes minutes to start. `which` tells several of one wish apart. */
@@ -39,6 +57,12 @@ export class Lab implements AsyncDisposable {
   /** For a fleet: as many of no particular wish, started side by side. */
   fleet(count: 1 | 2): Promise<readonly VllmServer[]> {
     return Promise.all(NAMES.slice(0, count).map((name) => this.server(name)));
+  }
+
+  async pair(): Promise<VllmPair> {
+    const [prefill, decode] = await Promise.all(NAMES.map((name) => this.server(name, NIXL)));
+    if (!prefill || !decode) throw new Error('no pair');
+    return { prefill, decode };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -8,6 +8,8 @@ export interface VllmOptions {
   readonly install: boolean;
   /** Servers that run already, with the model and KV events. */
   readonly use: readonly string[];
+  /** Two that run already with NIXL: the one for prefill, the one for decode. */
+  readonly pair: readonly string[];
 }
 
 export const USAGE = `Usage: npm run test:vllm -- [flags]
@@ -15,6 +17,7 @@ export const USAGE = `Usage: npm run test:vllm -- [flags]
   --only CASE,...   Only these cases.
   --dir DIRECTORY   Where the environment with vLLM is, or is to be made. [VLLM_TEST_DIR, else in the user's cache directory]
   --use URL,...     Take these servers, which somebody has started, where a case wants nothing particular of them.
+  --pair URL,URL    The same of a prefill and a decode server with NIXL.
   --no-install      End where there is none, rather than make one: 3 GB to download, 7 GB on disk.
 
 Starts real vLLM servers on the CPU, with a tiny model of random weights, and shows what the router believes of their caches
@@ -31,6 +34,7 @@ export function readOptions(argv: readonly string[]): VllmOptions | 'help' {
       only: { type: 'string', multiple: true, default: [] },
       dir: { type: 'string' },
       use: { type: 'string', multiple: true, default: [] },
+      pair: { type: 'string', multiple: true, default: [] },
       install: { type: 'boolean', default: true },
       help: { type: 'boolean', short: 'h', default: false },
     },
@@ -43,5 +47,6 @@ export function readOptions(argv: readonly string[]): VllmOptions | 'help' {
     directory: values.dir,
     install: values.install,
     use: listOf(values.use),
+    pair: listOf(values.pair),
   };
 }

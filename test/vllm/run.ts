@@ -39,7 +39,8 @@ async function main(argv: readonly string[]): Promise<number> {
   if (!options.install && !installedIn(directory)) return refuse(`nothing is installed in ${directory}`);
   const installed = await install(directory, say);
   const running = await Promise.all(options.use.map(runningServer));
-  await using lab = new Lab(installed, running, say);
+  const pair = await Promise.all(options.pair.map(runningServer));
+  await using lab = new Lab(installed, { running, pair }, say);
   const interrupted = new Promise<'interrupted'>((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve('interrupted'));
   });

@@ -26,6 +26,8 @@ export interface ServerWish {
   readonly blockSize?: number;
   /** A file with another chat template. */
   readonly chatTemplate?: string;
+  /** Hands KV blocks over, and takes them over, over TCP. Default false. */
+  readonly nixl?: boolean;
 }
 
 /** One running vLLM. */
@@ -46,6 +48,7 @@ export async function startVllm(
   wish: ServerWish = {},
 ): Promise<VllmServer> {
   const [port, eventsPort, replayPort] = [await freePort(), await freePort(), await freePort()];
+  const sideChannel = wish.nixl === true ? nixlEnvironment(await freePort()) : {};
   const logs = join(directory, 'run');
   await mkdir(logs, { recursive: true });
   const log = join(logs, `${name}.log`);
@@ -54,7 +57,7 @@ export async function startVllm(
     stdio: ['ignore', file, file],
     // Its processes form a group, which is ended as a whole.
     detached: true,
-    env: { ...process.env, ...ENVIRONMENT },
+    env: { ...process.env, ...ENVIRONMENT, ...sideChannel },
   });
   closeSync(file);
   const url = `http://127.0.0.1:${String(port)}`;
@@ -76,6 +79,18 @@ const ENVIRONMENT = {
   DO_NOT_TRACK: '1',
 };
 
+/** UCX over the loopback; the side channel is where the other server asks for the way to the blocks. */
+function nixlEnvironment(port: number): NodeJS.ProcessEnv {
+  return {
+    UCX_TLS: 'tcp,self,sysv,posix',
+    UCX_NET_DEVICES: 'lo',
+    VLLM_NIXL_SIDE_CHANNEL_HOST: '127.0.0.1',
+    VLLM_NIXL_SIDE_CHANNEL_PORT: String(port),
+  };
+}
+
+const KV_TRANSFER = { kv_connector: 'NixlConnector', kv_role: 'kv_both', kv_buffer_device: 'cpu' };
+
 interface Ports {
   readonly port: number;
   readonly eventsPort: number;
@@ -83,7 +98,7 @@ interface Ports {
 }
 
 function flagsOf(wish: ServerWish, { port, eventsPort, replayPort }: Ports): string[] {
-  const { events = true, prefixCaching = true, blockSize = BLOCK_SIZE, chatTemplate } = wish;
+  const { events = true, prefixCaching = true, blockSize = BLOCK_SIZE, chatTemplate, nixl = false } = wish;
   const eventsConfig = {
     enable_kv_cache_events: true,
     publisher: 'zmq',
@@ -98,6 +113,7 @@ function flagsOf(wish: ServerWish, { port, eventsPort, replayPort }: Ports): str
     '--enable-prompt-tokens-details',
     prefixCaching ? '--enable-prefix-caching' : '--no-enable-prefix-caching',
     ...(events && prefixCaching ? ['--kv-events-config', JSON.stringify(eventsConfig)] : []),
+    ...(nixl ? ['--kv-transfer-config', JSON.stringify(KV_TRANSFER), '--enable-scale-out'] : []),
     ...(chatTemplate === undefined ? [] : ['--chat-template', chatTemplate]),
   ];
 }
