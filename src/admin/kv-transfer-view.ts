@@ -1,5 +1,6 @@
 import * as z from 'zod';
-import { kvTransferEntry, workerKvTransfer } from '../config/schema/kv-transfer-schema.ts';
+import { kvTransferEntry, kvTransferTraits, workerKvTransfer } from '../config/schema/kv-transfer-schema.ts';
+import { WORKER_ROLES } from '../config/settings/pd-settings.ts';
 import type { KvTransferTraits, WorkerRole, WorkerTraits } from '../config/settings/settings.ts';
 
 /** As registered, and what the worker has told since. */
@@ -45,4 +46,17 @@ function showKvTransfer(traits: KvTransferTraits): z.output<typeof kvTransferVie
     ...(transferMode === undefined ? {} : { transfer_mode: transferMode }),
     ...(engineIds === undefined ? {} : { engine_ids: engineIds }),
   };
+}
+
+const shown = z.object({ worker_type: z.enum(WORKER_ROLES), ...pdFields });
+
+/** The way back, from what a router has shown; regular where that is nothing it could have. */
+export function readRole(view: unknown): Pick<WorkerTraits, 'role' | 'bootstrapPort' | 'kvTransfer'> {
+  const { data } = shown.safeParse(view);
+  const { worker_type: role = 'regular', bootstrap_port: bootstrapPort, kv_transfer: transfer } = data ?? {};
+  if (!transfer) return { role, bootstrapPort, kvTransfer: undefined };
+  const { zmq_address: zmqAddress, transfer_mode: transferMode, engine_ids: engineIds } = transfer;
+  // A receiver is shown with its host.
+  const registered = kvTransferTraits(transfer, '');
+  return { role, bootstrapPort, kvTransfer: { ...registered, zmqAddress, transferMode, engineIds } };
 }

@@ -1,3 +1,4 @@
+import { readRole } from '../admin/kv-transfer-view.ts';
 import { systemClock } from '../base/system-clock.ts';
 import { systemRandom } from '../base/random.ts';
 import { wantsColours } from '../base/colours.ts';
@@ -119,11 +120,14 @@ const ONE_RANK = { regular: 1, prefill: 1, decode: 1 };
 
 /** The keys of its workers a router does not tell: those of this command line count. */
 function specsIn({ workers }: RunningRouter, { workerDefaults }: Settings): readonly WorkerSpec[] {
-  return [...workers.keys()].flatMap((id) => {
+  return [...workers].flatMap(([id, view]) => {
     const parsed = parseWorkerUrl(id);
     // The ranks stand in the list one by one.
     return parsed.kind === 'ok'
-      ? workerSpecs(parsed.address, { ...workerDefaults, ranksPerUrl: ONE_RANK })
+      ? workerSpecs(parsed.address, { ...workerDefaults, ranksPerUrl: ONE_RANK }).map((spec) => ({
+          ...spec,
+          traits: { ...spec.traits, ...readRole(view) },
+        }))
       : [];
   });
 }

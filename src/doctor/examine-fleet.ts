@@ -4,6 +4,7 @@ import { CHECKS } from './checks/index.ts';
 import type { Examination } from './examine.ts';
 import { examineWorker, type DoctorDeps } from './examine-worker.ts';
 import { OwnText } from './own-text.ts';
+import { Turns } from './turns.ts';
 
 /** Workers that are examined side by side: each has a handful of connections. */
 const AT_ONCE = 16;
@@ -26,7 +27,7 @@ export interface FleetOptions {
 /** All workers, some of them at a time; the reports are in the workers' order. */
 export async function examineFleet(
   specs: readonly WorkerSpec[],
-  deps: Omit<DoctorDeps, 'text' | 'fleet'>,
+  deps: Omit<DoctorDeps, 'text' | 'fleet' | 'turns'>,
   { checks = CHECKS, onProgress, signal }: FleetOptions = {},
 ): Promise<readonly Examination[]> {
   const examinations: Examination[] = [];
@@ -34,6 +35,7 @@ export async function examineFleet(
   const waiting = specs.entries();
   let begun = 0;
   const text = new OwnText(deps.clock);
+  const turns = new Turns();
   const takeTurns = async (): Promise<void> => {
     for (const [at, spec] of waiting) {
       const onCheck = (check: string): void => {
@@ -42,7 +44,7 @@ export async function examineFleet(
       };
       examinations[at] = await examineWorker(
         spec,
-        { ...deps, text: text.open, fleet: specs },
+        { ...deps, text: text.open, fleet: specs, turns },
         { checks, onCheck, ...(signal && { signal }) },
       );
     }

@@ -3,10 +3,13 @@ import type { Random } from '../base/random.ts';
 import type { Settings, WorkerSpec } from '../config/settings/settings.ts';
 import { HttpWorkerClient } from '../engines/http/http-client.ts';
 import { OutboundSockets } from '../engines/http/outbound-sockets.ts';
+import type { Peer } from '../engines/prefill-decode/connector.ts';
+import { askBootstrap } from '../engines/prefill-decode/mooncake-bootstrap.ts';
 import { examine, type Examination, type ExamineOptions } from './examine.ts';
 import { expectedOf } from './expected.ts';
 import { LmcacheController } from './lmcache-controller.ts';
 import { Patient, type PatientDeps } from './patient.ts';
+import type { Turns } from './turns.ts';
 
 export interface DoctorDeps {
   readonly settings: Pick<
@@ -14,10 +17,10 @@ export interface DoctorDeps {
     | 'health'
     | 'policy'
     | 'modelPolicies'
-    | 'pd'
     | 'tokens'
     | 'lmcache'
     | 'kvEvents'
+    | 'pd'
     | 'timeouts'
     | 'listen'
     | 'workerTls'
@@ -28,6 +31,7 @@ export interface DoctorDeps {
   readonly sockets?: OutboundSockets;
   readonly text: PatientDeps['text'];
   readonly fleet: readonly WorkerSpec[];
+  readonly turns: Turns;
   /** Longest time for one check. */
   readonly timeoutMs: number;
   /** Whether what is expected is of a router on another machine, perhaps, where paths lead elsewhere. */
@@ -43,6 +47,7 @@ export async function examineWorker(
     random,
     text,
     fleet,
+    turns,
     sockets = new OutboundSockets(),
     timeoutMs,
     isElsewhere,
@@ -51,8 +56,10 @@ export async function examineWorker(
 ): Promise<Examination> {
   const { timeouts, listen, workerTls } = settings;
   const pool = { connectMs: timeouts.connectMs, maxHeaderSize: listen.maxHeaderSize };
-  const tls = workerTls.get(spec.baseUrl);
-  const client = new HttpWorkerClient(spec, { ...pool, tls }, { clock, sockets });
+  const open = (one: WorkerSpec): HttpWorkerClient =>
+    new HttpWorkerClient(one, { ...pool, tls: workerTls.get(one.baseUrl) }, { clock, sockets });
+  const client = open(spec);
+  const asking = { open, askBootstrap: (worker: Peer) => askBootstrap(worker, pool, { clock, sockets }) };
   const lmcache = (): LmcacheController =>
     new LmcacheController(
       settings.lmcache,
@@ -62,7 +69,19 @@ export async function examineWorker(
   try {
     const expected = expectedOf(settings, isElsewhere);
     return await examine(
-      new Patient({ spec, client, expected, clock, random, text, fleet, lmcache, timeoutMs }),
+      new Patient({
+        spec,
+        client,
+        expected,
+        clock,
+        random,
+        text,
+        fleet,
+        lmcache,
+        timeoutMs,
+        turns,
+        ...asking,
+      }),
       options,
     );
   } finally {

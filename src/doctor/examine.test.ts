@@ -10,6 +10,7 @@ import { examine, isHealthy } from './examine.ts';
 import { expectedOf } from './expected.ts';
 import { fail, ok, skipped, type Finding } from './finding.ts';
 import { Patient } from './patient.ts';
+import { Turns } from './turns.ts';
 
 const TIMEOUT_MS = 1000;
 const spec = {
@@ -43,6 +44,9 @@ function newPatient(): { patient: Patient; clock: VirtualClock } {
       random,
       text: never,
       lmcache: never,
+      open: never,
+      askBootstrap: never,
+      turns: new Turns(),
       fleet: [spec],
       timeoutMs: TIMEOUT_MS,
     }),

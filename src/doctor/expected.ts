@@ -1,5 +1,6 @@
 import type { KvEventSettings } from '../config/settings/kv-events.ts';
 import type { TokenizerPaths } from '../config/settings/exact-tokens.ts';
+import type { KvConnector } from '../config/settings/pd-settings.ts';
 import type { LmcacheSettings, Settings, StagePolicy } from '../config/settings/settings.ts';
 
 /** What the configuration wants of the workers: a worker is held against it. */
@@ -16,6 +17,8 @@ export interface Expected {
   readonly isElsewhere: boolean;
   /** Whose events are followed, and where. */
   readonly kvEvents: KvEventSettings;
+  /** How prefill workers hand over. */
+  readonly kvConnector: KvConnector;
 }
 
 type ExpectedSettings = Pick<
@@ -31,6 +34,7 @@ export function expectedOf(settings: ExpectedSettings, isElsewhere = false): Exp
     tokenizers: settings.tokens.paths,
     isElsewhere,
     kvEvents: settings.kvEvents,
+    kvConnector: settings.pd.connector,
   };
 }
 

@@ -4,6 +4,8 @@ import type { Random } from '../base/random.ts';
 import type { WorkerSpec } from '../config/settings/settings.ts';
 import type { WorkerClient, WorkerRequest } from '../engines/client.ts';
 import { collect, type Collected } from '../engines/collect.ts';
+import type { Peer } from '../engines/prefill-decode/connector.ts';
+import type { BootstrapAnswer } from '../engines/prefill-decode/mooncake-bootstrap.ts';
 import { probeHeaders } from '../engines/http/probe.ts';
 import { headerOf } from '../http/headers.ts';
 import type { TextJobs } from '../tokenize/local/text-jobs.ts';
@@ -11,6 +13,8 @@ import type { CacheConfig, EventSource } from '../workers/cache-config.ts';
 import type { EventEndpoint } from './event-endpoints.ts';
 import type { Expected } from './expected.ts';
 import { quote } from './finding.ts';
+import type { Turns } from './turns.ts';
+import type { KvMetrics } from './kv-metrics.ts';
 import type { LmcacheController } from './lmcache-controller.ts';
 
 /** More than any of the routes that are asked answers in its right mind. */
@@ -35,6 +39,8 @@ export interface Chart {
   engines: number;
   /** As the engine says. */
   cache: CacheConfig | undefined;
+  /** What it says of KV blocks of other engines. */
+  kv: KvMetrics | undefined;
   /** Where the worker says that it publishes events; undefined while it has not been asked, or has no answer. */
   eventSources: readonly EventSource[] | undefined;
   /** Where the events of the probe came from, and the number of the message that named its blocks. */
@@ -60,6 +66,12 @@ export interface PatientDeps {
   readonly fleet: readonly WorkerSpec[];
   /** Opens connections to LMCache's controller, where one is expected. */
   readonly lmcache: () => LmcacheController;
+  /** Opens connections to another one of them. */
+  readonly open: (spec: WorkerSpec) => WorkerClient;
+  /** Asks a prefill worker's Mooncake for its engines. */
+  readonly askBootstrap: (worker: Peer) => Promise<BootstrapAnswer>;
+  /** Of all that are examined together. */
+  readonly turns: Turns;
   /** Longest time for one check. */
   readonly timeoutMs: number;
 }
@@ -73,6 +85,8 @@ export class Patient {
   readonly text: () => TextJobs;
   readonly fleet: readonly WorkerSpec[];
   readonly lmcache: () => LmcacheController;
+  readonly askBootstrap: PatientDeps['askBootstrap'];
+  readonly turns: Turns;
   readonly timeoutMs: number;
   readonly chart: Chart = {
     cards: [],
@@ -81,14 +95,19 @@ export class Patient {
     date: undefined,
     engines: 1,
     cache: undefined,
+    kv: undefined,
     eventSources: undefined,
     heard: undefined,
   };
   readonly cost: Cost = { requests: 0, prompt_tokens: 0, completion_tokens: 0 };
+  readonly #deps: PatientDeps;
   readonly #client: WorkerClient;
 
   constructor(deps: PatientDeps) {
     const { spec, client, expected, clock, random, text, fleet, lmcache, timeoutMs } = deps;
+    this.#deps = deps;
+    this.askBootstrap = deps.askBootstrap;
+    this.turns = deps.turns;
     this.spec = spec;
     this.expected = expected;
     this.clock = clock;
@@ -100,6 +119,16 @@ export class Patient {
     this.#client = client;
   }
 
+  /** Another worker, of which nothing is known here but how to ask it. To be closed. */
+  beside(spec: WorkerSpec): Patient & Disposable {
+    const client = this.#deps.open(spec);
+    return Object.assign(new Patient({ ...this.#deps, spec, client }), {
+      [Symbol.dispose]: () => {
+        client.close();
+      },
+    });
+  }
+
   get(path: string, signal: AbortSignal, headers = probeHeaders(this.spec)): Promise<Answer> {
     return this.#ask({ method: 'GET', path, headers, body: undefined }, signal);
   }
@@ -108,8 +137,8 @@ export class Patient {
     return this.postBytes(path, Buffer.from(JSON.stringify(body)), signal);
   }
 
-  postBytes(path: string, body: Buffer, signal: AbortSignal): Promise<Answer> {
-    const headers = [...probeHeaders(this.spec), 'content-type', 'application/json'];
+  postBytes(path: string, body: Buffer, signal: AbortSignal, more: readonly string[] = []): Promise<Answer> {
+    const headers = [...probeHeaders(this.spec), 'content-type', 'application/json', ...more];
     const rank = this.spec.rank ?? (this.chart.engines > 1 ? 0 : undefined);
     // A prompt that is sent twice must find the same engine.
     if (rank !== undefined) headers.push('x-data-parallel-rank', String(rank));

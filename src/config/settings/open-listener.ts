@@ -18,6 +18,6 @@ function asksForSomething(config: Config): boolean {
   );
 }
 
-function isLoopbackName(host: string): boolean {
+export function isLoopbackName(host: string): boolean {
   return /^(localhost|127\.\d+\.\d+\.\d+|::1|0:0:0:0:0:0:0:1)$/i.test(host);
 }

@@ -2,7 +2,9 @@ import type { Check } from '../check.ts';
 import { cache } from './cache.ts';
 import { clock } from './clock.ts';
 import { events } from './events.ts';
+import { handover } from './handover.ts';
 import { key } from './key.ts';
+import { kvConnector } from './kv-connector.ts';
 import { limits } from './limits.ts';
 import { lmcache } from './lmcache.ts';
 import { load } from './load.ts';
@@ -30,4 +32,6 @@ export const CHECKS: readonly Check[] = [
   events,
   replay,
   lmcache,
+  kvConnector,
+  handover,
 ];

@@ -2,6 +2,7 @@ import { metricsOf, readEngineMetrics } from '../../engines/engine-metrics.ts';
 import { engineOf, readEngines } from '../../engines/engine-report.ts';
 import type { Check } from '../check.ts';
 import { fail, ok, warn } from '../finding.ts';
+import { readKvMetrics } from '../kv-metrics.ts';
 import { whatCame } from '../patient.ts';
 
 /** Whether the engine's load can be read; the text is kept for the checks behind. */
@@ -20,6 +21,7 @@ export const load: Check = {
     const engines = readEngineMetrics(text);
     patient.chart.engines = Math.max(1, engines.size);
     const { rank } = patient.spec;
+    patient.chart.kv = readKvMetrics(text, rank);
     patient.chart.cache = engineOf(readEngines(text), rank).cache;
     const found = metricsOf(engines, rank);
     if (rank !== undefined && engines.size > 0 && !found)
