@@ -12,7 +12,7 @@ import { EXPLAIN_HEADERS } from '../src/request/answer/explain.ts';
 import { SIM_FLAGS } from '../src/sim/server/flags.ts';
 import { blocksOf, proseOf, readPage, ROOT, tableRows } from './support/pages.ts';
 
-const GUIDES = ['first-route', 'policies', 'reliability', 'observability'].map(
+const GUIDES = ['first-route', 'policies', 'reliability', 'observability', 'prefill-decode'].map(
   (name) => `docs/guide/${name}.md`,
 );
 const RULES = 'deploy/prometheus/vllm-router.rules.yml';
@@ -161,8 +161,11 @@ describe('words', () => {
       ...CONFIG_KEYS.flatMap((key) => key.flags.flatMap((flag) => [flag, flag.replace('--', '--no-')])),
       ...SIM_FLAGS.flatMap((flag) => [flag.name, ...(flag.aliases ?? [])]),
       '--record',
+      '--pd-disaggregation',
       // vLLM's, npm's and curl's own.
-      ...['--enable-prompt-tokens-details', '--global'],
+      ...['--enable-prompt-tokens-details', '--kv-transfer-config', '--profiler-config', '--global'],
+      // SGLang's, and the demo's.
+      ...['--disaggregation-mode', '--pd'],
     ]);
     const unknown = GUIDES.flatMap((page) =>
       (readPage(page).match(/(?<![\w-])--[a-z][a-z-]+/g) ?? []).filter((flag) => !known.has(flag)),

@@ -38,6 +38,7 @@ const GUIDES = [
     'gateway',
     'kv-cache',
     'lmcache',
+    'prefill-decode',
     'model-rules',
     'plugins',
     'reload',
@@ -55,6 +56,13 @@ const GUIDES = [
 /** Pages whose commands are looked at; the rest of the simulator's page is its own tests' business. */
 const WITH_COMMANDS = [...GUIDES, 'docs/guide/sim.md', 'README.md'];
 const MODELS = ['Qwen/Qwen3-8B', 'sim-model', 'your-model'];
+/** Where a page's workers are others than two plain ones. */
+const WORKERS: Readonly<Record<string, FleetOptions['workers']>> = {
+  'docs/guide/prefill-decode.md': [
+    { models: MODELS, role: 'prefill' },
+    { models: MODELS, role: 'decode' },
+  ],
+};
 /** What the router of a page's curl lines needs beside its workers. */
 const ROUTERS: Readonly<Record<string, FleetOptions['router']>> = {
   'docs/guide/gateway.md': { enableIgw: true, engineWaitTimeoutSecs: 60 },
@@ -243,8 +251,10 @@ describe('what the pages run', () => {
   }
 });
 
-function startGuideFleet(log: Log = silentLog, router: FleetOptions['router'] = {}): Promise<Fleet> {
-  return startFleet({ workers: [{ models: MODELS }, { models: MODELS }], log, router, reloadable: true });
+function startGuideFleet(log: Log = silentLog, page = ''): Promise<Fleet> {
+  const { [page]: workers = [{ models: MODELS }, { models: MODELS }] } = WORKERS;
+  const { [page]: router = {} } = ROUTERS;
+  return startFleet({ workers, log, router, reloadable: true });
 }
 
 /** A gateway whose workers, one per model, are there but not registered yet. */
@@ -293,7 +303,7 @@ async function runCurls(t: TestContext, page: string): Promise<void> {
   }
   await using fleet = await (page.endsWith('/gateway.md')
     ? startEmptyGateway(page)
-    : startGuideFleet(silentLog, ROUTERS[page]));
+    : startGuideFleet(silentLog, page));
   let head = '';
   for (const block of blocksOf(page)) {
     if (block.lang === 'sh') {

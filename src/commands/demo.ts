@@ -7,14 +7,17 @@ import type { OpenLog } from '../observe/log.ts';
 import { loadConfigWithPlugins, noPlugins, type LoadedPlugins } from '../plugins/load-plugins.ts';
 import { httpUrl, listenerUrl } from '../router.ts';
 import { openApp } from '../threads/open-app.ts';
+import type { SimOptions } from '../sim/server/options.ts';
 import { startSimWorker, type SimWorker } from '../sim/server/server.ts';
 import { warmUp } from '../warm-up/warm-up.ts';
+import { showPairs } from './demo-pairs.ts';
 import { openLog } from './open-log.ts';
 import { untilSignal } from './until-signal.ts';
 
-const USAGE = `vllm-router demo [--workers N] [flags of the server]
+const USAGE = `vllm-router demo [--workers N] [--pd] [flags of the server]
 
 Runs N simulated vLLM workers (4) and a router in front of them, without a GPU, until Ctrl-C.
+With --pd half of them compute prompts for the others, and a few requests show what that does.
 `;
 
 /** `vllm-router demo`: what a newcomer's first minute looks like. Resolves to the exit code. */
@@ -23,13 +26,22 @@ export async function demo(argv: readonly string[]): Promise<number> {
     process.stdout.write(USAGE);
     return 0;
   }
-  const { count, rest } = takeWorkerCount(argv);
+  const isPd = argv.includes('--pd');
+  const { count, rest } = takeWorkerCount(argv.filter((arg) => arg !== '--pd'));
   if (count === undefined) {
     process.stderr.write('vllm-router: demo --workers takes a number from 1 to 64\n');
     return 2;
   }
+  if (isPd && count < 2) {
+    process.stderr.write('vllm-router: demo --pd needs two workers or more\n');
+    return 2;
+  }
   const signal = untilSignal();
-  const workers = await Promise.all(Array.from({ length: count }, (_, seed) => startSimWorker({ seed })));
+  const roleOf = (index: number): SimOptions =>
+    isPd ? { role: index % 2 === 0 ? 'prefill' : 'decode' } : {};
+  const workers = await Promise.all(
+    Array.from({ length: count }, (_, seed) => startSimWorker({ seed, ...roleOf(seed) })),
+  );
   try {
     return await run(rest, workers, signal);
   } finally {
@@ -42,7 +54,7 @@ async function run(
   workers: readonly SimWorker[],
   signal: Promise<unknown>,
 ): Promise<number> {
-  const argv = [...flags, '--worker-urls', ...workers.map(({ url }) => url)];
+  const argv = [...flags, ...workerFlags(workers)];
   const loaded = await loadConfigWithPlugins({ argv, env: process.env, cwd: process.cwd() });
   if (loaded.kind === 'error') {
     for (const problem of loaded.problems) process.stderr.write(`vllm-router: ${problemLine(problem)}\n`);
@@ -60,6 +72,11 @@ async function run(
       loaded.settings.warmUp && app.servesItself
         ? warmUp(loaded.settings, { log, isBusy: () => app.isBusy })
         : undefined;
+    if (workers.some(isPrefill)) {
+      const { listen: at } = loaded.settings;
+      const shown = showPairs(app, listenerUrl(at, address.port), modelOf(app));
+      process.stdout.write((await Promise.race([shown, signal.then(() => '')])) || '');
+    }
     await signal;
     await app.stop({ immediately: true });
     await warmedUp;
@@ -110,13 +127,13 @@ function welcome(app: App, address: Address, settings: Settings, workers: readon
     address.metricsPort === undefined
       ? 'off'
       : `${httpUrl(settings.metrics.host, address.metricsPort)}/metrics`;
-  const [model = 'sim-model'] = app.runtime.registry.workers.flatMap((worker) => [...worker.models]);
+  const model = modelOf(app);
   return `
   vllm-router is running in front of ${workers.length} simulated vLLM workers.
 
     Router    ${url}        (policy: ${settings.policy.type})
     Metrics   ${metrics}
-    Workers   ${workers.map((worker) => worker.url).join('  ')}
+    Workers   ${workers.map((worker) => `${worker.url}${isPrefill(worker) ? ' (prefill)' : ''}`).join('  ')}
 
   Try it. The response headers say which worker served you and why:
 
@@ -127,6 +144,20 @@ function welcome(app: App, address: Address, settings: Settings, workers: readon
   Or point an OpenAI client at ${url}/v1 with any API key. Ctrl-C stops everything.
 
 `;
+}
+
+function workerFlags(workers: readonly SimWorker[]): string[] {
+  if (!workers.some(isPrefill)) return ['--worker-urls', ...workers.map(({ url }) => url)];
+  return workers.flatMap((worker) => [isPrefill(worker) ? '--prefill' : '--decode', worker.url]);
+}
+
+function isPrefill({ kvTransfer }: SimWorker): boolean {
+  return kvTransfer?.role === 'prefill';
+}
+
+function modelOf({ runtime }: App): string {
+  const [model = 'sim-model'] = runtime.registry.workers.flatMap(({ models }) => [...models]);
+  return model;
 }
 
 function takeWorkerCount(argv: readonly string[]): { count: number | undefined; rest: readonly string[] } {
