@@ -1,3 +1,4 @@
+import { isLoopbackName } from '../../base/loopback-name.ts';
 import type { Config } from '../schema/schema.ts';
 
 /**
@@ -16,8 +17,4 @@ function asksForSomething(config: Config): boolean {
   return (
     tenants.length > 0 || key !== undefined || services.length > 0 || config.ssl_cert_reqs === 'required'
   );
-}
-
-export function isLoopbackName(host: string): boolean {
-  return /^(localhost|127\.\d+\.\d+\.\d+|::1|0:0:0:0:0:0:0:1)$/i.test(host);
 }

@@ -1,4 +1,4 @@
-import { isLoopbackName } from '../../config/settings/open-listener.ts';
+import { isLoopbackName } from '../../base/loopback-name.ts';
 import { KEEP_BLOCKS } from '../../engines/prefill-decode/nixl.ts';
 import type { Check } from '../check.ts';
 import { isObject, type JsonObject } from '../../api/prompt-sink.ts';
