@@ -2,6 +2,7 @@ import { mkdirSync, openSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { spawnOn, TARGET_CORE } from './cores.ts';
 import { haproxy } from './haproxy.ts';
+import { PAIR_CHAT_BYTES } from './load/canned-answers.ts';
 import { cpuTimes, type CpuTimes } from './load/process-usage.ts';
 import type { TargetAddress } from './load/protocol.ts';
 import { nginx } from './nginx.ts';
@@ -81,7 +82,7 @@ export async function startTarget(
   if (name === BARE) return startBare(place);
   if (name === ROUTER) return startRouter(name, [], place);
   if (name === ROUTER_NO_LOG) return startRouter(name, ['--no-access-log'], place);
-  if (name === ROUTER_PAIR) return startRouter(name, pairFlags(place), { ...place, workerPorts: [] });
+  if (name === ROUTER_PAIR) return startPair(place);
   const [, threads] = /^router-(\d+)-threads$/.exec(name) ?? [];
   if (threads !== undefined) return startRouter(name, ['--threads', threads], place);
   const policy = POLICIES.find((known) => name === `router-${known}`);
@@ -140,6 +141,11 @@ async function startRouter(
 /** For profiles: `BENCH_NODE_FLAGS='--cpu-prof --cpu-prof-dir=/tmp/profiles' npm run bench -- --targets router`. */
 function nodeFlags(): string[] {
   return process.env['BENCH_NODE_FLAGS']?.split(' ').filter((flag) => flag !== '') ?? [];
+}
+
+async function startPair(place: TargetPlace): Promise<Target> {
+  const router = await startRouter(ROUTER_PAIR, pairFlags(place), { ...place, workerPorts: [] });
+  return { ...router, answerBytes: PAIR_CHAT_BYTES };
 }
 
 function pairFlags(place: TargetPlace): string[] {

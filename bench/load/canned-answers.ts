@@ -20,6 +20,15 @@ export const STREAM_HEAD = Buffer.from(
 );
 export const STREAM_EVENT = Buffer.from(framed(EVENT));
 export const STREAM_END = Buffer.from(`${framed(DONE)}0\r\n\r\n`);
+const PARAMS = {
+  do_remote_prefill: true,
+  do_remote_decode: false,
+  remote_block_ids: [Array.from({ length: 30 }, (_, index) => index)],
+  remote_engine_id: '7338fc8b-690c-44e2-a91d-2321a7d5926e',
+  remote_host: '127.0.0.1',
+  remote_port: 5600,
+  tp_size: 1,
+};
 export const CHAT = answer(200, {
   id: 'chatcmpl-6f9f4a1be0d24c3f9a1c4be3a84e3d11',
   object: 'chat.completion',
@@ -40,15 +49,7 @@ export const CHAT = answer(200, {
     prompt_tokens_details: { cached_tokens: 0 },
   },
   // As of a prefill worker that was asked to keep its blocks; others say null.
-  kv_transfer_params: {
-    do_remote_prefill: true,
-    do_remote_decode: false,
-    remote_block_ids: [Array.from({ length: 30 }, (_, index) => index)],
-    remote_engine_id: '7338fc8b-690c-44e2-a91d-2321a7d5926e',
-    remote_host: '127.0.0.1',
-    remote_port: 5600,
-    tp_size: 1,
-  },
+  kv_transfer_params: PARAMS,
 });
 /** By path. */
 export const GET_ANSWERS: Readonly<Record<string, Buffer>> = {
@@ -83,6 +84,8 @@ export const NOT_FOUND = answer(404, { detail: 'Not Found' });
 
 export const EVENT_BYTES = EVENT.length;
 export const CHAT_BYTES = CHAT.length - (CHAT.indexOf('\r\n\r\n') + 4);
+/** Of the same as a pair answers: null in the place of where the blocks are. */
+export const PAIR_CHAT_BYTES = CHAT_BYTES - JSON.stringify(PARAMS).length + 'null'.length;
 export const DONE_BYTES = DONE.length;
 
 /** Bytes of a prompt per token. */

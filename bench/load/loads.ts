@@ -28,7 +28,7 @@ export async function runClosed(
   let running = true;
   const drive = (connection: ClientConnection): void => {
     const sentAt = performance.now();
-    connection.send(mix.next(), CHAT_BYTES, ({ ok, problem }) => {
+    connection.send(mix.next(), order.target.answerBytes ?? CHAT_BYTES, ({ ok, problem }) => {
       if (!running) return;
       if (ok) window.answered(performance.now() - sentAt);
       else window.failed(problem);
@@ -59,7 +59,7 @@ export async function runOpen(order: OrderOf<'open'>, workers: readonly CannedWo
   const waiting: number[] = [];
   let running = true;
   const send = (connection: ClientConnection, dueAt: number): void => {
-    connection.send(mix.next(), CHAT_BYTES, ({ ok, problem }) => {
+    connection.send(mix.next(), order.target.answerBytes ?? CHAT_BYTES, ({ ok, problem }) => {
       if (!running) return;
       if (ok) window.answered(performance.now() - dueAt);
       else window.failed(problem);
@@ -223,7 +223,7 @@ export async function runCounted(order: OrderOf<'counted'>): Promise<Counted> {
     const drive = (connection: ClientConnection): void => {
       if (sent === total) return;
       sent += 1;
-      connection.send(mix.next(), CHAT_BYTES, ({ ok, problem }) => {
+      connection.send(mix.next(), order.target.answerBytes ?? CHAT_BYTES, ({ ok, problem }) => {
         answered += 1;
         if (!ok) {
           errors += 1;

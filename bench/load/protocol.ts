@@ -52,6 +52,8 @@ export interface TargetAddress {
   readonly ports: readonly number[];
   /** Whose CPU time is measured; undefined for a direct connection. */
   readonly pid: number | undefined;
+  /** Body bytes of a chat's answer behind it, where it changes them. */
+  readonly answerBytes?: number | undefined;
 }
 
 interface Window {

@@ -1,6 +1,6 @@
 import { find, type BenchRun } from '../bench-run.ts';
 import { memory } from '../load/process-usage.ts';
-import type { Measured } from '../load/protocol.ts';
+import type { Measured, TargetAddress } from '../load/protocol.ts';
 import { barBesidePeers } from '../peers/bar.ts';
 import { mebibytes, number, times, type Bar, type PartReport } from '../report.ts';
 import { errorsOf, inRounds, medianOf, progress, ratioOf, type Rounds } from '../rounds.ts';
@@ -144,8 +144,8 @@ function measure(run: BenchRun, target: Target, warmupMs: number, windowMs: numb
   });
 }
 
-export function addressOf({ ports, pid }: Target): Pick<Target, 'ports' | 'pid'> {
-  return { ports, pid };
+export function addressOf({ ports, pid, answerBytes }: Target): TargetAddress {
+  return { ports, pid, answerBytes };
 }
 
 /** Microseconds. */
