@@ -12,7 +12,8 @@ import { findMembers, scanMembers } from '../src/api/json-scan.ts';
 import { parseJson, readBoolean, readInteger } from '../src/api/python-json.ts';
 import { nearest } from '../src/base/suggest.ts';
 import { parseWorkerUrl } from '../src/config/schema/worker-url.ts';
-import { prefillBody, withoutClientParams } from '../src/engines/prefill-decode/bodies.ts';
+import { inOneGo } from '../src/base/in-pieces.ts';
+import { leavingOutClientParams, prefillBody } from '../src/engines/prefill-decode/bodies.ts';
 import { readPrefillAnswer } from '../src/engines/prefill-decode/prefill-answer.ts';
 import { withPromptIds } from '../src/engines/prefill-decode/prompt-ids.ts';
 import { endToEnd, headerValue } from '../src/http/headers.ts';
@@ -165,7 +166,7 @@ const READERS: Readonly<Record<string, (text: string) => void>> = {
     const [member, list] = [Buffer.from(`{"stream_options":${text}}`), Buffer.from(`[${text}]`)];
     for (const json of [body, member]) {
       prefillBody(json, 'max_tokens', { body: 'one_token', members: [] });
-      withoutClientParams(json);
+      inOneGo(leavingOutClientParams(json));
       readPrefillAnswer(json);
     }
     withPromptIds(member, list);

@@ -13,6 +13,8 @@ export interface WorkerRequest {
   readonly upgrade: 'websocket' | undefined;
   /** Must not reach the worker twice: it gets a fresh connection, since a kept-alive one may have died unnoticed. */
   readonly once?: boolean;
+  /** Must not reach the worker twice, but may go over a kept-alive connection: where that dies, it has failed. */
+  readonly single?: boolean;
   /** The router's own question: it may use the sockets that are kept back for such. */
   readonly reserved?: boolean;
 }

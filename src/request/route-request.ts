@@ -55,7 +55,8 @@ export async function routeRequest(
     if (asked) await asked;
     call = resolveModel(rt, arrival, caller, call);
     if (rt.settings.hooks.length > 0) call = await runHooks(rt, arrival, caller, call, deadline);
-    call = ownTransfers(rt, arrival, call);
+    const own = ownTransfers(rt, arrival, call);
+    call = own instanceof Promise ? await own : own;
     call = askForUsage(rt, arrival, call);
     reserveTokens(rt, arrival, call);
     const turn = waitForTurn(rt, arrival, caller, call, deadline);

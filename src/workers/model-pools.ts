@@ -39,6 +39,7 @@ export class ModelPools {
   readonly #cardsOf = new Map<Worker, readonly unknown[]>();
   #cards: readonly unknown[] | undefined;
   #hasPrefill = false;
+  #handsOver = false;
 
   /** To be called after every change of workers or of their models. */
   changed(workers: readonly Worker[]): void {
@@ -46,6 +47,7 @@ export class ModelPools {
     this.#version += 1;
     this.#cards = undefined;
     this.#hasPrefill = workers.some(isPrefill);
+    this.#handsOver = workers.some(({ traits }) => traits.role !== 'regular');
   }
 
   relist(before: ReadonlySet<string>, after: ReadonlySet<string>): void {
@@ -87,6 +89,11 @@ export class ModelPools {
   /** Whether any request might be split. */
   get hasPrefill(): boolean {
     return this.#hasPrefill;
+  }
+
+  /** Whether any worker is one that hands KV blocks over or takes them. */
+  get handsOver(): boolean {
+    return this.#handsOver;
   }
 
   membersFor(model: string, stage: Stage = 'whole'): PoolMembers {

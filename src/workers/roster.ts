@@ -121,6 +121,11 @@ export abstract class Roster {
     return this.#pools.membersFor(model, stage);
   }
 
+  /** Whether any worker hands KV blocks over or takes them: then a request must not say from where. */
+  get handsOver(): boolean {
+    return this.#pools.handsOver;
+  }
+
   /** Whether there is a worker that may be given prompts of the model alone, healthy or not. */
   hasPrefill(model: string): boolean {
     return this.#pools.hasPrefill && this.#pools.membersFor(model, 'prefill').members.length > 0;

@@ -71,6 +71,11 @@ export class WorkerWait {
     return this.#places.count;
   }
 
+  /** A worker of this thread's requests may have room again. */
+  freed(): void {
+    if (this.#waiting.size > 0) this.#lookSoon();
+  }
+
   /** Another bound for those that come from now on. */
   reconfigure(settings: { readonly most: number }): void {
     this.#places.reconfigure(settings.most);

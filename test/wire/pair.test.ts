@@ -325,3 +325,91 @@ describe('a client that leaves', () => {
       assert.equal(pair.fleet.app.runtime.ledger.openLeases, 0);
     });
 });
+
+describe('what an attacker may try', () => {
+  it('parameters in so many members that nobody can tell, and bodies that the router cannot read, are refused', async () => {
+    await using pair = await startPairs({ pd: { clientParams: 'drop' } });
+    const many = `{"model":"sim-model","messages":[],${'"kv_transfer_params":{"a":1},'.repeat(5000)}"x":1}`;
+    const utf16 = Buffer.from('{"model":"sim-model","kv_transfer_params":{}}', 'utf16le');
+    for (const body of [many, utf16]) {
+      const response = await post(pair.fleet, '/v1/chat/completions', {}, { body });
+      assert.equal(response.status, 400);
+      await response.text();
+    }
+    assert.equal(pair.decodes[0]!.received.length, 0);
+  });
+
+  it('are refused as long as there are decode workers, also without one for prefill', async () => {
+    await using pair = await startPairs({ prefills: [] });
+    assert.equal((await chat(pair.fleet, { kv_transfer_params: { remote_host: 'evil' } })).status, 400);
+    assert.equal((await chat(pair.fleet)).status, 200);
+  });
+});
+
+describe('what goes on between two workers', () => {
+  it('parameters are never sent twice: a connection that died may have brought them', async () => {
+    let params = 0;
+    let requests = 0;
+    const dying = (response: ServerResponse, request: Parameters<typeof answerDecode>[1]): void => {
+      // The first one leaves a connection behind that is kept alive; on that one the second one dies.
+      if ((requests += 1) === 2) response.socket?.destroy();
+      else answerDecode(response, request);
+    };
+    await using pair = await startPairs({
+      prefills: [(response) => answerPrefill(response, `{"remote_engine_id":"${(params += 1)}"}`)],
+      decodes: [dying],
+    });
+    for (let time = 0; time < 2; time++) assert.equal((await chat(pair.fleet)).status, 200);
+    const sent = pair.decodes[0]!.received.flatMap(
+      ({ body }) => /"remote_engine_id":"(\d+)"/.exec(body.toString())?.[1] ?? [],
+    );
+    assert.deepEqual(sent, ['1', '2', '3']);
+  });
+
+  it('an answer to be stored is asked for once, whoever fails', async () => {
+    await using pair = await startPairs({ decodes: [(response) => response.writeHead(500).end('{}')] });
+    const body = { model: 'sim-model', input: 'x', store: true };
+    const response = await post(pair.fleet, '/v1/responses', body);
+    assert.deepEqual([response.status, pair.decodes[0]!.received.length], [500, 1]);
+    await response.text();
+  });
+
+  it('a prefill worker that drips is not waited for any longer than configured', async () => {
+    const drip = (response: ServerResponse): void => {
+      response.writeHead(200, { 'content-type': 'application/json' });
+      const timer = setInterval(() => response.write(' '), 20);
+      response.on('close', () => clearInterval(timer));
+    };
+    await using pair = await startPairs({ prefills: [drip], pd: { prefillTimeoutSecs: 0.2 } });
+    assert.equal((await chat(pair.fleet)).status, 200);
+    assert.equal((await pair.fleet.decision()).pd?.reason, 'pair_failed');
+  });
+
+  it('who finds the prefill worker full is let in when it has room again, where requests wait for workers', async () => {
+    const slow = (response: ServerResponse): void => {
+      setTimeout(() => answerPrefill(response), 20);
+    };
+    await using pair = await startPairs({
+      prefills: [slow],
+      pd: { maxPrefillsPerWorker: 2, fallback: 'none' },
+      router: { engineWaitTimeoutSecs: 20 },
+    });
+    const answers = await Promise.all(Array.from({ length: 12 }, () => chat(pair.fleet)));
+    assert.deepEqual(
+      answers.map(({ status }) => status),
+      Array.from({ length: 12 }, () => 200),
+    );
+  });
+
+  it('no lease is left where the client leaves before anything was sent', async () => {
+    await using pair = await startPairs({ prefills: [() => undefined] });
+    const gone = new AbortController();
+    const leaving = chat(
+      pair.fleet,
+      { messages: [{ role: 'user', content: 'x'.repeat(3_000_000) }] },
+      { signal: gone.signal },
+    );
+    setImmediate(() => gone.abort());
+    await assert.rejects(leaving);
+  });
+});

@@ -22,6 +22,7 @@ export class HttpExchange implements Exchange, ConnectionUser, ResponseEvents {
   readonly #method: string;
   readonly #upgrade: WorkerRequest['upgrade'];
   readonly #reserved: boolean;
+  readonly #isSingle: boolean;
   readonly #pool: ConnectionPool;
   readonly #settings: ExchangeSettings;
   readonly #sink: ResponseSink;
@@ -51,6 +52,7 @@ export class HttpExchange implements Exchange, ConnectionUser, ResponseEvents {
     this.#method = request.method;
     this.#upgrade = request.upgrade;
     this.#reserved = request.reserved ?? false;
+    this.#isSingle = request.single ?? false;
     this.#body = request.body;
     this.#pool = pool;
     this.#settings = settings;
@@ -236,7 +238,7 @@ export class HttpExchange implements Exchange, ConnectionUser, ResponseEvents {
   /** A kept-alive socket that dies before any byte of the response: the worker closed it while it was idle. */
   #mayResend(): boolean {
     if (this.#done || this.#resent || this.#parser?.untouched !== true) return false;
-    return this.#onReused && (this.#body === undefined || Buffer.isBuffer(this.#body));
+    return this.#onReused && !this.#isSingle && (this.#body === undefined || Buffer.isBuffer(this.#body));
   }
 
   #resend(): void {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { clientParams, decodeBody, prefillBody, withoutClientParams, type Cap } from './bodies.ts';
+import { inOneGo } from '../../base/in-pieces.ts';
+import { decodeBody, leavingOutClientParams, mayHaveClientParams, prefillBody, type Cap } from './bodies.ts';
 
 fc.configureGlobal({ seed: 7 });
 
@@ -153,9 +154,16 @@ const THEIRS: readonly (readonly [before: string, after: string])[] = [
 
 test('what a client says of handing over is found wherever vLLM looks for it, and taken out', () => {
   for (const [before, after] of THEIRS) {
-    assert.equal(clientParams(Buffer.from(before)), true, before);
-    assert.equal(withoutClientParams(Buffer.from(before)).toString(), after);
+    assert.equal(mayHaveClientParams(Buffer.from(before)), true, before);
+    assert.equal(inOneGo(leavingOutClientParams(Buffer.from(before)))?.toString(), after);
   }
+});
+
+test('what is no object, or has too many members to tell, is neither with it nor without', () => {
+  for (const body of ['kv_transfer_params', `{${'"kv_transfer_params":{},'.repeat(5000)}"x":1}`])
+    assert.equal(inOneGo(leavingOutClientParams(Buffer.from(body))), undefined, body.slice(0, 40));
+  const inside = `{"vllm_xargs":{${'"kv_transfer_params":{},'.repeat(5000)}"x":1}}`;
+  assert.equal(inOneGo(leavingOutClientParams(Buffer.from(inside)))?.toString(), '{}');
 });
 
 test('words about it are not taken for it', () => {
@@ -165,10 +173,8 @@ test('words about it are not taken for it', () => {
     '{"messages":[{"kv_transfer_params":{}}]}',
     '{"prompt":"\\u00e4"}',
     '{"sampling_params":[1]}',
-    'kv_transfer_params',
   ]) {
     const bytes = Buffer.from(body);
-    assert.equal(clientParams(bytes), false, body);
-    assert.equal(withoutClientParams(bytes), bytes);
+    assert.equal(inOneGo(leavingOutClientParams(bytes)), bytes, body);
   }
 });

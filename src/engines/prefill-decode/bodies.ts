@@ -106,25 +106,35 @@ const notNull = (value: Buffer): 'gone' | undefined => (value.equals(NULL) ? und
 const NOT_THEIRS: readonly MemberEdit[] = OURS.map((key) => ({ key, there: notNull }));
 const WITHIN: readonly MemberEdit[] = [{ key: PARAMS, there: notNull }];
 
+/** What has so many members that nobody can tell is taken out as a whole. */
+function edited(value: Buffer, edits: readonly MemberEdit[]): Buffer | 'gone' | undefined {
+  return editMembers(value, edits) ?? (value[0] === OPEN_BRACE ? 'gone' : undefined);
+}
+
+function within(value: Buffer): Buffer | 'gone' | undefined {
+  return edited(value, WITHIN);
+}
+
+const OPEN_BRACE = 0x7b;
+
 /** vLLM takes its own parameters from among the extra ones of the sampling (`SamplingParams.extra_args`) as well. */
 const WITHOUT_THEIRS: readonly MemberEdit[] = [
   ...NOT_THEIRS,
-  { key: 'vllm_xargs', there: (value) => editMembers(value, WITHIN) },
+  { key: 'vllm_xargs', there: within },
   {
     key: 'sampling_params',
-    there: (value) =>
-      editMembers(value, [{ key: 'extra_args', there: (extra) => editMembers(extra, WITHIN) }]),
+    there: (value) => edited(value, [{ key: 'extra_args', there: within }]),
   },
 ];
 
-/** Whether a client says by itself how blocks are handed over. */
-export function clientParams(body: Buffer): boolean {
+/** Whether a client may say by itself how blocks are handed over: false for most bodies, at once. */
+export function mayHaveClientParams(body: Buffer): boolean {
   // Without an escaped letter a key is spelt in one way only, so most bodies need no scan.
   if (!body.includes('\\u') && !OURS.some((key) => body.includes(`"${key}"`))) return false;
-  return withoutClientParams(body) !== body;
+  return true;
 }
 
-/** The body without that, or the very body. */
-export function withoutClientParams(body: Buffer): Buffer {
-  return editMembers(body, WITHOUT_THEIRS) ?? body;
+/** The body without that, or the very body; undefined where that cannot be told, since there are too many members. */
+export function* leavingOutClientParams(body: Buffer): Pieces<Buffer | undefined> {
+  return yield* editingMembers(body, WITHOUT_THEIRS, []);
 }

@@ -18,13 +18,18 @@ function problem(json: string): string {
 }
 
 test('the parameters are the very bytes', () => {
-  const params = '{ "remote_block_ids":[[1, 2]], "n":12345678901234567890123,"u":"\xff","f":1.0 }';
+  const params = '{ "remote_block_ids":[[1, 2]], "n":12345678901234567890123,"u":"\u00c3\u00bf","f":1.0 }';
   const given = answer(
     `{"choices":[{"text":"kv_transfer_params"}],"kv_transfer_params" : ${params}, "usage":{"prompt_tokens":9,"total_tokens":10,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":4}}}`,
   );
   assert.equal(given.params?.toString('latin1'), params);
   assert.equal(given.cachedTokens, 4);
   assert.equal(given.promptTokens, 9);
+});
+
+test('parameters that are no UTF-8 are none', () => {
+  const bytes = Buffer.from('{"choices":[],"kv_transfer_params":{"u":"\xff"}}', 'latin1');
+  assert.deepEqual(readPrefillAnswer(bytes), { problem: 'its kv_transfer_params are no UTF-8' });
 });
 
 test('a prefill that kept nothing has none', () => {

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { inOneGo, type Pieces } from '../../base/in-pieces.ts';
 import { findingMembers, type JsonMember } from '../../api/json-scan.ts';
 import { parseJson } from '../../api/python-json.ts';
@@ -80,6 +81,7 @@ function errorOf(find: (key: string) => Buffer | undefined): string | undefined 
 function objectionTo(params: Buffer): string | undefined {
   if (params[0] !== OPEN_BRACE) return 'are no object';
   if (params.length > MOST_PARAMS_BYTES) return `have more than ${MOST_PARAMS_BYTES} bytes`;
+  if (!isUtf8(params)) return 'are no UTF-8';
   // The brackets of longer ones are balanced, which the scan has seen.
   return params.length > PARSED_BYTES || isJson(params) ? undefined : 'are no JSON';
 }

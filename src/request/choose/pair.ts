@@ -82,6 +82,14 @@ export function mayPair(rt: Runtime, call: Call): boolean {
   return call.handoff !== undefined && rt.registry.hasPrefill(call.model);
 }
 
+/** Whether there is a pair with room for the request, or one worker has to do all of it anyway. */
+export function canPair(rt: Runtime, call: Call): boolean {
+  if (call.handoff === 'no' || call.resourceId !== undefined) return true;
+  const looks = { now: rt.clock.now(), peek: true, leftOut: NOBODY_TRIED };
+  const { prefill, decode } = poolsOf(rt, call, FIRST_TRY, looks);
+  return prefill.eligible > 0 && decode.eligible > 0;
+}
+
 export function pickPair(rt: Runtime, call: Call, tries: Tries, looks: Looks): PairPick | WholePick | NoPlan {
   if (call.handoff === 'no' || (call.prompts > 1 && !carriesBatches(rt))) return wholeFor('not_carried');
   if (call.resourceId !== undefined) return wholeFor('stored_resource');

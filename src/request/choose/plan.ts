@@ -3,7 +3,7 @@ import type { Call } from '../understand/read-call.ts';
 import type { Runtime } from '../runtime.ts';
 import { lookAtPool, ownerIndex, ownerServes, poolFor } from './call-pool.ts';
 import { legOf, take, type Leg } from './leg.ts';
-import { FIRST_TRY, mayPair, pickPair, takePair, type PairLeg, type Split, type Tries } from './pair.ts';
+import { canPair, FIRST_TRY, mayPair, pickPair, takePair, type PairLeg, type Split, type Tries } from './pair.ts';
 import { pickWorker, predict, type NoPlan, type Picked, type Prediction } from './pick.ts';
 
 /** Where one attempt goes, chosen as a whole. */
@@ -56,9 +56,7 @@ export function canPlan(rt: Runtime, call: Call): boolean {
   const owner = ownerIndex(rt, call, pool);
   if (owner >= 0) return ownerServes(pool, owner);
   if (pool.eligible === 0) return false;
-  return (
-    !mayPair(rt, call) || rt.settings.pd.fallback === 'whole' || poolFor(rt, call, 'prefill').eligible > 0
-  );
+  return !mayPair(rt, call) || rt.settings.pd.fallback === 'whole' || canPair(rt, call);
 }
 
 /** What `makePlan` would come to now, for a request that is not sent: no lease is taken, and no policy remembers it. */

@@ -92,7 +92,10 @@ async function settleDecode(
       return settlePair(rt, call, step, unfetched(leg.worker.id));
     }
     handover.fetched();
-    if (!isStream(first.head.headers)) await handover.told();
+    if (!isStream(first.head.headers)) {
+      attempt.hold();
+      await handover.told();
+    }
     if (arrival.client.gone) throw clientLeft();
   } else if (first.kind === 'failed' || first.kind === 'refused') {
     rt.metrics.pdDecodeErrorsTotal.with(leg.worker.id).inc();
@@ -134,7 +137,10 @@ async function settleUnhanded(
   return settleRefused(rt, arrival, call, sent, end);
 }
 
-/** Another pair is tried while that is allowed, then, where it may, one worker that does all of it. A worker that says when to come back is heard. */
+/**
+ * Another pair is tried while that is allowed. Where it is not, and what failed is prefill, one worker may do all of it: it has not been asked
+ * before. A worker that says when to come back is heard.
+ */
 async function settleRefused(
   rt: Runtime,
   arrival: Arrival,
@@ -145,7 +151,8 @@ async function settleRefused(
   const { outcome, attempt, retry } = sent;
   outcome.answered(head.status);
   const isAgain = retry.afterStatus(head.status, retryAfterMs);
-  const isWhole = !isAgain && head.status >= 500 && retryAfterMs === undefined && mayFallBack(rt, sent);
+  const mayBeWhole = sent.leg.role === 'prefill' && head.status >= 500 && retryAfterMs === undefined;
+  const isWhole = !isAgain && mayBeWhole && mayFallBack(rt, sent);
   if (!isAgain && !isWhole) return hand(rt, arrival, call, sent, head);
   attempt.abort();
   return isAgain ? without(sent) : whole(sent);
@@ -156,7 +163,7 @@ function settlePair(rt: Runtime, call: Call, step: Step, failure: Failure): Agai
   step.outcome.failed(failure);
   if (failure.code !== 'deadline_exceeded') {
     if (step.retry.afterFailure(failure)) return without(step);
-    if (mayFallBack(rt, step)) return whole(step);
+    if (step.leg.role === 'prefill' && mayFallBack(rt, step)) return whole(step);
   }
   throw failureFor(call, failure);
 }

@@ -134,9 +134,17 @@ export class Attempt implements ResponseSink {
     this.#onFirst = undefined;
   }
 
+  /** Nobody can have the body yet: no more of it is to come until `relayTo`. */
+  hold(): void {
+    if (this.#paused || this.#over) return;
+    this.#paused = true;
+    this.#exchange.pause();
+  }
+
   /** Lets the body flow to `receiver`, what has come so far first. */
   relayTo(receiver: BodyReceiver): void {
     this.#receiver = receiver;
+    this.resume();
     const early = this.#early;
     const later = this.#later?.take();
     this.#early = this.#later = undefined;

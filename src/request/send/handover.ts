@@ -1,4 +1,3 @@
-import type { Timer } from '../../base/clock.ts';
 import { RouterError } from '../../base/errors.ts';
 import { randomHex } from '../../base/ids.ts';
 import { inPieces } from '../../base/in-pieces.ts';
@@ -9,6 +8,7 @@ import { noRoom } from '../../http/body.ts';
 import type { AnswerEdit } from '../answer/response-edit.ts';
 import type { Arrival } from '../arrive/arrival.ts';
 import type { Deadline } from '../arrive/deadline.ts';
+import { giveBack } from '../choose/leg.ts';
 import type { PairLeg } from '../choose/pair.ts';
 import type { Plan } from '../choose/plan.ts';
 import { roundMs } from '../record/decision.ts';
@@ -46,6 +46,9 @@ export class Handover {
   #decodeProfile: Profiled | undefined;
   /** When the second leg was sent, monotonic ms. */
   #decodeAt = 0;
+  #isAnswered = false;
+  /** Who waits for the end of the first leg although the second one answers. */
+  #onTold: (() => void) | undefined;
 
   constructor(rt: Runtime, arrival: Arrival, call: Call, plan: Plan, prefill: PairLeg) {
     this.#rt = rt;
@@ -58,6 +61,8 @@ export class Handover {
       throw new Error('there is nothing to hand over');
     this.#body = body;
     this.#terms = handoff;
+    // From now on: others choose while this request's bodies are made.
+    this.#givesBack.push(rt.transfers.begin(prefill.leg.worker, plan.leg.worker));
     this.#handoff = prefill.connector.begin({
       prefill: prefill.leg.worker,
       decode: plan.leg.worker,
@@ -84,7 +89,17 @@ export class Handover {
     if (this.#handoff.order === 'concurrent') return this.#makeDecode(undefined);
     const end = await this.#ended(run);
     if (end.kind !== 'computed') return end;
-    return (await this.#arrived()) ?? this.#makeDecode(end.answer);
+    const handed = (await this.#arrived()) ?? this.#makeDecode(end.answer);
+    this.#letGo(run);
+    return handed;
+  }
+
+  /** Of the prefill worker's answer only numbers are needed from now on, unless the client wants to know of the prompt's tokens. */
+  #letGo(run: PrefillRun): void {
+    const bytes = this.answer?.bytes;
+    const isKept = this.#terms.ofPrompt && bytes && this.#rt.bodyBytes.hold(bytes);
+    if (isKept) this.#givesBack.push(isKept.release);
+    else run.letGoOfBytes();
   }
 
   /** The second leg has been sent. `onFailed`: the first one, beside it, will not bring what it waits for. */
@@ -95,12 +110,25 @@ export class Handover {
     this.#rt.metrics.pdDecodeRequestsTotal.with(this.#plan.leg.worker.id).inc();
     this.#run?.onEnd((end) => {
       this.#record();
-      if (end.kind !== 'computed') onFailed(end);
+      this.#onTold?.();
+      if (end.kind === 'computed') return;
+      if (this.#isAnswered) this.#failedLate(end);
+      else onFailed(end);
     });
+  }
+
+  /** The other worker answers already, so that it was of no consequence for this request. */
+  #failedLate(end: Unhanded): void {
+    const { worker } = this.#prefill.leg;
+    this.#rt.metrics.pdPrefillErrorsTotal.with(worker.id).inc();
+    this.#rt.metrics.pdErrorsTotal.with('prefill').inc();
+    if (end.kind === 'failed') this.#run?.outcome.failed(end.failure);
+    else this.#run?.outcome.answered(end.head.status);
   }
 
   /** The second leg begins to answer: the prompt's blocks have come to it. */
   fetched(): void {
+    this.#isAnswered = true;
     const { leg, missingTokens } = this.#prefill;
     const waitedMs = this.#rt.clock.now() - Math.max(this.#decodeAt, this.#run?.endedAt ?? 0);
     const { slot } = this.#plan.leg.worker;
@@ -116,15 +144,20 @@ export class Handover {
    * answer is there.
    */
   async told(): Promise<void> {
-    if (!this.#run || this.#run.end) return;
-    const ended = this.#ended(this.#run);
-    let timer: Timer | undefined;
-    const patience = new Promise<void>((resolve) => {
-      timer = this.#rt.clock.after(MOST_BEHIND_MS, resolve);
+    const run = this.#run;
+    if (!run || run.end) return;
+    const { client } = this.#arrival;
+    await new Promise<void>((resolve) => {
+      const timer = this.#rt.clock.after(MOST_BEHIND_MS, resolve);
+      const stop = (): void => {
+        timer.cancel();
+        resolve();
+      };
+      client.onGone(stop);
+      this.#onTold = stop;
     });
-    await Promise.race([ended, patience]);
-    timer?.cancel();
-    this.#arrival.client.onGone(undefined);
+    this.#onTold = undefined;
+    client.onGone(undefined);
   }
 
   get answer(): PrefillAnswer | undefined {
@@ -153,10 +186,12 @@ export class Handover {
   /** Idempotent end, whatever came before. */
   close(): void {
     this.#run?.onEnd(undefined);
-    this.#run?.outcome.close();
+    if (this.#run) this.#run.outcome.close();
+    else giveBack(this.#prefill.leg);
     this.#prefillProfile?.end();
     this.#decodeProfile?.end();
-    for (const giveBack of this.#givesBack.splice(0)) giveBack();
+    for (const release of this.#givesBack.splice(0)) release();
+    this.#rt.workerWait.freed();
   }
 
   /** Undefined where the client has left meanwhile. */
@@ -173,7 +208,6 @@ export class Handover {
       ...{ plan: this.#plan, prefill: this.#prefill, request },
       mayStream: asked.body === 'same',
     });
-    this.#givesBack.push(rt.transfers.begin(worker, this.#plan.leg.worker));
     rt.metrics.pdPrefillRequestsTotal.with(worker.id).inc();
     return this.#run;
   }

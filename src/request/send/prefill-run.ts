@@ -1,4 +1,5 @@
 import { ByteCollector } from '../../base/byte-collector.ts';
+import type { Timer } from '../../base/clock.ts';
 import { inPieces } from '../../base/in-pieces.ts';
 import {
   readingPrefillAnswer,
@@ -36,6 +37,7 @@ export class PrefillRun implements BodyReceiver {
   readonly #mayStream: boolean;
   readonly #body = new ByteCollector();
   #head: Head | undefined;
+  readonly #timer: Timer | undefined;
   /** Where it streams, because it was sent the request as it came. */
   #tap: EventStreamTap | undefined;
   #end: PrefillEnd | undefined;
@@ -67,6 +69,7 @@ export class PrefillRun implements BodyReceiver {
     this.#attempt = new Attempt(rt, rt.clientOf(leg.worker), request, () => false, patienceMs);
     this.#attempt.watch(leg.worker.progress, 0);
     this.outcome.started(this.#attempt);
+    this.#timer = prefillTimeoutMs > 0 ? rt.clock.after(prefillTimeoutMs, this.#onLate) : undefined;
     this.#attempt.onFirst((first) => {
       this.#onFirst(first);
     });
@@ -80,6 +83,13 @@ export class PrefillRun implements BodyReceiver {
   /** Undefined while it is under way. */
   get end(): PrefillEnd | undefined {
     return this.#end;
+  }
+
+  /** What is needed of its answer has been taken. */
+  letGoOfBytes(): void {
+    if (this.#end?.kind !== 'computed') return;
+    const { cachedTokens, promptTokens } = this.#end.answer;
+    this.#end = computed({ ...NO_BYTES, cachedTokens, promptTokens });
   }
 
   /** One at a time is told, once. */
@@ -123,6 +133,13 @@ export class PrefillRun implements BodyReceiver {
     this.#settle({ kind: 'failed', failure });
   }
 
+  /** An answer that comes byte by byte would take for ever. */
+  readonly #onLate = (): void => {
+    const { prefillTimeoutMs } = this.#rt.settings.pd;
+    const message = `the prefill worker has not answered within ${prefillTimeoutMs / 1000} s (pd.prefill_timeout_secs)`;
+    this.#attempt.cut('first_token_timeout', message);
+  };
+
   #onFirst(first: FirstResult): void {
     switch (first.kind) {
       case 'refused':
@@ -150,6 +167,7 @@ export class PrefillRun implements BodyReceiver {
 
   #settle(end: PrefillEnd): void {
     if (this.#end) return;
+    this.#timer?.cancel();
     this.#end = end;
     this.endedAt = this.#rt.clock.now();
     if (end.kind === 'computed') {
@@ -165,10 +183,12 @@ function computed(answer: PrefillAnswer): PrefillEnd {
   return { kind: 'computed', answer };
 }
 
+const NO_BYTES = { params: undefined, promptIds: undefined, bytes: Buffer.alloc(0) };
+
 /** Of a stream only its usage is of interest. */
 function streamed(tap: EventStreamTap): PrefillAnswer {
   const { cachedTokens, promptTokens } = tap.usage() ?? {};
-  return { params: undefined, promptIds: undefined, cachedTokens, promptTokens, bytes: Buffer.alloc(0) };
+  return { ...NO_BYTES, cachedTokens, promptTokens };
 }
 
 function broken(what: string): PrefillEnd {

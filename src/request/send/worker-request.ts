@@ -55,10 +55,10 @@ export function workerRequest(
   const hasKey = protocols.some(isKey);
   // What answers say is read, and changed where that is wished.
   const plain = arrival.endpoint.class === 'inference';
-  const hasPrefill = rt.registry.hasPrefill(call.model);
+  const { handsOver } = rt.registry;
   const headers = endToEnd(clientHeaders, (name) => {
     if (NEVER_FORWARDED.has(name)) return true;
-    if (hasPrefill && TRANSFER_HEADERS.includes(name)) return true;
+    if (handsOver && TRANSFER_HEADERS.includes(name)) return true;
     if (arrival.bodyDecoded && (leg || !call.encoded) && name === 'content-encoding') return true;
     if (plain && name === 'accept-encoding') return true;
     if (hidesKeys && CREDENTIALS.has(name)) return true;
@@ -82,7 +82,9 @@ export function workerRequest(
     headers,
     body: leg?.body ?? call.encoded ?? call.body,
     upgrade: arrival.tunnel ? 'websocket' : undefined,
-    once: call.retry === 'connect',
+    once: call.retry === 'connect' && !leg,
+    // A kept-alive connection that died may have brought them all the same, and they are good for one try.
+    single: leg !== undefined,
   };
 }
 

@@ -11,8 +11,11 @@ export function inspectsBodies({ modelRules, hooks, clients }: Settings): boolea
 
 /**
  * Whether a body must be understood, and in one way only: what was judged and what a worker reads could be two things
- * otherwise. Elsewhere what cannot be read is the worker's to judge: it knows more than the router needs to.
+ * otherwise, and where workers hand KV blocks over, from where and to whom is not a client's to say. Elsewhere what cannot be read is the
+ * worker's to judge: it knows more than the router needs to.
  */
 export function mustUnderstand(rt: Runtime): boolean {
-  return inspectsBodies(rt.settings) || (rt.settings.gateway && rt.registry.models.size !== 1);
+  const { settings, registry } = rt;
+  if (inspectsBodies(settings) || registry.handsOver) return true;
+  return settings.gateway && registry.models.size !== 1;
 }

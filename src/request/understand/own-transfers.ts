@@ -1,5 +1,6 @@
 import { RouterError } from '../../base/errors.ts';
-import { clientParams, withoutClientParams } from '../../engines/prefill-decode/bodies.ts';
+import { inPieces } from '../../base/in-pieces.ts';
+import { leavingOutClientParams, mayHaveClientParams } from '../../engines/prefill-decode/bodies.ts';
 import { headerOf } from '../../http/headers.ts';
 import type { Arrival } from '../arrive/arrival.ts';
 import type { Runtime } from '../runtime.ts';
@@ -17,14 +18,25 @@ export const TRANSFER_HEADERS: readonly string[] = [
  * Where workers hand KV blocks over it is the router that says from where and to whom: what a client says of it is refused, or taken out.
  * Throws `kv_transfer_params_refused`.
  */
-export function ownTransfers(rt: Runtime, arrival: Arrival, call: Call): Call {
-  if (!rt.registry.hasPrefill(call.model)) return call;
-  const refuses = rt.settings.pd.clientParams === 'refuse';
+export function ownTransfers(rt: Runtime, arrival: Arrival, call: Call): Call | Promise<Call> {
+  if (!rt.registry.handsOver) return call;
   const header = TRANSFER_HEADERS.find((name) => headerOf(arrival.req.rawHeaders, name) !== undefined);
-  if (refuses && header !== undefined) throw refused(`the header ${header}`);
-  if (!Buffer.isBuffer(call.body) || !clientParams(call.body)) return call;
-  if (refuses) throw refused('the body');
-  return { ...call, ...replaceBody(rt, arrival, call, withoutClientParams(call.body)) };
+  if (refuses(rt) && header !== undefined) throw refused(`the header ${header}`);
+  if (!Buffer.isBuffer(call.body) || !mayHaveClientParams(call.body)) return call;
+  const made = inPieces(leavingOutClientParams(call.body));
+  if (!(made instanceof Promise)) return without(rt, arrival, call, made);
+  return made.then((bytes) => without(rt, arrival, call, bytes));
+}
+
+function refuses({ settings }: Runtime): boolean {
+  return settings.pd.clientParams === 'refuse';
+}
+
+function without(rt: Runtime, arrival: Arrival, call: Call, bytes: Buffer | undefined): Call {
+  if (bytes === call.body) return call;
+  // Of so many members that nobody can tell, one may be it.
+  if (bytes === undefined || refuses(rt)) throw refused('the body');
+  return { ...call, ...replaceBody(rt, arrival, call, bytes) };
 }
 
 function refused(where: string): RouterError {
