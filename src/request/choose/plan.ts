@@ -3,7 +3,16 @@ import type { Call } from '../understand/read-call.ts';
 import type { Runtime } from '../runtime.ts';
 import { lookAtPool, ownerIndex, ownerServes, poolFor } from './call-pool.ts';
 import { legOf, take, type Leg } from './leg.ts';
-import { canPair, FIRST_TRY, mayPair, pickPair, takePair, type PairLeg, type Split, type Tries } from './pair.ts';
+import {
+  canPair,
+  FIRST_TRY,
+  mayPair,
+  pickPair,
+  takePair,
+  type PairLeg,
+  type Split,
+  type Tries,
+} from './pair.ts';
 import { pickWorker, predict, type NoPlan, type Picked, type Prediction } from './pick.ts';
 
 /** Where one attempt goes, chosen as a whole. */
