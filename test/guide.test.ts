@@ -17,7 +17,7 @@ import { PluginSet } from '../src/plugins/plugin-set.ts';
 import { SUB_COMMAND_NAMES } from '../src/config/show/sub-commands.ts';
 import { silentLog, type Log } from '../src/observe/log.ts';
 import { parseSimFlags } from '../src/sim/server/parse-flags.ts';
-import { parseContenders } from '../src/simulate/study/contenders.ts';
+import { contendersOf } from '../src/simulate/study/contenders.ts';
 import { parseDoctorFlags } from '../src/doctor/flags.ts';
 import { parseReplayFlags } from '../src/replay/flags.ts';
 import { parseSimulateFlags } from '../src/simulate/study/parse-flags.ts';
@@ -156,7 +156,7 @@ function routerProblem(args: readonly string[], env: Command['env']): Problem {
   if (command === 'simulate') {
     const flags = parseSimulateFlags(rest);
     if (flags.kind !== 'options') return flags.kind === 'error' ? flags.message : undefined;
-    const contenders = parseContenders(flags.options.policies);
+    const contenders = contendersOf(flags.options);
     return typeof contenders === 'string' ? contenders : undefined;
   }
   if (command === 'replay') {

@@ -45,6 +45,8 @@ function startPeer(t: TestContext, ...args: readonly (string | number)[]): Peer 
   const child = spawn(installed.python, [PEER, ...args.map(String)], { stdio: ['pipe', 'pipe', 'inherit'] });
   const ended = once(child, 'close');
   t.after(() => child.kill('SIGKILL'));
+  // What is said to one that has ended.
+  child.stdin.on('error', () => undefined);
   const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
   return {
     next: async () => {

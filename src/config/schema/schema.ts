@@ -69,7 +69,7 @@ export const configSchema = z.strictObject({
   mode: z
     .strictObject({
       type: key(z.enum(MODES).optional(), {
-        group: 'Workers',
+        group: 'Prefill and decode',
         flags: [],
         switches: {
           '--pd-disaggregation': 'prefill_decode',
