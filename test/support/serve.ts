@@ -13,7 +13,7 @@ export interface Served {
   readonly port: number;
 }
 
-/** For tests of what one heap takes: several threads have each a share of it. */
+/** For tests of what one heap takes, of which several threads have each a share, and of the order in which one thread does things. */
 export const ONE_THREAD: readonly string[] = ['--threads', '1'];
 
 const THREADS = process.env['TEST_THREADS'];

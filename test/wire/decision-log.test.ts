@@ -16,7 +16,7 @@ import { chat, post, streamChat } from '../support/chat.ts';
 import { eventually, startFleet, type Fleet } from '../support/fleet.ts';
 import { startHook } from '../support/hook-service.ts';
 import { startRouter, startScriptedWorker } from '../support/scripted-worker.ts';
-import { serve } from '../support/serve.ts';
+import { ONE_THREAD, serve } from '../support/serve.ts';
 
 function logFile(t: TestContext): string {
   const dir = mkdtempSync(join(tmpdir(), 'decision-log-'));
@@ -172,7 +172,8 @@ test('SIGTERM brings everything to the disk; SIGKILL loses nothing that was writ
   const worker = await startSimWorker({ timeScale: 0.01 });
   t.after(() => worker.stop());
   const path = logFile(t);
-  const flags = ['--worker-urls', worker.url, '--decision-log-export-path', path];
+  // The records of several threads are on their way one after the other: a kill may be between them.
+  const flags = [...ONE_THREAD, '--worker-urls', worker.url, '--decision-log-export-path', path];
   const start = async (seconds: string) => {
     const served = await serve(t, [...flags, '--decision-log-export-interval-secs', seconds]);
     await served.program.printed(/worker is healthy/);
