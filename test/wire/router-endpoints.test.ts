@@ -118,6 +118,7 @@ test('get_server_info: the workers and what they do', async () => {
     workers: [
       {
         url: worker.url,
+        worker_type: 'regular',
         is_healthy: true,
         version: '0.29.0',
         models: ['sim-model'],
