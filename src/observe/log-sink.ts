@@ -40,6 +40,8 @@ class FdSink implements LogSink {
   #gathered = 0;
   #lines = 0;
   #timer: NodeJS.Timeout | undefined;
+  /** Bytes that have been handed to the stream, and are not known to be written. */
+  #underWay = 0;
 
   constructor(fd: number, batch: boolean) {
     this.#batchBytes = batch ? BATCH : 0;
@@ -48,8 +50,12 @@ class FdSink implements LogSink {
       // Given strings, it would measure all that waits again with every line.
       contentMode: 'buffer',
     });
-    this.#stream.on('drop', () => {
+    this.#stream.on('drop', (bytes: Buffer) => {
       this.dropped += this.#lines;
+      this.#underWay -= bytes.length;
+    });
+    this.#stream.on('write', (written: number) => {
+      this.#underWay -= written;
     });
     this.#stream.on('error', (error: NodeJS.ErrnoException) => {
       this.dropped += 1;
@@ -107,12 +113,17 @@ class FdSink implements LogSink {
     this.#hand(bytes, this.#lines);
   }
 
+  get isWriting(): boolean {
+    return this.#underWay > 0;
+  }
+
   readonly #onTimer = (): void => {
     this.flush();
   };
 
   #hand(bytes: Buffer, lines: number): void {
     this.#lines = lines;
+    this.#underWay += bytes.length;
     // Its type does not follow the content mode.
     (this.#stream as unknown as { write(bytes: Buffer): boolean }).write(bytes);
     this.#lines = 0;
@@ -129,6 +140,9 @@ export function writeLines(sink: LogSink, bytes: Buffer, lines: number): void {
 }
 
 const gathering = new Set<FdSink>();
+const NOBODY_WAKES = new Int32Array(new SharedArrayBuffer(4));
+/** At exit, for a write that has begun. */
+const LAST_WRITE_MS = 100;
 let watchesExit = false;
 
 /** Pino's streams write at exit what is in them; what is still here must be there before. */
@@ -138,7 +152,11 @@ function atExit(): void {
   const flush = (): void => {
     for (const sink of gathering) sink.flush();
   };
-  process.prependListener('beforeExit', flush).prependListener('exit', flush);
+  process.prependListener('beforeExit', flush).prependListener('exit', () => {
+    flush();
+    // What another thread of Node is about to write is lost with the process, and nobody can ask how far it is.
+    if ([...gathering].some(({ isWriting }) => isWriting)) Atomics.wait(NOBODY_WAKES, 0, 0, LAST_WRITE_MS);
+  });
 }
 
 const DAY_MS = 86_400_000;
