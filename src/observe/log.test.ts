@@ -418,6 +418,15 @@ describe('standard output', () => {
     }
   });
 
+  it('has every line after an exit while Node has yet to begin with a write', async () => {
+    const busy = `import('node:crypto').then(({ pbkdf2 }) => { pbkdf2('a', 'b', 30000, 32, 'sha256', () => {});`;
+    const lines = `for (let i = 0; i < 3000; i++) log.info({ i }, 'line'); process.exit(0); });`;
+    const env = { ...process.env, UV_THREADPOOL_SIZE: '1' };
+    const args = ['--input-type=module', '-e', program(busy + lines)];
+    const { stdout } = await run(process.execPath, args, { env });
+    assert.equal(stdout.split('\n').length, 3001);
+  });
+
   it('does not fail when its reader leaves', async () => {
     const source = program(
       `for (let i = 0; i < 200000; i++) { log.info({ i }, 'line'); if (i % 1000 === 0) await new Promise((r) => setImmediate(r)); }
