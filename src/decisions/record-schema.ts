@@ -76,7 +76,11 @@ const FIELDS = {
     .strictObject({
       split: z.boolean().describe('Whether it went through two workers.'),
       reason: text.describe('Why, or why not.'),
-      pair_ms: ms.describe('Expected time to the first token through a pair.').optional(),
+      pair_ms: ms
+        .describe(
+          'Expected cost through a pair: the time to the first token, and what others are delayed by.',
+        )
+        .optional(),
       whole_ms: ms.describe('The same on one worker.').optional(),
       prefill_worker: text.describe('Who computed the prompt.').optional(),
       prefill_policy: text.optional(),

@@ -28,6 +28,11 @@ export function headerOf(headers: FlatHeaders, name: string): string | undefined
   return undefined;
 }
 
+/** Whether a body is server-sent events. */
+export function isEventStream(headers: FlatHeaders): boolean {
+  return headerOf(headers, 'content-type')?.toLowerCase().startsWith('text/event-stream') === true;
+}
+
 /** Makes a letter a small one. */
 const LOWER_CASE = 0x20;
 /** All values of a header, by lower-case name, as one (RFC 9110 5.3). */

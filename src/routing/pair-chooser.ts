@@ -25,7 +25,14 @@ export interface PairAsk {
 export interface PairDecision {
   readonly split: SplitChoice;
   /** The best pair, whatever `split` says; undefined where there is none. */
-  readonly pair: { readonly prefill: Chosen; readonly decode: Chosen } | undefined;
+  readonly pair:
+    | {
+        readonly prefill: Chosen;
+        readonly decode: Chosen;
+        /** Until its first token: what it delays others by is not in it. */
+        readonly ttftSeconds: number;
+      }
+    | undefined;
 }
 
 type Chosen = Extract<Choice, { readonly kind: 'chosen' }>;
@@ -63,8 +70,7 @@ export class PairChooser {
       theta: THETA,
     };
     const [p, d] = [this.#prefill.look(ask, prefill), this.#decode.look(ask, decode)];
-    const end = Math.max(0, ...p.slots, ...d.slots) + 1;
-    const turns = this.#turns.column(end);
+    const turns = this.#turns.column(Math.max(p.end, d.end));
     const pair = this.#cost.choosePair(cost, {
       ...{ prefill: p, decode: d, transfers: this.#transfers, chosen, may },
       ...{ prefillTurns: turns, decodeTurns: turns },
@@ -87,7 +93,8 @@ export class PairChooser {
     this.#answers.learn(tokens);
   }
 
-  #chosen({ prefill, decode, prefillScores, decodeScores }: PairChoice): NonNullable<PairDecision['pair']> {
+  #chosen(choice: PairChoice): NonNullable<PairDecision['pair']> {
+    const { prefill, decode, prefillScores, decodeScores, parts } = choice;
     const of = (index: number, scores: Float64Array, { matches }: StageColumns): Chosen => ({
       ...{ kind: 'chosen', index, reason: 'pair_cost', scores },
       ...{ matchedTokens: matches.tokens, knowledge: matches.knowledge },
@@ -95,6 +102,7 @@ export class PairChooser {
     return {
       prefill: of(prefill, prefillScores, this.#prefill),
       decode: of(decode, decodeScores, this.#decode),
+      ttftSeconds: parts.prefill + parts.transfer + parts.wait,
     };
   }
 }

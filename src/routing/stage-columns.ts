@@ -30,6 +30,8 @@ const NONE = new Float64Array(0);
 /** Reads them for the pool of one stage. Good until the next look. */
 export class StageColumns implements PoolColumns {
   slots: Int32Array = new Int32Array(0);
+  /** Above all of them. */
+  end = 0;
   prefillTokens: Float64Array = NONE;
   prefillRate: Float64Array = NONE;
   running: Float64Array = NONE;
@@ -51,7 +53,8 @@ export class StageColumns implements PoolColumns {
   }
 
   look(ask: Ask, pool: Pool): this {
-    const { slots } = slotsOf(pool);
+    const { slots, end } = slotsOf(pool);
+    this.end = end;
     const [queued, rate, running, kv, capacity] = this.#rows.map((row) => row.of(pool));
     this.slots = slots;
     this.saved = this.matches.look(ask, pool).saved;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { ServerResponse } from 'node:http';
 import { describe, it } from 'node:test';
+import { adminOf } from '../support/admin.ts';
 import { chat, post, streamChat } from '../support/chat.ts';
 import { scrape } from '../support/metrics.ts';
 import { answerDecode, answerPrefill, PARAMS, startPairs } from '../support/pairs.ts';
@@ -65,7 +66,9 @@ describe('a request through a pair', () => {
   it('is recorded as two attempts, with what either way was expected to take', async () => {
     await using pair = await startPairs();
     await (await chat(pair.fleet)).text();
-    const { pd, attempts, worker, actual_cached_tokens: cached } = await pair.fleet.decision();
+    const decision = await pair.fleet.decision();
+    const { pd, attempts, worker } = decision;
+    const { actual_cached_tokens: cached, predicted_ttft_ms: ttft } = decision;
     assert.deepEqual(
       attempts.map(({ worker: url, role, status }) => ({ url, role, status })),
       [
@@ -82,6 +85,7 @@ describe('a request through a pair', () => {
       JSON.stringify(pd),
     );
     assert.deepEqual([worker, cached], [pair.decodes[0]!.url, 16]);
+    assert.ok(ttft !== undefined && ttft > 0 && ttft <= (pd?.pair_ms ?? 0), `${ttft}`);
     const metrics = await scrape(pair.fleet);
     assert.equal(metrics.sum('vllm_router_pd_requests_total'), 1);
     assert.equal(metrics.sum('vllm_router_pd_handover_seconds_count'), 1);
@@ -118,6 +122,23 @@ describe('a request through a pair', () => {
       assert.equal(pair.prefills[0]!.received.length, 0);
       assert.deepEqual((await pair.fleet.decision()).pd, { split: false, reason: 'not_carried' });
     });
+});
+
+describe('a pair that is not ready', () => {
+  it('is left whole and counted; a request that is only talked about counts nothing', async () => {
+    // Nobody has said under which name the prefill worker keeps its blocks.
+    await using pair = await startPairs({ pd: { kvConnector: 'nixl-push' } });
+    const counted = async (): Promise<number> =>
+      (await scrape(pair.fleet)).value('vllm_router_pd_errors_total', { error_type: 'server_selection' }) ?? 0;
+    const { body } = await adminOf(pair.fleet)('POST', '/admin/explain', {
+      path: '/v1/chat/completions',
+      body: { model: 'sim-model', messages: [{ role: 'user', content: 'x' }] },
+    });
+    assert.deepEqual(body.pd, { split: false, reason: 'no_pair_ready' });
+    assert.equal(await counted(), 0);
+    assert.equal((await chat(pair.fleet)).status, 200);
+    assert.equal(await counted(), 1);
+  });
 });
 
 describe('what a client says of handing over', () => {

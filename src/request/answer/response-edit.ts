@@ -1,5 +1,5 @@
 import type { MemberEdit } from '../../api/member-edit.ts';
-import { headerOf } from '../../http/headers.ts';
+import { headerOf, isEventStream } from '../../http/headers.ts';
 import type { Arrival } from '../arrive/arrival.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Head } from '../send/attempt.ts';
@@ -57,9 +57,9 @@ export function editedHeaders(headers: readonly string[], also?: string): string
 export function editorFor(edit: AnswerEdit, head: Head): ResponseEditor | undefined {
   const { status, headers } = head;
   if (status < 200 || status > 299 || status === 204 || status === 206) return undefined;
-  const type = headerOf(headers, 'content-type')?.toLowerCase() ?? '';
   const edits = [...(edit.model ? [named(edit.model)] : []), ...(edit.pd ? pdEdits(edit.pd) : [])];
-  if (type.startsWith('text/event-stream')) return new EventEditor(edits, edit.swallowUsage);
+  if (isEventStream(headers)) return new EventEditor(edits, edit.swallowUsage);
+  const type = headerOf(headers, 'content-type')?.toLowerCase() ?? '';
   if (edits.length === 0 || !type.startsWith('application/json')) return undefined;
   const editor = new JsonEditor(edits);
   return edit.pd?.prefill ? new PrefillMerge(edit.pd.prefill, editor, edit.pd.onUnmerged) : editor;

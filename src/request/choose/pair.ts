@@ -35,12 +35,14 @@ export type WhySplit =
   | 'no_pair_ready'
   | 'pair_failed';
 
-/** Whether the request goes through a pair, and what either way was expected to take to the first token; ms. */
+/** Whether the request goes through a pair, and what either way was expected to cost, what it delays others by included; ms. */
 export interface Split {
   readonly isSplit: boolean;
   readonly reason: WhySplit;
   readonly pairMs?: number | undefined;
   readonly wholeMs?: number | undefined;
+  /** Expected of the pair alone: until its first token. */
+  readonly ttftMs?: number | undefined;
 }
 
 /** The leg that computes the prompt. */
@@ -101,7 +103,7 @@ export function pickPair(rt: Runtime, call: Call, tries: Tries, looks: Looks): P
     const picked = pickAmong(rt, call, pools, looks.peek);
     if (picked.kind !== 'unready') return picked;
     leftOut.add(picked.slot);
-    if (leftOut.size > MOST_UNREADY) return noPair(rt, pools, 'no_pair_ready');
+    if (leftOut.size > MOST_UNREADY) return noPair(rt, pools, 'no_pair_ready', looks.peek);
   }
 }
 
@@ -125,15 +127,16 @@ function poolsOf(
   { now, isFresh, leftOut }: Looks & { readonly leftOut: ReadonlySet<number> },
 ): Pools {
   const { maxPrefillsPerWorker: most, fallback } = rt.settings.pd;
-  const look = { tried, now, isFresh };
+  const isOut = leftOut.size > 0 ? (slot: number) => leftOut.has(slot) : undefined;
+  const look: Look = { tried, now, isFresh, isFull: isOut };
   const first: Look = {
     ...look,
     stage: 'prefill',
-    isFull: (slot) => leftOut.has(slot) || (most > 0 && rt.ledger.own(slot) >= most),
+    isFull: most > 0 ? (slot) => leftOut.has(slot) || rt.ledger.own(slot) >= most : isOut,
   };
   // One worker that does all of it is better than a prefill worker that has failed already.
   const prefill = fallback === 'whole' ? viewOfPool(rt, call, first) : lookAtPool(rt, call, first);
-  const decode = lookAtPool(rt, call, { ...look, stage: 'decode', isFull: (slot) => leftOut.has(slot) });
+  const decode = lookAtPool(rt, call, { ...look, stage: 'decode' });
   const none = prefill.eligible === 0 ? 'no_prefill_worker' : 'no_decode_worker';
   return {
     ...{ prefill, decode },
@@ -146,14 +149,14 @@ type PickedAmong = PairPick | WholePick | NoPlan | { readonly kind: 'unready'; r
 
 function pickAmong(rt: Runtime, call: Call, pools: Pools, peek: boolean): PickedAmong {
   const { prefill, decode } = pools;
-  if (prefill.eligible === 0 || decode.eligible === 0) return noPair(rt, pools, pools.otherwise);
+  if (prefill.eligible === 0 || decode.eligible === 0) return noPair(rt, pools, pools.otherwise, peek);
   const { pairs } = rt.policies;
   const { pd } = rt.settings;
   const [first, second] = [
     named(rt, call, 'prefill', prefill, peek),
     named(rt, call, 'decode', decode, peek),
   ];
-  if (first === 'nobody' || second === 'nobody') return noPair(rt, pools, 'no_pair_ready');
+  if (first === 'nobody' || second === 'nobody') return noPair(rt, pools, 'no_pair_ready', peek);
   const { split, pair } = pairs.choose(call.ask, {
     ...{ prefill, decode, whole: poolFor(rt, call), rule: pd.split, mostTokens: call.maxTokens },
     chosen: { prefill: first?.index, decode: second?.index },
@@ -161,9 +164,9 @@ function pickAmong(rt: Runtime, call: Call, pools: Pools, peek: boolean): Picked
   });
   if (!pair) {
     const slot = first?.worker.slot ?? second?.worker.slot;
-    return slot === undefined ? noPair(rt, pools, 'no_pair_ready') : { kind: 'unready', slot };
+    return slot === undefined ? noPair(rt, pools, 'no_pair_ready', peek) : { kind: 'unready', slot };
   }
-  const known = splitOf(split);
+  const known = { ...splitOf(split), ttftMs: inMs(pair.ttftSeconds) };
   if (!split.split) return { kind: 'whole', split: known };
   const p = first ?? pickOf(rt, { policy: pairs, pool: prefill, choice: pair.prefill });
   const d = second ?? pickOf(rt, { policy: pairs, pool: decode, choice: pair.decode });
@@ -202,8 +205,14 @@ function wholeFor(reason: WhySplit): WholePick {
   return { kind: 'whole', split: { isSplit: false, reason } };
 }
 
-function noPair(rt: Runtime, { prefill, decode }: Pools, reason: WhySplit): WholePick | NoPlan {
-  rt.metrics.pdErrorsTotal.with('server_selection').inc();
+/** Of a request that is only talked about nothing is counted. */
+function noPair(
+  rt: Runtime,
+  { prefill, decode }: Pools,
+  reason: WhySplit,
+  peek: boolean,
+): WholePick | NoPlan {
+  if (!peek) rt.metrics.pdErrorsTotal.with('server_selection').inc();
   if (rt.settings.pd.fallback === 'whole') return wholeFor(reason);
   return { kind: 'none', pool: decode.eligible === 0 ? decode : prefill };
 }

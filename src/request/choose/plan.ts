@@ -76,7 +76,7 @@ export function previewPlan(rt: Runtime, call: Call): Preview | NoPlan {
   if (pair?.kind === 'none') return pair;
   if (pair?.kind === 'pair') {
     const { prefill: picked, decode, split, connector } = pair;
-    const prediction = { ...predict(rt, call, picked), predictedTtftMs: split.pairMs };
+    const prediction = { ...predict(rt, call, picked), predictedTtftMs: split.ttftMs };
     const { cacheSource } = picked;
     return { kind: 'preview', ...decode, ...prediction, prefill: { picked, connector }, split, cacheSource };
   }
@@ -125,7 +125,7 @@ function pairOrWhole(rt: Runtime, call: Call, tries: Tries, moment: Moment): Pla
   const { split, decode, prefill } = pair;
   return planOf(call, {
     picked: { ...decode, cacheSource: prefill.cacheSource },
-    prediction: { ...taken.prediction, predictedTtftMs: split.pairMs },
+    prediction: { ...taken.prediction, predictedTtftMs: split.ttftMs },
     leg: taken.leg,
     now: moment.now,
     prefill: taken.prefill,

@@ -69,7 +69,7 @@ export interface PairRecord {
   split: boolean;
   /** Why, or why not. */
   reason: string;
-  /** Expected time to the first token either way, ms; absent where nobody could be compared. */
+  /** What either way was expected to cost, ms: the time to the first token, and what others are delayed by; absent where nobody could be compared. */
   pair_ms?: number;
   whole_ms?: number;
   /** The rest only where it was split. Who computed the prompt, and why that one. */

@@ -2,7 +2,7 @@ import { EventStreamTap } from '../answer/response-tap.ts';
 import type { Arrival } from '../arrive/arrival.ts';
 import type { Deadline } from '../arrive/deadline.ts';
 import type { PairLeg } from '../choose/pair.ts';
-import { headerOf } from '../../http/headers.ts';
+import { isEventStream } from '../../http/headers.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Call } from '../understand/read-call.ts';
 import { watchEngine } from './ask-worker.ts';
@@ -92,7 +92,7 @@ async function settleDecode(
       return settlePair(rt, call, step, unfetched(leg.worker.id));
     }
     handover.fetched();
-    if (!isStream(first.head.headers)) {
+    if (!isEventStream(first.head.headers)) {
       attempt.hold();
       await handover.told();
     }
@@ -176,13 +176,9 @@ function whole({ tries }: Step): Again {
   return { ...tries, whole: true };
 }
 
-function isStream(headers: readonly string[]): boolean {
-  return headerOf(headers, 'content-type')?.toLowerCase().startsWith('text/event-stream') === true;
-}
-
 /** vLLM has sent the head of a stream by the time it finds that blocks cannot be fetched: it says so in the first event. */
 function beginsWithFailure({ beginning }: Attempt, headers: readonly string[]): boolean {
-  if (!beginning || !isStream(headers)) return false;
+  if (!beginning || !isEventStream(headers)) return false;
   const tap = new EventStreamTap({ hasId: false });
   tap.push(beginning);
   return tap.failed;

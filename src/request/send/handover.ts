@@ -111,8 +111,9 @@ export class Handover {
     this.#run?.onEnd((end) => {
       this.#record();
       this.#onTold?.();
-      if (end.kind === 'computed') return;
-      if (this.#isAnswered) this.#failedLate(end);
+      if (end.kind === 'computed') {
+        if (this.#run && this.#handoff.order === 'concurrent') this.#letGo(this.#run);
+      } else if (this.#isAnswered) this.#failedLate(end);
       else onFailed(end);
     });
   }

@@ -2,11 +2,12 @@ import { ByteCollector } from '../../base/byte-collector.ts';
 import type { Timer } from '../../base/clock.ts';
 import { inPieces } from '../../base/in-pieces.ts';
 import {
+  MOST_ANSWER_BYTES,
   readingPrefillAnswer,
   type PrefillAnswer,
   type PrefillProblem,
 } from '../../engines/prefill-decode/prefill-answer.ts';
-import { headerOf } from '../../http/headers.ts';
+import { headerOf, isEventStream } from '../../http/headers.ts';
 import type { WorkerRequest } from '../../engines/client.ts';
 import { EventStreamTap } from '../answer/response-tap.ts';
 import type { Arrival } from '../arrive/arrival.ts';
@@ -23,9 +24,6 @@ export type PrefillEnd =
   /** The prompt itself is refused: the client is to hear it as it is. */
   | { readonly kind: 'declined'; readonly head: Head }
   | Extract<FirstResult, { readonly kind: 'refused' | 'failed' }>;
-
-/** A longer one is nothing that a worker sends for a single token. */
-const MOST_ANSWER_BYTES = 16 * 1024 * 1024;
 
 /** The leg that computes the prompt, under way: its whole answer is read before anything is made of it. */
 export class PrefillRun implements BodyReceiver {
@@ -159,9 +157,7 @@ export class PrefillRun implements BodyReceiver {
   }
 
   #read({ headers }: Head): void {
-    const type = headerOf(headers, 'content-type')?.toLowerCase() ?? '';
-    if (this.#mayStream && type.startsWith('text/event-stream'))
-      this.#tap = new EventStreamTap({ hasId: false });
+    if (this.#mayStream && isEventStream(headers)) this.#tap = new EventStreamTap({ hasId: false });
     this.#attempt.relayTo(this);
   }
 
