@@ -1,126 +1,79 @@
-/** Every connector between simulated workers that hand over as vLLM's do on the wire: nothing is computed twice. */
+/** Every connector between simulated workers that hand over as vLLM's do on the wire: nothing is computed twice, and nothing is kept. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { RouterOptions } from '../../src/config/load/options.ts';
-import { startSimWorker, type SimWorker } from '../../src/sim/server/server.ts';
-import type { SimKvConnector } from '../../src/sim/kv-transfer/settings.ts';
-import { chat } from '../support/chat.ts';
+import type { PdSettings } from '../../src/config/settings/pd-settings.ts';
+import { SIM_KV_CONNECTORS, type SimKvConnector } from '../../src/sim/kv-transfer/settings.ts';
+import { post } from '../support/chat.ts';
 import { eventually, startFleet, type Fleet } from '../support/fleet.ts';
 import { freePort } from '../support/free-port.ts';
+import { keptBy, newPrompt } from '../support/sim-pair.ts';
 
-type Entry = NonNullable<RouterOptions['workers']>[number];
+/** Where the router listens beside HTTP: workers register themselves there, or say what has arrived. */
+const LISTENS: Partial<Record<SimKvConnector, (address: string) => Partial<PdSettings>>> = {
+  lmcache: (address) => ({ notices: { address, timeoutMs: 5000 } }),
+  'p2p-nccl': (address) => ({ discovery: { address, allow: [] } }),
+  moriio: (address) => ({ discovery: { address, allow: [] } }),
+};
 
-interface Row {
-  readonly connector: SimKvConnector;
-  /** What the router is told of the two, beside their URLs; undefined: they say it themselves. */
-  readonly entries?: (prefill: SimWorker, decode: SimWorker) => readonly [Partial<Entry>, Partial<Entry>];
-  /** Where the router listens, beside HTTP. */
-  readonly listens?: (address: string) => RouterOptions['pd'];
-}
-
-const portOf = (worker: SimWorker): number => worker.kvTransfer?.port ?? 0;
-
-const ROWS: readonly Row[] = [
-  { connector: 'nixl', entries: () => [{}, {}] },
-  { connector: 'storage', entries: () => [{}, {}] },
-  {
-    connector: 'nixl-push',
-    entries: (prefill) => [
-      {
-        kvTransfer: {
-          engineId: prefill.kvTransfer?.engineIds[0] ?? '',
-          ...{ host: '127.0.0.1', port: portOf(prefill), tpSize: 1, ppSize: 1 },
-        },
-      },
-      {},
-    ],
-  },
-  { connector: 'mooncake', entries: (prefill) => [{ bootstrapPort: portOf(prefill) }, {}] },
-  { connector: 'sglang', entries: (prefill) => [{ bootstrapPort: portOf(prefill) }, {}] },
-  {
-    connector: 'lmcache',
-    entries: (_, decode) => {
-      const ports = [portOf(decode)];
-      return [{}, { kvTransfer: { receiver: { host: '127.0.0.1', initPorts: ports, allocPorts: ports } } }];
-    },
-    listens: (address) => ({ lmcacheNotices: address }),
-  },
-  { connector: 'p2p-nccl', listens: (address) => ({ discoveryAddress: address }) },
-  { connector: 'moriio', listens: (address) => ({ discoveryAddress: address }) },
-];
-
-interface Pair extends AsyncDisposable {
-  readonly fleet: Fleet;
-  readonly prefill: SimWorker;
-  readonly decode: SimWorker;
-}
-
-async function startPair({ connector, entries, listens }: Row): Promise<Pair> {
+async function startPair(kvConnector: SimKvConnector): Promise<Fleet> {
+  const listens = LISTENS[kvConnector];
   const proxyAddress = listens && `127.0.0.1:${await freePort()}`;
-  const options = {
-    ...{ seed: 1, timeScale: 0.05, kvConnector: connector },
-    ...(proxyAddress !== undefined && { kvTransfer: { proxyAddress } }),
-  };
-  const prefill = await startSimWorker({ ...options, role: 'prefill' });
-  const decode = await startSimWorker({ ...options, role: 'decode' });
-  const [first, second] = entries?.(prefill, decode) ?? [];
+  const worker = { kvConnector, ...(proxyAddress !== undefined && { kvTransfer: { proxyAddress } }) };
   const fleet = await startFleet({
-    workers: [],
-    waitForWorkers: entries !== undefined,
-    router: {
-      pd: {
-        split: 'always',
-        kvConnector: connector,
-        ...(proxyAddress !== undefined && listens?.(proxyAddress)),
-      },
-      ...(entries
-        ? {
-            workers: [
-              { url: prefill.url, workerType: 'prefill' as const, ...first },
-              { url: decode.url, workerType: 'decode' as const, ...second },
-            ],
-          }
-        : { mode: { type: 'vllm_prefill_decode' as const } }),
-    },
+    workers: [
+      { role: 'prefill', ...worker },
+      { role: 'decode', ...worker },
+    ],
+    waitForWorkers: false,
+    ...(proxyAddress !== undefined && { pd: listens?.(proxyAddress) ?? {} }),
   });
-  const isReady = (): boolean => {
-    const all = fleet.app.runtime.registry.workers;
-    const known = connector !== 'mooncake' || all.some(({ traits }) => traits.kvTransfer?.engineIds);
-    return all.length === 2 && known && all.every(({ health }) => health.healthy);
-  };
+  const { registry } = fleet.app.runtime;
+  const isReady = (): boolean =>
+    registry.workers.length === 2 &&
+    registry.workers.every(
+      ({ health, models, traits: { role, kvTransfer } }) =>
+        health.healthy &&
+        models.size > 0 &&
+        (kvConnector !== 'mooncake' || role !== 'prefill' || kvTransfer?.engineIds !== undefined),
+    );
   await eventually(isReady, 20_000);
-  return {
-    ...{ fleet, prefill, decode },
-    async [Symbol.asyncDispose]() {
-      await fleet.stop();
-      await Promise.all([prefill.stop(), decode.stop()]);
-    },
-  };
+  return fleet;
 }
 
-describe('a pair of simulated workers', () => {
-  for (const row of ROWS)
-    it(`hands over through ${row.connector}, in one piece and streamed`, async () => {
-      await using pair = await startPair(row);
-      const messages = [{ role: 'user', content: 'Blocks go from here to there. '.repeat(60) }];
+describe('a request through a pair', () => {
+  for (const kvConnector of SIM_KV_CONNECTORS)
+    it(`over ${kvConnector}, in one piece and streamed`, async () => {
+      await using fleet = await startPair(kvConnector);
+      const [prefill] = fleet.prefills;
+      const [decode] = fleet.workers;
+      assert.ok(prefill && decode);
       for (const stream of [false, true]) {
-        const response = await chat(pair.fleet, { messages, stream });
+        const computedBefore = prefill.model.stats.promptTokens;
+        const cameBefore = decode.model.stats.externalCacheHits;
+        const response: Response = await post(fleet, '/v1/completions', {
+          ...{ model: 'sim-model', prompt: newPrompt(), max_tokens: 4, ignore_eos: true, stream },
+          ...(stream && { stream_options: { include_usage: true } }),
+        });
         const text = await response.text();
         assert.equal(response.status, 200, text);
-        const { pd, attempts } = await pair.fleet.decision();
-        assert.deepEqual(
-          {
-            split: pd?.split,
-            connector: pd?.connector,
-            unhanded: pd?.unhanded,
-            status: attempts.map((one) => one.status),
-          },
-          { split: true, connector: row.connector, unhanded: undefined, status: [200, 200] },
-        );
         assert.ok(!text.includes('"remote_') && !text.includes('transfer_id'), text);
+        const {
+          pd,
+          attempts,
+          prompt_tokens: tokens = 0,
+        } = await fleet.decision((decision) => decision.stream === stream);
+        assert.deepEqual([pd?.split, pd?.connector, pd?.unhanded], [true, kvConnector, undefined]);
+        assert.deepEqual(
+          attempts.map(({ role, status }) => [role, status]),
+          [
+            ['prefill', 200],
+            ['decode', 200],
+          ],
+        );
+        assert.equal(prefill.model.stats.promptTokens - computedBefore, tokens);
+        const came = decode.model.stats.externalCacheHits - cameBefore;
+        assert.ok(came >= tokens - 16, `${came} of ${tokens} tokens came over`);
+        await eventually(() => keptBy(prefill) === 0 && prefill.model.cache.used === 0);
       }
-      const metrics = await (await fetch(`${pair.decode.url}/metrics`)).text();
-      const hits = /^vllm:external_prefix_cache_hits_total\{[^}]*\} (\d+)/m.exec(metrics)?.[1];
-      assert.ok(Number(hits) > 300, `the decode worker was handed ${hits ?? 'no'} tokens`);
     });
 });
