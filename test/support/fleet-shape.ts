@@ -1,5 +1,4 @@
 import type { RouterOptions } from '../../src/config/load/options.ts';
-import type { PdSettings } from '../../src/config/settings/pd-settings.ts';
 import type { SimOptions } from '../../src/sim/server/options.ts';
 import type { SimWorker } from '../../src/sim/server/server.ts';
 
@@ -66,14 +65,19 @@ function entryOf({ url, host, kvTransfer }: SimWorker): WorkerEntry {
 }
 
 /** What the router is to do with pairs: all that a pair can carry goes through one, unless a test says something else. */
-export function pairSettings(
+export function pairOptions(
   workers: readonly SimWorker[],
-  pd: PdSettings,
-  own: Partial<PdSettings> = {},
-): PdSettings {
+  own: RouterOptions['pd'],
+): Pick<RouterOptions, 'pd'> {
   const prefill = workers.find(isPrefill);
-  if (!prefill?.kvTransfer) return { ...pd, ...own };
-  // In a suite of whole requests what fails has to fail as there, not to be served by somebody else.
-  const fallback = TEST_SHAPE === 'pd' ? 'none' : pd.fallback;
-  return { ...pd, fallback, split: { kind: 'always' }, connector: prefill.kvTransfer.connector, ...own };
+  if (!prefill?.kvTransfer) return own ? { pd: own } : {};
+  return {
+    pd: {
+      split: 'always',
+      kvConnector: prefill.kvTransfer.connector,
+      // In a suite of whole requests what fails has to fail as there, not to be served by somebody else.
+      ...(TEST_SHAPE === 'pd' && { fallback: 'none' }),
+      ...own,
+    },
+  };
 }

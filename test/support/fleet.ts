@@ -6,7 +6,6 @@ import type { Random } from '../../src/base/random.ts';
 import type { VirtualClock } from '../../src/base/virtual-clock.ts';
 import { configFromOptions } from '../../src/config/load/load.ts';
 import type { RouterOptions } from '../../src/config/load/options.ts';
-import type { PdSettings } from '../../src/config/settings/pd-settings.ts';
 import type { Settings } from '../../src/config/settings/settings.ts';
 import type { RequestThreads } from '../../src/threads/request-threads.ts';
 import { openApp } from '../../src/threads/open-app.ts';
@@ -20,15 +19,13 @@ import {
 } from '../../src/sim/lmcache/lmcache-server.ts';
 import type { SimOptions } from '../../src/sim/server/options.ts';
 import { startSimWorker, type SimWorker } from '../../src/sim/server/server.ts';
-import { inShape, isPrefill, pairSettings, registered } from './fleet-shape.ts';
+import { inShape, isPrefill, pairOptions, registered } from './fleet-shape.ts';
 
 export interface FleetOptions {
   /** One simulated worker per entry; default two plain ones. */
   readonly workers?: readonly SimOptions[];
   /** Why the test is about workers that serve whole requests, where it is: they do so, whatever `TEST_SHAPE` says. */
   readonly onlyRegular?: string;
-  /** What the router does with pairs of workers, where there are any. Default: whatever can goes through one. */
-  readonly pd?: Partial<PdSettings>;
   /** Worker URLs beside the simulated ones. */
   readonly extraWorkerUrls?: readonly string[];
   readonly router?: Omit<RouterOptions, 'workerUrls'>;
@@ -124,10 +121,8 @@ async function routeTo(
   const { log = silentLog, clock, random, descriptors } = options;
   const own = ownPlugins(options.router ?? {});
   if (own.problems.length > 0) throw new Error(own.problems.join('\n'));
-  const resolved: ReturnType<NonNullable<FleetOptions['load']>> =
+  const { settings, config, material, source }: ReturnType<NonNullable<FleetOptions['load']>> =
     options.load?.(workers) ?? withSource(options, workers, own);
-  const settings = { ...resolved.settings, pd: pairSettings(workers, resolved.settings.pd, options.pd) };
-  const { config, material, source } = resolved;
   let threads: RequestThreads | undefined;
   const ended: (() => void)[] = [];
   const app = await openApp(inThreads(settings, options), {
@@ -224,6 +219,7 @@ function resolve(
       shutdownTimeoutSecs: 5,
       ...own.rest,
       ...named,
+      ...pairOptions(workers, own.rest.pd),
       workerUrls: [...(named.workerUrls ?? []), ...(options.extraWorkerUrls ?? [])],
     },
     own.plugins,

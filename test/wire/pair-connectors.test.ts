@@ -1,18 +1,19 @@
 /** Every connector between simulated workers that hand over as vLLM's do on the wire: nothing is computed twice, and nothing is kept. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { PdSettings } from '../../src/config/settings/pd-settings.ts';
+import type { RouterOptions } from '../../src/config/load/options.ts';
 import { SIM_KV_CONNECTORS, type SimKvConnector } from '../../src/sim/kv-transfer/settings.ts';
+import type { SimWorker } from '../../src/sim/server/server.ts';
 import { post } from '../support/chat.ts';
 import { eventually, startFleet, type Fleet } from '../support/fleet.ts';
 import { freePort } from '../support/free-port.ts';
 import { keptBy, newPrompt } from '../support/sim-pair.ts';
 
 /** Where the router listens beside HTTP: workers register themselves there, or say what has arrived. */
-const LISTENS: Partial<Record<SimKvConnector, (address: string) => Partial<PdSettings>>> = {
-  lmcache: (address) => ({ notices: { address, timeoutMs: 5000 } }),
-  'p2p-nccl': (address) => ({ discovery: { address, allow: [] } }),
-  moriio: (address) => ({ discovery: { address, allow: [] } }),
+const LISTENS: Partial<Record<SimKvConnector, (address: string) => RouterOptions['pd']>> = {
+  lmcache: (address) => ({ lmcacheNotices: address }),
+  'p2p-nccl': (address) => ({ discoveryAddress: address }),
+  moriio: (address) => ({ discoveryAddress: address }),
 };
 
 async function startPair(kvConnector: SimKvConnector): Promise<Fleet> {
@@ -25,7 +26,7 @@ async function startPair(kvConnector: SimKvConnector): Promise<Fleet> {
       { role: 'decode', ...worker },
     ],
     waitForWorkers: false,
-    ...(proxyAddress !== undefined && { pd: listens?.(proxyAddress) ?? {} }),
+    router: proxyAddress === undefined ? {} : { pd: listens?.(proxyAddress) },
   });
   const { registry } = fleet.app.runtime;
   const isReady = (): boolean =>
@@ -40,6 +41,11 @@ async function startPair(kvConnector: SimKvConnector): Promise<Fleet> {
   return fleet;
 }
 
+/** What the one has computed, and the other been handed. */
+function tokensOf(prefill: SimWorker, decode: SimWorker): readonly number[] {
+  return [prefill.model.stats.promptTokens, decode.model.stats.externalCacheHits];
+}
+
 describe('a request through a pair', () => {
   for (const kvConnector of SIM_KV_CONNECTORS)
     it(`over ${kvConnector}, in one piece and streamed`, async () => {
@@ -48,9 +54,8 @@ describe('a request through a pair', () => {
       const [decode] = fleet.workers;
       assert.ok(prefill && decode);
       for (const stream of [false, true]) {
-        const computedBefore = prefill.model.stats.promptTokens;
-        const cameBefore = decode.model.stats.externalCacheHits;
-        const response: Response = await post(fleet, '/v1/completions', {
+        const before = tokensOf(prefill, decode);
+        const response = await post(fleet, '/v1/completions', {
           ...{ model: 'sim-model', prompt: newPrompt(), max_tokens: 4, ignore_eos: true, stream },
           ...(stream && { stream_options: { include_usage: true } }),
         });
@@ -70,8 +75,10 @@ describe('a request through a pair', () => {
             ['decode', 200],
           ],
         );
-        assert.equal(prefill.model.stats.promptTokens - computedBefore, tokens);
-        const came = decode.model.stats.externalCacheHits - cameBefore;
+        const [computed = 0, came = 0]: number[] = tokensOf(prefill, decode).map(
+          (count, at) => count - (before[at] ?? 0),
+        );
+        assert.equal(computed, tokens);
         assert.ok(came >= tokens - 16, `${came} of ${tokens} tokens came over`);
         await eventually(() => keptBy(prefill) === 0 && prefill.model.cache.used === 0);
       }
