@@ -129,7 +129,8 @@ describe('a pair that is not ready', () => {
     // Nobody has said under which name the prefill worker keeps its blocks.
     await using pair = await startPairs({ pd: { kvConnector: 'nixl-push' } });
     const counted = async (): Promise<number> =>
-      (await scrape(pair.fleet)).value('vllm_router_pd_errors_total', { error_type: 'server_selection' }) ?? 0;
+      (await scrape(pair.fleet)).value('vllm_router_pd_errors_total', { error_type: 'server_selection' }) ??
+      0;
     const { body } = await adminOf(pair.fleet)('POST', '/admin/explain', {
       path: '/v1/chat/completions',
       body: { model: 'sim-model', messages: [{ role: 'user', content: 'x' }] },

@@ -17,6 +17,8 @@ const SEED = 0x5eed;
 interface Bench {
   readonly index: ExactIndex;
   readonly reader: ExactReader;
+  /** What readers see of slots. */
+  readonly slots: Int32Array;
   /** A row whose worker is there and whose events are received. */
   readonly open: (slot: number, rank?: number) => ExactRow;
 }
@@ -24,12 +26,12 @@ interface Bench {
 function bench(maxBytes = 2 ** 21): Bench {
   const memory = allocateExact(maxBytes, SEED);
   const index = new ExactIndex(memory);
-  const generations = new Int32Array(memory.slots);
+  const slots = new Int32Array(memory.slots);
   return {
-    index,
+    ...{ index, slots },
     reader: new ExactReader(memory),
     open: (slot, rank = 0) => {
-      generations[SLOT.WORDS * slot + SLOT.GENERATION] = 1;
+      slots[SLOT.WORDS * slot + SLOT.GENERATION] = 1;
       index.setState(slot, 1, 'live', 'whole');
       const row = index.open(slot, rank);
       assert.ok(row);
@@ -236,6 +238,34 @@ describe('the exact index', () => {
     index.remove(row, Uint32Array.of(1, 1), 'gpu');
     index.remove(row, namesOf(one, 0), 'gpu');
     assert.equal(index.entries, 0);
+  });
+});
+
+describe('the exact index while another thread writes it', () => {
+  it('has nothing for a slot whose rows come or go at that moment', () => {
+    const { index, reader, slots, open } = bench();
+    const ids = prompt(1, 6);
+    index.store(open(0), event(ids));
+    index.store(open(1), event(ids));
+    assert.deepEqual([...reader.matchAll(chainOf(ids), 2).subarray(0, 2)], [6, 6]);
+    // As far as a writer has come that was interrupted.
+    slots[SLOT.VERSION]!++;
+    assert.deepEqual([...reader.matchAll(chainOf(ids), 2).subarray(0, 2)], [0, 6]);
+    assert.equal(reader.match(chainOf(ids), 0), 0);
+    slots[SLOT.VERSION]!++;
+    assert.deepEqual([...reader.matchAll(chainOf(ids), 2).subarray(0, 2)], [6, 6]);
+  });
+
+  it('gives a slot another version before its rows change, and when they have', () => {
+    const { index, slots, open } = bench();
+    const row = open(0);
+    assert.equal(slots[SLOT.VERSION], 2);
+    index.store(row, event(prompt(1, 6)));
+    assert.equal(slots[SLOT.VERSION], 2);
+    index.clear(row);
+    assert.equal(slots[SLOT.VERSION], 6, 'one goes, one comes');
+    index.forget(row);
+    assert.equal(slots[SLOT.VERSION], 8);
   });
 });
 

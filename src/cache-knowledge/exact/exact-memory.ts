@@ -55,7 +55,7 @@ export const SLOT = {
   STATE: 3,
   /** Written by control: which generation has the slot; 0 for none. */
   GENERATION: 4,
-  /** Another one whenever a row of the slot comes, goes or is emptied. */
+  /** Another one whenever a row of the slot comes, goes or is emptied; odd while it does. */
   VERSION: 5,
 } as const;
 

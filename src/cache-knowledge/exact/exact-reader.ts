@@ -77,7 +77,7 @@ export class ExactReader implements ExactCaches {
     this.#search.begin();
     for (let slot = 0; slot < known; slot++) {
       const at = SLOT.WORDS * slot;
-      this.#versions[slot] = Atomics.load(this.#slots, at + SLOT.VERSION);
+      this.#versions[slot] = this.#versionBefore(at);
       held[slot] = this.#isLive(at) && this.#hasSize(chain, at) ? 0 : NOT_KNOWN;
       if (held[slot] === 0) this.#addRows(at);
     }
@@ -86,8 +86,7 @@ export class ExactReader implements ExactCaches {
       if (held[slot] === NOT_KNOWN) continue;
       const at = SLOT.WORDS * slot;
       held[slot] = this.#heldIn(chain, at);
-      if (Atomics.load(this.#slots, at + SLOT.VERSION) !== this.#versions[slot])
-        held[slot] = this.#matchSlot(chain, slot);
+      if (this.#isOther(this.#versions[slot]!, at)) held[slot] = this.#matchSlot(chain, slot);
     }
     held.fill(NOT_KNOWN, known, end);
     return held;
@@ -137,15 +136,24 @@ export class ExactReader implements ExactCaches {
   #matchSlot(chain: Chain, slot: number): number {
     const at = SLOT.WORDS * slot;
     for (let attempt = 0; attempt < 2; attempt++) {
-      const version = Atomics.load(this.#slots, at + SLOT.VERSION);
+      const version = this.#versionBefore(at);
       if (!this.#hasSize(chain, at)) return NOT_KNOWN;
       this.#search.begin();
       this.#addRows(at);
       this.#search.run(chain);
       const held = this.#heldIn(chain, at);
-      if (Atomics.load(this.#slots, at + SLOT.VERSION) === version) return held;
+      if (!this.#isOther(version, at)) return held;
     }
     return 0;
+  }
+
+  /** Of a slot that is about to be looked at: while its rows change, the one that they had before. */
+  #versionBefore(at: number): number {
+    return Atomics.load(this.#slots, at + SLOT.VERSION) & ~1;
+  }
+
+  #isOther(version: number, at: number): boolean {
+    return Atomics.load(this.#slots, at + SLOT.VERSION) !== version;
   }
 
   /** Of a worker that has told of no block yet the size is not known, but what it holds is: nothing. */

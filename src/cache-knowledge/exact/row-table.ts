@@ -137,14 +137,16 @@ export class RowTable {
 
   #link({ slot, number }: ExactRow): void {
     const at = SLOT.WORDS * slot;
+    this.#nextVersion(slot);
     this.#words[ROW.WORDS * number + ROW.NEXT] = this.#slots[at + SLOT.ROW]!;
     this.#slots[at + SLOT.ROW] = number;
     this.#slots[at + SLOT.ROWS]!++;
-    this.#changed(slot);
+    this.#nextVersion(slot);
   }
 
   #unlink({ slot, number }: ExactRow): void {
     const at = SLOT.WORDS * slot;
+    this.#nextVersion(slot);
     const next = this.#words[ROW.WORDS * number + ROW.NEXT]!;
     let before = this.#slots[at + SLOT.ROW]!;
     if (before === number) this.#slots[at + SLOT.ROW] = next;
@@ -154,10 +156,11 @@ export class RowTable {
       this.#words[ROW.WORDS * before + ROW.NEXT] = next;
     }
     this.#slots[at + SLOT.ROWS]!--;
-    this.#changed(slot);
+    this.#nextVersion(slot);
   }
 
-  #changed(slot: number): void {
+  /** Called before and after a change. */
+  #nextVersion(slot: number): void {
     Atomics.add(this.#slots, SLOT.WORDS * slot + SLOT.VERSION, 1);
   }
 }
