@@ -75,7 +75,8 @@ export class PairChooser {
       ...{ prefill: p, decode: d, transfers: this.#transfers, chosen, may },
       ...{ prefillTurns: turns, decodeTurns: turns },
     });
-    const split = chooseSplit(rule, { pair, whole: bestWhole(cost, this.#whole.look(ask, whole)) });
+    const alone = this.#whole.look(ask, whole).doubt(whole);
+    const split = chooseSplit(rule, { pair, whole: bestWhole(cost, alone) });
     return { split, pair: pair && this.#chosen(pair) };
   }
 
