@@ -102,7 +102,10 @@ describe('a request through a pair', () => {
   ] as const)
     it(`serves ${path}`, async () => {
       await using pair = await startPairs();
-      assert.equal((await post(pair.fleet, path, body)).status, 200);
+      const response = await post(pair.fleet, path, body);
+      assert.equal(response.status, 200);
+      const length = response.headers.get('content-length');
+      assert.equal(length, String(Buffer.byteLength(await response.text())));
       assert.deepEqual([pair.prefills[0]!.received.length, pair.decodes[0]!.received.length], [1, 1]);
       assert.equal(pair.prefills[0]!.last.url, path);
     });

@@ -38,8 +38,9 @@ for (const [path, fields] of ROUTES) {
       'llama',
       'the record of the router says who served',
     );
-    assert.equal(whole.headers.get('content-length'), null);
-    assert.equal(((await whole.json()) as { model: string }).model, 'gpt-4o');
+    const text = await whole.text();
+    assert.equal(whole.headers.get('content-length'), String(Buffer.byteLength(text)));
+    assert.equal((JSON.parse(text) as { model: string }).model, 'gpt-4o');
 
     await fleet.workers[0]?.setFaults(['drip:bytes=1,ms=0']);
     const stream = await readBody(await post(fleet, path, { model: 'gpt-4o', stream: true, ...fields }));
@@ -56,6 +57,7 @@ test('other routes that name the model: embeddings, and an answer far longer tha
   await using fleet = await startFleet({ workers: [{ models: ['llama'] }], router: ROUTER });
   const input = Array.from({ length: 200 }, (_, index) => `text ${index}`);
   const response = await post(fleet, '/v1/embeddings', { model: 'gpt-4o', input });
+  assert.equal(response.headers.get('content-length'), null, 'it is not held until its new length is known');
   const { model, data } = (await response.json()) as { model: string; data: { embedding: number[] }[] };
   assert.equal(model, 'gpt-4o');
   assert.equal(data.length, 200);
@@ -86,8 +88,26 @@ test('every other byte of an answer stays, and so do its other headers', async (
     assert.equal(answer.body.toString('latin1'), before.replace('"llama"', '"gpt-4o"'), version);
     assert.equal(headerValue(answer.headers, 'x-own'), 'yes');
     assert.equal(headerValue(answer.headers, 'etag'), undefined);
-    assert.equal(headerValue(answer.headers, 'content-length'), undefined);
+    assert.equal(headerValue(answer.headers, 'content-length'), String(before.length + 1));
   }
+});
+
+test('an answer in one piece that breaks off before its new length is known is asked for elsewhere', async () => {
+  let asked = 0;
+  const script: Script = (response) => {
+    response.writeHead(200, { 'content-type': 'application/json', 'content-length': '17' });
+    asked += 1;
+    response.write('{"model":');
+    if (asked === 1) setImmediate(() => response.destroy());
+    else response.end('"llama"}');
+  };
+  await using worker = await scripted(script);
+  await using other = await scripted(script);
+  await using fleet = await startRouter([worker, other], { router: ROUTER });
+  const response = await chat(fleet, { model: 'gpt-4o' });
+  assert.deepEqual([response.status, response.headers.get('content-length')], [200, '18']);
+  assert.equal(await response.text(), '{"model":"gpt-4o"}');
+  assert.equal((await fleet.decision()).response_bytes, 18);
 });
 
 for (const [what, mark, end] of [
@@ -182,13 +202,20 @@ test('a stream that is cut right behind its end is whole for the client', async 
   assert.equal(text, events.replace('llama', 'gpt-4o'));
 });
 
-test('JSON that the worker breaks off is visibly broken for the client', async () => {
-  await using fleet = await startFleet({
-    workers: [{ models: ['llama'], faults: ['close:after=1'] }],
-    router: ROUTER,
-  });
-  const response = await chat(fleet, { model: 'gpt-4o' });
-  assert.equal((await readBody(response)).whole, false);
+test('JSON that the only worker breaks off is an error, and visibly broken for a client that has got some of it', async () => {
+  for (const [length, status] of [
+    [60_000, 502],
+    [70_000, 200],
+  ] as const) {
+    await using worker = await scripted((response) => {
+      response.writeHead(200, { 'content-type': 'application/json', 'content-length': String(length) });
+      response.write(`{"model":"llama","text":"${'x'.repeat(50_000)}`, () => response.destroy());
+    });
+    await using fleet = await startRouter([worker], { router: ROUTER });
+    const response = await chat(fleet, { model: 'gpt-4o' });
+    assert.equal(response.status, status);
+    assert.equal((await readBody(response)).whole, status === 502);
+  }
 });
 
 test('a client that leaves cuts its worker', async () => {

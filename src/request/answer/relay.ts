@@ -1,4 +1,5 @@
 import type { EdgeResponse } from '../../http/edge-response.ts';
+import { ByteCollector } from '../../base/byte-collector.ts';
 import { ERRORS } from '../../base/errors.ts';
 import { errorEvent } from '../../api/error-body.ts';
 import { headerOf } from '../../http/headers.ts';
@@ -7,7 +8,7 @@ import type { Attempt, BodyReceiver, Failure, Head } from '../send/attempt.ts';
 import { boundedModel } from '../record/finish.ts';
 import { codingsFor, howToDecode, type Decodes } from './answer-coding.ts';
 import { AnswerDecoder } from './answer-decoder.ts';
-import { editedHeaders, editorFor, type AnswerEdit } from './response-edit.ts';
+import { editedHeaders, editorFor, isMeasured, type AnswerEdit } from './response-edit.ts';
 import type { ResponseEditor } from './response-editor.ts';
 import { EventStreamTap, JsonTap, opaqueTap, type ResponseTap } from './response-tap.ts';
 import { responseHeaders } from './response-headers.ts';
@@ -61,6 +62,8 @@ class Relay implements BodyReceiver {
   readonly #events: RelayEvents;
   #tap: ResponseTap;
   readonly #editor: ResponseEditor | undefined;
+  /** The changed answer, where its length is to be told. */
+  readonly #measured: ByteCollector | undefined;
   /** Where the answer is encoded: for the client too, or only for the tap, while the client gets the bytes as they are. */
   readonly #decoder: AnswerDecoder | undefined;
   readonly #decodes: Decodes;
@@ -96,6 +99,7 @@ class Relay implements BodyReceiver {
     if (events.edit && codings && arrival.method !== 'HEAD') this.#editor = editorFor(events.edit, head);
     this.#tap = codings ? tapFor(type, arrival, this.#framed) : opaqueTap;
     this.#decodes = howToDecode(arrival, codings ?? [], this.#editor !== undefined);
+    if (this.#editor && this.#decodes === 'no' && isMeasured(head)) this.#measured = new ByteCollector();
     if (codings && this.#decodes !== 'no')
       this.#decoder = new AnswerDecoder(codings, {
         onChunk: this.#onDecoded,
@@ -116,7 +120,7 @@ class Relay implements BodyReceiver {
   }
 
   /** With the first bytes that there are for the client: what is decoded or edited may turn out to be nothing. */
-  #sendHead(): void {
+  #sendHead(length?: number): void {
     if (this.#headSent) return;
     this.#headSent = true;
     this.#events.onHead();
@@ -124,7 +128,8 @@ class Relay implements BodyReceiver {
     const now = this.#rt.clock.now();
     this.#arrival.times.head = now;
     this.#arrival.decision.status = this.#head.status;
-    const given = this.#givenHeaders();
+    const kept = this.#givenHeaders();
+    const given = length === undefined ? kept : [...kept, 'content-length', String(length)];
     const headers = responseHeaders(this.#rt, this.#arrival, given, {
       ...{ status: this.#head.status, isStream: this.#isStream, now },
     });
@@ -153,7 +158,10 @@ class Relay implements BodyReceiver {
   #deliver(chunk: Buffer, now: number): boolean {
     this.#tap.push(chunk);
     this.#watchTokens(now);
-    return this.#write(this.#editor ? this.#editor.push(chunk) : chunk);
+    const bytes = this.#editor ? this.#editor.push(chunk) : chunk;
+    if (!this.#measured) return this.#write(bytes);
+    this.#measured.push(bytes);
+    return true;
   }
 
   #write(bytes: Buffer): boolean {
@@ -206,9 +214,9 @@ class Relay implements BodyReceiver {
     }
     this.#writeHeldBack();
     this.#ended ??= { kind: 'complete' };
-    this.#sendHead();
-    this.#writeRest();
-    this.#arrival.res.end(undefined, this.#onFlushed);
+    const rest = this.#takeRest();
+    this.#sendHead(this.#measured && (rest?.length ?? 0));
+    this.#arrival.res.end(rest, this.#onFlushed);
   }
 
   onBroken(failure: Failure): void {
@@ -230,9 +238,12 @@ class Relay implements BodyReceiver {
     const { res } = this.#arrival;
     // After the protocol's end the client has everything, and expects nothing more.
     const complete = this.#tap.complete();
-    if (complete) this.#writeRest();
-    if (this.#canAppend()) res.end(complete ? undefined : this.#errorEvent(failure), this.#onFlushed);
-    else breakOff(res);
+    const rest = complete ? this.#takeRest() : undefined;
+    if (this.#canAppend()) res.end(complete ? rest : this.#errorEvent(failure), this.#onFlushed);
+    else {
+      if (rest) res.write(rest);
+      breakOff(res);
+    }
   }
 
   /** Whether the client could be told something more: it has got whole events, and no length was announced to it. */
@@ -250,12 +261,15 @@ class Relay implements BodyReceiver {
     if (bytes && !this.#ended) this.#write(bytes);
   }
 
-  /** What an editor has held back of the end. */
-  #writeRest(): void {
-    const rest = this.#editor?.end();
-    if (!rest?.length) return;
-    this.#arrival.decision.response_bytes += rest.length;
-    this.#arrival.res.write(rest);
+  /** What has been held back of the end, or of all of it. */
+  #takeRest(): Buffer | undefined {
+    let rest = this.#editor?.end();
+    if (rest && this.#measured) {
+      this.#measured.push(rest);
+      rest = this.#measured.take();
+    }
+    this.#arrival.decision.response_bytes += rest?.length ?? 0;
+    return rest;
   }
 
   #errorEvent({ code, message }: Failure): string {

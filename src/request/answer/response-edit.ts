@@ -65,6 +65,15 @@ export function editorFor(edit: AnswerEdit, head: Head): ResponseEditor | undefi
   return edit.pd?.prefill ? new PrefillMerge(edit.pd.prefill, editor, edit.pd.onUnmerged) : editor;
 }
 
+/** Longer ones do not wait until all of them is there. */
+const MOST_BYTES_MEASURED = 64 * 1024;
+
+/** Whether a changed answer waits for its end, so that its new length can be told. */
+export function isMeasured({ headers }: Head): boolean {
+  const length = Number(headerOf(headers, 'content-length') ?? Infinity);
+  return length <= MOST_BYTES_MEASURED && !isEventStream(headers);
+}
+
 const QUOTE = 0x22;
 
 function named(by: Buffer): MemberEdit {
