@@ -39,10 +39,9 @@ export function answerDecode(response: ServerResponse, request: Received): void 
     response.end('data: [DONE]\n\n');
     return;
   }
-  response.writeHead(200, { 'content-type': 'application/json' });
-  response.end(
-    `{"id":"d","choices":[{"index":0,"message":{"role":"assistant","content":"hello"}}],${usage},"kv_transfer_params":{"a":1}}`,
-  );
+  const answer = `{"id":"d","choices":[{"index":0,"message":{"role":"assistant","content":"hello"}}],${usage},"kv_transfer_params":{"a":1}}`;
+  response.writeHead(200, { 'content-type': 'application/json', 'content-length': String(answer.length) });
+  response.end(answer);
 }
 
 /** Every request is split, unless `pd` says otherwise. */
