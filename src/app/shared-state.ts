@@ -36,6 +36,8 @@ import { openRegistry } from '../workers/open-registry.ts';
 import type { RegistryReplica } from '../workers/registry-replica.ts';
 import type { WorkerRegistry } from '../workers/registry.ts';
 import type { Roster } from '../workers/roster.ts';
+import { SaidLately } from '../base/said-lately.ts';
+import { PairRests } from '../workers/pair-rests.ts';
 import { Transfers } from '../workers/transfers.ts';
 import { RetryBudget } from '../workers/retry-budget.ts';
 import { WorkerWait } from '../workers/worker-wait.ts';
@@ -83,6 +85,8 @@ export interface SharedState<Workers extends Roster = Roster> {
   readonly onShortage: ReturnType<typeof reportShortages>;
   readonly owners: ResourceOwners;
   readonly transfers: Transfers;
+  readonly pairRests: PairRests;
+  readonly pairsSaid: SaidLately;
   readonly profiles: Profiles;
   readonly decisions: DecisionRing;
   readonly decisionLog: ProcessView['decisionLog'];
@@ -151,7 +155,7 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
     ...{ lmcache, keyServices },
     arrivals: openArrivals({ part, clock, metrics, settings: () => inForce() }),
     ...{ answered: new AnsweredPrompts(part.memory), tallies: new CacheTallies(part.memory) },
-    ...{ transfers: new Transfers(), profiles: new Profiles({ ...deps, metrics, registry, connections }) },
+    ...{ ...pairsOf(clock), profiles: new Profiles({ ...deps, metrics, registry, connections }) },
     clients: new Clients(settings.clients.auth, clock, keyServices.ask, part),
     admission: openDoor(doorSettings(settings, deps), clock, part),
     workerWait: new WorkerWait({ registry, clock, most: settings.admission.queueSize, ...part }),
@@ -265,4 +269,9 @@ function indexBounds({ cacheIndex }: Settings): IndexBounds {
     maxBlocksPerWorker: Math.max(1, Math.floor(cacheIndex.maxCharsPerWorker / BYTES_PER_BLOCK)),
     idleMs: cacheIndex.idleTtlMs,
   };
+}
+
+/** What this thread knows of pairs of workers. */
+function pairsOf(clock: Clock): Pick<SharedState, 'transfers' | 'pairRests' | 'pairsSaid'> {
+  return { transfers: new Transfers(), pairRests: new PairRests(clock), pairsSaid: new SaidLately(clock) };
 }

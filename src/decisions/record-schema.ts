@@ -76,6 +76,7 @@ const FIELDS = {
     .strictObject({
       split: z.boolean().describe('Whether it went through two workers.'),
       reason: text.describe('Why, or why not.'),
+      unready: text.describe('With no_pair_ready: what kept a pair from handing over.').optional(),
       pair_ms: ms
         .describe(
           'Expected cost through a pair: the time to the first token, and what others are delayed by.',

@@ -363,7 +363,7 @@ const EVENT_SERIES = {
   pdErrorsTotal: counter(
     'vllm_router_pd_errors_total',
     ['error_type'],
-    'What kept a pair from serving: server_selection (none could be chosen), prefill, decode (no answer, or an error), handover (blocks that did not come), no_params (a prefill worker that kept none), decode_rejected (a 400 or 422 of the decode worker alone), unmerged (an answer too long to be told what the prefill worker said of the prompt).',
+    'What kept a pair from serving: server_selection (none could be chosen), prefill, decode (no answer, or an error), handover (a 500, or an error in the place of the first event: the blocks may not have come), no_params (a prefill worker that kept none), decode_rejected (a 400 or 422 of the decode worker alone), unmerged (an answer too long to be told what the prefill worker said of the prompt).',
   ),
   pdPrefillErrorsTotal: counter(
     'vllm_router_pd_prefill_errors_total',

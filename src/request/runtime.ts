@@ -18,6 +18,8 @@ import type { TokenRatio } from '../routing/token-ratio.ts';
 import type { LoadLedger } from '../workers/ledger.ts';
 import type { TokenSource } from '../tokenize/tokens.ts';
 import type { Roster } from '../workers/roster.ts';
+import type { SaidLately } from '../base/said-lately.ts';
+import type { PairRests } from '../workers/pair-rests.ts';
 import type { Transfers } from '../workers/transfers.ts';
 import type { RetryBudget } from '../workers/retry-budget.ts';
 import type { Worker } from '../workers/worker.ts';
@@ -76,6 +78,9 @@ export interface Runtime {
   /** Blocks that are announced apart from the answer of the worker that computed them. */
   readonly arrivals: Arrivals;
   readonly transfers: Transfers;
+  readonly pairRests: PairRests;
+  /** What was said of pairs that fail. */
+  readonly pairsSaid: SaidLately;
   readonly profiles: Profiles;
   readonly decisions: DecisionRing;
   /** Where records go beside the ring, if anywhere. */

@@ -15,6 +15,7 @@ export interface PairOptions {
   readonly decodes?: readonly Script[];
   readonly pd?: RouterOptions['pd'];
   readonly router?: FleetOptions['router'];
+  readonly log?: FleetOptions['log'];
 }
 
 /** What a prefill worker says of its blocks, with numbers and keys that no parser keeps. */
@@ -46,7 +47,13 @@ export function answerDecode(response: ServerResponse, request: Received): void 
 
 /** Every request is split, unless `pd` says otherwise. */
 export async function startPairs(options: PairOptions = {}): Promise<PairFleet> {
-  const { prefills: scripts = [answerPrefillTo], decodes: answers = [answerDecode], pd, router } = options;
+  const {
+    prefills: scripts = [answerPrefillTo],
+    decodes: answers = [answerDecode],
+    pd,
+    router,
+    log,
+  } = options;
   const prefills = await Promise.all(scripts.map((script) => startScriptedWorker(script)));
   const decodes = await Promise.all(answers.map((script) => startScriptedWorker(script)));
   const all = [...prefills, ...decodes];
@@ -54,6 +61,7 @@ export async function startPairs(options: PairOptions = {}): Promise<PairFleet> 
   try {
     const fleet = await startFleet({
       workers: [],
+      ...(log && { log }),
       router: {
         retry: { initialBackoffMs: 1, maxBackoffMs: 5 },
         ...router,

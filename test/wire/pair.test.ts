@@ -138,7 +138,8 @@ describe('a pair that is not ready', () => {
       path: '/v1/chat/completions',
       body: { model: 'sim-model', messages: [{ role: 'user', content: 'x' }] },
     });
-    assert.deepEqual(body.pd, { split: false, reason: 'no_pair_ready' });
+    const unready = `the engine id of ${pair.prefills[0]!.url} is not known`;
+    assert.deepEqual(body.pd, { split: false, reason: 'no_pair_ready', unready });
     assert.equal(await counted(), 0);
     assert.equal((await chat(pair.fleet)).status, 200);
     assert.equal(await counted(), 1);

@@ -1,4 +1,5 @@
 import type { Clock } from '../../base/clock.ts';
+import { SaidLately } from '../../base/said-lately.ts';
 import type { AddressProblem } from './allowed-addresses.ts';
 import type { PeerProblem } from './live-peers.ts';
 import type { MessageProblem } from './peer-message.ts';
@@ -27,29 +28,26 @@ const WORDS: Readonly<Record<Refusal, string>> = {
   connection: 'a connection beyond the bound, or one that says nothing that counts',
 };
 
-const LOG_PAUSE_MS = 60_000;
-
 export interface RefusalDeps {
   readonly clock: Clock;
   readonly count: (refusal: Refusal) => void;
   readonly warn: (fields: Readonly<Record<string, unknown>>, text: string) => void;
 }
 
-/** Counts what is refused, and says it once a minute for each reason: anybody can send anything as often as he likes. */
+/** Counts what is refused, and says it once a minute for each reason. */
 export class Refusals {
   readonly #deps: RefusalDeps;
-  readonly #silentUntil = new Map<Refusal, number>();
+  readonly #said: SaidLately;
 
   constructor(deps: RefusalDeps) {
     this.#deps = deps;
+    this.#said = new SaidLately(deps.clock);
   }
 
   note(refusal: Refusal, about: Readonly<Record<string, unknown>>): void {
-    const { clock, count, warn } = this.#deps;
+    const { count, warn } = this.#deps;
     count(refusal);
-    const now = clock.now();
-    if (now < (this.#silentUntil.get(refusal) ?? -Infinity)) return;
-    this.#silentUntil.set(refusal, now + LOG_PAUSE_MS);
+    if (!this.#said.isDue(refusal)) return;
     warn({ reason: refusal, ...about }, `a worker that registers itself is refused: ${WORDS[refusal]}`);
   }
 }

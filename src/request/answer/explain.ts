@@ -75,10 +75,11 @@ export function pairOf({
   readonly prefill: Pick<PairLeg, 'picked' | 'connector'> | undefined;
 }): PairRecord | undefined {
   if (!split) return undefined;
-  const { isSplit, reason, pairMs, wholeMs } = split;
+  const { isSplit, reason, unready, pairMs, wholeMs } = split;
   return {
     split: isSplit,
     reason,
+    ...(unready !== undefined && { unready }),
     ...(pairMs !== undefined && { pair_ms: roundScore(pairMs) }),
     ...(wholeMs !== undefined && { whole_ms: roundScore(wholeMs) }),
     ...(prefill && {

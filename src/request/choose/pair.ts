@@ -1,6 +1,7 @@
 import type { Connector } from '../../engines/prefill-decode/connector.ts';
 import { CONNECTORS, connectorFor } from '../../engines/prefill-decode/index.ts';
 import type { PdStage } from '../../config/settings/settings.ts';
+import { EXCLUDED } from '../../routing/policy.ts';
 import type { SplitChoice, SplitReason } from '../../routing/split.ts';
 import type { Worker } from '../../workers/worker.ts';
 import type { PoolView } from '../../workers/pool-view.ts';
@@ -14,13 +15,15 @@ import { pickBy, pickOf, predict, type NoPlan, type Picked, type Prediction } fr
 export interface Tries {
   /** Slots of workers that failed it. */
   readonly tried: ReadonlySet<number>;
+  /** Slots of prefill workers whose blocks may not have come across. Who is at fault is not known: they are left out while there are others. */
+  readonly suspected: ReadonlySet<number>;
   /** Pairs that have failed it. */
   readonly pairs: number;
   /** One worker is to do all of it. */
   readonly whole: boolean;
 }
 
-export const FIRST_TRY: Tries = { tried: NOBODY_TRIED, pairs: 0, whole: false };
+export const FIRST_TRY: Tries = { tried: NOBODY_TRIED, suspected: NOBODY_TRIED, pairs: 0, whole: false };
 
 /** Why a request goes through a pair, or to one worker although there are others for prefill. */
 export type WhySplit =
@@ -43,6 +46,8 @@ export interface Split {
   readonly wholeMs?: number | undefined;
   /** Expected of the pair alone: until its first token. */
   readonly ttftMs?: number | undefined;
+  /** What keeps a pair from handing over, of the first one that it keeps. */
+  readonly unready?: string | undefined;
 }
 
 /** The leg that computes the prompt. */
@@ -123,7 +128,7 @@ interface Pools {
 function poolsOf(
   rt: Runtime,
   call: Call,
-  { tried }: Tries,
+  { tried, suspected, pairs }: Tries,
   { now, isFresh, leftOut }: Looks & { readonly leftOut: ReadonlySet<number> },
 ): Pools {
   const { maxPrefillsPerWorker: most, fallback } = rt.settings.pd;
@@ -135,12 +140,15 @@ function poolsOf(
     isFull: most > 0 ? (slot) => leftOut.has(slot) || rt.ledger.own(slot) >= most : isOut,
   };
   // One worker that does all of it is better than a prefill worker that has failed already.
-  const prefill = fallback === 'whole' ? viewOfPool(rt, call, first) : lookAtPool(rt, call, first);
+  const view = fallback === 'whole' ? viewOfPool : lookAtPool;
+  const others =
+    suspected.size > 0 && viewOfPool(rt, call, { ...first, tried: new Set([...tried, ...suspected]) });
+  const prefill = others && others.eligible > 0 ? others : view(rt, call, first);
   const decode = lookAtPool(rt, call, { ...look, stage: 'decode' });
   const none = prefill.eligible === 0 ? 'no_prefill_worker' : 'no_decode_worker';
   return {
     ...{ prefill, decode },
-    otherwise: leftOut.size > 0 ? 'no_pair_ready' : tried.size > 0 ? 'pair_failed' : none,
+    otherwise: leftOut.size > 0 ? 'no_pair_ready' : pairs > 0 ? 'pair_failed' : none,
   };
 }
 
@@ -160,7 +168,7 @@ function pickAmong(rt: Runtime, call: Call, pools: Pools, peek: boolean): Picked
   const { split, pair } = pairs.choose(call.ask, {
     ...{ prefill, decode, whole: poolFor(rt, call), rule: pd.split, mostTokens: call.maxTokens },
     chosen: { prefill: first?.index, decode: second?.index },
-    may: (p, d) => isReady(rt, prefill.members[p], decode.members[d]),
+    may: (p, d) => whyUnready(rt, prefill.members[p]!, decode.members[d]!) === undefined,
   });
   if (!pair) {
     const slot = first?.worker.slot ?? second?.worker.slot;
@@ -186,11 +194,21 @@ function named(
   return policy && (pickBy(rt, call, { policy, pool, peek }) ?? 'nobody');
 }
 
-function isReady(rt: Runtime, prefill: Worker | undefined, decode: Worker | undefined): boolean {
-  if (!prefill || !decode) return false;
-  const { connector, maxTransfersPerPair: most } = rt.settings.pd;
-  if (most > 0 && rt.transfers.between(prefill, decode) >= most) return false;
-  return connectorFor(connector, prefill, decode).unready({ prefill, decode }) === undefined;
+/** Undefined: they can hand over. */
+function whyUnready(rt: Runtime, prefill: Worker, decode: Worker): string | undefined {
+  const { connector, maxTransfersPerPair: most, fallback } = rt.settings.pd;
+  if (most > 0 && rt.transfers.between(prefill, decode) >= most)
+    return `as many transfers go on from ${prefill.id} to ${decode.id} as may`;
+  if (fallback === 'whole' && rt.pairRests.isResting(prefill, decode))
+    return `blocks did not come from ${prefill.id} to ${decode.id} lately`;
+  return connectorFor(connector, prefill, decode).unready({ prefill, decode });
+}
+
+/** Of the first pair, of those that might be chosen, that cannot hand over. */
+function whyNoneReady(rt: Runtime, { prefill, decode }: Pools): string | undefined {
+  const p = prefill.members.find((_, index) => prefill.mask[index] === EXCLUDED.no);
+  const d = decode.members.find((_, index) => decode.mask[index] === EXCLUDED.no);
+  return p && d && whyUnready(rt, p, d);
 }
 
 function splitOf({ split, reason, pairSeconds, wholeSeconds }: SplitChoice): Split {
@@ -206,14 +224,16 @@ function wholeFor(reason: WhySplit): WholePick {
 }
 
 /** Of a request that is only talked about nothing is counted. */
-function noPair(
-  rt: Runtime,
-  { prefill, decode }: Pools,
-  reason: WhySplit,
-  peek: boolean,
-): WholePick | NoPlan {
-  if (!peek) rt.metrics.pdErrorsTotal.with('server_selection').inc();
-  if (rt.settings.pd.fallback === 'whole') return wholeFor(reason);
+function noPair(rt: Runtime, pools: Pools, reason: WhySplit, peek: boolean): WholePick | NoPlan {
+  const { prefill, decode } = pools;
+  const unready = reason === 'no_pair_ready' ? whyNoneReady(rt, pools) : undefined;
+  if (!peek) {
+    rt.metrics.pdErrorsTotal.with('server_selection').inc();
+    if (unready !== undefined && rt.pairsSaid.isDue(unready))
+      rt.log.warn({ reason: unready }, 'no pair of workers can hand over');
+  }
+  if (rt.settings.pd.fallback === 'whole')
+    return { kind: 'whole', split: { isSplit: false, reason, unready } };
   return { kind: 'none', pool: decode.eligible === 0 ? decode : prefill };
 }
 

@@ -69,6 +69,8 @@ export interface PairRecord {
   split: boolean;
   /** Why, or why not. */
   reason: string;
+  /** With `no_pair_ready`: what keeps the first pair that might have been chosen. */
+  unready?: string;
   /** What either way was expected to cost, ms: the time to the first token, and what others are delayed by; absent where nobody could be compared. */
   pair_ms?: number;
   whole_ms?: number;

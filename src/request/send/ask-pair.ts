@@ -28,6 +28,9 @@ export interface PairStep extends Step {
   readonly prefill: PairLeg;
 }
 
+/** What vLLM answers where blocks cannot be fetched, and for much else. */
+const NOT_FETCHED = 500;
+
 /** A worker that was told where to fetch the prompt's blocks refuses that: the prompt itself another one has taken. */
 const REJECTING: ReadonlySet<number> = new Set([400, 422]);
 
@@ -86,25 +89,56 @@ async function settleDecode(
       return whole(step);
     }
     if (beginsWithFailure(attempt, first.head.headers)) {
-      rt.metrics.pdErrorsTotal.with('handover').inc();
       attempt.abort();
-      rt.registry.reportTransferFailed(step.prefill.leg.worker);
-      return settlePair(rt, call, step, unfetched(leg.worker.id));
+      const failure = unfetched(leg.worker.id);
+      failedBehind(rt, step, failure.message);
+      return settlePair(rt, call, suspecting(step), failure);
     }
     handover.fetched();
+    rt.pairRests.succeeded(step.prefill.leg.worker, leg.worker);
     if (!isEventStream(first.head.headers)) {
       attempt.hold();
       await handover.told();
     }
     if (arrival.client.gone) throw clientLeft();
   } else if (first.kind === 'failed' || first.kind === 'refused') {
-    rt.metrics.pdDecodeErrorsTotal.with(leg.worker.id).inc();
-    rt.metrics.pdErrorsTotal.with('decode').inc();
-    rt.registry.reportTransferFailed(step.prefill.leg.worker);
-    if (first.kind === 'refused') return settleRefused(rt, arrival, call, step, first);
-    return settlePair(rt, call, step, hinted(first.failure, step.prefill));
+    if (first.kind === 'refused') {
+      const { status } = first.head;
+      failedBehind(rt, step, `${leg.worker.id} answered ${status}`, status === NOT_FETCHED);
+      return settleRefused(rt, arrival, call, status === NOT_FETCHED ? suspecting(step) : step, first);
+    }
+    const failure = hinted(first.failure, step.prefill);
+    failedBehind(rt, step, failure.message, false);
+    return settlePair(rt, call, step, failure);
   }
   return settleFirst(rt, arrival, call, { ...step, pd: handover.edit }, first);
+}
+
+/** The worker that was to answer has not: perhaps, as it looks, for want of the prompt's blocks. */
+function failedBehind(rt: Runtime, step: PairStep, message: string, isUnfetched = true): void {
+  const { leg, prefill } = step;
+  const { worker } = prefill.leg;
+  rt.metrics.pdDecodeErrorsTotal.with(leg.worker.id).inc();
+  rt.metrics.pdErrorsTotal.with(isUnfetched ? 'handover' : 'decode').inc();
+  rt.registry.reportTransferFailed(worker);
+  const restMs = isUnfetched ? rt.pairRests.failed(worker, leg.worker) : 0;
+  sayFailed(rt, step, message, restMs);
+}
+
+function sayFailed(rt: Runtime, { leg, prefill }: PairStep, message: string, restMs = 0): void {
+  const ids = { prefill_worker: prefill.leg.worker.id, decode_worker: leg.worker.id };
+  if (restMs === 0 && !rt.pairsSaid.isDue(`${ids.prefill_worker} ${ids.decode_worker} ${message}`)) return;
+  const rests = restMs > 0 && rt.settings.pd.fallback === 'whole' && { rests_ms: restMs };
+  rt.log.warn(
+    { ...ids, connector: prefill.connector.name, reason: message, ...rests },
+    'a pair of workers failed',
+  );
+}
+
+/** From now on others are taken for the prompt, while there are any. */
+function suspecting<S extends PairStep>(step: S): S {
+  const suspected = new Set(step.tries.suspected).add(step.prefill.leg.worker.slot);
+  return { ...step, tries: { ...step.tries, suspected } };
 }
 
 /** Some connectors are known for waiting in vain. */
@@ -129,17 +163,20 @@ async function settleUnhanded(
   const sent = { leg, outcome, attempt, retry, tries };
   if (end.kind === 'declined') {
     outcome.answered(end.head.status);
+    arrival.decision.worker = leg.worker.id;
     return hand(rt, arrival, call, sent, end.head);
   }
   rt.metrics.pdPrefillErrorsTotal.with(leg.worker.id).inc();
   rt.metrics.pdErrorsTotal.with('prefill').inc();
+  const message =
+    end.kind === 'failed' ? end.failure.message : `${leg.worker.id} answered ${end.head.status}`;
+  sayFailed(rt, step, message);
   if (end.kind === 'failed') return settlePair(rt, call, sent, end.failure);
   return settleRefused(rt, arrival, call, sent, end);
 }
 
 /**
- * Another pair is tried while that is allowed. Where it is not, and what failed is prefill, one worker may do all of it: it has not been asked
- * before. A worker that says when to come back is heard.
+ * Another pair is tried while that is allowed. Where it is not, and what failed is what only pairs have, one worker may do all of it. A worker that says when to come back is heard.
  */
 async function settleRefused(
   rt: Runtime,
@@ -151,7 +188,8 @@ async function settleRefused(
   const { outcome, attempt, retry } = sent;
   outcome.answered(head.status);
   const isAgain = retry.afterStatus(head.status, retryAfterMs);
-  const mayBeWhole = sent.leg.role === 'prefill' && head.status >= 500 && retryAfterMs === undefined;
+  const isOfPair = sent.leg.role === 'prefill' ? head.status >= 500 : head.status === NOT_FETCHED;
+  const mayBeWhole = isOfPair && retryAfterMs === undefined && mayAskAgain(call, sent);
   const isWhole = !isAgain && mayBeWhole && mayFallBack(rt, sent);
   if (!isAgain && !isWhole) return hand(rt, arrival, call, sent, head);
   attempt.abort();
@@ -163,9 +201,15 @@ function settlePair(rt: Runtime, call: Call, step: Step, failure: Failure): Agai
   step.outcome.failed(failure);
   if (failure.code !== 'deadline_exceeded') {
     if (step.retry.afterFailure(failure)) return without(step);
-    if (step.leg.role === 'prefill' && mayFallBack(rt, step)) return whole(step);
+    const isOfPair = step.leg.role === 'prefill' || failure.code === 'handover_failed';
+    if (isOfPair && mayAskAgain(call, step) && mayFallBack(rt, step)) return whole(step);
   }
   throw failureFor(call, failure);
+}
+
+/** Computing a prompt leaves nothing behind; what a worker was to answer it may have stored. */
+function mayAskAgain({ retry }: Call, { leg }: Step): boolean {
+  return leg.role === 'prefill' || retry !== 'connect';
 }
 
 function mayFallBack(rt: Runtime, { tries, retry }: Step): boolean {
