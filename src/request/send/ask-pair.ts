@@ -51,7 +51,8 @@ export async function askPair(
   outcome.started(attempt);
   deadline.covers(attempt);
   const first = await firstOfPair(attempt, arrival, handover);
-  if (first.kind !== 'unhanded') return settleDecode(rt, arrival, call, { ...step, attempt }, first);
+  if (first.kind !== 'unhanded')
+    return settleDecode(rt, arrival, call, { ...step, attempt, letGo: handover.letGo }, first);
   attempt.abort();
   return settleUnhanded(rt, arrival, call, step, first.end);
 }
@@ -126,7 +127,7 @@ async function settleUnhanded(
   if (!run) throw clientLeft();
   const { outcome, attempt } = run;
   const { leg } = prefill;
-  const sent = { leg, outcome, attempt, retry, tries };
+  const sent = { leg, outcome, attempt, retry, tries, letGo: handover.letGo };
   if (end.kind === 'declined') {
     outcome.answered(end.head.status);
     return hand(rt, arrival, call, sent, end.head);
