@@ -71,6 +71,15 @@ function isPlain({ kvTransfer }: SimWorker): boolean {
   return kvTransfer === undefined || kvTransfer.role === 'both';
 }
 
+/** What a configuration says of the workers of a fleet. */
+export function configured({
+  all,
+}: {
+  readonly all: readonly SimWorker[];
+}): Pick<RouterOptions, 'workerUrls' | 'workers' | 'pd'> {
+  return { ...registered(all), ...pairOptions(all, undefined) };
+}
+
 export function isPrefill({ kvTransfer }: SimWorker): boolean {
   return kvTransfer?.role === 'prefill';
 }
