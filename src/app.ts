@@ -269,7 +269,7 @@ export class App {
       onInspected: (spec, inspection) => {
         connections.noteVersion(spec, inspection);
       },
-      explain: (request) => dryRun(this.#runtime, request, (other) => policies.trial(other)),
+      explain: (request) => dryRun(this.#runtime, request),
       reload: (request) => this.#reloads.run(request),
       loaded: () => this.#reloads.loaded,
       ...{ threads: () => this.#front.threads, ...this.#watches.proofs },

@@ -223,12 +223,15 @@ function recordTokens(
     }
   }
 
-  const { predicted_cached_tokens: predicted, actual_cached_tokens: actual, worker } = request;
+  const { predicted_cached_tokens: predicted, actual_cached_tokens: actual, pd } = request;
+  // It is the cache of the one that computed the prompt.
+  const worker = pd?.prefill_worker ?? request.worker;
   if (actual === undefined || prompt === undefined || prompt <= 0) return;
   series.cachedTokenRatio ??= metrics.cachedTokenRatio.with(model);
   series.cachedTokenRatio.observe(actual / prompt);
   if (predicted === undefined || worker === undefined) return;
-  const { route, method = 'policy', policy } = request;
+  const { route, method = 'policy' } = request;
+  const policy = pd?.prefill_worker === undefined ? request.policy : pd.prefill_policy;
   const ofWorker = metrics.kept.ofAttempt(worker, route, method, policy);
   ofWorker.predictedTokens ??= metrics.predictedCachedTokensTotal.with(worker);
   ofWorker.predictedTokens.inc(predicted);

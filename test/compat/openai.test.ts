@@ -6,6 +6,7 @@ import type {
   ChatCompletionCreateParamsNonStreaming,
   ChatCompletionTool,
 } from 'openai/resources/chat/completions';
+import { OWN_POLICY } from '../support/fleet-shape.ts';
 import { eventually, startFleet } from '../support/fleet.ts';
 import { collect, MODEL, openai, rejection, STEADY, TWINS, user } from './clients.ts';
 
@@ -28,7 +29,7 @@ test('a chat, with the router’s headers beside it', async () => {
   assert.equal(data.usage?.completion_tokens, 12);
   assert.equal(choice.finish_reason, 'length');
   assert.ok(fleet.workers.some(({ url }) => url === response.headers.get('x-vllm-router-worker')));
-  assert.equal(response.headers.get('x-vllm-router-policy'), 'least_work');
+  assert.equal(response.headers.get('x-vllm-router-policy'), OWN_POLICY);
   assert.match(request_id ?? '', /^req-/);
   assert.equal((await fleet.decision()).request_id, request_id);
 });

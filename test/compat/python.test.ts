@@ -37,9 +37,13 @@ suite('the openai package for Python', { skip, timeout: 60_000 }, () => {
   before(async () => {
     assert.equal(installed.kind, 'installed');
     await using fleet = await startFleet({ workers: [STEADY], router: NO_RETRIES });
+    await using breaking = await startFleet({ workers: [{ ...STEADY, faults: ['close:after=3'] }] });
     const script = join(import.meta.dirname, 'python_client.py');
     const env = { NO_PROXY: '127.0.0.1', PYTHONDONTWRITEBYTECODE: undefined };
-    const ended = await run(installed.python, [script, fleet.url], { cwd: import.meta.dirname, env });
+    const ended = await run(installed.python, [script, fleet.url, breaking.url], {
+      cwd: import.meta.dirname,
+      env,
+    });
     assert.equal(ended.status, 0, ended.stderr);
     // The shape is that of the script beside this file; every field is asserted on below.
     told = JSON.parse(ended.stdout) as Told;

@@ -1,4 +1,7 @@
-"""What people do with the openai package for Python, as one JSON object on stdout. Argument: the router's base URL."""
+"""
+What people do with the openai package for Python, as one JSON object on stdout. Arguments: the base URLs of a router, and of
+one whose worker breaks its streams.
+"""
 
 import json
 import sys
@@ -8,7 +11,9 @@ import openai
 MODEL = "sim-model"
 MESSAGES = [{"role": "user", "content": "Tell me about routers."}]
 
-client = openai.OpenAI(base_url=sys.argv[1] + "/v1", api_key="sk-anything", max_retries=0)
+client, breaking = (
+    openai.OpenAI(base_url=url + "/v1", api_key="sk-anything", max_retries=0) for url in sys.argv[1:]
+)
 
 
 def chat():
@@ -43,9 +48,9 @@ def models():
     return [model.id for model in client.models.list()]
 
 
-def error(model, messages=MESSAGES, **more):
+def error(model, messages=MESSAGES, of=client, **more):
     try:
-        result = client.chat.completions.create(model=model, messages=messages, **more)
+        result = of.chat.completions.create(model=model, messages=messages, **more)
         for _ in result:
             pass
     except openai.APIError as caught:
@@ -70,9 +75,7 @@ print(
             "bad_request": error(MODEL, messages=[]),
             "not_found": error("no-such-model"),
             "server_error": error(MODEL, extra_headers={"x-sim-fault": "reset"}),
-            "broken_stream": error(
-                MODEL, stream=True, max_tokens=200, extra_headers={"x-sim-fault": "close:after=3"}
-            ),
+            "broken_stream": error(MODEL, of=breaking, stream=True, max_tokens=200),
         }
     )
 )

@@ -64,6 +64,8 @@ export interface Fleet extends AsyncDisposable {
   readonly workers: readonly SimWorker[];
   /** Those that compute prompts for others, in the order of the options. */
   readonly prefills: readonly SimWorker[];
+  /** All of them, in the order in which the router knows them. */
+  readonly all: readonly SimWorker[];
   /** Where there is one. */
   readonly lmcache: SimLmcache | undefined;
   /** The router's address, e.g. `http://127.0.0.1:41234`. */
@@ -165,6 +167,7 @@ async function routeTo(
     ...{ app, threads },
     workers: workers.filter((worker) => !isPrefill(worker)),
     prefills: workers.filter(isPrefill),
+    all: workers,
     lmcache,
     url,
     port,

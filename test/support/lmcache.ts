@@ -21,7 +21,7 @@ export async function startLmcacheFleet(options: FleetOptions = {}): Promise<Fle
   const isKnown = (): boolean =>
     options.lmcache?.api === 'old_controller'
       ? fleet.lmcache?.seen.includes('GET /instances') === true
-      : lmcache.instances.mapped === fleet.workers.length;
+      : lmcache.instances.mapped === fleet.all.length;
   try {
     if (options.lmcache?.fault === undefined) await eventually(isKnown);
   } catch (error) {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startSimWorker } from '../../src/sim/server/server.ts';
-import { adminOf } from '../support/admin.ts';
+import { adminOf, type Parsed } from '../support/admin.ts';
 import { chat, streamChat } from '../support/chat.ts';
 import { startFleet } from '../support/fleet.ts';
 import { startScriptedWorker } from '../support/scripted-worker.ts';
@@ -17,8 +17,8 @@ test('flushing empties every cache and the picture that the router has of it', a
   const answer = await admin('POST', '/flush_cache');
   assert.equal(answer.status, 200);
   assert.deepEqual(answer.body, {
-    ...{ success: true, flushed: 2, failed: 0, not_offered: 0 },
-    workers: fleet.workers.map(({ url }) => ({
+    ...{ success: true, flushed: fleet.all.length, failed: 0, not_offered: 0 },
+    workers: fleet.all.map(({ url }) => ({
       worker: url,
       status: 'flushed',
       http_status: 200,
@@ -26,7 +26,7 @@ test('flushing empties every cache and the picture that the router has of it', a
     })),
   });
   assert.equal(index?.entries, 0);
-  for (const worker of fleet.workers)
+  for (const worker of fleet.all)
     assert.ok(worker.seen.some(({ method, url }) => `${method} ${url}` === 'POST /reset_prefix_cache'));
   await (await chat(fleet, { messages })).json();
   assert.ok((index?.entries ?? 0) > 0);
@@ -46,19 +46,24 @@ test('every worker that was not flushed is named with its reason', async () => {
   assert.equal(answer.status, 502);
   assert.deepEqual(
     [answer.body.success, answer.body.flushed, answer.body.failed, answer.body.not_offered],
-    [false, 1, 2, 1],
+    [false, 1 + fleet.prefills.length, 2, 1],
   );
+  const ofUrl = [failing.url, 'failed'];
+  const ofTests = [
+    ...fleet.prefills.map(({ url }) => [url, 'flushed']),
+    [good?.url, 'flushed'],
+    [stock?.url, 'not_offered'],
+    [gone?.url, 'failed'],
+  ];
+  const { workers } = answer.body;
   assert.deepEqual(
-    answer.body.workers.map(({ worker, status }: { worker: string; status: string }) => [worker, status]),
-    [
-      [good?.url, 'flushed'],
-      [stock?.url, 'not_offered'],
-      [gone?.url, 'failed'],
-      [failing.url, 'failed'],
-    ],
+    workers.map(({ worker, status }: Parsed) => [worker, status]),
+    // Those with a type are configured behind those that are URLs alone.
+    fleet.prefills.length > 0 ? [ofUrl, ...ofTests] : [...ofTests, ofUrl],
   );
-  assert.match(answer.body.workers[2].error, /connect_failed/);
-  assert.equal(answer.body.workers[3].error, 'status 500');
+  const errorOf = (url?: string): string => workers.find(({ worker }: Parsed) => worker === url).error;
+  assert.match(errorOf(gone?.url), /connect_failed/);
+  assert.equal(errorOf(failing.url), 'status 500');
 });
 
 test('the ranks of one server are flushed by one request', async () => {

@@ -39,7 +39,7 @@ for (const policy of ['consistent_hash', 'rendezvous_hash'] satisfies PolicyName
     assert.equal((await fleet.decision()).hash_key_source, 'body:user');
 
     const [gone] = fleet.workers;
-    const { health } = fleet.app.runtime.registry.workers[0]!;
+    const { health } = fleet.app.runtime.registry.get(gone!.url)!;
     await gone!.setFaults(['refuse']);
     await eventually(() => !health.healthy);
     const during = await owners(fleet, 40);

@@ -90,6 +90,7 @@ test('where nobody goes by it no index is kept, until a policy wants one', async
   await using fleet = await startFleet({
     workers: [{}],
     router: { policy: 'least_work', cacheKnowledge: 'none' },
+    onlyRegular: 'what pairs cost is reckoned by the index, whatever the policy',
   });
   await turn(fleet, 1);
   assert.equal(fleet.app.runtime.cacheIndex, undefined);

@@ -22,6 +22,11 @@ async function ask(fleet: Fleet, times: number): Promise<void> {
   }
 }
 
+/** The worker that computes the prompts. */
+function computing({ all }: Fleet): string {
+  return all[0]!.url;
+}
+
 /** Lets time go by until the worker has a verdict. */
 async function judged(fleet: Fleet, clock: VirtualClock) {
   const admin = adminOf(fleet);
@@ -43,7 +48,7 @@ test('a worker whose answers say what is expected is well', async () => {
   const { answers, actual_hit_share: actual, error_share: error } = proof.by_source.predicted;
   assert.ok(answers >= 20 && actual > 0.8 && error < 0.1, JSON.stringify(proof));
   const metrics = await scrape(fleet);
-  const worker = fleet.workers[0]!.url;
+  const worker = computing(fleet);
   assert.equal(metrics.value('vllm_router_cache_verdict', { worker, verdict: 'ok' }), 1);
   assert.equal(metrics.value('vllm_router_cache_verdict', { worker, verdict: 'unknown' }), 0);
   const labels = { worker, model: 'sim-model', source: 'predicted' };

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { VirtualClock } from '../../src/base/virtual-clock.ts';
 import type { RouterOptions } from '../../src/config/load/options.ts';
 import { chat, readBody, workerOf } from '../support/chat.ts';
+import { answering } from '../support/fleet-shape.ts';
 import { startFleet, type Fleet } from '../support/fleet.ts';
 import { scrape } from '../support/metrics.ts';
 
@@ -105,7 +106,8 @@ test('what clients do wrong, and what they give up, counts nothing', async () =>
     await aborted;
   }
   const metrics = await scrape(fleet);
-  assert.equal(metrics.sum('vllm_router_cb_outcomes_total'), 0);
+  assert.equal(metrics.sum('vllm_router_cb_outcomes_total', { worker: worker!.url }), 0);
+  assert.equal(metrics.sum('vllm_router_cb_outcomes_total', { outcome: 'failure' }), 0);
   assert.equal(metrics.sum('vllm_router_cb_state_transitions_total'), 0);
 });
 
@@ -115,7 +117,7 @@ test('a poison prompt counts on its first worker only: it cannot open the fleet'
     router: { ...ROUTER, disableRetries: false, retry: { maxRetries: 4, initialBackoffMs: 1 } },
   });
   assert.deepEqual(await chats(fleet, 1), [500]);
-  const { attempts } = await fleet.decision();
+  const attempts = answering(await fleet.decision());
   assert.equal(new Set(attempts.map(({ worker }) => worker)).size, 4);
   const metrics = await scrape(fleet);
   assert.equal(metrics.sum('vllm_router_cb_outcomes_total', { outcome: 'failure' }), 1);

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { chat, CHAT, pieces, streamChat } from '../support/chat.ts';
+import { answering, LEGS } from '../support/fleet-shape.ts';
 import { eventually, startFleet, type Fleet } from '../support/fleet.ts';
 import { scrape } from '../support/metrics.ts';
 
@@ -26,7 +27,7 @@ test('before the head: the worker is told, the lease comes back, the record says
   const arrived = worker!.next('request');
   const client = leavable(fleet);
   await arrived;
-  assert.equal(fleet.app.runtime.ledger.openLeases, 1);
+  assert.equal(fleet.app.runtime.ledger.openLeases, LEGS);
   const aborted = worker!.next('aborted');
   client.leave();
   await Promise.all([client.failed, aborted, openLeases(fleet, 0)]);
@@ -35,10 +36,10 @@ test('before the head: the worker is told, the lease comes back, the record says
   assert.equal(decision.status, 499);
   assert.equal(decision.outcome, 'client_abort');
   assert.equal(decision.error, 'client_closed');
-  assert.equal(decision.attempts.length, 1);
+  assert.equal(answering(decision).length, 1);
   const metrics = await scrape(fleet);
   assert.equal(metrics.value('vllm_router_client_aborts_total', { route: '/v1/chat/completions' }), 1);
-  assert.equal(metrics.sum('vllm_router_cb_outcomes_total'), 0);
+  assert.equal(metrics.sum('vllm_router_cb_outcomes_total', { worker: worker!.url }), 0);
 });
 
 test('during prefill of a stream, with the worker’s head already here', async () => {
@@ -75,7 +76,7 @@ test('mid-stream: the worker stops generating and the record says what was sent'
   assert.equal(decision.status, 200);
   assert.equal(decision.outcome, 'client_abort');
   assert.ok(decision.ttft_ms !== undefined && decision.response_bytes > 0);
-  assert.equal((await scrape(fleet)).sum('vllm_router_cb_outcomes_total'), 0);
+  assert.equal((await scrape(fleet)).sum('vllm_router_cb_outcomes_total', { worker: worker!.url }), 0);
 });
 
 test('in the queue: its place is freed and no worker hears of it', async () => {
@@ -120,7 +121,7 @@ test('during backoff: no further attempt is made', async () => {
   const decision = await fleet.decision();
   assert.equal(decision.status, 499);
   assert.deepEqual(
-    decision.attempts.map(({ status }) => status),
+    answering(decision).map(({ status }) => status),
     [503],
   );
 });

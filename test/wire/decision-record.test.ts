@@ -4,16 +4,14 @@ import { test } from 'node:test';
 import { createLog, type OpenLog } from '../../src/observe/log.ts';
 import type { Decision } from '../../src/request/record/decision.ts';
 import { chat, CHAT, post, streamChat } from '../support/chat.ts';
+import { answering, LEGS } from '../support/fleet-shape.ts';
 import { eventually, startFleet } from '../support/fleet.ts';
 
 test('of a stream', async () => {
   await using fleet = await startFleet({ router: { policy: 'least_work' } });
+  const fields = { max_tokens: 8, stream_options: { include_usage: true } };
   const before = Date.now();
-  const response = await streamChat(
-    fleet,
-    { max_tokens: 8, stream_options: { include_usage: true } },
-    { headers: { 'x-request-id': 'mine' } },
-  );
+  const response = await streamChat(fleet, fields, { headers: { 'x-request-id': 'mine' } });
   const text = await response.text();
   const { timestamp, ...record } = await fleet.decision();
   assert.ok(Math.abs(Date.parse(timestamp) - before) < 5_000);
@@ -27,7 +25,7 @@ test('of a stream', async () => {
   assert.ok(ttft! > 0 && duration > 0 && total > 0 && predicted! > 0);
   // The head is held until the first byte, which is the first event.
   assert.ok(duration <= total && Math.abs(duration - ttft!) < 50, `${duration}, ${ttft}, ${total}`);
-  const [attempt] = rest.attempts;
+  const [attempt] = answering(rest);
   assert.ok(attempt!.duration_ms > 0 && attempt!.duration_ms <= total);
   const worker = response.headers.get('x-vllm-router-worker')!;
   const expected: Partial<Decision> = {
@@ -44,19 +42,20 @@ test('of a stream', async () => {
     policy: 'least_work',
     worker,
     cache_source: 'predicted',
-    attempts: [{ worker, reason: rest.reason!, status: 200, duration_ms: attempt!.duration_ms }],
     predicted_cached_tokens: 0,
     actual_cached_tokens: 0,
     cached_tokens_error: 0,
     completion_tokens: 8,
     queue_ms: 0,
-    request_bytes: fleet.workers.flatMap(({ seen }) => seen).find(({ method }) => method === 'POST')!.body
-      .length,
+    request_bytes: JSON.stringify({ ...CHAT, stream: true, ...fields }).length,
     response_bytes: text.length,
   };
   for (const [key, value] of Object.entries(expected)) {
     assert.deepEqual(rest[key as keyof typeof rest], value, key);
   }
+  const { role: _, ...told } = attempt!;
+  assert.deepEqual(told, { worker, reason: rest.reason, status: 200, duration_ms: attempt!.duration_ms });
+  assert.equal(rest.attempts.length, LEGS);
   assert.match(rest.reason ?? '', /^(least_work|tie_cold)$/);
   assert.ok(rest.prompt_tokens! > 5);
   assert.equal(rest.tokens_estimated, undefined);
@@ -92,13 +91,14 @@ test('of a request with three attempts: each is there, and the rest belongs to t
   do {
     await (await chat(fleet)).text();
     decision = await fleet.decision();
-  } while (decision.attempts.length < 3);
+  } while (answering(decision).length < 3);
   const [a, b, c] = fleet.workers;
-  const failed = decision.attempts.slice(0, 2);
+  const [first, second, last] = answering(decision);
+  const failed = [first!, second!];
   assert.deepEqual(new Set(failed.map(({ worker }) => worker)), new Set([a!.url, b!.url]));
   assert.ok(failed.some(({ status, error }) => status === 503 && error === undefined));
   assert.ok(failed.some(({ status, error }) => status === undefined && error === 'worker_bad_response'));
-  assert.deepEqual([decision.attempts[2]?.worker, decision.attempts[2]?.status], [c!.url, 200]);
+  assert.deepEqual([last?.worker, last?.status], [c!.url, 200]);
   assert.equal(decision.worker, c!.url);
   assert.equal(decision.reason, 'only_one');
   assert.deepEqual(decision.candidates?.map(({ state }) => state).sort(), ['eligible', 'tried', 'tried']);
@@ -117,7 +117,8 @@ test('of a large fleet: the best eight in full, the others in numbers', async ()
   const [gone] = fleet.workers;
   await gone!.setFaults(['refuse']);
   const { registry } = fleet.app.runtime;
-  await eventually(() => !registry.workers[0]!.health.healthy);
+  const { health } = registry.get(gone!.url)!;
+  await eventually(() => !health.healthy);
   await (await chat(fleet)).text();
   const { candidates, candidates_rest: rest, worker } = await fleet.decision();
   assert.equal(candidates?.length, 8 + Number(!candidates?.slice(0, 8).some((one) => one.worker === worker)));
@@ -209,7 +210,7 @@ test('it is logged at debug level, once, without a word of the prompt', async ()
     .filter(({ msg }) => msg === 'decision');
   assert.equal(records.length, 1);
   assert.equal(records[0]?.decision?.model, CHAT.model);
-  assert.equal(records[0].decision.attempts.length, 1);
+  assert.equal(records[0].decision.attempts.length, LEGS);
   for (const secret of ['unmistakable', 'the-secret-key', 'Bearer mine']) {
     assert.ok(!lines.some((line) => line.includes(secret)), secret);
   }

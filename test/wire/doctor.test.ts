@@ -167,7 +167,7 @@ describe('vllm-router doctor, given a running router', () => {
     assert.equal(report.router, fleet.url);
     assert.deepEqual(
       report.workers.map(({ worker }) => worker),
-      fleet.workers.map(({ url }) => url),
+      fleet.all.map(({ url }) => url),
     );
     assert.match(said('router'), /^ok: healthy, its circuit is closed/);
     assert.match(said('prefix_caching'), /^ok/);

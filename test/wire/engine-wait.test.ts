@@ -6,6 +6,7 @@ import { startSimWorker } from '../../src/sim/server/server.ts';
 import type { Worker } from '../../src/workers/worker.ts';
 import { adminOf, settledWorker } from '../support/admin.ts';
 import { chat, workerOf } from '../support/chat.ts';
+import { answeringWorkers } from '../support/fleet-shape.ts';
 import { eventually, roundTrip, startFleet, type Fleet, type FleetOptions } from '../support/fleet.ts';
 import { scrape } from '../support/metrics.ts';
 import { startScriptedWorker } from '../support/scripted-worker.ts';
@@ -34,10 +35,6 @@ function setHealthy(fleet: Fleet, worker: Worker | undefined, healthy: boolean):
     registry.reportCheck(worker, healthy, 'by the test');
 }
 
-function workersOf(fleet: Fleet): readonly Worker[] {
-  return fleet.app.runtime.registry.workers;
-}
-
 test('an empty gateway holds a request until a worker for it is registered', async () => {
   const sim = await startSimWorker({ models: ['m'], timeScale: 0 });
   await using fleet = await startFleet({ workers: [], router: { ...WAIT, enableIgw: true } });
@@ -62,7 +59,7 @@ test('an empty gateway holds a request until a worker for it is registered', asy
 
 test('a request waits out an outage of its worker', async () => {
   await using fleet = await startFleet({ workers: [{}], router: WAIT });
-  const [worker] = workersOf(fleet);
+  const [worker] = answeringWorkers(fleet);
   setHealthy(fleet, worker, false);
   const response = chat(fleet);
   await waiting(fleet, 1);
@@ -102,7 +99,11 @@ test('a drain that is called off ends the wait', async () => {
   assert.equal((await admin('DELETE', `/workers/${sim.url}`)).status, 202);
   const response = chat(fleet);
   await waiting(fleet, 1);
-  assert.equal((await admin('POST', '/workers', { url: sim.url })).body.status, 'undrained');
+  const type = fleet.prefills.length > 0 ? 'decode' : 'regular';
+  assert.equal(
+    (await admin('POST', '/workers', { url: sim.url, worker_type: type })).body.status,
+    'undrained',
+  );
   assert.equal((await response).status, 200);
   controller.abort();
   await stream.text().catch(() => undefined);
@@ -111,7 +112,7 @@ test('a drain that is called off ends the wait', async () => {
 test('after its time a request gets the 503 it would have got at once, and how long it waited', async () => {
   const clock = new VirtualClock();
   await using fleet = await startFleet({ workers: [{}], router: WAIT, clock });
-  setHealthy(fleet, workersOf(fleet)[0], false);
+  setHealthy(fleet, answeringWorkers(fleet)[0], false);
   const response = chat(fleet);
   await waiting(fleet, 1);
   clock.advance(29_999);
@@ -121,7 +122,8 @@ test('after its time a request gets the 503 it would have got at once, and how l
   assert.deepEqual([answer.status, answer.headers.get('retry-after')], [503, '1']);
   const error = await errorOf(answer);
   assert.equal(error.code, 'no_worker_available');
-  assert.match(error.message, /1 unhealthy\); waited 30 s for one$/);
+  const available = fleet.prefills.length > 0 ? '; available: 1 prefill, 0 decode workers' : '';
+  assert.ok(error.message.endsWith(`1 unhealthy)${available}; waited 30 s for one`), error.message);
   assert.equal((await fleet.decision()).wait_ms, 30_000);
   assert.equal(await outcomes(fleet, 'timeout'), 1);
 });
@@ -135,7 +137,7 @@ test('several waits of one request take no longer together than one', async () =
     router: { ...WAIT, retry: { initialBackoffMs: 1, jitterFactor: 0 } },
     clock,
   });
-  const [first] = workersOf(fleet);
+  const [first] = answeringWorkers(fleet);
   setHealthy(fleet, first, false);
   const response = chat(fleet);
   await waiting(fleet, 1);
@@ -159,7 +161,7 @@ test('several waits of one request take no longer together than one', async () =
 
 test('a client that leaves while it waits is noticed, and nothing stays behind', async () => {
   await using fleet = await startFleet({ workers: [{}], router: WAIT });
-  setHealthy(fleet, workersOf(fleet)[0], false);
+  setHealthy(fleet, answeringWorkers(fleet)[0], false);
   const controller = new AbortController();
   const response = chat(fleet, {}, { signal: controller.signal });
   await waiting(fleet, 1);
@@ -175,7 +177,7 @@ test('a client that leaves while it waits is noticed, and nothing stays behind',
 test('the deadline of the request ends the wait', async () => {
   const clock = new VirtualClock();
   await using fleet = await startFleet({ workers: [{}], router: { ...WAIT, requestTimeoutSecs: 10 }, clock });
-  setHealthy(fleet, workersOf(fleet)[0], false);
+  setHealthy(fleet, answeringWorkers(fleet)[0], false);
   const response = chat(fleet);
   await waiting(fleet, 1);
   clock.advance(10_000);
@@ -186,7 +188,7 @@ test('the deadline of the request ends the wait', async () => {
 
 test('shutting down sends those who wait away', async () => {
   await using fleet = await startFleet({ workers: [{}], router: WAIT });
-  setHealthy(fleet, workersOf(fleet)[0], false);
+  setHealthy(fleet, answeringWorkers(fleet)[0], false);
   const response = chat(fleet);
   await waiting(fleet, 1);
   const stopped = fleet.app.stop();
@@ -197,7 +199,7 @@ test('shutting down sends those who wait away', async () => {
 
 test('above queue_size nobody else waits', async () => {
   await using fleet = await startFleet({ workers: [{}], router: { ...WAIT, queueSize: 2 } });
-  const [worker] = workersOf(fleet);
+  const [worker] = answeringWorkers(fleet);
   setHealthy(fleet, worker, false);
   const held = [chat(fleet), chat(fleet)];
   await waiting(fleet, 2);
@@ -221,7 +223,7 @@ test('those who waited together are shared out, and each is sent once', async ()
       answers.push(() => {
         response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
       });
-  const both = workersOf(fleet);
+  const both = answeringWorkers(fleet);
   for (const worker of both) setHealthy(fleet, worker, false);
   const responses = Array.from({ length: 60 }, (_, i) =>
     chat(fleet, { messages: [{ role: 'user', content: `question ${i} `.repeat(50) }] }),
@@ -238,9 +240,11 @@ test('those who waited together are shared out, and each is sent once', async ()
 
 test('a request with filters waits for a worker that matches them, not for any', async () => {
   await using fleet = await startFleet({ workers: [{}, {}], router: WAIT });
-  const [first, second] = workersOf(fleet);
+  const [first, second] = answeringWorkers(fleet);
   assert.ok(second);
-  fleet.app.runtime.registry.setTraits(second, { ...second.traits, priority: 95 });
+  const { registry } = fleet.app.runtime;
+  for (const fit of [second, ...registry.workers.filter((worker) => worker.traits.role === 'prefill')])
+    registry.setTraits(fit, { ...fit.traits, priority: 95 });
   setHealthy(fleet, second, false);
   const response = chat(fleet, {}, { headers: { 'x-worker-priority': '90' } });
   await waiting(fleet, 1);
@@ -267,7 +271,7 @@ test('a request is not sent to workers of other models when the last one of its 
     router: { ...WAIT, enableIgw: true },
     clock,
   });
-  const [first] = workersOf(fleet);
+  const [first] = answeringWorkers(fleet);
   assert.ok(first);
   setHealthy(fleet, first, false);
   const response = chat(fleet, { model: 'a' });
@@ -278,17 +282,18 @@ test('a request is not sent to workers of other models when the last one of its 
   clock.advance(30_000);
   const answer = await response;
   assert.equal(answer.status, 503);
-  assert.match((await errorOf(answer)).message, /no worker for model "a" is registered/);
+  const kind = fleet.prefills.length > 0 ? 'decode worker' : 'worker';
+  assert.match((await errorOf(answer)).message, new RegExp(`no ${kind} for model "a" is registered`));
 });
 
 test('without the setting nobody waits, and a dry run never does', async () => {
   await using fleet = await startFleet({ workers: [{}] });
-  setHealthy(fleet, workersOf(fleet)[0], false);
+  setHealthy(fleet, answeringWorkers(fleet)[0], false);
   assert.equal((await chat(fleet)).status, 503);
   assert.equal((await fleet.decision()).wait_ms, undefined);
   assert.equal(await outcomes(fleet, 'timeout'), 0);
   await using patient = await startFleet({ workers: [{}], router: WAIT });
-  setHealthy(patient, workersOf(patient)[0], false);
+  setHealthy(patient, answeringWorkers(patient)[0], false);
   const explained = await adminOf(patient)('POST', '/admin/explain', {
     path: '/v1/chat/completions',
     body: { model: 'sim-model', messages: [] },

@@ -45,7 +45,8 @@ class Bench implements AsyncDisposable {
   ): Promise<Bench> {
     const clock = new VirtualClock();
     const router = { policy: 'kv_aware', threads, kvEvents } as const;
-    return new Bench(clock, await startFleet({ workers: [worker], clock, router }));
+    const onlyRegular = 'prompts are computed by the worker that publishes events';
+    return new Bench(clock, await startFleet({ workers: [worker], clock, router, onlyRegular }));
   }
 
   /** The subscription is so, in real time: it is a matter of another thread. */

@@ -24,7 +24,11 @@ for (const threads of [1, 2]) {
     });
 
     it('knows nothing more of a worker that has left, nor of the one that has its place', async () => {
-      await using fleet = await startFleet({ workers: [{ kvEvents: true }, { kvEvents: true }], router });
+      await using fleet = await startFleet({
+        workers: [{ kvEvents: true }, { kvEvents: true }],
+        router,
+        onlyRegular: 'the one that joins serves whole requests',
+      });
       const [one, other] = fleet.workers;
       assert.ok(one && other);
       await complete(other.url, ids(1, 5));
@@ -40,7 +44,11 @@ for (const threads of [1, 2]) {
     it('does not take for all what it hears of an engine that was there before it, until that clears its cache', async () => {
       const policy = { type: 'kv_aware', enableSpeculative: false } as const;
       const worker = { kvEvents: { replayPort: 'none' } } as const;
-      await using fleet = await startFleet({ workers: [worker], router: { ...router, policy } });
+      await using fleet = await startFleet({
+        workers: [worker],
+        router: { ...router, policy },
+        onlyRegular: 'prompts are computed by the worker that publishes events',
+      });
       const [one] = fleet.workers;
       assert.ok(one);
       // The worker joins when the engine has sent its first messages.

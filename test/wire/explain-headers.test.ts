@@ -57,7 +57,9 @@ for (const policy of [
       if (policy === 'cache_aware' || policy === 'least_work')
         assert.match(source ?? '', /^predicted; tokens=\d+$/);
       else assert.equal(source, undefined);
+      const [prefill] = fleet.prefills;
       assert.deepEqual(rest, {
+        ...(prefill && { 'x-vllm-router-prefill-worker': prefill.url }),
         'x-vllm-router-method': 'policy',
         'x-vllm-router-policy': policy,
         'x-vllm-router-model': 'sim-model',

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { OWN_POLICY } from '../support/fleet-shape.ts';
 import { startFleet } from '../support/fleet.ts';
 
 const CHAT = {
@@ -19,7 +20,7 @@ test('a chat goes to a worker and the headers say which and why', async () => {
   const worker = response.headers.get('x-vllm-router-worker');
   assert.ok(fleet.workers.some(({ url }) => url === worker));
   assert.equal(response.headers.get('x-vllm-router-method'), 'policy');
-  assert.equal(response.headers.get('x-vllm-router-policy'), 'least_work');
+  assert.equal(response.headers.get('x-vllm-router-policy'), OWN_POLICY);
   assert.equal(response.headers.get('x-vllm-router-model'), 'sim-model');
   assert.match(response.headers.get('x-request-id') ?? '', /^req-[A-Za-z0-9]{24}$/);
   assert.match(response.headers.get('server-timing') ?? '', /^router;dur=[\d.]+, worker;dur=[\d.]+$/);

@@ -40,7 +40,7 @@ async function startRecovering(
     fleet,
     clock,
     trials: () => worker!.seen.filter(({ method }) => method === 'POST').length,
-    state: () => registry.workers[0]!.breaker.state(clock.now()),
+    state: () => registry.get(worker!.url)!.breaker.state(clock.now()),
   };
 }
 
@@ -103,7 +103,7 @@ for (const limit of [1, 3]) {
 test('a request that comes too late for the trial place it has seen goes elsewhere, and leaves nothing behind', async () => {
   const { fleet, trials, state } = await startRecovering({ halfOpenMaxRequests: 1 });
   await using _fleet = fleet;
-  const { breaker } = fleet.app.runtime.registry.workers[0]!;
+  const { breaker } = fleet.app.runtime.registry.get(fleet.workers[0]!.url)!;
   const permit = breaker.permit.bind(breaker);
   const taken: Permit[] = [];
   breaker.permit = (now) => {

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { VirtualClock } from '../../src/base/virtual-clock.ts';
 import type { RouterOptions } from '../../src/config/load/options.ts';
 import { chat, streamChat, workerOf } from '../support/chat.ts';
+import { answering, answeringWorkers } from '../support/fleet-shape.ts';
 import { advanceUntil, eventually, startFleet, type Fleet } from '../support/fleet.ts';
 import { scrape } from '../support/metrics.ts';
 
@@ -13,8 +14,8 @@ const CHECKS: RouterOptions = {
   healthCheck: { checkIntervalSecs: 10, timeoutSecs: 5, failureThreshold: 3, successThreshold: 2 },
 };
 
-function healthy(fleet: Fleet, worker: number): boolean {
-  return fleet.app.runtime.registry.workers[worker]!.health.healthy;
+function healthy(fleet: Fleet, index: number): boolean {
+  return answeringWorkers(fleet)[index]!.health.healthy;
 }
 
 function probes(fleet: Fleet, worker: number): number {
@@ -68,7 +69,7 @@ test('it takes as many failures in a row as configured, and successes to come ba
   const clock = new VirtualClock();
   await using fleet = await startFleet({ workers: [{}], clock, router: CHECKS });
   const [worker] = fleet.workers;
-  const { health } = fleet.app.runtime.registry.workers[0]!;
+  const { health } = answeringWorkers(fleet)[0]!;
   await worker!.setFaults(['status:code=503,path=/health,times=2']);
   await advanceUntil(
     clock,
@@ -116,7 +117,7 @@ test('what runs on a worker that is taken out is finished there', async () => {
     eventually(() => !healthy(fleet, 0)),
   );
   assert.deepEqual(await serving(fleet, 2), [b!.url, b!.url]);
-  assert.equal(fleet.app.runtime.ledger.own(0), 1);
+  assert.equal(fleet.app.runtime.ledger.own(answeringWorkers(fleet)[0]!.slot), 1);
   assert.match(await response.text(), /data: \[DONE\]\n\n$/);
   assert.equal(workerOf(response), a!.url);
 });
@@ -132,12 +133,12 @@ test('a refused connection has the worker checked at once', async () => {
   // Only backoffs take time: by the periodic checks alone this would take half a minute.
   const served = [];
   for (let turn = 0; turn < 8 && healthy(fleet, 0); turn += 1) {
-    const { health } = fleet.app.runtime.registry.workers[0]!;
+    const { health } = answeringWorkers(fleet)[0]!;
     const failures = health.failures;
     const response = await advanceUntil(clock, 1, chat(fleet));
     served.push(workerOf(response));
     await response.text();
-    if ((await fleet.decision()).attempts.length > 1)
+    if (answering(await fleet.decision()).length > 1)
       await eventually(() => health.failures === failures + 1);
   }
   assert.ok(!healthy(fleet, 0));
@@ -158,7 +159,7 @@ test('a new worker is asked often, and admitted at its first good answer', async
   worker!.on(({ type, request }) => {
     if (type === 'request' && request.url === '/health') at.push(clock.now());
   });
-  const { health } = fleet.app.runtime.registry.workers[0]!;
+  const { health } = answeringWorkers(fleet)[0]!;
   await advanceUntil(
     clock,
     10,
@@ -192,15 +193,16 @@ test('data-parallel ranks of one server share its checks', async () => {
     clock,
     router: { ...CHECKS, intraNodeDataParallelSize: 4 },
   });
-  const { workers } = fleet.app.runtime.registry;
+  const ranks = [0, 1, 2, 3];
   assert.deepEqual(
-    workers.map(({ id }) => id),
-    [0, 1, 2, 3].map((rank) => `${fleet.workers[0]!.url}@${rank}`),
+    fleet.app.runtime.registry.workers.map(({ id }) => id),
+    fleet.all.flatMap(({ url }) => ranks.map((rank) => `${url}@${rank}`)),
   );
+  const workers = answeringWorkers(fleet);
   assert.equal(probes(fleet, 0), 1);
   assert.deepEqual(new Set(await serving(fleet, 4)), new Set(workers.map(({ id }) => id)));
-  const ranks = fleet.workers[0]!.seen.map(({ headers }) => headers['x-data-parallel-rank']);
-  assert.deepEqual(new Set(ranks.filter(Boolean)), new Set(['0', '1', '2', '3']));
+  const asked = fleet.workers[0]!.seen.map(({ headers }) => headers['x-data-parallel-rank']);
+  assert.deepEqual(new Set(asked.filter(Boolean)), new Set(['0', '1', '2', '3']));
   await fleet.workers[0]!.setFaults(['status:code=503,path=/health']);
   await advanceUntil(
     clock,
@@ -217,9 +219,10 @@ test('a worker that cannot list its models serves all the same', async () => {
     workers: [{ faults: ['status:code=404,path=/v1/models'] }],
     router: CHECKS,
     waitForWorkers: false,
+    onlyRegular: 'of a pair the other half lists its models',
   });
   await eventually(() => healthy(fleet, 0));
-  assert.equal(fleet.app.runtime.registry.workers[0]!.models.size, 0);
+  assert.equal(answeringWorkers(fleet)[0]!.models.size, 0);
   assert.deepEqual(await serving(fleet, 1), [fleet.workers[0]!.url]);
 });
 
@@ -231,7 +234,7 @@ test('checks show the worker its own key', async () => {
   const checks = fleet.workers[0]!.seen.filter(({ method }) => method === 'GET');
   assert.ok(checks.length >= 3);
   assert.ok(checks.every(({ headers }) => headers['authorization'] === 'Bearer secret'));
-  assert.deepEqual([...fleet.app.runtime.registry.workers[0]!.models], ['sim-model']);
+  assert.deepEqual([...answeringWorkers(fleet)[0]!.models], ['sim-model']);
 });
 
 test('without any healthy worker we are not ready, and say when to come back', async () => {

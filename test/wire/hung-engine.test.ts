@@ -8,8 +8,9 @@ import { VirtualClock } from '../../src/base/virtual-clock.ts';
 import type { RouterOptions } from '../../src/config/load/options.ts';
 import type { SimWorker } from '../../src/sim/server/server.ts';
 import type { Worker } from '../../src/workers/worker.ts';
-import { adminOf } from '../support/admin.ts';
+import { adminOf, type Parsed } from '../support/admin.ts';
 import { chat, post, readBody, streamChat, workerOf } from '../support/chat.ts';
+import { answeringWorkers } from '../support/fleet-shape.ts';
 import {
   advanceUntil,
   eventually,
@@ -40,7 +41,7 @@ async function start(workers: number, options: FleetOptions = {}): Promise<Bench
   for (let i = 0; i < workers; i += 1) await (await streamChat(fleet)).text();
   clock.advance(1_000);
   return {
-    ...{ fleet, clock, sims: fleet.workers, workers: fleet.app.runtime.registry.workers },
+    ...{ fleet, clock, sims: fleet.workers, workers: answeringWorkers(fleet) },
     [Symbol.asyncDispose]: () => fleet[Symbol.asyncDispose](),
   };
 }
@@ -101,7 +102,8 @@ test('requests go elsewhere while a worker is silent, it is out after the probe,
   assert.equal(metrics.value('vllm_router_worker_progress', { worker: hung!.url }), 2);
   assert.equal(metrics.value('vllm_router_stall_probes_total', { worker: hung!.url, outcome: 'silent' }), 1);
   assert.equal((await fetch(`${fleet.url}/health`)).status, 503);
-  assert.match(await (await fetch(`${fleet.url}/readiness`)).text(), /"healthy_workers":1/);
+  const { healthy_workers: healthy } = (await (await fetch(`${fleet.url}/readiness`)).json()) as Parsed;
+  assert.equal(healthy, 1 + fleet.prefills.length);
   assert.equal((await admin('GET', '/admin/stats')).body.workers.stalled, 1);
   for (let i = 0; i < 4; i += 1) assert.equal(workerOf(await readWhole(chat(fleet))), sound!.url);
   const posted = hung!.seen.filter(({ method }) => method === 'POST');
@@ -246,7 +248,7 @@ test('a sleeping or paused engine is no candidate until it goes on', async () =>
     router: { ...ROUTER, healthCheck: { checkIntervalSecs: 30 } },
   });
   const [lazy, awake] = fleet.workers;
-  const worker = fleet.app.runtime.registry.workers[0]!;
+  const worker = answeringWorkers(fleet)[0]!;
   const becomes = (engine: Worker['engine']): Promise<void> =>
     advanceUntil(
       clock,
@@ -278,11 +280,13 @@ test('when the only engine sleeps, the client hears that', async () => {
   await using fleet = await startFleet({ workers: [{}], router: ROUTER });
   const [sim] = fleet.workers;
   await fetch(`${sim!.url}/sleep?level=1`, { method: 'POST' });
-  fleet.app.runtime.registry.reportUnreachable(fleet.app.runtime.registry.workers[0]!);
-  await eventually(() => fleet.app.runtime.registry.workers[0]!.engine === 'sleeping');
+  const [worker] = answeringWorkers(fleet);
+  fleet.app.runtime.registry.reportUnreachable(worker!);
+  await eventually(() => worker!.engine === 'sleeping');
   const answer = await chat(fleet);
   assert.equal(answer.status, 503);
-  assert.match(await answer.text(), /none of the 1 workers .*\(1 sleeping\)/);
+  const kind = fleet.prefills.length > 0 ? 'decode workers' : 'workers';
+  assert.match(await answer.text(), new RegExp(`none of the 1 ${kind} .*\\(1 sleeping\\)`));
   assert.equal((await fetch(`${fleet.url}/readiness`)).status, 503);
 });
 

@@ -11,8 +11,15 @@ const router = {
   policy: { type: 'kv_aware', enableSpeculative: false },
 } as const;
 
+const ONLY_REGULAR =
+  'what is predicted is of the worker that computes prompts, which publishes the events here';
+
 function fleetOf(threads: number, worker: SimOptions = {}): Promise<Fleet> {
-  return startFleet({ workers: [{ kvEvents: true, ...worker }], router: { ...router, threads } });
+  return startFleet({
+    workers: [{ kvEvents: true, ...worker }],
+    router: { ...router, threads },
+    onlyRegular: ONLY_REGULAR,
+  });
 }
 
 function only({ workers: [worker] }: Fleet): SimWorker {
@@ -105,6 +112,7 @@ for (const threads of [1, 2]) {
       await using fleet = await startFleet({
         workers: [{ kvEvents: true, dataParallelSize: 2 }],
         router: { ...router, threads, intraNodeDataParallelSize: 2 },
+        onlyRegular: ONLY_REGULAR,
       });
       const { url } = only(fleet);
       await complete(url, promptOf(1, 5), { 'x-data-parallel-rank': '1' });

@@ -20,9 +20,21 @@ async function shown(fleet: Fleet, url: string, isSo: (events: Parsed) => boolea
   }
 }
 
+interface Line {
+  readonly message: string;
+  readonly fields: Record<string, unknown>;
+}
+
+/** What lines that say so tell, but for those of workers that compute prompts for others: they publish no events. */
+function linesAbout(lines: readonly Line[], words: string, { prefills }: Fleet): Line['fields'][] {
+  const others = prefills.map(({ url }): unknown => url);
+  const about = lines.filter(({ message }) => message.includes(words)).map(({ fields }) => fields);
+  return about.filter(({ worker }) => !others.includes(worker));
+}
+
 describe('what is seen of events', () => {
   it('is their state, how far they are, and what came', async () => {
-    const lines: { message: string; fields: Record<string, unknown> }[] = [];
+    const lines: Line[] = [];
     await using fleet = await startFleet({
       workers: [{ kvEvents: true, dataParallelSize: 2 }],
       router,
@@ -54,11 +66,7 @@ describe('what is seen of events', () => {
     assert.equal(metrics.value('vllm_router_kv_events_replays_total', { ...of, outcome: 'complete' }), 2);
     assert.equal(metrics.value('vllm_router_kv_index_entries'), 5);
     assert.ok(metrics.value('vllm_router_kv_index_bytes') > 0);
-    const about = lines.filter(({ message }) => message.includes('cache events'));
-    assert.deepEqual(
-      about.map(({ fields }) => fields),
-      [of],
-    );
+    assert.deepEqual(linesAbout(lines, 'cache events', fleet), [of]);
   });
 
   it('is what could not be used, and an engine that began anew', async () => {
@@ -78,18 +86,16 @@ describe('what is seen of events', () => {
   });
 
   it('is why there are none, once in the log', async () => {
-    const lines: { message: string; fields: Record<string, unknown> }[] = [];
+    const lines: Line[] = [];
     const log = recordingLog(lines);
     await using fleet = await startFleet({ workers: [{}], router, log });
     const [worker] = fleet.workers;
     assert.ok(worker);
     const none = await shown(fleet, worker.url, ({ state }) => state === 'none');
     assert.deepEqual(none, { state: 'none', reason: 'it says that it publishes none', ranks: [] });
-    const about = lines.filter(({ message }) => message.includes('no cache events'));
-    assert.deepEqual(
-      about.map(({ fields }) => fields),
-      [{ worker: worker.url, reason: 'it says that it publishes none' }],
-    );
+    assert.deepEqual(linesAbout(lines, 'no cache events', fleet), [
+      { worker: worker.url, reason: 'it says that it publishes none' },
+    ]);
     assert.equal((await scrape(fleet)).value('vllm_router_kv_events_state', { worker: worker.url }), 0);
   });
 });

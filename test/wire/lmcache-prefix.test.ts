@@ -13,9 +13,12 @@ async function ask(fleet: Fleet, content: string): Promise<Response> {
   return answer;
 }
 
+const OF_ITS_OWN =
+  'what is predicted is of the worker that computes prompts, and here of the one that stores them';
+
 for (const api of LMCACHE_APIS) {
   test(`a prompt goes to the worker that stores it: ${api}`, async () => {
-    await using fleet = await startLmcacheFleet({ lmcache: { api } });
+    await using fleet = await startLmcacheFleet({ lmcache: { api }, onlyRegular: OF_ITS_OWN });
     const prompt = longPrompt(api);
     await warm(fleet, 1, prompt);
     const answer = await ask(fleet, prompt);
@@ -65,7 +68,10 @@ test('the worker that stores most is passed over where its queue is longer than 
 });
 
 test('policies that look at caches learn from the controller, too', async () => {
-  await using fleet = await startLmcacheFleet({ router: { policy: 'least_work' } });
+  await using fleet = await startLmcacheFleet({
+    router: { policy: 'least_work' },
+    onlyRegular: OF_ITS_OWN,
+  });
   const prompt = longPrompt('least work');
   await warm(fleet, 2, prompt);
   assert.equal(workerOf(await ask(fleet, prompt)), fleet.workers[2]!.url);
@@ -75,7 +81,10 @@ test('policies that look at caches learn from the controller, too', async () => 
 
 test('a policy that is told to go by predictions alone does not have the controller asked', async () => {
   const policy = { type: 'least_work', cacheKnowledge: 'predicted' } as const;
-  await using fleet = await startLmcacheFleet({ router: { policy } });
+  await using fleet = await startLmcacheFleet({
+    router: { policy },
+    onlyRegular: 'what pairs cost is reckoned by what LMCache stores, whatever the policy',
+  });
   await warm(fleet, 2, longPrompt('predictions'));
   await ask(fleet, longPrompt('predictions'));
   assert.ok(!fleet.lmcache!.seen.includes('POST /lookup'));

@@ -5,6 +5,7 @@ import { VirtualClock } from '../../src/base/virtual-clock.ts';
 import type { RouterOptions } from '../../src/config/load/options.ts';
 import type { SimWorker } from '../../src/sim/server/server.ts';
 import { chat, streamChat, workerOf } from '../support/chat.ts';
+import { answeringWorkers } from '../support/fleet-shape.ts';
 import { advanceUntil, eventually, startFleet, type Fleet } from '../support/fleet.ts';
 import { scrape } from '../support/metrics.ts';
 
@@ -16,7 +17,7 @@ const ROUTER: RouterOptions = {
 };
 
 function running(fleet: Fleet, worker: number): number {
-  return fleet.app.runtime.ledger.running(fleet.app.runtime.registry.workers[worker]!.slot);
+  return fleet.app.runtime.ledger.running(answeringWorkers(fleet)[worker]!.slot);
 }
 
 /** Chats that somebody else has open at the worker. */

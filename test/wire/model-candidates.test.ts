@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { chat, post, workerOf } from '../support/chat.ts';
+import { answeringWorkers } from '../support/fleet-shape.ts';
 import { eventually, startFleet } from '../support/fleet.ts';
 import { startRouter, startScriptedWorker } from '../support/scripted-worker.ts';
 
@@ -118,7 +119,8 @@ test('a model whose only worker is down is not sent to workers that do not have 
   });
   const [first, second] = fleet.workers;
   await first?.setFaults(['refuse']);
-  await eventually(() => fleet.app.runtime.registry.workers[0]?.health.healthy === false);
+  const [worker] = answeringWorkers(fleet);
+  await eventually(() => worker?.health.healthy === false);
   const response = await chat(fleet, { model: 'a' });
   assert.equal(response.status, 503);
   assert.equal(JSON.parse(await response.text()).error.code, 'no_worker_available');

@@ -127,6 +127,28 @@ describe('a request through a pair', () => {
     });
 });
 
+describe('a request that is only talked about', () => {
+  it('is told what another policy would do with both halves', async () => {
+    await using pair = await startPairs();
+    const { body } = await adminOf(pair.fleet)('POST', '/admin/explain', {
+      ...{ path: '/v1/completions', policy: 'round_robin' },
+      body: { model: 'sim-model', prompt: 'hello' },
+    });
+    assert.deepEqual(
+      [body.policy, body.reason, body.worker],
+      ['round_robin', 'next_in_turn', pair.decodes[0]!.url],
+    );
+    assert.deepEqual([body.pd.prefill_policy, body.pd.prefill_reason], ['round_robin', 'next_in_turn']);
+    const ownHalf = { stage: 'prefill', policy: 'random' };
+    assert.equal((await adminOf(pair.fleet)('PUT', '/admin/policy', ownHalf)).status, 200);
+    const other = await adminOf(pair.fleet)('POST', '/admin/explain', {
+      ...{ path: '/v1/completions', policy: 'round_robin' },
+      body: { model: 'sim-model', prompt: 'hello' },
+    });
+    assert.deepEqual([other.body.policy, other.body.pd.prefill_policy], ['round_robin', 'random']);
+  });
+});
+
 describe('a pair that is not ready', () => {
   it('is left whole and counted; a request that is only talked about counts nothing', async () => {
     // Nobody has said under which name the prefill worker keeps its blocks.
@@ -369,6 +391,34 @@ describe('what an attacker may try', () => {
     await using pair = await startPairs({ prefills: [] });
     assert.equal((await chat(pair.fleet, { kv_transfer_params: { remote_host: 'evil' } })).status, 400);
     assert.equal((await chat(pair.fleet)).status, 200);
+  });
+});
+
+describe('the bodies of both legs', () => {
+  it('are given back when the answer begins, not when it ends', async () => {
+    const begin = (response: ServerResponse): void => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.write('data: {"id":"d","choices":[]}\n\n');
+    };
+    await using pair = await startPairs({ decodes: [begin] });
+    const controller = new AbortController();
+    const { signal } = controller;
+    const response = await streamChat(pair.fleet, { user: 'x'.repeat(100_000) }, { signal });
+    const { bodyBytes, ledger } = pair.fleet.app.runtime;
+    assert.deepEqual([bodyBytes.held, ledger.openLeases], [0, 1]);
+    controller.abort();
+    await assert.rejects(response.text());
+  });
+});
+
+describe('what the cache of a prompt was expected to hold', () => {
+  it('is compared for the worker that computed it', async () => {
+    await using pair = await startPairs();
+    await (await chat(pair.fleet)).text();
+    const metrics = await scrape(pair.fleet);
+    const actual = (worker: string): number =>
+      metrics.value('vllm_router_actual_cached_tokens_total', { worker });
+    assert.deepEqual([actual(pair.prefills[0]!.url), actual(pair.decodes[0]!.url)], [16, 0]);
   });
 });
 

@@ -75,7 +75,10 @@ test('workers of both halves are registered, shown and counted; another type is 
 });
 
 test('the policy of a half is switched, shown, and back', async () => {
-  await using fleet = await startFleet({ workers: [{}] });
+  await using fleet = await startFleet({
+    workers: [{}],
+    onlyRegular: 'nothing is to be configured of pairs',
+  });
   const admin = adminOf(fleet);
   const shown = async (): Promise<unknown> => {
     const { prefill_policy, decode_policy, pd } = (await admin('GET', '/admin/config')).body;

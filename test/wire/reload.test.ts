@@ -7,6 +7,7 @@ import { silentLog, type Log } from '../../src/observe/log.ts';
 import { adminOf, settledWorker, type Parsed } from '../support/admin.ts';
 import { CHAT, chat, workerOf } from '../support/chat.ts';
 import { startFileFleet, type FileFleet } from '../support/file-fleet.ts';
+import { configured } from '../support/fleet-shape.ts';
 import { eventually, startFleet, type Fleet } from '../support/fleet.ts';
 import { scrape } from '../support/metrics.ts';
 
@@ -291,7 +292,7 @@ test('reloads at once are carried out one after the other', async () => {
 
 test('a program hands in other options', async () => {
   await using fleet = await startFleet({ router: { queueSize: 5 } });
-  const options = { workerUrls: fleet.workers.map(({ url }) => url), port: 0 };
+  const options = { ...configured(fleet), port: 0 };
   const outcome = await fleet.app.reload(
     { who: 'program', dryRun: false },
     configFromOptions({ ...options, queueSize: 9 }),

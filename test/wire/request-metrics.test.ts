@@ -59,7 +59,7 @@ test('every request feeds the series of requests, workers and policy', async () 
     assert.equal(metrics.value('vllm_router_policy_decisions_total', { policy: 'round_robin', worker }), 3);
     assert.equal(metrics.value('vllm_router_worker_load', { worker }), 0);
   }
-  assert.equal(metrics.value('vllm_router_active_workers'), 2);
+  assert.equal(metrics.value('vllm_router_active_workers'), fleet.all.length);
 });
 
 test('expected and reported cache hits are compared', async () => {
@@ -75,7 +75,8 @@ test('expected and reported cache hits are compared', async () => {
   } = await fleet.decision();
   assert.ok(actual! > 0.9 * prompt! && predicted! > 0.8 * prompt!);
   const metrics = await scrape(fleet);
-  const worker = fleet.workers[0]!.url;
+  // The one that computes the prompts.
+  const worker = fleet.all[0]!.url;
   assert.equal(metrics.value('vllm_router_predicted_cached_tokens_total', { worker }), predicted);
   assert.equal(metrics.value('vllm_router_actual_cached_tokens_total', { worker }), actual);
   assert.equal(metrics.value('vllm_router_cache_prediction_error_ratio_count', { worker }), 2);

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { RouterOptions } from '../../src/config/load/options.ts';
 import { chat, CHAT, post, readBody, streamChat, workerOf } from '../support/chat.ts';
+import { answering, assertSent } from '../support/fleet-shape.ts';
 import { startFleet, type Fleet } from '../support/fleet.ts';
 import { scrape } from '../support/metrics.ts';
 
@@ -51,15 +52,15 @@ for (const [fault, failed] of Object.entries(RETRIED)) {
     // A connection that has died is not the worker's answer yet: A may have been asked on a fresh one, too.
     assert.equal(sent(fleet, 0).length > 0, fault !== 'refuse');
     assert.equal(sent(fleet, 1).length, 1);
-    for (const body of [...sent(fleet, 0), ...sent(fleet, 1)]) assert.equal(String(body), BODY);
+    for (const body of [...sent(fleet, 0), ...sent(fleet, 1)]) assertSent(body, BODY);
     const ids = fleet.workers.flatMap(({ seen }) => seen.filter(({ method }) => method === 'POST'));
     assert.ok(ids.every(({ headers }) => headers['x-request-id'] === 'the-same-id'));
 
-    const { attempts, outcome, worker } = await fleet.decision();
-    assert.equal(outcome, 'ok');
-    assert.equal(worker, b!.url);
+    const decision = await fleet.decision();
+    assert.equal(decision.outcome, 'ok');
+    assert.equal(decision.worker, b!.url);
     assert.deepEqual(
-      attempts.map(({ worker: id, status, error }) => ({ id, status, error })),
+      answering(decision).map(({ worker: id, status, error }) => ({ id, status, error })),
       [
         { id: a!.url, status: failed.status, error: failed.error },
         { id: b!.url, status: 200, error: undefined },
@@ -151,9 +152,10 @@ test('workers that have failed the request are left out while there are others',
     assert.equal(response.status, 200);
     assert.equal(workerOf(response), fleet.workers[2]!.url);
     await response.json();
-    const { attempts, candidates } = await fleet.decision();
+    const decision = await fleet.decision();
+    const attempts = answering(decision);
     assert.equal(new Set(attempts.map(({ worker }) => worker)).size, attempts.length);
-    const tried = candidates?.filter(({ state }) => state === 'tried').map(({ worker }) => worker);
+    const tried = decision.candidates?.filter(({ state }) => state === 'tried').map(({ worker }) => worker);
     assert.deepEqual(new Set(tried), new Set(attempts.slice(0, -1).map(({ worker }) => worker)));
   }
 });
@@ -167,9 +169,9 @@ test('a worker that is alone is asked again', async () => {
   assert.equal(response.status, 200);
   await response.json();
   assert.deepEqual(
-    (await fleet.decision()).attempts.map(({ status }) => status),
+    answering(await fleet.decision()).map(({ status }) => status),
     [503, 503, 200],
   );
   assert.equal(sent(fleet, 0).length, 3);
-  assert.deepEqual(JSON.parse(String(sent(fleet, 0)[2])), CHAT);
+  assertSent(sent(fleet, 0)[2], JSON.stringify(CHAT));
 });

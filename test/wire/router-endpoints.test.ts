@@ -1,7 +1,7 @@
 /** What the router answers by itself, from what it knows of its workers. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { startFleet, type Fleet } from '../support/fleet.ts';
+import { startFleet, type Fleet, type FleetOptions } from '../support/fleet.ts';
 import { startRouter, startScriptedWorker } from '../support/scripted-worker.ts';
 import { VERSION } from '../../src/config/version.ts';
 
@@ -18,10 +18,14 @@ async function get(fleet: Fleet, path: string) {
 }
 
 /** Two workers; `down` says which of them nothing listens at. */
-async function startPair(down: readonly boolean[]): Promise<Fleet> {
+async function startTwo(
+  down: readonly boolean[],
+  options: Pick<FleetOptions, 'onlyRegular'> = {},
+): Promise<Fleet> {
   const fleet = await startFleet({
     workers: down.map((isDown) => (isDown ? { faults: ['refuse'] } : {})),
     waitForWorkers: false,
+    ...options,
   });
   await fleet.app.firstWorker();
   return fleet;
@@ -33,8 +37,14 @@ test('liveness: whenever the process answers', async () => {
   assert.deepEqual([status, text], [200, 'OK']);
 });
 
+const OF_EACH_TYPE = 'where there are workers for prefill it tells of each type';
+
 test('readiness: as soon as one worker can be used', async () => {
-  await using none = await startFleet({ workers: [{ faults: ['refuse'] }], waitForWorkers: false });
+  await using none = await startFleet({
+    workers: [{ faults: ['refuse'] }],
+    waitForWorkers: false,
+    onlyRegular: OF_EACH_TYPE,
+  });
   const before = await get(none, '/readiness');
   assert.equal(before.status, 503);
   assert.deepEqual(before.json, {
@@ -44,7 +54,7 @@ test('readiness: as soon as one worker can be used', async () => {
   });
   assert.equal(before.headers.get('retry-after'), '1');
 
-  await using one = await startPair([true, false]);
+  await using one = await startTwo([true, false], { onlyRegular: OF_EACH_TYPE });
   const after = await get(one, '/readiness');
   assert.equal(after.status, 200);
   assert.deepEqual(after.json, { status: 'ready', healthy_workers: 1, total_workers: 2 });
@@ -56,7 +66,7 @@ test('health: all workers, or which not', async () => {
     [(await get(all, '/health')).status, (await get(all, '/health')).text],
     [200, 'All servers healthy'],
   );
-  await using half = await startPair([false, true]);
+  await using half = await startTwo([false, true]);
   const { status, text } = await get(half, '/health');
   assert.equal(status, 503);
   assert.equal(text, `Unhealthy servers: ["${half.workers[1]?.url ?? ''}"]`);

@@ -5,6 +5,7 @@ import { seededRandom } from '../../src/base/random.ts';
 import { VirtualClock } from '../../src/base/virtual-clock.ts';
 import type { RouterOptions } from '../../src/config/load/options.ts';
 import { chat, streamChat } from '../support/chat.ts';
+import { answeringWorkers } from '../support/fleet-shape.ts';
 import { advanceUntil, eventually, startFleet, type Fleet } from '../support/fleet.ts';
 
 type PolicyName = Extract<RouterOptions['policy'], string>;
@@ -29,7 +30,7 @@ async function startRecovered(policy: PolicyName): Promise<Recovered> {
     },
   });
   const [worker] = fleet.workers;
-  const { health } = fleet.app.runtime.registry.workers[0]!;
+  const { health } = answeringWorkers(fleet)[0]!;
   clock.advance(30_000);
   await worker!.setFaults(['refuse']);
   await advanceUntil(
@@ -73,6 +74,7 @@ for (const policy of ['power_of_two', 'cache_aware', 'least_work'] as const) {
   test(`${policy} counts its load tenfold at first`, async () => {
     const { fleet, clock } = await startRecovered(policy);
     await using _fleet = fleet;
+    const [first] = answeringWorkers(fleet);
     for (const worker of fleet.workers) await worker.setFaults(['hang:after=0']);
     const controller = new AbortController();
     const responses: Promise<Response>[] = [];
@@ -88,11 +90,11 @@ for (const policy of ['power_of_two', 'cache_aware', 'least_work'] as const) {
       }
     };
     await open(22);
-    const early = fleet.app.runtime.ledger.own(0);
+    const early = fleet.app.runtime.ledger.own(first!.slot);
     assert.ok(early >= 1 && early <= 5, `${early} of 22 at the start`);
     clock.advance(30_000);
     await open(22);
-    const late = fleet.app.runtime.ledger.own(0);
+    const late = fleet.app.runtime.ledger.own(first!.slot);
     assert.ok(late >= 18, `${late} of 44 in the end`);
     controller.abort();
     await Promise.allSettled(responses);

@@ -5,14 +5,15 @@ import { VirtualClock } from '../../src/base/virtual-clock.ts';
 import { configFromOptions } from '../../src/config/load/load.ts';
 import type { RouterOptions } from '../../src/config/load/options.ts';
 import { chat, pieces, streamChat } from '../support/chat.ts';
+import { configured } from '../support/fleet-shape.ts';
 import { eventually, startFleet, type Fleet } from '../support/fleet.ts';
 import { scrape } from '../support/metrics.ts';
 
 const as = (key: string): RequestInit => ({ headers: { authorization: `Bearer ${key}` } });
 
 async function reload(fleet: Fleet, options: Partial<RouterOptions>): Promise<void> {
-  const workerUrls = fleet.workers.map(({ url }) => url);
-  const loaded = configFromOptions({ slowStartSecs: 0, loadCheckIntervalSecs: 0, workerUrls, ...options });
+  const settings = { slowStartSecs: 0, loadCheckIntervalSecs: 0, ...configured(fleet) };
+  const loaded = configFromOptions({ ...settings, ...options });
   const outcome = await fleet.app.reload({ who: 'test', dryRun: false }, loaded);
   assert.equal(outcome.kind, 'done', JSON.stringify(outcome));
 }

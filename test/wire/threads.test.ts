@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import type { ServerResponse } from 'node:http';
 import { describe, it, test, type TestContext } from 'node:test';
 import { CHAT } from '../support/chat.ts';
+import { answeringWorkers } from '../support/fleet-shape.ts';
 import { startFleet, eventually, type Fleet } from '../support/fleet.ts';
 import { startScriptedWorker, type ScriptedWorker } from '../support/scripted-worker.ts';
 import { RawClient } from '../support/raw-client.ts';
@@ -53,8 +54,10 @@ function inFlight(fleet: Fleet): number {
   return fleet.app.runtime.admission.inFlight;
 }
 
-function onWorkers({ app: { runtime } }: Fleet): number {
-  return runtime.registry.workers.reduce((sum, { slot }) => sum + runtime.ledger.own(slot), 0);
+/** Requests that workers are to answer. */
+function onWorkers(fleet: Fleet): number {
+  const { ledger } = fleet.app.runtime;
+  return answeringWorkers(fleet).reduce((sum, { slot }) => sum + ledger.own(slot), 0);
 }
 
 describe('a thread that dies', () => {

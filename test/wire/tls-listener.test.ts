@@ -8,6 +8,7 @@ import { configFromOptions } from '../../src/config/load/load.ts';
 import type { RouterOptions } from '../../src/config/load/options.ts';
 import { run } from '../programs.ts';
 import { CHAT, pieces, readBody } from '../support/chat.ts';
+import { configured } from '../support/fleet-shape.ts';
 import { eventually, startFleet, type Fleet } from '../support/fleet.ts';
 import { scrape } from '../support/metrics.ts';
 import { headerValue, RawClient, type RawResponse } from '../support/raw-client.ts';
@@ -38,7 +39,7 @@ async function start(
   const client = tlsClient({ ca: files.ca.cert });
   return {
     ...{ files, fleet, fetch: client.fetch },
-    options: { ...router, workerUrls: fleet.workers.map(({ url }) => url) },
+    options: { ...router, ...configured(fleet) },
     connect: (options = {}) => RawClient.connectTls(fleet.port, { ca: files.ca.cert, ...options }),
     async [Symbol.asyncDispose]() {
       await client.close();

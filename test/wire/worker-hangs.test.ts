@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { VirtualClock } from '../../src/base/virtual-clock.ts';
 import type { RouterOptions } from '../../src/config/load/options.ts';
 import { chat, pieces, readBody, streamChat, workerOf } from '../support/chat.ts';
+import { answering, LEGS } from '../support/fleet-shape.ts';
 import { advanceUntil, eventually, roundTrip, startFleet, type Fleet } from '../support/fleet.ts';
 import { scrape } from '../support/metrics.ts';
 
@@ -54,15 +55,14 @@ for (const fault of ['hang', 'hang:after=0']) {
     const aborted = a!.next('aborted');
     clock.advance(19_999);
     await roundTrip(fleet);
-    assert.equal(fleet.app.runtime.ledger.openLeases, 1);
+    assert.equal(fleet.app.runtime.ledger.openLeases, LEGS);
     clock.advance(1);
     await aborted;
     const answer = await advanceUntil(clock, 1, response);
     assert.equal(workerOf(answer), b!.url);
     assert.match((await readBody(answer)).text, /data: \[DONE\]\n\n$/);
-    const { attempts } = await fleet.decision();
     assert.deepEqual(
-      attempts.map(({ error }) => error),
+      answering(await fleet.decision()).map(({ error }) => error),
       ['first_token_timeout', undefined],
     );
     assert.equal((await scrape(fleet)).sum('vllm_router_cb_outcomes_total', { outcome: 'failure' }), 1);
@@ -93,13 +93,13 @@ test('by default a long prefill has all the time of the request, and its end is 
   await arrived;
   clock.advance(1_799_000);
   await roundTrip(fleet);
-  assert.equal(fleet.app.runtime.ledger.openLeases, 1);
+  assert.equal(fleet.app.runtime.ledger.openLeases, LEGS);
   clock.advance(1_000);
   assert.equal((await response).status, 504);
   const { error } = (await (await response).json()) as { error: { code: string } };
   assert.equal(error.code, 'deadline_exceeded');
   const decision = await fleet.decision();
-  assert.equal(decision.attempts.length, 1);
+  assert.equal(answering(decision).length, 1);
   assert.equal(decision.outcome, 'router_error');
   assert.equal((await scrape(fleet)).sum('vllm_router_cb_outcomes_total', { outcome: 'failure' }), 0);
 });
@@ -124,9 +124,9 @@ test('mid-stream silence ends after the idle timeout, with an error event', asyn
   for await (const piece of body) text += piece;
   assert.match(text, /"code":"stream_idle_timeout"/);
   assert.doesNotMatch(text, /\[DONE\]/);
-  const { outcome, attempts } = await fleet.decision();
-  assert.equal(outcome, 'worker_broken');
-  assert.equal(attempts.length, 1);
+  const decision = await fleet.decision();
+  assert.equal(decision.outcome, 'worker_broken');
+  assert.equal(answering(decision).length, 1);
   assert.equal((await scrape(fleet)).sum('vllm_router_cb_outcomes_total', { outcome: 'failure' }), 1);
 });
 
@@ -174,14 +174,16 @@ test('the deadline counts the queue and all attempts together', async () => {
   // The first one's timeout, and its second attempt; then its deadline, which gives the second one its turn.
   clock.advance(20_000);
   await advanceUntil(clock, 1, fleet.workers[0]!.next('request'));
+  const turn = fleet.workers[0]!.next('request');
   clock.advance(20_000);
   assert.equal((await first).status, 504);
   await (await first).text();
   assert.deepEqual(
-    (await fleet.decision()).attempts.map(({ error }) => error),
+    answering(await fleet.decision()).map(({ error }) => error),
     ['first_token_timeout', 'deadline_exceeded'],
   );
-  await eventually(() => fleet.app.runtime.ledger.openLeases === 1);
+  await turn;
+  assert.equal(fleet.app.runtime.ledger.openLeases, LEGS);
   // 40 s of its 50 were spent in the queue.
   clock.advance(10_000);
   assert.equal((await second).status, 504);
@@ -189,7 +191,7 @@ test('the deadline counts the queue and all attempts together', async () => {
   const decision = await fleet.decision();
   assert.ok(decision.queue_ms >= 39_000 && decision.queue_ms <= 41_000, String(decision.queue_ms));
   assert.deepEqual(
-    decision.attempts.map(({ error }) => error),
+    answering(decision).map(({ error }) => error),
     ['deadline_exceeded'],
   );
 });
@@ -200,6 +202,7 @@ test('a connection that is never made ends after the connect timeout, and anothe
   await using fleet = await startFleet({
     workers: [{}],
     extraWorkerUrls: [mute.url],
+    onlyRegular: 'the one that cannot be reached is no worker of a pair',
     clock,
     router: { ...ROUND_ROBIN, connectTimeoutSecs: 10, circuitBreaker: { failureThreshold: 1 } },
     waitForWorkers: false,
@@ -238,7 +241,7 @@ test('with round_robin, requests try first now this worker and now that, whichev
     const answer = await advanceUntil(clock, 500, chat(fleet));
     assert.equal(answer.status, 200);
     await answer.text();
-    firstTried.push((await fleet.decision()).attempts[0]?.worker === hanging!.url);
+    firstTried.push(answering(await fleet.decision())[0]?.worker === hanging!.url);
   }
   assert.deepEqual(firstTried, [true, false, true, false]);
 });

@@ -2,7 +2,7 @@ import type { Policy, PolicyNeeds } from '../../routing/policy.ts';
 import type { Stage } from '../../workers/model-pools.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Call } from '../understand/read-call.ts';
-import { mayPair } from './pair.ts';
+import { mayPair, policyOf } from './pair.ts';
 
 /** Who may choose a worker for a request, and of which. */
 interface Decider {
@@ -15,7 +15,7 @@ export function decidersOf(rt: Runtime, call: Call): readonly Decider[] {
   const whole = { policy: call.policy, stage: 'whole' } as const;
   if (!mayPair(rt, call)) return [whole];
   const halves = (['prefill', 'decode'] as const).flatMap((stage) => {
-    const policy = rt.policies.stage(stage, call.model);
+    const policy = policyOf(rt, call, stage);
     return policy ? [{ policy, stage }] : [];
   });
   return [whole, ...halves];

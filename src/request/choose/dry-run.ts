@@ -1,7 +1,7 @@
 import type { PolicySettings } from '../../config/settings/settings.ts';
 import { RouterError, type ErrorCode } from '../../base/errors.ts';
 import { normalisePath, originForm, pathOf } from '../../http/normalise-path.ts';
-import type { CacheSource, Policy, TokensSource } from '../../routing/policy.ts';
+import type { CacheSource, TokensSource } from '../../routing/policy.ts';
 import { EXCLUSION_NAMES } from '../../routing/policy.ts';
 import { ANYBODY, callerOf, type Caller } from '../arrive/caller.ts';
 import { roundScore } from './candidate-columns.ts';
@@ -85,11 +85,7 @@ interface DryRunChoice {
  * The path from `guardRoute` to `makePlan` without its effects: no admission, no lease, nothing sent, nothing counted
  * or recorded, and no policy remembers the request.
  */
-export async function dryRun(
-  rt: Runtime,
-  request: DryRunRequest,
-  trial: (settings: PolicySettings) => Policy,
-): Promise<DryRun> {
+export async function dryRun(rt: Runtime, request: DryRunRequest): Promise<DryRun> {
   const written = originForm(request.target);
   const path = normalisePath(pathOf(written));
   const match = matchEndpoint(request.method, path);
@@ -111,7 +107,7 @@ export async function dryRun(
   try {
     const read = understand(rt, source, request.body);
     const resolved = resolveModel(rt, source, callerNamed(rt, request.tenant), read);
-    const call = request.policy ? { ...resolved, policy: trial(request.policy) } : resolved;
+    const call = request.policy ? { ...resolved, ...tried(rt, request.policy) } : resolved;
     await withTokens(rt, endpoint, call);
     if (!staysWithOwner(rt, call)) await withHoldings(rt, call, new AbortController().signal);
     const ready =
@@ -125,6 +121,10 @@ export async function dryRun(
   } finally {
     for (const release of source.releases) release();
   }
+}
+
+function tried({ policies }: Runtime, settings: PolicySettings): Pick<Call, 'policy' | 'halves'> {
+  return { policy: policies.trial(settings), halves: policies.trialHalves(settings) };
 }
 
 function callerNamed(rt: Runtime, name: string | undefined): Caller {

@@ -1,7 +1,7 @@
 import type { Connector } from '../../engines/prefill-decode/connector.ts';
 import { CONNECTORS, connectorFor } from '../../engines/prefill-decode/index.ts';
 import type { PdStage } from '../../config/settings/settings.ts';
-import { EXCLUDED } from '../../routing/policy.ts';
+import { EXCLUDED, type Policy } from '../../routing/policy.ts';
 import type { SplitChoice, SplitReason } from '../../routing/split.ts';
 import type { Worker } from '../../workers/worker.ts';
 import type { PoolView } from '../../workers/pool-view.ts';
@@ -182,6 +182,11 @@ function pickAmong(rt: Runtime, call: Call, pools: Pools, peek: boolean): Picked
   return { kind: 'pair', prefill: p, decode: d, connector, split: known };
 }
 
+/** Who chooses for one half; undefined: the cost of pairs does. */
+export function policyOf(rt: Runtime, { halves, model }: Call, stage: PdStage): Policy | undefined {
+  return halves?.[stage] ?? rt.policies.stage(stage, model);
+}
+
 /** Whom the stage's own policy chooses; undefined: it has none. */
 function named(
   rt: Runtime,
@@ -190,7 +195,7 @@ function named(
   pool: PoolView,
   peek: boolean,
 ): Picked | 'nobody' | undefined {
-  const policy = rt.policies.stage(stage, call.model);
+  const policy = policyOf(rt, call, stage);
   return policy && (pickBy(rt, call, { policy, pool, peek }) ?? 'nobody');
 }
 
@@ -257,7 +262,7 @@ export function takePair(
     giveBack(first);
     return undefined;
   }
-  const decider = (stage: PdStage) => rt.policies.stage(stage, call.model) ?? rt.policies.pairs;
+  const decider = (stage: PdStage) => policyOf(rt, call, stage) ?? rt.policies.pairs;
   const there = predict(rt, call, decode);
   const leg = legOf(rt, call, {
     ...{ role: 'decode', picked: decode, taken: second, policy: decider('decode') },

@@ -25,7 +25,7 @@ import {
 } from './policy-changes.ts';
 import { asksLmcache, PolicyCaches, usesIndex, type PolicyCachesDeps } from './policy-caches.ts';
 import { hintOf, PolicyHints } from './policy-hints.ts';
-import { StagePolicies, type StageSettings } from './stage-policies.ts';
+import { StagePolicies, type Halves, type StageSettings } from './stage-policies.ts';
 
 export interface PoliciesSettings {
   /** For every model without one of its own. */
@@ -229,6 +229,11 @@ export class Policies {
     return createPolicy(settings, { ...this.#deps, cache: this.#caches.glance(settings) });
   }
 
+  /** The same for the halves of requests that are split. */
+  trialHalves(settings: PolicySettings): Halves {
+    return this.#stages.trialHalves(() => this.trial(settings));
+  }
+
   /** Other settings: what was switched while it ran is undone, and a policy that is the same goes on as it is. */
   reconfigure(settings: PoliciesSettings): readonly PolicyChange[] {
     const before = this.#names();
@@ -249,12 +254,11 @@ export class Policies {
   }
 
   #openPairs(): PairChooser {
-    const { loads, shareFor } = this.#deps;
     return new PairChooser({
-      loads,
+      loads: this.#deps.loads,
       cache: this.#caches.viewFor(PAIRS_GO_BY),
       capacityOf: (slot) => this.#capacities.of(slot),
-      ...(shareFor && { share: shareFor(PAIRS_SCOPE) }),
+      ...(this.#deps.shareFor && { share: this.#deps.shareFor(PAIRS_SCOPE) }),
     });
   }
 

@@ -16,6 +16,9 @@ export interface WholePolicies {
   readonly default: Instance;
 }
 
+/** Who is to choose for a half in the place of its policy. */
+export type Halves = Readonly<Record<PdStage, Policy | undefined>>;
+
 const STAGES: readonly PdStage[] = ['prefill', 'decode'];
 
 /**
@@ -43,6 +46,12 @@ export class StagePolicies {
   /** The stage's own policy, else the model's, else the default one where it was named. */
   settingsFor(stage: PdStage, whole: WholePolicies): StagePolicy {
     return this.#own(stage) ?? whole.own?.settings ?? this.#default(whole) ?? PAIRS;
+  }
+
+  /** Another policy for each half that has none of its own. */
+  trialHalves(trial: () => Policy): Halves {
+    const of = (stage: PdStage): Policy | undefined => (this.#own(stage) ? undefined : trial());
+    return { prefill: of('prefill'), decode: of('decode') };
   }
 
   /** The policy of one stage for all models; undefined: as configured. False, and nothing is touched, when it is that already. */

@@ -54,7 +54,8 @@ export async function askPair(
   outcome.started(attempt);
   deadline.covers(attempt);
   const first = await firstOfPair(attempt, arrival, handover);
-  if (first.kind !== 'unhanded') return settleDecode(rt, arrival, call, { ...step, attempt }, first);
+  if (first.kind !== 'unhanded')
+    return settleDecode(rt, arrival, call, { ...step, attempt, letGo: handover.letGo }, first);
   attempt.abort();
   return settleUnhanded(rt, arrival, call, step, first.end);
 }
@@ -160,7 +161,7 @@ async function settleUnhanded(
   if (!run) throw clientLeft();
   const { outcome, attempt } = run;
   const { leg } = prefill;
-  const sent = { leg, outcome, attempt, retry, tries };
+  const sent = { leg, outcome, attempt, retry, tries, letGo: handover.letGo };
   if (end.kind === 'declined') {
     outcome.answered(end.head.status);
     arrival.decision.worker = leg.worker.id;

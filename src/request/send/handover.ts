@@ -26,6 +26,7 @@ export type Unhanded = Exclude<PrefillEnd, { readonly kind: 'computed' }>;
 const MOST_BEHIND_MS = 1000;
 
 const LEFT = { kind: 'client_left' } as const;
+const LET_GO = Buffer.alloc(0);
 
 /** What there is to do now that the first leg is under way. */
 export type Handed = { readonly kind: 'ready'; readonly request: LegRequest } | typeof LEFT | Unhanded;
@@ -37,10 +38,12 @@ export class Handover {
   readonly #call: Call;
   readonly #plan: Plan;
   readonly #prefill: PairLeg;
-  readonly #body: Buffer;
+  #body: Buffer;
   readonly #terms: HandoffTerms;
   readonly #handoff: Handoff;
   readonly #givesBack: (() => void)[] = [];
+  /** Of what is sent, which is held no longer than the client's own bytes. */
+  readonly #givesBodiesBack: (() => void)[] = [];
   #run: PrefillRun | undefined;
   #prefillProfile: Profiled | undefined;
   #decodeProfile: Profiled | undefined;
@@ -184,6 +187,12 @@ export class Handover {
     };
   }
 
+  /** The answer has begun, so that nothing of the request is sent again. */
+  readonly letGo = (): void => {
+    this.#body = LET_GO;
+    for (const release of this.#givesBodiesBack.splice(0)) release();
+  };
+
   /** Idempotent end, whatever came before. */
   close(): void {
     this.#run?.onEnd(undefined);
@@ -191,6 +200,7 @@ export class Handover {
     else giveBack(this.#prefill.leg);
     this.#prefillProfile?.end();
     this.#decodeProfile?.end();
+    this.letGo();
     for (const release of this.#givesBack.splice(0)) release();
     this.#rt.workerWait.freed();
   }
@@ -279,7 +289,7 @@ export class Handover {
     if (!bytes) throw new RouterError('invalid_json', 'the body is not a JSON object');
     const held = this.#rt.bodyBytes.hold(bytes);
     if (!held) throw noRoom();
-    this.#givesBack.push(held.release);
+    this.#givesBodiesBack.push(held.release);
     return held.bytes;
   }
 

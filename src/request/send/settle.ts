@@ -26,6 +26,8 @@ export interface Sent extends Step {
   readonly attempt: Attempt;
   /** What the client is told otherwise than by this worker. */
   readonly pd?: AnswerEdit['pd'];
+  /** What is held beside the client's body is let go with it. */
+  readonly letGo?: () => void;
 }
 
 /** What is known now that the request is to be tried again; undefined: the client has its answer. */
@@ -97,6 +99,7 @@ export async function hand(
   const { end, tap } = await relay(rt, arrival, attempt, ownLocations(rt.registry, head, leg.worker), {
     onHead: () => {
       letGoOfBody(call);
+      sent.letGo?.();
     },
     onFirstToken: (now) => {
       outcome.firstToken(now);

@@ -10,6 +10,7 @@ import type { Ask, Policy } from '../../routing/policy.ts';
 import type { WorkerFilters } from '../../workers/pool-view.ts';
 import type { Arrival } from '../arrive/arrival.ts';
 import { RequestAsk, type AskSource } from '../choose/ask.ts';
+import type { Halves } from '../choose/stage-policies.ts';
 import type { Decision } from '../record/decision.ts';
 import type { Endpoint } from '../arrive/endpoints.ts';
 import { BodyFields } from './body-fields.ts';
@@ -36,6 +37,8 @@ export interface Call {
   readonly ask: Ask & RequestAsk;
   /** The model's policy when the request was read. */
   readonly policy: Policy;
+  /** Of a request that is only talked about: who would choose for its halves. */
+  readonly halves?: Halves;
   /** What `prepare` came to, of the policies that have one. */
   readonly prepared?: ReadonlyMap<Policy, unknown>;
   /** Tokens that the answer may add to the KV cache, as far as the request says. */
