@@ -9,6 +9,8 @@ const KEYS = [
   ...['tokenizer_path', 'model_path', 'tokenizer_model_map', 'exact_tokens'],
   ...['lmcache', 'kv_events', 'cache_knowledge', 'policy'],
 ] as const;
+/** ...and of pairs: how they hand over. */
+const PD_KEYS = ['kv_connector', 'discovery_address'] as const;
 
 /**
  * What of a running router's `/admin/config` its workers are to be held against, as a source of configuration. Secrets are not in it,
@@ -16,7 +18,14 @@ const KEYS = [
  */
 export function readRouterConfig(config: JsonObject): Reading {
   const told = KEYS.flatMap((key) => (isOfUse(key, config[key]) ? [[key, withoutSecrets(config[key])]] : []));
-  return readYaml(JSON.stringify(Object.fromEntries(told)), "the router's configuration");
+  const pd = isObject(config['pd']) ? config['pd'] : {};
+  const ofPairs = PD_KEYS.flatMap((key) =>
+    pd[key] === undefined || pd[key] === null ? [] : [[key, pd[key]]],
+  );
+  return readYaml(
+    JSON.stringify(Object.fromEntries([...told, ['pd', Object.fromEntries(ofPairs)]])),
+    "the router's configuration",
+  );
 }
 
 function isOfUse(key: string, value: unknown): boolean {

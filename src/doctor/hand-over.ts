@@ -55,7 +55,9 @@ async function oneProbe(couple: Couple, both: Both, patient: Patient, signal: Ab
   const made = await probeOf(patient, tokens, signal);
   if (!made) return skipped(TOO_SHORT);
   const before = await metricsOf(both.decode, signal);
-  if (before?.externalHits === undefined)
+  if (!before)
+    return skipped(`${nameOf(couple.decode.spec)} does not show its metrics: its own checks say why`);
+  if (before.externalHits === undefined)
     return skipped(`${nameOf(couple.decode.spec)} does not count what comes from other engines`);
   const fields = { model: patient.chart.model, prompt: made.prompt, max_tokens: 2, temperature: 0 };
   const startedAt = patient.clock.now();
@@ -164,7 +166,7 @@ function unanswered(
   const why = typeof body === 'string' ? body : 'an answer that is no completion';
   return fail(
     `the decode worker ${nameOf(patient.spec)} did not go on from the blocks: ${why}`,
-    `${hint === undefined ? '' : `${hint}. `}See its log, and whether it reaches the prefill worker's ports: ${SET_UP[name]}.`,
+    `${hint === undefined ? '' : `${hint} `}See its log, and whether it reaches the prefill worker's ports: ${SET_UP[name]}.`,
   );
 }
 

@@ -104,4 +104,24 @@ describe('vllm-router doctor, of prefill and decode workers', () => {
     const { said } = await examined(fleet.url);
     assert.match(said('handover'), /^ok: 6[45] tokens/);
   });
+
+  for (const kvConnector of ['nixl-push', 'sglang', 'storage'] as const)
+    it(`learns from a running router how they hand over: ${kvConnector}`, async () => {
+      await using fleet = await startFleet({
+        workers: [
+          { kvConnector, role: 'prefill' },
+          { kvConnector, role: 'decode' },
+        ],
+      });
+      const { said } = await examined(fleet.url);
+      assert.match(said('kv_connector'), new RegExp(`^ok: ${kvConnector}`));
+      assert.match(said('handover'), new RegExp(`^ok: 6[45] tokens of .* by ${kvConnector} `));
+    });
+
+  it('says of a decode worker that is down no more than that', async () => {
+    await using pair = await startPair({});
+    await pair.decode.stop();
+    const { said } = await examinePair(pair);
+    assert.match(said('handover'), /^skipped: .* does not show its metrics: its own checks say why/);
+  });
 });
