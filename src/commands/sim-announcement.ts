@@ -13,6 +13,7 @@ export function announcement(
     `${fleet.length} simulated vLLM worker${fleet.length === 1 ? '' : 's'} (model ${models}, time scale ${options.timeScale ?? 1})`,
     ...fleet.map((worker) => `  ${worker.url}${transferNote(worker)}${eventsNote(worker.kvEvents)}`),
     `Route to them: vllm-router ${routingFlags(fleet).join(' ')}`,
+    ...workerEntries(fleet),
     ...(lmcache ? lmcacheNote(lmcache) : []),
     'Stop with Ctrl-C.',
   ];
@@ -35,12 +36,44 @@ function routingFlags(fleet: readonly SimWorker[]): readonly string[] {
     mode,
     ...(connector === 'nixl' || connector === 'sglang' ? [] : [`--kv-connector ${connector}`]),
   ];
-  if (role === 'decode') return [...flags, '--prefill ...', ...urls.map((url) => `--decode ${url}`)];
+  const other = role === 'decode' ? '--prefill ...' : '--decode ...';
+  if (entryOf(first) !== undefined) return [...flags, '--config-file FILE', other];
+  if (role === 'decode') return [...flags, other, ...urls.map((url) => `--decode ${url}`)];
   return [
     ...flags,
     ...fleet.map((worker) => `--prefill ${worker.url}${bootstrapPort(worker)}`),
-    '--decode ...',
+    ...ranksNote(first),
+    other,
   ];
+}
+
+/** Mooncake has an engine for each rank, and the router names one of them. */
+function ranksNote(worker: SimWorker | undefined): string[] {
+  const { connector, engineIds = [] } = worker?.kvTransfer ?? {};
+  const isNamed = connector === 'mooncake' && engineIds.length > 1;
+  return isNamed ? [`--prefill-data-parallel-size ${engineIds.length}`] : [];
+}
+
+/** Where the router has to know more of the workers than flags can say. */
+function workerEntries(fleet: readonly SimWorker[]): string[] {
+  const entries = fleet.flatMap((worker) => entryOf(worker) ?? []);
+  if (entries.length === 0) return [];
+  return [
+    "For the router's file (--config-file):",
+    '  workers:',
+    ...entries.map((entry) => `    - ${entry}`),
+  ];
+}
+
+function entryOf(worker: SimWorker | undefined): string | undefined {
+  if (!worker?.kvTransfer) return undefined;
+  const { url, host, kvTransfer } = worker;
+  const { connector, role, port, engineIds } = kvTransfer;
+  if (connector === 'nixl-push' && role === 'prefill')
+    return `{url: ${url}, worker_type: prefill, kv_transfer: {engine_id: ${engineIds[0] ?? ''}, host: ${host}, port: ${port}}}`;
+  if (connector === 'lmcache' && role === 'decode')
+    return `{url: ${url}, worker_type: decode, kv_transfer: {receiver: {host: ${host}, init_ports: [${port}], alloc_ports: [${port}]}}}`;
+  return undefined;
 }
 
 function bootstrapPort({ kvTransfer }: SimWorker): string {

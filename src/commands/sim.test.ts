@@ -4,6 +4,8 @@ import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { readYaml } from '../config/load/file.ts';
+import { loadConfig } from '../config/load/load.ts';
 import { sim } from './sim.ts';
 
 /** Runs the command and collects what it says; `meanwhile` runs while the workers do. */
@@ -56,6 +58,21 @@ describe('vllm-router sim', () => {
       assert.equal(code, 0);
       const [, worker, routing] = out.replaceAll(/(?<=port |:|\d )\d{4,5}\b/g, 'PORT').split('\n');
       assert.deepEqual([worker, routing], [`  ${line}`, `Route to them: vllm-router ${flags}`]);
+    }
+  });
+
+  it('says in the words of a file what flags cannot say of a worker', async () => {
+    for (const [argv, given] of [
+      [['--role', 'prefill', '--kv-connector', 'nixl-push'], 'engineId'],
+      [['--role', 'decode', '--kv-connector', 'lmcache'], 'receiver'],
+    ] as const) {
+      const { out } = await run(['--port', '0', '--kv-side-port', '0', ...argv]);
+      const file = out.slice(out.indexOf('  workers:'), out.indexOf('Stop with'));
+      const beneath = readYaml(file.replaceAll(/^ {2}/gm, ''), 'router.yaml');
+      const loaded = loadConfig({ ...{ argv: [], env: {}, cwd: '/' }, beneath });
+      assert.ok(loaded.kind === 'ok', JSON.stringify(loaded));
+      assert.ok(loaded.settings.workers[0]?.traits.kvTransfer?.[given] !== undefined);
+      assert.match(out, new RegExp(`--kv-connector ${argv[3]} --config-file FILE --`));
     }
   });
 

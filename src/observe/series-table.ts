@@ -348,7 +348,7 @@ const EVENT_SERIES = {
   pdWholeTotal: counter(
     'vllm_router_pd_whole_total',
     ['reason'],
-    'Requests that one worker did all of although there are prefill workers, and why: whole_sooner, short (below pd.split), not_carried, stored_resource, no_prefill_worker, no_decode_worker, no_pair_ready, pair_failed.',
+    'Requests that one worker did all of although there are prefill workers, and why: whole_sooner, short (below pd.split), never (pd.split says so), not_carried, stored_resource, no_prefill_worker, no_decode_worker, no_pair_ready, pair_failed.',
   ),
   pdPrefillRequestsTotal: counter(
     'vllm_router_pd_prefill_requests_total',

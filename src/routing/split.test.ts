@@ -34,6 +34,9 @@ describe('whether to split', () => {
     assert.deepEqual(chooseSplit({ kind: 'always' }, { pair, whole }), {
       ...{ split: true, reason: 'always', pairSeconds: 2, wholeSeconds: 1 },
     });
+    assert.deepEqual(chooseSplit({ kind: 'never' }, { pair, whole }), {
+      ...{ split: false, reason: 'never', pairSeconds: 2, wholeSeconds: 1 },
+    });
     assert.equal(chooseSplit({ kind: 'auto' }, { pair, whole }).reason, 'whole_sooner');
     assert.equal(chooseSplit({ kind: 'auto' }, { pair: { seconds: 0.5 }, whole }).reason, 'pair_sooner');
     assert.equal(chooseSplit({ kind: 'threshold', tokens: 600 }, { pair, whole }).reason, 'long');

@@ -10,14 +10,14 @@ import {
 
 /** When a request is served by a pair rather than by one worker. */
 export type SplitRule =
-  | { readonly kind: 'always' }
+  | { readonly kind: 'always' | 'never' }
   /** Where a pair is expected to be sooner. */
   | { readonly kind: 'auto' }
   /** From so many prompt tokens on that are not cached where it would run whole: llm-d's rule. */
   | { readonly kind: 'threshold'; readonly tokens: number };
 
 export type SplitReason =
-  'always' | 'pair_sooner' | 'whole_sooner' | 'long' | 'short' | 'no_pair' | 'no_whole';
+  'always' | 'never' | 'pair_sooner' | 'whole_sooner' | 'long' | 'short' | 'no_pair' | 'no_whole';
 
 export interface SplitChoice {
   readonly split: boolean;
@@ -43,6 +43,7 @@ export interface WholeChoice {
 export function chooseSplit(rule: SplitRule, { pair, whole }: Alternatives): SplitChoice {
   const told = { pairSeconds: pair?.seconds, wholeSeconds: whole?.seconds };
   const choice = (split: boolean, reason: SplitReason): SplitChoice => ({ split, reason, ...told });
+  if (rule.kind === 'never') return choice(false, 'never');
   if (pair === undefined) return choice(false, 'no_pair');
   if (rule.kind === 'always') return choice(true, 'always');
   if (whole === undefined) return choice(true, 'no_whole');

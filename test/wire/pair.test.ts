@@ -149,6 +149,16 @@ describe('a request that is only talked about', () => {
   });
 });
 
+describe('a fleet that is told not to split', () => {
+  it('has one worker do all of each request', async () => {
+    await using pair = await startPairs({ pd: { split: 'never' } });
+    assert.equal((await chat(pair.fleet)).status, 200);
+    assert.deepEqual([pair.prefills[0]!.received.length, pair.decodes[0]!.received.length], [0, 1]);
+    assert.deepEqual((await pair.fleet.decision()).pd, { split: false, reason: 'never' });
+    assert.equal((await scrape(pair.fleet)).value('vllm_router_pd_whole_total', { reason: 'never' }), 1);
+  });
+});
+
 describe('a pair that is not ready', () => {
   it('is left whole and counted; a request that is only talked about counts nothing', async () => {
     // Nobody has said under which name the prefill worker keeps its blocks.

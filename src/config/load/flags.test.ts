@@ -27,6 +27,12 @@ describe('flags that are refused', () => {
     ['--', ['--: unknown flag']],
     ['--port', ['--port: needs a value']],
     ['--port --host x', ['--port: needs a value']],
+    [
+      '--prefill http://p http://q --decode http://d',
+      [
+        '"http://q": unexpected argument: it belongs to no flag; every prefill worker needs a --prefill of its own',
+      ],
+    ],
     ['--port 1 2', ['"2": unexpected argument: it belongs to no flag']],
     ['--port 1 --port 1', ['--port: is given twice']],
     ['--port 1 --port=1', ['--port: is given twice']],

@@ -73,12 +73,14 @@ class FlagParser {
   readonly #entries = new Map<string, Entry>();
   readonly #problems: Problem[] = [];
   readonly #files = new Map<string, { readonly flag: string; readonly path: string }>();
+  readonly #hasPrefill: boolean;
   #at = 0;
 
   constructor(argv: readonly string[]) {
     const { items, rest, problems } = peelPrefill(argv);
     this.#argv = rest;
     this.#problems.push(...problems);
+    this.#hasPrefill = items.length > 0;
     const target = FLAGS.get(PREFILL_FLAG);
     if (target && items.length > 0) this.#store(PREFILL_FLAG, target.key, items);
   }
@@ -115,9 +117,16 @@ class FlagParser {
         flag,
         unknownName('flag', flag, () => nearestFlag(flag)),
       );
-    else this.#problem(JSON.stringify(token), 'unexpected argument: it belongs to no flag');
+    else
+      this.#problem(JSON.stringify(token), `unexpected argument: it belongs to no flag${this.#hint(token)}`);
     // The values of an unknown flag would each be reported as well.
     if (!target) while (this.#nextValue() !== undefined) this.#at++;
+  }
+
+  /** `--decode` takes several URLs, `--prefill` a URL and its port. */
+  #hint(token: string): string {
+    const isPrefill = this.#hasPrefill && token.includes('://');
+    return isPrefill ? `; every prefill worker needs a ${PREFILL_FLAG} of its own` : '';
   }
 
   #file(flag: string, name: string, inline: string | undefined): void {

@@ -88,10 +88,10 @@ export const pdKeys = {
           'How KV blocks get from one worker to the other: the KV connector of the engines. auto: by what is known of the workers, else nixl; with mode.type prefill_decode sglang.',
         value: 'NAME',
       }),
-      split: key(z.union([count(0), z.literal('always'), z.literal('auto')]).optional(), {
+      split: key(z.union([count(0), z.enum(['always', 'auto', 'never'])]).optional(), {
         group: GROUP,
         about:
-          'Which requests a pair serves: always; auto: those that are expected to be answered sooner so; a number: those with at least as many tokens that no cache is expected to hold.',
+          'Which requests a pair serves: always; never; auto: those that are expected to be answered sooner so; a number: those with at least as many tokens that no cache is expected to hold.',
         defaultText: 'auto; always where a policy is set for prefill or decode',
       }),
       fallback: key(z.enum(['whole', 'none']).default('whole'), {

@@ -6,6 +6,7 @@ import {
   type KnownPlugins,
 } from '../schema/plugin-policy-schema.ts';
 import type { Config } from '../schema/schema.ts';
+import type { WorkerEntry } from '../schema/worker-entry.ts';
 import { isPairCost } from '../schema/stage-policy-schema.ts';
 import { indexParameters, INDEX_DEFAULTS } from './index-parameters.ts';
 import { PAIR_COST, type PdStage } from './pd-settings.ts';
@@ -22,9 +23,53 @@ export function pdProblems(config: Config, plugins: KnownPlugins): CheckProblem[
   ];
 }
 
-/** Keys that have no effect as long as there is no prefill worker. */
+/** What is right as long as workers come that are not named yet, and else not what was meant. */
 export function pdNotices(config: Config): string[] {
-  if (countOf(config, 'prefill') > 0 || mayCome(config)) return [];
+  return countOf(config, 'prefill') > 0 ? [...stageNotices(config), ...untold(config)] : unused(config);
+}
+
+/** Workers for one half are in no pair where there are none for the other. */
+function stageNotices(config: Config): string[] {
+  if (countOf(config, 'decode') > 0 || mayCome(config)) return [];
+  return ['prefill workers: they get no requests until a decode worker is registered'];
+}
+
+/** Workers that are in no pair, since the router is not told what their connector has to know. */
+function untold(config: Config): string[] {
+  const { pd, workers } = config;
+  const all = [...stageEntries(config).map(({ entry }) => entry), ...workers];
+  const lacks = (stage: PdStage, has: (entry: WorkerEntry) => boolean): boolean =>
+    all.some((entry) => entry.worker_type === stage && !has(entry));
+  const inNoPair = (stage: PdStage, key: string): string =>
+    `pd.kv_connector: ${pd.kv_connector}: ${stage} workers without ${key} are in no pair`;
+  switch (pd.kv_connector) {
+    case 'nixl-push':
+      return lacks('prefill', (entry) => entry.kv_transfer?.engine_id !== undefined)
+        ? [inNoPair('prefill', 'kv_transfer.engine_id')]
+        : [];
+    case 'mooncake':
+      return lacks('prefill', (entry) => typeof entry.bootstrap_port === 'number')
+        ? [inNoPair('prefill', 'a bootstrap port')]
+        : [];
+    case 'lmcache':
+      return [
+        ...(lacks('decode', (entry) => entry.kv_transfer?.receiver !== undefined)
+          ? [inNoPair('decode', 'kv_transfer.receiver')]
+          : []),
+        ...(pd.lmcache_notices === undefined
+          ? [
+              'pd.kv_connector: lmcache: without pd.lmcache_notices decode workers are asked before blocks have come',
+            ]
+          : []),
+      ];
+    default:
+      return [];
+  }
+}
+
+/** Keys that have no effect as long as there is no prefill worker. */
+function unused(config: Config): string[] {
+  if (mayCome(config)) return [];
   const given = [
     ...STAGES.filter((stage) => config[`${stage}_policy`] !== undefined).map((stage) => `${stage}_policy`),
     ...(config.pd.kv_connector === 'auto' ? [] : ['pd.kv_connector']),
@@ -90,11 +135,11 @@ function indexProblems(config: Config, stage: PdStage): CheckProblem[] {
 
 function discoveryProblems({ pd }: Config): CheckProblem[] {
   const problems: CheckProblem[] = [];
-  if (pd.kv_connector === 'moriio' && pd.discovery_address === undefined)
+  const { kv_connector: connector } = pd;
+  if ((connector === 'moriio' || connector === 'p2p-nccl') && pd.discovery_address === undefined)
     problems.push({
       path: ['pd', 'kv_connector'],
-      message:
-        'moriio requires pd.discovery_address (--vllm-discovery-address): its workers register themselves there',
+      message: `${connector} requires pd.discovery_address (--vllm-discovery-address): its workers register themselves there`,
     });
   if (pd.discovery_allow.length > 0 && pd.discovery_address === undefined)
     problems.push({

@@ -45,7 +45,7 @@ export interface KvReceiver {
 
 /** Which requests are split. */
 export type SplitSettings =
-  | { readonly kind: 'always' }
+  | { readonly kind: 'always' | 'never' }
   /** Where that is expected to be sooner. */
   | { readonly kind: 'auto' }
   /** From so many tokens of the prompt on that no cache is expected to hold. */

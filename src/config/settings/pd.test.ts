@@ -251,6 +251,33 @@ describe('the policy of a half', () => {
   });
 });
 
+describe('workers that are in no pair', () => {
+  const noticesOf = (line: string): readonly string[] => good(flags(line)).notices;
+
+  it('are told of where nobody is there for the other half', () => {
+    const none = ['prefill workers: they get no requests until a decode worker is registered'];
+    assert.deepEqual(noticesOf('--prefill http://p'), none);
+    assert.deepEqual(noticesOf('--prefill http://p --worker-urls http://w'), none);
+    assert.deepEqual(noticesOf(PAIR), []);
+  });
+
+  it('are told of where their connector has to know more', () => {
+    for (const [connector, wanted] of [
+      ['nixl-push', 'prefill workers without kv_transfer.engine_id'],
+      ['mooncake', 'prefill workers without a bootstrap port'],
+      ['lmcache', 'decode workers without kv_transfer.receiver'],
+    ])
+      assert.equal(
+        noticesOf(`--prefill http://p --decode http://d --kv-connector ${connector}`)[0],
+        `pd.kv_connector: ${connector}: ${wanted} are in no pair`,
+      );
+    assert.deepEqual(noticesOf(`--prefill http://p 8998 --decode http://d --kv-connector mooncake`), []);
+    assert.deepEqual(lines(flags(`${PAIR} --kv-connector p2p-nccl`)), [
+      '--kv-connector: p2p-nccl requires pd.discovery_address (--vllm-discovery-address): its workers register themselves there',
+    ]);
+  });
+});
+
 describe('ranks', () => {
   it('are made for each half apart', () => {
     const { settings } = good(

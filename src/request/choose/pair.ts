@@ -100,6 +100,7 @@ export function canPair(rt: Runtime, call: Call): boolean {
 export function pickPair(rt: Runtime, call: Call, tries: Tries, looks: Looks): PairPick | WholePick | NoPlan {
   if (call.handoff === 'no' || (call.prompts > 1 && !carriesBatches(rt))) return wholeFor('not_carried');
   if (call.resourceId !== undefined) return wholeFor('stored_resource');
+  if (rt.settings.pd.split.kind === 'never') return wholeFor('never');
   const mayFallBack = rt.settings.pd.fallback === 'whole';
   if (tries.whole || (mayFallBack && tries.pairs >= MOST_PAIRS)) return wholeFor('pair_failed');
   const leftOut = new Set<number>();

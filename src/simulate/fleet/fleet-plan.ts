@@ -34,11 +34,9 @@ export type CacheKnowledge =
 
 export type PolicyFactory = (deps: PolicyDeps & FleetView) => Policy;
 
-export type SplitPlan = SplitRule | { readonly kind: 'never' };
-
 /** How requests go through prefill and decode engines. */
 export interface PairPlan {
-  readonly split: SplitPlan;
+  readonly split: SplitRule;
   /** Undefined: the cost of pairs chooses. */
   readonly prefillPolicy: PolicyFactory | undefined;
   readonly decodePolicy: PolicyFactory | undefined;

@@ -1,10 +1,10 @@
 import { PairChooser, type PairDecision } from '../../routing/pair-chooser.ts';
 import type { Ask, Policy, PolicyEvent } from '../../routing/policy.ts';
+import type { SplitRule } from '../../routing/split.ts';
 import type { StageColumnsDeps } from '../../routing/stage-columns.ts';
 import type { PoolView } from '../../workers/pool-view.ts';
 import type { Worker } from '../../workers/worker.ts';
 import { chosenOf, type ChosenWorker } from './chosen-worker.ts';
-import type { SplitPlan } from './fleet-plan.ts';
 
 export interface StagePools {
   readonly prefill: PoolView;
@@ -20,7 +20,7 @@ export interface ChosenPair {
 }
 
 export interface StageSettings {
-  readonly split: SplitPlan;
+  readonly split: SplitRule;
   /** Of a stage alone; undefined: the cost of pairs chooses. */
   readonly prefill: Policy | undefined;
   readonly decode: Policy | undefined;

@@ -8,7 +8,8 @@ import { createPolicy, POLICIES } from '../../routing/policies/index.ts';
 import { BASELINES } from '../baselines/index.ts';
 import { TRIALS } from '../trials/index.ts';
 import type { Contender } from '../fleet/experiment.ts';
-import type { PairPlan, SplitPlan } from '../fleet/fleet-plan.ts';
+import type { SplitRule } from '../../routing/split.ts';
+import type { PairPlan } from '../fleet/fleet-plan.ts';
 import { hasPairs, type SimulateOptions } from './options.ts';
 
 const FORMULAS = { ...BASELINES, ...TRIALS };
@@ -35,7 +36,7 @@ export function contendersOf(options: SimulateOptions): readonly Contender[] | s
   for (const split of options.splits) {
     const stages = stagesOf(options);
     if (typeof stages === 'string') return stages;
-    const rule: SplitPlan =
+    const rule: SplitRule =
       typeof split === 'number' ? { kind: 'threshold', tokens: split } : { kind: split };
     const name = (policy: string): string =>
       options.splits.length > 1 ? `${policy} ${String(split)}` : policy;
