@@ -161,7 +161,7 @@ describe('words', () => {
       ...CONFIG_KEYS.flatMap((key) => key.flags.flatMap((flag) => [flag, flag.replace('--', '--no-')])),
       ...SIM_FLAGS.flatMap((flag) => [flag.name, ...(flag.aliases ?? [])]),
       '--record',
-      '--pd-disaggregation',
+      ...['--pd-disaggregation', '--vllm-pd-disaggregation'],
       // vLLM's, npm's and curl's own.
       ...['--enable-prompt-tokens-details', '--kv-transfer-config', '--profiler-config', '--global'],
       // SGLang's, and the demo's.
