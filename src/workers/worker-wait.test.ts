@@ -48,6 +48,26 @@ class Bench {
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe('waiting for a worker', () => {
+  it('ends also where another thread has made room, of which nobody tells', async () => {
+    const [alone, beside] = [new Bench(), new Bench(10, new SharedMemory(2))];
+    for (const bench of [alone, beside]) {
+      bench.enter('r');
+      await turn();
+      const { looks } = bench;
+      bench.clock.advance(500);
+      assert.equal(bench.looks - looks, bench === beside ? 10 : 0);
+    }
+    const worker = beside.join('w');
+    beside.registry.setModels(worker, new Set(['m']), []);
+    worker.health.healthy = true;
+    beside.clock.advance(50);
+    await turn();
+    assert.deepEqual(beside.ended, [['r', 'worker_came']]);
+    const { looks } = beside;
+    beside.clock.advance(500);
+    assert.equal(beside.looks, looks, 'nobody waits any more');
+  });
+
   it('ends when a worker that can serve becomes healthy, and not before', async () => {
     const bench = new Bench();
     bench.enter('r');

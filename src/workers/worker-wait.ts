@@ -37,6 +37,9 @@ const HOPEFUL: ReadonlySet<RegistryEvent['type']> = new Set([
   'breaker',
 ]);
 
+/** Nobody tells a thread that what another one has had at a worker is over: it looks so often. */
+const LOOK_AGAIN_MS = 50;
+
 /**
  * Requests that no worker can take right now. They are looked at when something about the workers changes, all changes
  * of one turn at once, and those that could be served are let go in the order of their coming; each then chooses as
@@ -48,6 +51,9 @@ export class WorkerWait {
   readonly #clock: Clock;
   readonly #waiting = new Set<Waiter>();
   readonly #places: Places;
+  /** Whether other threads have requests at the same workers. */
+  readonly #isShared: boolean;
+  #looksAgain = false;
   #closed = false;
   #looking = false;
 
@@ -60,7 +66,9 @@ export class WorkerWait {
   }) {
     this.#registry = deps.registry;
     this.#clock = deps.clock;
-    this.#places = new Places(deps.memory ?? ownMemory(), 'worker-wait:places', deps.most);
+    const memory = deps.memory ?? ownMemory();
+    this.#places = new Places(memory, 'worker-wait:places', deps.most);
+    this.#isShared = memory.rows > 1;
     this.#registry.on(({ type }) => {
       if (this.#waiting.size > 0 && HOPEFUL.has(type)) this.#lookSoon();
     });
@@ -101,6 +109,7 @@ export class WorkerWait {
       waiter.end('timeout');
     });
     this.#waiting.add(waiter);
+    if (this.#isShared) this.#lookAgain();
     return {
       kind: 'waiting',
       ended,
@@ -119,6 +128,16 @@ export class WorkerWait {
   /** A thread has died, and who waited in it. */
   reclaim(row: number): void {
     this.#places.reclaim(row);
+  }
+
+  #lookAgain(): void {
+    if (this.#looksAgain) return;
+    this.#looksAgain = true;
+    this.#clock.after(LOOK_AGAIN_MS, () => {
+      this.#looksAgain = false;
+      this.#look();
+      if (this.#waiting.size > 0) this.#lookAgain();
+    });
   }
 
   #lookSoon(): void {

@@ -119,7 +119,8 @@ export const pdKeys = {
       }),
       max_transfers_per_pair: key(count(0).default(DEFAULT_MOST_AT_ONCE), {
         group: GROUP,
-        about: 'Requests at once whose blocks go from one worker to one other; 0 = no bound.',
+        about:
+          'Requests at once whose blocks go from one worker to one other, in each thread of the router; 0 = no bound.',
       }),
       discovery_address: key(listenAddress.optional(), {
         group: GROUP,
