@@ -120,7 +120,8 @@ export class PairCost {
     for (let p = from; p < to; p++) {
       const first = this.#prefillSide[p]!;
       const row = transfers.rowOf(prefill.slots[p]!, this.#end);
-      const d = may ? lowestOfThose(row, sums, range, (index) => may(p, index)) : lowest(row, sums, range);
+      let d = lowest(row, sums, range);
+      if (d >= 0 && may?.(p, d) === false) d = lowestOfThose(row, sums, range, (index) => may(p, index));
       const seconds = d < 0 ? NaN : first + row[decode.slots[d]!]! * this.#missing[d]! + this.#decodeSide[d]!;
       this.#prefillScores[p] = seconds;
       if (seconds < (best?.seconds ?? Infinity)) best = { prefill: p, decode: d, seconds };
@@ -203,7 +204,7 @@ function lowest(perToken: Float64Array, { slots, missing, rest }: DecodeSums, { 
   return best;
 }
 
-/** The same of those that pass. A loop of its own, as the other calls nothing. */
+/** The same of those that pass. A loop of its own, as the other one, which is nearly always enough, calls nothing. */
 function lowestOfThose(
   perToken: Float64Array,
   { slots, missing, rest }: DecodeSums,
