@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { isDense, scanMembers } from './json-scan.ts';
+import { isDense, keyAmong, scanMembers } from './json-scan.ts';
 
 fc.configureGlobal({ seed: 7 });
 
@@ -145,3 +145,24 @@ for (const [what, dense, body] of [
   test(`a mebibyte is ${dense ? '' : 'not '}dense when it is made of ${what}`, () => {
     assert.equal(isDense(body), dense);
   });
+
+test('a key is the one that it spells, with escapes or without, and none that is as long', () => {
+  const keys = ['usage', 'model', 'a\\"b'] as const;
+  const spelt = fc.oneof(
+    fc.string({ unit: 'binary', maxLength: 8 }),
+    fc.constantFrom(...keys, 'usagf', 'usag', 'usages', ''),
+  );
+  const escaped = (key: string, at: number): string => {
+    const quoted = JSON.stringify(key);
+    const code = key.charCodeAt(0).toString(16).padStart(4, '0');
+    return at === 0 && key.length > 0 && !quoted.startsWith('"\\') ? `"\\u${code}${quoted.slice(2)}` : quoted;
+  };
+  fc.assert(
+    fc.property(spelt, fc.nat(2), (key, at) => {
+      const json = Buffer.from(`{${escaped(key, at)}:1}`);
+      const found = keyAmong(keys, json, 1, json.lastIndexOf('"') + 1);
+      assert.equal(found, (keys as readonly string[]).includes(key) ? key : undefined);
+    }),
+    { numRuns: 2000 },
+  );
+});

@@ -96,11 +96,38 @@ function keepNamed(json: Buffer, keys: readonly string[], found: JsonMember[]): 
   return (keyStart, keyEnd, start, end) => {
     // Every character of a key takes at most the six bytes of its escape.
     if (keyEnd - keyStart - 2 > 6 * longest) return true;
-    const key = decodeString(json.subarray(keyStart, keyEnd));
-    if (key !== undefined && keys.includes(key)) found.push({ key, start, end });
+    const key = keyAmong(keys, json, keyStart, keyEnd);
+    if (key !== undefined) found.push({ key, start, end });
     return found.length <= MOST_MEMBERS;
   };
 }
+
+/**
+ * Which of these keys, all of ASCII, is spelt between `start` and `end`, quotes included; undefined where it is another one. Without an escape
+ * in it nearly every other key is told by its length.
+ */
+export function keyAmong(
+  keys: readonly string[],
+  json: Buffer,
+  start: number,
+  end: number,
+): string | undefined {
+  let at = start + 1;
+  while (at < end && json[at] !== BACKSLASH) at += 1;
+  if (at < end) {
+    const key = decodeString(json.subarray(start, end));
+    return key !== undefined && keys.includes(key) ? key : undefined;
+  }
+  const length = end - start - 2;
+  return keys.find((key) => key.length === length && isAt(json, start + 1, key));
+}
+
+function isAt(json: Buffer, from: number, key: string): boolean {
+  for (let at = 0; at < key.length; at++) if (json[from + at] !== key.charCodeAt(at)) return false;
+  return true;
+}
+
+const BACKSLASH = 0x5c;
 
 /** A JSON string, quotes included; undefined where it is none. */
 export function decodeString(quoted: Buffer): string | undefined {

@@ -1,6 +1,6 @@
 import { inOneGo, type Pieces } from '../base/in-pieces.ts';
 import { splice, type Replacement } from './json-edit.ts';
-import { bomLength, decodeString, MOST_MEMBERS, scanning } from './json-scan.ts';
+import { bomLength, keyAmong, MOST_MEMBERS, scanning } from './json-scan.ts';
 import { MemberScan, type VisitMember } from './member-scan.ts';
 
 /** Members of an object to be set, in their order: the key, and its value as JSON. */
@@ -77,6 +77,7 @@ class FoundMembers {
   readonly #json: Buffer;
   readonly #bom: number;
   readonly #edits: readonly MemberEdit[];
+  readonly #keys: readonly string[];
   readonly #longest: number;
   readonly #found: Found[] = [];
   #endBefore: number | undefined;
@@ -85,7 +86,8 @@ class FoundMembers {
     this.#json = json;
     this.#bom = bomLength(json);
     this.#edits = edits;
-    this.#longest = Math.max(0, ...edits.map(({ key }) => key.length));
+    this.#keys = edits.map(({ key }) => key);
+    this.#longest = Math.max(0, ...this.#keys.map((key) => key.length));
   }
 
   readonly visit: VisitMember = (keyStart, keyEnd, start, end) => {
@@ -94,8 +96,8 @@ class FoundMembers {
     if (before) before.nextKey ??= keyStart + bom;
     // Every character of a key takes at most the six bytes of its escape.
     if (keyEnd - keyStart - 2 <= 6 * this.#longest) {
-      const key = decodeString(this.#json.subarray(keyStart + bom, keyEnd + bom));
-      const edit = this.#edits.find((one) => one.key === key);
+      const key = keyAmong(this.#keys, this.#json, keyStart + bom, keyEnd + bom);
+      const edit = key === undefined ? undefined : this.#edits.find((one) => one.key === key);
       if (edit) {
         const place = { keyStart: keyStart + bom, start: start + bom, end: end + bom };
         this.#found.push({ edit, ...place, endBefore: this.#endBefore, nextKey: undefined });

@@ -1,5 +1,4 @@
 import type { EdgeResponse } from '../../http/edge-response.ts';
-import { ByteCollector } from '../../base/byte-collector.ts';
 import { ERRORS } from '../../base/errors.ts';
 import { errorEvent } from '../../api/error-body.ts';
 import { headerOf } from '../../http/headers.ts';
@@ -62,8 +61,8 @@ class Relay implements BodyReceiver {
   readonly #events: RelayEvents;
   #tap: ResponseTap;
   readonly #editor: ResponseEditor | undefined;
-  /** The changed answer, where its length is to be told. */
-  readonly #measured: ByteCollector | undefined;
+  /** Whether the length of the changed answer is told: then all of it goes on at its end. */
+  readonly #isMeasured: boolean;
   /** Where the answer is encoded: for the client too, or only for the tap, while the client gets the bytes as they are. */
   readonly #decoder: AnswerDecoder | undefined;
   readonly #decodes: Decodes;
@@ -99,7 +98,7 @@ class Relay implements BodyReceiver {
     if (events.edit && codings && arrival.method !== 'HEAD') this.#editor = editorFor(events.edit, head);
     this.#tap = codings ? tapFor(type, arrival, this.#framed) : opaqueTap;
     this.#decodes = howToDecode(arrival, codings ?? [], this.#editor !== undefined);
-    if (this.#editor && this.#decodes === 'no' && isMeasured(head)) this.#measured = new ByteCollector();
+    this.#isMeasured = this.#editor !== undefined && this.#decodes === 'no' && isMeasured(head);
     if (codings && this.#decodes !== 'no')
       this.#decoder = new AnswerDecoder(codings, {
         onChunk: this.#onDecoded,
@@ -158,10 +157,7 @@ class Relay implements BodyReceiver {
   #deliver(chunk: Buffer, now: number): boolean {
     this.#tap.push(chunk);
     this.#watchTokens(now);
-    const bytes = this.#editor ? this.#editor.push(chunk) : chunk;
-    if (!this.#measured) return this.#write(bytes);
-    this.#measured.push(bytes);
-    return true;
+    return this.#write(this.#editor ? this.#editor.push(chunk) : chunk);
   }
 
   #write(bytes: Buffer): boolean {
@@ -215,7 +211,7 @@ class Relay implements BodyReceiver {
     this.#writeHeldBack();
     this.#ended ??= { kind: 'complete' };
     const rest = this.#takeRest();
-    this.#sendHead(this.#measured && (rest?.length ?? 0));
+    this.#sendHead(this.#isMeasured ? (rest?.length ?? 0) : undefined);
     this.#arrival.res.end(rest, this.#onFlushed);
   }
 
@@ -263,11 +259,7 @@ class Relay implements BodyReceiver {
 
   /** What has been held back of the end, or of all of it. */
   #takeRest(): Buffer | undefined {
-    let rest = this.#editor?.end();
-    if (rest && this.#measured) {
-      this.#measured.push(rest);
-      rest = this.#measured.take();
-    }
+    const rest = this.#editor?.end();
     this.#arrival.decision.response_bytes += rest?.length ?? 0;
     return rest;
   }

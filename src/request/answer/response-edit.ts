@@ -9,6 +9,7 @@ import { JsonEditor } from './json-editor.ts';
 import { pdEdits, type PdEdit } from './pd-edit.ts';
 import { PrefillMerge } from './prefill-merge.ts';
 import type { ResponseEditor } from './response-editor.ts';
+import { WholeEditor } from './whole-editor.ts';
 
 /** What is to be changed in an answer. */
 export interface AnswerEdit {
@@ -61,7 +62,7 @@ export function editorFor(edit: AnswerEdit, head: Head): ResponseEditor | undefi
   if (isEventStream(headers)) return new EventEditor(edits, edit.swallowUsage);
   const type = headerOf(headers, 'content-type')?.toLowerCase() ?? '';
   if (edits.length === 0 || !type.startsWith('application/json')) return undefined;
-  const editor = new JsonEditor(edits);
+  const editor = isMeasured(head) ? new WholeEditor(edits) : new JsonEditor(edits);
   return edit.pd?.prefill ? new PrefillMerge(edit.pd.prefill, editor, edit.pd.onUnmerged) : editor;
 }
 
