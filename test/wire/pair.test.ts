@@ -349,6 +349,30 @@ describe('a decode worker that fails', () => {
   });
 });
 
+describe('a prompt that every worker answers with 500', () => {
+  it('counts against the first worker that was to answer, whoever is asked for what', async () => {
+    const fail = (response: ServerResponse): unknown => response.writeHead(500).end('{}');
+    await using pair = await startPairs({
+      decodes: [fail, fail, fail],
+      router: { retry: { maxRetries: 3, initialBackoffMs: 1 } },
+    });
+    assert.equal((await chat(pair.fleet)).status, 500);
+    const decision = await pair.fleet.decision();
+    assert.deepEqual(
+      decision.attempts.map(({ role, status }) => [role, status]),
+      [
+        ['prefill', 200],
+        ['decode', 500],
+        ['prefill', 200],
+        ['decode', 500],
+        [undefined, 500],
+      ],
+    );
+    const metrics = await scrape(pair.fleet);
+    assert.equal(metrics.sum('vllm_router_cb_outcomes_total', { outcome: 'failure' }), 1);
+  });
+});
+
 describe('a client that leaves', () => {
   for (const stage of ['prefill', 'decode'] as const)
     it(`while the ${stage} worker is at work ends both legs at once`, async () => {
