@@ -416,16 +416,20 @@ describe('what an attacker may try', () => {
 
 describe('the bodies of both legs', () => {
   it('are given back when the answer begins, not when it ends', async () => {
-    const begin = (response: ServerResponse): void => {
+    const held: number[] = [];
+    const decode = (response: ServerResponse): void => {
+      held.push(bodyBytes.held);
       response.writeHead(200, { 'content-type': 'text/event-stream' });
       response.write('data: {"id":"d","choices":[]}\n\n');
     };
-    await using pair = await startPairs({ decodes: [begin] });
+    await using pair = await startPairs({ decodes: [decode] });
+    const { bodyBytes, ledger } = pair.fleet.app.runtime;
     const controller = new AbortController();
     const { signal } = controller;
     const response = await streamChat(pair.fleet, { user: 'x'.repeat(100_000) }, { signal });
-    const { bodyBytes, ledger } = pair.fleet.app.runtime;
     assert.deepEqual([bodyBytes.held, ledger.openLeases], [0, 1]);
+    // The client's bytes and those of the leg under way.
+    assert.ok(held[0]! > 200_000 && held[0]! < 202_000, `${held[0]}`);
     controller.abort();
     await assert.rejects(response.text());
   });

@@ -91,6 +91,7 @@ export class Handover {
     deadline.covers(run.attempt);
     if (this.#handoff.order === 'concurrent') return this.#makeDecode(undefined);
     const end = await this.#ended(run);
+    this.#giveBodiesBack();
     if (end.kind !== 'computed') return end;
     const handed = (await this.#arrived()) ?? this.#makeDecode(end.answer);
     this.#letGo(run);
@@ -190,7 +191,7 @@ export class Handover {
   /** The answer has begun, so that nothing of the request is sent again. */
   readonly letGo = (): void => {
     this.#body = LET_GO;
-    for (const release of this.#givesBodiesBack.splice(0)) release();
+    this.#giveBodiesBack();
   };
 
   /** Idempotent end, whatever came before. */
@@ -203,6 +204,10 @@ export class Handover {
     this.letGo();
     for (const release of this.#givesBack.splice(0)) release();
     this.#rt.workerWait.freed();
+  }
+
+  #giveBodiesBack(): void {
+    for (const release of this.#givesBodiesBack.splice(0)) release();
   }
 
   /** Undefined where the client has left meanwhile. */
