@@ -466,6 +466,28 @@ describe('what goes on between two workers', () => {
     assert.deepEqual(sent, ['1', '2', '3']);
   });
 
+  it('a prefill worker whose kept-alive connection died is asked again at nobody’s expense', async () => {
+    let requests = 0;
+    const dying = (response: ServerResponse): void => {
+      if ((requests += 1) === 2) response.socket?.destroy();
+      else answerPrefill(response);
+    };
+    const router = { disableRetries: true };
+    await using pair = await startPairs({ prefills: [dying], router, pd: { fallback: 'none' } });
+    for (let time = 0; time < 2; time++) assert.equal((await chat(pair.fleet)).status, 200);
+    const { attempts } = await pair.fleet.decision();
+    assert.deepEqual(
+      attempts.map(({ role, resent, status }) => [role, resent, status]),
+      [
+        ['prefill', true, 200],
+        ['decode', undefined, 200],
+      ],
+    );
+    const metrics = await scrape(pair.fleet);
+    assert.equal(metrics.sum('vllm_router_cb_outcomes_total', { outcome: 'failure' }), 0);
+    assert.equal(metrics.sum('vllm_router_pd_errors_total'), 0);
+  });
+
   it('an answer to be stored is asked for once, whoever fails', async () => {
     await using pair = await startPairs({ decodes: [(response) => response.writeHead(500).end('{}')] });
     const body = { model: 'sim-model', input: 'x', store: true };

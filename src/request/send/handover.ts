@@ -218,7 +218,11 @@ export class Handover {
     if (rt.settings.pd.profile) await this.#profile();
     if (arrival.client.gone) return undefined;
     const { worker } = this.#prefill.leg;
-    const request = workerRequest(rt, arrival, call, worker, { body, requestId, headers: asked.headers });
+    // Whoever meets the other one by a name, or announces blocks, must not do so twice.
+    const { order, arrival: announced } = this.#handoff;
+    const single = order === 'concurrent' || requestId !== undefined || announced !== undefined;
+    const leg = { body, requestId, headers: asked.headers, single };
+    const request = workerRequest(rt, arrival, call, worker, leg);
     arrival.times.dispatched = rt.clock.now();
     this.#run = new PrefillRun(rt, arrival, call, {
       ...{ plan: this.#plan, prefill: this.#prefill, request },
@@ -277,11 +281,11 @@ export class Handover {
     const order = this.#handoff.decode(answer);
     if (order.kind === 'ready') {
       const body = this.#hold(decodeBody(this.#body, order.members));
-      return { kind: 'ready', request: { body, requestId, headers: order.headers } };
+      return { kind: 'ready', request: { body, requestId, headers: order.headers, single: true } };
     }
     // As of prompts shorter than a block, and of workers that have no connector at all.
     this.#unhanded('no_params');
-    return { kind: 'ready', request: { body: this.#body, requestId, headers: [] } };
+    return { kind: 'ready', request: { body: this.#body, requestId, headers: [], single: false } };
   }
 
   #unhanded(why: 'no_params' | 'handover'): void {
