@@ -488,6 +488,21 @@ describe('what goes on between two workers', () => {
     assert.equal(metrics.sum('vllm_router_pd_errors_total'), 0);
   });
 
+  it('an answer to be stored is asked for on a fresh connection, since a kept-alive one may have died', async () => {
+    const used = new WeakSet();
+    const leaving = (response: ServerResponse, request: Parameters<typeof answerDecode>[1]): void => {
+      const { socket } = response;
+      if (!socket || used.has(socket)) return void socket?.destroy();
+      used.add(socket);
+      answerDecode(response, request);
+    };
+    await using pair = await startPairs({ decodes: [leaving] });
+    const body = { model: 'sim-model', input: 'x', store: true };
+    for (let time = 0; time < 3; time++)
+      assert.equal((await post(pair.fleet, '/v1/responses', body)).status, 200);
+    assert.equal(pair.decodes[0]!.received.length, 3);
+  });
+
   it('an answer to be stored is asked for once, whoever fails', async () => {
     await using pair = await startPairs({ decodes: [(response) => response.writeHead(500).end('{}')] });
     const body = { model: 'sim-model', input: 'x', store: true };

@@ -285,7 +285,7 @@ export class Handover {
     }
     // As of prompts shorter than a block, and of workers that have no connector at all.
     this.#unhanded('no_params');
-    return { kind: 'ready', request: { body: this.#body, requestId, headers: [], single: false } };
+    return { kind: 'ready', request: { body: this.#body, requestId, headers: [], single: true } };
   }
 
   #unhanded(why: 'no_params' | 'handover'): void {

@@ -84,7 +84,8 @@ export function workerRequest(
     headers,
     body: leg?.body ?? call.encoded ?? call.body,
     upgrade: arrival.tunnel ? 'websocket' : undefined,
-    once: call.retry === 'connect' && !leg,
+    // Of a leg that may be sent again nothing is stored.
+    once: call.retry === 'connect' && leg?.single !== false,
     single: leg?.single ?? false,
   };
 }
