@@ -435,6 +435,25 @@ describe('the bodies of both legs', () => {
   });
 });
 
+describe('a request whose legs would hold more than may be held', () => {
+  const router = { maxInflightBodyBytes: 150_000 };
+  const fields = { user: 'x'.repeat(100_000) };
+
+  it('is served by one worker, which is sent the client’s own bytes', async () => {
+    await using pair = await startPairs({ router });
+    assert.equal((await chat(pair.fleet, fields)).status, 200);
+    assert.deepEqual([pair.prefills[0]!.received.length, pair.decodes[0]!.received.length], [0, 1]);
+    assert.deepEqual((await pair.fleet.decision()).pd, { split: false, reason: 'pair_failed' });
+  });
+
+  it('is refused where pairs alone may serve it', async () => {
+    await using pair = await startPairs({ router, pd: { fallback: 'none' } });
+    const response = await chat(pair.fleet, fields);
+    const { error } = (await response.json()) as { error: { code: string } };
+    assert.deepEqual([response.status, error.code], [503, 'inflight_bytes_exceeded']);
+  });
+});
+
 describe('what the cache of a prompt was expected to hold', () => {
   it('is compared for the worker that computed it', async () => {
     await using pair = await startPairs();
