@@ -3,6 +3,7 @@ import type { ServerResponse } from 'node:http';
 import { describe, it } from 'node:test';
 import { adminOf } from '../support/admin.ts';
 import { chat, post, streamChat } from '../support/chat.ts';
+import { eventually } from '../support/fleet.ts';
 import { scrape } from '../support/metrics.ts';
 import { answerDecode, answerPrefill, PARAMS, startPairs } from '../support/pairs.ts';
 
@@ -432,6 +433,32 @@ describe('the bodies of both legs', () => {
     assert.ok(held[0]! > 200_000 && held[0]! < 202_000, `${held[0]}`);
     controller.abort();
     await assert.rejects(response.text());
+  });
+});
+
+describe('a request that has begun', () => {
+  it('keeps the policies of both halves over all its attempts', async () => {
+    const answers: (() => void)[] = [];
+    await using pair = await startPairs({
+      router: { policy: 'round_robin', retry: { initialBackoffMs: 1 } },
+      decodes: [
+        (response) => void answers.push(() => response.writeHead(503).end('{}')),
+        (response, request) => void answers.push(() => answerDecode(response, request)),
+      ],
+    });
+    const first = chat(pair.fleet);
+    await eventually(() => answers.length === 1);
+    await adminOf(pair.fleet)('PUT', '/admin/policy', '"least_work"');
+    answers.shift()?.();
+    await eventually(() => answers.length === 1);
+    answers.shift()?.();
+    assert.equal((await first).status, 200);
+    const { policy, attempts } = await pair.fleet.decision();
+    assert.equal(policy, 'round_robin');
+    assert.deepEqual(
+      attempts.map(({ reason }) => reason),
+      Array(4).fill('next_in_turn'),
+    );
   });
 });
 
