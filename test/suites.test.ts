@@ -40,9 +40,11 @@ const VARIANTS: readonly Variant[] = [
   {
     name: 'through pairs of workers',
     env: { TEST_SHAPE: 'pd' },
-    // What a client is to see whoever serves it. Tests of attempts and breakers count legs, which pairs have more of.
+    // What a client is to see whoever serves it, and what becomes of those who fail.
     files: [
       'admission-queue',
+      'circuit-breaker',
+      'client-disconnect',
       'decision-log',
       'fair-queue',
       'gateway',
@@ -50,8 +52,12 @@ const VARIANTS: readonly Variant[] = [
       'hook-failures',
       'model-rules',
       'retry-budget',
+      'retry-with-body',
       'tenant-limits',
       'tenant-usage',
+      'worker-dies-in-prefill',
+      'worker-dies-mid-stream',
+      'worker-hangs',
     ],
   },
 ];

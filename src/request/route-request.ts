@@ -6,6 +6,7 @@ import type { EdgeRequest } from '../http/edge-request.ts';
 import type { EdgeResponse } from '../http/edge-response.ts';
 import { identify, type Arrival } from './arrive/arrival.ts';
 import { askForUsage } from './understand/ask-for-usage.ts';
+import { settleHalves } from './choose/pair.ts';
 import { askLmcache } from './choose/ask-lmcache.ts';
 import { authenticate } from './arrive/authenticate.ts';
 import { prepares } from './choose/deciders.ts';
@@ -57,7 +58,7 @@ export async function routeRequest(
     if (rt.settings.hooks.length > 0) call = await runHooks(rt, arrival, caller, call, deadline);
     const own = ownTransfers(rt, arrival, call);
     call = own instanceof Promise ? await own : own;
-    call = askForUsage(rt, arrival, call);
+    call = settleHalves(rt, askForUsage(rt, arrival, call));
     reserveTokens(rt, arrival, call);
     const turn = waitForTurn(rt, arrival, caller, call, deadline);
     if (turn) await turn;

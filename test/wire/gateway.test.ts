@@ -9,6 +9,7 @@ import { silentLog } from '../../src/observe/log.ts';
 import { startSimWorker } from '../../src/sim/server/server.ts';
 import { adminOf, settledWorker } from '../support/admin.ts';
 import { chat, CHAT, post, workerOf } from '../support/chat.ts';
+import { answeringWorkers, assertSent } from '../support/fleet-shape.ts';
 import { eventually, settledAt, startFleet, type Fleet } from '../support/fleet.ts';
 import { startRouter, startScriptedWorker } from '../support/scripted-worker.ts';
 
@@ -163,11 +164,11 @@ test('as long as nobody has told a model none is unknown: 503, which can be trie
 test('a model whose workers are all unhealthy is 503, not 404: it is known', async () => {
   await using fleet = await startFleet({
     workers: [{ models: ['a'] }, { models: ['b'] }],
-    onlyRegular: 'the one worker of a model is taken away',
     router: { ...GATEWAY, healthCheck: { checkIntervalSecs: 0.05, failureThreshold: 1 } },
   });
   await fleet.workers[0]?.setFaults(['refuse']);
-  await eventually(() => fleet.app.runtime.registry.workers[0]?.health.healthy === false);
+  const [worker] = answeringWorkers(fleet);
+  await eventually(() => worker?.health.healthy === false);
   assert.deepEqual(await errorOf(chat(fleet, { model: 'a' })), [503, 'no_worker_available']);
   assert.deepEqual((await modelsOf(fleet)).sort(), ['a', 'b']);
 });
@@ -175,7 +176,7 @@ test('a model whose workers are all unhealthy is 503, not 404: it is known', asy
 test('a model whose last worker has left is unknown again', async () => {
   await using fleet = await startFleet({
     workers: [{ models: ['a'] }, { models: ['b'] }],
-    onlyRegular: 'the one worker of a model is taken away',
+    onlyRegular: 'a model is known as long as its worker for prefill is there',
     router: GATEWAY,
   });
   const { registry } = fleet.app.runtime;
@@ -200,14 +201,13 @@ test('a model is known from the moment that its worker is being registered', asy
 test('a request without a model means the only one, and must say which where there are several', async () => {
   await using fleet = await startFleet({
     workers: [{ models: ['only'] }],
-    onlyRegular: 'a body of a pair has more in it',
     router: GATEWAY,
   });
   const { model: _, ...without } = CHAT;
   const response = await post(fleet, '/v1/chat/completions', without);
   assert.deepEqual([response.status, response.headers.get('x-vllm-router-model')], [200, 'only']);
   const seen = fleet.workers[0]?.seen.findLast(({ method }) => method === 'POST');
-  assert.equal(seen?.body.toString(), JSON.stringify(without), 'the body goes on as it came');
+  assertSent(seen?.body, JSON.stringify(without));
   await using two = await startFleet({ workers: [{ models: ['a'] }, { models: ['b'] }], router: GATEWAY });
   assert.deepEqual(await errorOf(post(two, '/v1/chat/completions', without)), [400, 'model_required']);
   assert.deepEqual(await errorOf(post(two, '/v1/embeddings', { input: 'x' })), [400, 'model_required']);

@@ -3,6 +3,7 @@ import type { ServerResponse } from 'node:http';
 import { describe, it } from 'node:test';
 import { adminOf } from '../support/admin.ts';
 import { chat, post, streamChat } from '../support/chat.ts';
+import { eventually } from '../support/fleet.ts';
 import { scrape } from '../support/metrics.ts';
 import { answerDecode, answerPrefill, PARAMS, startPairs } from '../support/pairs.ts';
 
@@ -363,6 +364,30 @@ describe('a decode worker that fails', () => {
   });
 });
 
+describe('a prompt that every worker answers with 500', () => {
+  it('counts against the first worker that was to answer, whoever is asked for what', async () => {
+    const fail = (response: ServerResponse): unknown => response.writeHead(500).end('{}');
+    await using pair = await startPairs({
+      decodes: [fail, fail, fail],
+      router: { retry: { maxRetries: 3, initialBackoffMs: 1 } },
+    });
+    assert.equal((await chat(pair.fleet)).status, 500);
+    const decision = await pair.fleet.decision();
+    assert.deepEqual(
+      decision.attempts.map(({ role, status }) => [role, status]),
+      [
+        ['prefill', 200],
+        ['decode', 500],
+        ['prefill', 200],
+        ['decode', 500],
+        [undefined, 500],
+      ],
+    );
+    const metrics = await scrape(pair.fleet);
+    assert.equal(metrics.sum('vllm_router_cb_outcomes_total', { outcome: 'failure' }), 1);
+  });
+});
+
 describe('a client that leaves', () => {
   for (const stage of ['prefill', 'decode'] as const)
     it(`while the ${stage} worker is at work ends both legs at once`, async () => {
@@ -406,18 +431,67 @@ describe('what an attacker may try', () => {
 
 describe('the bodies of both legs', () => {
   it('are given back when the answer begins, not when it ends', async () => {
-    const begin = (response: ServerResponse): void => {
+    const held: number[] = [];
+    const decode = (response: ServerResponse): void => {
+      held.push(bodyBytes.held);
       response.writeHead(200, { 'content-type': 'text/event-stream' });
       response.write('data: {"id":"d","choices":[]}\n\n');
     };
-    await using pair = await startPairs({ decodes: [begin] });
+    await using pair = await startPairs({ decodes: [decode] });
+    const { bodyBytes, ledger } = pair.fleet.app.runtime;
     const controller = new AbortController();
     const { signal } = controller;
     const response = await streamChat(pair.fleet, { user: 'x'.repeat(100_000) }, { signal });
-    const { bodyBytes, ledger } = pair.fleet.app.runtime;
     assert.deepEqual([bodyBytes.held, ledger.openLeases], [0, 1]);
+    // The client's bytes and those of the leg under way.
+    assert.ok(held[0]! > 200_000 && held[0]! < 202_000, `${held[0]}`);
     controller.abort();
     await assert.rejects(response.text());
+  });
+});
+
+describe('a request that has begun', () => {
+  it('keeps the policies of both halves over all its attempts', async () => {
+    const answers: (() => void)[] = [];
+    await using pair = await startPairs({
+      router: { policy: 'round_robin', retry: { initialBackoffMs: 1 } },
+      decodes: [
+        (response) => void answers.push(() => response.writeHead(503).end('{}')),
+        (response, request) => void answers.push(() => answerDecode(response, request)),
+      ],
+    });
+    const first = chat(pair.fleet);
+    await eventually(() => answers.length === 1);
+    await adminOf(pair.fleet)('PUT', '/admin/policy', '"least_work"');
+    answers.shift()?.();
+    await eventually(() => answers.length === 1);
+    answers.shift()?.();
+    assert.equal((await first).status, 200);
+    const { policy, attempts } = await pair.fleet.decision();
+    assert.equal(policy, 'round_robin');
+    assert.deepEqual(
+      attempts.map(({ reason }) => reason),
+      Array(4).fill('next_in_turn'),
+    );
+  });
+});
+
+describe('a request whose legs would hold more than may be held', () => {
+  const router = { maxInflightBodyBytes: 150_000 };
+  const fields = { user: 'x'.repeat(100_000) };
+
+  it('is served by one worker, which is sent the client’s own bytes', async () => {
+    await using pair = await startPairs({ router });
+    assert.equal((await chat(pair.fleet, fields)).status, 200);
+    assert.deepEqual([pair.prefills[0]!.received.length, pair.decodes[0]!.received.length], [0, 1]);
+    assert.deepEqual((await pair.fleet.decision()).pd, { split: false, reason: 'pair_failed' });
+  });
+
+  it('is refused where pairs alone may serve it', async () => {
+    await using pair = await startPairs({ router, pd: { fallback: 'none' } });
+    const response = await chat(pair.fleet, fields);
+    const { error } = (await response.json()) as { error: { code: string } };
+    assert.deepEqual([response.status, error.code], [503, 'inflight_bytes_exceeded']);
   });
 });
 
@@ -450,6 +524,43 @@ describe('what goes on between two workers', () => {
       ({ body }) => /"remote_engine_id":"(\d+)"/.exec(body.toString())?.[1] ?? [],
     );
     assert.deepEqual(sent, ['1', '2', '3']);
+  });
+
+  it('a prefill worker whose kept-alive connection died is asked again at nobody’s expense', async () => {
+    let requests = 0;
+    const dying = (response: ServerResponse): void => {
+      if ((requests += 1) === 2) response.socket?.destroy();
+      else answerPrefill(response);
+    };
+    const router = { disableRetries: true };
+    await using pair = await startPairs({ prefills: [dying], router, pd: { fallback: 'none' } });
+    for (let time = 0; time < 2; time++) assert.equal((await chat(pair.fleet)).status, 200);
+    const { attempts } = await pair.fleet.decision();
+    assert.deepEqual(
+      attempts.map(({ role, resent, status }) => [role, resent, status]),
+      [
+        ['prefill', true, 200],
+        ['decode', undefined, 200],
+      ],
+    );
+    const metrics = await scrape(pair.fleet);
+    assert.equal(metrics.sum('vllm_router_cb_outcomes_total', { outcome: 'failure' }), 0);
+    assert.equal(metrics.sum('vllm_router_pd_errors_total'), 0);
+  });
+
+  it('an answer to be stored is asked for on a fresh connection, since a kept-alive one may have died', async () => {
+    const used = new WeakSet();
+    const leaving = (response: ServerResponse, request: Parameters<typeof answerDecode>[1]): void => {
+      const { socket } = response;
+      if (!socket || used.has(socket)) return void socket?.destroy();
+      used.add(socket);
+      answerDecode(response, request);
+    };
+    await using pair = await startPairs({ decodes: [leaving] });
+    const body = { model: 'sim-model', input: 'x', store: true };
+    for (let time = 0; time < 3; time++)
+      assert.equal((await post(pair.fleet, '/v1/responses', body)).status, 200);
+    assert.equal(pair.decodes[0]!.received.length, 3);
   });
 
   it('an answer to be stored is asked for once, whoever fails', async () => {

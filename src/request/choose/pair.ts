@@ -185,7 +185,15 @@ function pickAmong(rt: Runtime, call: Call, pools: Pools, peek: boolean): Picked
 
 /** Who chooses for one half; undefined: the cost of pairs does. */
 export function policyOf(rt: Runtime, { halves, model }: Call, stage: PdStage): Policy | undefined {
-  return halves?.[stage] ?? rt.policies.stage(stage, model);
+  const settled = halves?.[stage] ?? rt.policies.stage(stage, model);
+  return settled === 'pair_cost' ? undefined : settled;
+}
+
+/** Who chooses for its halves is settled from now on: a policy that is switched meanwhile is for other requests. */
+export function settleHalves(rt: Runtime, call: Call): Call {
+  if (!mayPair(rt, call)) return call;
+  const of = (stage: PdStage): Policy | 'pair_cost' => policyOf(rt, call, stage) ?? 'pair_cost';
+  return { ...call, halves: { prefill: of('prefill'), decode: of('decode') } };
 }
 
 /** Whom the stage's own policy chooses; undefined: it has none. */

@@ -16,8 +16,8 @@ export interface WholePolicies {
   readonly default: Instance;
 }
 
-/** Who is to choose for a half in the place of its policy. */
-export type Halves = Readonly<Record<PdStage, Policy | undefined>>;
+/** Who is to choose for the halves of a request; undefined: whoever does so for all. */
+export type Halves = Readonly<Record<PdStage, Policy | 'pair_cost' | undefined>>;
 
 const STAGES: readonly PdStage[] = ['prefill', 'decode'];
 

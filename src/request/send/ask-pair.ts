@@ -2,6 +2,7 @@ import { EventStreamTap } from '../answer/response-tap.ts';
 import type { Arrival } from '../arrive/arrival.ts';
 import type { Deadline } from '../arrive/deadline.ts';
 import type { PairLeg } from '../choose/pair.ts';
+import { noRoom } from '../../http/body.ts';
 import { isEventStream } from '../../http/headers.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Call } from '../understand/read-call.ts';
@@ -45,6 +46,11 @@ export async function askPair(
   const { handover, leg, outcome } = step;
   const handed = await handover.ready(deadline);
   if (handed.kind === 'client_left') throw clientLeft();
+  if (handed.kind === 'no_room') {
+    // One worker alone is sent the client's own bytes.
+    if (mayFallBack(rt, step)) return whole(step);
+    throw noRoom();
+  }
   if (handed.kind !== 'ready') return settleUnhanded(rt, arrival, call, step, handed);
   const request = workerRequest(rt, arrival, call, leg.worker, handed.request);
   const { decodeTimeoutMs } = rt.settings.pd;

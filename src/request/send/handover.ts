@@ -4,7 +4,6 @@ import { inPieces } from '../../base/in-pieces.ts';
 import { decodeBody, makingPrefillBody } from '../../engines/prefill-decode/bodies.ts';
 import type { Handoff } from '../../engines/prefill-decode/connector.ts';
 import type { PrefillAnswer } from '../../engines/prefill-decode/prefill-answer.ts';
-import { noRoom } from '../../http/body.ts';
 import type { AnswerEdit } from '../answer/response-edit.ts';
 import type { Arrival } from '../arrive/arrival.ts';
 import type { Deadline } from '../arrive/deadline.ts';
@@ -26,10 +25,13 @@ export type Unhanded = Exclude<PrefillEnd, { readonly kind: 'computed' }>;
 const MOST_BEHIND_MS = 1000;
 
 const LEFT = { kind: 'client_left' } as const;
+/** For what a leg is sent beside the client's own bytes. */
+const NO_ROOM = { kind: 'no_room' } as const;
 const LET_GO = Buffer.alloc(0);
 
 /** What there is to do now that the first leg is under way. */
-export type Handed = { readonly kind: 'ready'; readonly request: LegRequest } | typeof LEFT | Unhanded;
+export type Handed =
+  { readonly kind: 'ready'; readonly request: LegRequest } | typeof LEFT | typeof NO_ROOM | Unhanded;
 
 /** The two legs of one attempt: one worker computes the prompt, and another one, which answers, gets it from there. */
 export class Handover {
@@ -81,16 +83,14 @@ export class Handover {
     return this.#run;
   }
 
-  /**
-   * Sends the first leg. Resolves when the second one can be sent: beside it, or once the prompt is computed. Throws
-   * `inflight_bytes_exceeded`.
-   */
+  /** Sends the first leg. Resolves when the second one can be sent: beside it, or once the prompt is computed. */
   async ready(deadline: Deadline): Promise<Handed> {
     const run = await this.#sendPrefill();
-    if (!run) return LEFT;
+    if (!(run instanceof PrefillRun)) return run;
     deadline.covers(run.attempt);
     if (this.#handoff.order === 'concurrent') return this.#makeDecode(undefined);
     const end = await this.#ended(run);
+    this.#giveBodiesBack();
     if (end.kind !== 'computed') return end;
     const handed = (await this.#arrived()) ?? this.#makeDecode(end.answer);
     this.#letGo(run);
@@ -190,7 +190,7 @@ export class Handover {
   /** The answer has begun, so that nothing of the request is sent again. */
   readonly letGo = (): void => {
     this.#body = LET_GO;
-    for (const release of this.#givesBodiesBack.splice(0)) release();
+    this.#giveBodiesBack();
   };
 
   /** Idempotent end, whatever came before. */
@@ -205,15 +205,23 @@ export class Handover {
     this.#rt.workerWait.freed();
   }
 
-  /** Undefined where the client has left meanwhile. */
-  async #sendPrefill(): Promise<PrefillRun | undefined> {
+  #giveBodiesBack(): void {
+    for (const release of this.#givesBodiesBack.splice(0)) release();
+  }
+
+  async #sendPrefill(): Promise<PrefillRun | typeof LEFT | typeof NO_ROOM> {
     const { prefill: asked, requestId } = this.#handoff;
     const body = this.#hold(await inPieces(makingPrefillBody(this.#body, this.#terms.cap, asked)));
     const [rt, arrival, call] = [this.#rt, this.#arrival, this.#call];
+    if (!body) return NO_ROOM;
     if (rt.settings.pd.profile) await this.#profile();
-    if (arrival.client.gone) return undefined;
+    if (arrival.client.gone) return LEFT;
     const { worker } = this.#prefill.leg;
-    const request = workerRequest(rt, arrival, call, worker, { body, requestId, headers: asked.headers });
+    // Whoever meets the other one by a name, or announces blocks, must not do so twice.
+    const { order, arrival: announced } = this.#handoff;
+    const single = order === 'concurrent' || requestId !== undefined || announced !== undefined;
+    const leg = { body, requestId, headers: asked.headers, single };
+    const request = workerRequest(rt, arrival, call, worker, leg);
     arrival.times.dispatched = rt.clock.now();
     this.#run = new PrefillRun(rt, arrival, call, {
       ...{ plan: this.#plan, prefill: this.#prefill, request },
@@ -272,11 +280,12 @@ export class Handover {
     const order = this.#handoff.decode(answer);
     if (order.kind === 'ready') {
       const body = this.#hold(decodeBody(this.#body, order.members));
-      return { kind: 'ready', request: { body, requestId, headers: order.headers } };
+      if (!body) return NO_ROOM;
+      return { kind: 'ready', request: { body, requestId, headers: order.headers, single: true } };
     }
     // As of prompts shorter than a block, and of workers that have no connector at all.
     this.#unhanded('no_params');
-    return { kind: 'ready', request: { body: this.#body, requestId, headers: [] } };
+    return { kind: 'ready', request: { body: this.#body, requestId, headers: [], single: true } };
   }
 
   #unhanded(why: 'no_params' | 'handover'): void {
@@ -285,10 +294,11 @@ export class Handover {
     if (pd) pd.unhanded = why;
   }
 
-  #hold(bytes: Buffer | undefined): Buffer {
+  /** Undefined where there is no room. */
+  #hold(bytes: Buffer | undefined): Buffer | undefined {
     if (!bytes) throw new RouterError('invalid_json', 'the body is not a JSON object');
     const held = this.#rt.bodyBytes.hold(bytes);
-    if (!held) throw noRoom();
+    if (!held) return undefined;
     this.#givesBodiesBack.push(held.release);
     return held.bytes;
   }

@@ -114,9 +114,7 @@ export class LegOutcome implements InFlight, Awaited {
     const { model, resourceId } = this.#call;
     if (status === 404 && resourceId === undefined && worker.models.has(model))
       this.#rt.registry.reportModelUnknown(worker);
-    const { role } = this.#record;
-    const isFirst = this.#arrival.decision.attempts.find((one) => one.role === role) === this.#record;
-    if (FAILING_STATUS.has(status) || (status === 500 && isFirst)) {
+    if (FAILING_STATUS.has(status) || (status === 500 && this.#isFirst())) {
       this.#rt.policies.failedOn(worker.slot);
       if (permit.failure()) this.#count('failure');
     } else if (
@@ -182,6 +180,13 @@ export class LegOutcome implements InFlight, Awaited {
     leg.lease.release();
     this.#record.duration_ms = roundMs((this.#endedAt || this.#rt.clock.now()) - this.startedAt);
     if (this.#attempt?.resent) this.#record.resent = true;
+  }
+
+  /** Of those that do such a part of the work; one worker that does all of it does either. */
+  #isFirst(): boolean {
+    const { role } = this.#record;
+    const { attempts } = this.#arrival.decision;
+    return attempts.find((one) => role === undefined || one.role === role) === this.#record;
   }
 
   #succeeded(): void {

@@ -32,6 +32,8 @@ export interface LegRequest {
   readonly requestId: string | undefined;
   /** In the place of the client's of the same names; names, in small letters, and values in turn. */
   readonly headers: readonly string[];
+  /** What it says is good for one try: a kept-alive connection that died may have brought it all the same. */
+  readonly single: boolean;
 }
 
 /** The client's request as this worker gets it: the same bytes and end-to-end headers, the worker's own credentials. */
@@ -82,9 +84,9 @@ export function workerRequest(
     headers,
     body: leg?.body ?? call.encoded ?? call.body,
     upgrade: arrival.tunnel ? 'websocket' : undefined,
-    once: call.retry === 'connect' && !leg,
-    // A kept-alive connection that died may have brought them all the same, and they are good for one try.
-    single: leg !== undefined,
+    // Of a leg that may be sent again nothing is stored.
+    once: call.retry === 'connect' && leg?.single !== false,
+    single: leg?.single ?? false,
   };
 }
 

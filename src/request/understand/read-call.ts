@@ -37,7 +37,7 @@ export interface Call {
   readonly ask: Ask & RequestAsk;
   /** The model's policy when the request was read. */
   readonly policy: Policy;
-  /** Of a request that is only talked about: who would choose for its halves. */
+  /** Likewise for its halves, where it may go through a pair. */
   readonly halves?: Halves;
   /** What `prepare` came to, of the policies that have one. */
   readonly prepared?: ReadonlyMap<Policy, unknown>;
