@@ -193,7 +193,7 @@ test('a look-up that takes too long is cut, and the fallback decides', async () 
   await using fleet = await startFleet({
     router: {
       plugins: [await examplePlugin('session-directory')],
-      policy: { type: 'session_directory', url: directory.url, timeoutMs: 30, fallback: 'round_robin' },
+      policy: { type: 'session_directory', url: directory.url, timeoutMs: 100, fallback: 'round_robin' },
     },
   });
   const response = await chat(fleet);
@@ -201,7 +201,7 @@ test('a look-up that takes too long is cut, and the fallback decides', async () 
   await response.text();
   const { policy_fallback, prepare_ms = 0, overhead_ms = 0 } = await fleet.decision();
   assert.deepEqual(policy_fallback, { from: 'session_directory', cause: 'timeout' });
-  assert.ok(prepare_ms >= 29, `${prepare_ms} ms`);
+  assert.ok(prepare_ms >= 99, `${prepare_ms} ms`);
   assert.ok(overhead_ms < 29, `${overhead_ms} ms`);
   await eventually(() => directory.dropped() === LOOK_UPS);
   const metrics = await scrape(fleet);
