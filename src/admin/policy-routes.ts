@@ -197,6 +197,7 @@ const explain = route({
           .optional()
           .meta({ description: 'Pre-routing hooks would be asked first; a dry run does not ask them' }),
         candidates: z.array(z.record(z.string(), z.unknown())).optional(),
+        prefill_candidates: z.array(z.record(z.string(), z.unknown())).optional(),
         error: z.strictObject({ code: z.string(), status: z.int(), message: z.string() }).optional(),
       }),
     },

@@ -101,6 +101,11 @@ const FIELDS = {
     .optional(),
   candidates: z.array(candidate).readonly().describe('The best candidates and those tried.').optional(),
   candidates_rest: rest.describe('The other candidates, in numbers.').optional(),
+  prefill_candidates: z
+    .array(candidate)
+    .readonly()
+    .describe('The best of those that could have computed the prompt, where that was another worker.')
+    .optional(),
   attempts: z.array(attempt).describe('Every worker the request was sent to, in order.'),
   predicted_cached_tokens: tokens.describe('Cached prompt tokens expected there.').optional(),
   actual_cached_tokens: tokens.describe('Cached prompt tokens the worker told.').optional(),

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { ServerResponse } from 'node:http';
 import { describe, it } from 'node:test';
+import type { Decision } from '../../src/request/record/decision.ts';
 import { adminOf } from '../support/admin.ts';
 import { chat, post, streamChat } from '../support/chat.ts';
 import { eventually } from '../support/fleet.ts';
@@ -86,6 +87,11 @@ describe('a request through a pair', () => {
       JSON.stringify(pd),
     );
     assert.deepEqual([worker, cached], [pair.decodes[0]!.url, 16]);
+    const of = (all: Decision['candidates']): string[] => (all ?? []).map(({ worker: url }) => url);
+    assert.deepEqual(of(decision.candidates), [pair.decodes[0]!.url]);
+    assert.deepEqual(of(decision.prefill_candidates), [pair.prefills[0]!.url]);
+    const [first] = decision.prefill_candidates ?? [];
+    assert.ok((first?.score ?? 0) > 0 && first?.running === 0, JSON.stringify(first));
     assert.ok(ttft !== undefined && ttft > 0 && ttft <= (pd?.pair_ms ?? 0), `${ttft}`);
     const metrics = await scrape(pair.fleet);
     assert.equal(metrics.sum('vllm_router_pd_requests_total'), 1);
@@ -140,6 +146,7 @@ describe('a request that is only talked about', () => {
       ['round_robin', 'next_in_turn', pair.decodes[0]!.url],
     );
     assert.deepEqual([body.pd.prefill_policy, body.pd.prefill_reason], ['round_robin', 'next_in_turn']);
+    assert.equal(body.prefill_candidates[0].worker, pair.prefills[0]!.url);
     const ownHalf = { stage: 'prefill', policy: 'random' };
     assert.equal((await adminOf(pair.fleet)('PUT', '/admin/policy', ownHalf)).status, 200);
     const other = await adminOf(pair.fleet)('POST', '/admin/explain', {
@@ -561,6 +568,22 @@ describe('what goes on between two workers', () => {
     for (let time = 0; time < 3; time++)
       assert.equal((await post(pair.fleet, '/v1/responses', body)).status, 200);
     assert.equal(pair.decodes[0]!.received.length, 3);
+  });
+
+  it('a prompt whose answer is to be stored is put to another prefill worker where one fails: that stores nothing', async () => {
+    for (const fail of [500, 0]) {
+      const failing = (response: ServerResponse): unknown =>
+        fail > 0 ? response.writeHead(fail).end('{}') : response.destroy();
+      await using pair = await startPairs({
+        prefills: [failing, (response) => answerPrefill(response)],
+        pd: { fallback: 'none' },
+      });
+      const body = { model: 'sim-model', input: 'x', store: true };
+      for (let time = 0; time < 2; time++)
+        assert.equal((await post(pair.fleet, '/v1/responses', body)).status, 200);
+      assert.ok(pair.prefills[0]!.received.length >= 1);
+      assert.equal(pair.decodes[0]!.received.length, 2);
+    }
   });
 
   it('an answer to be stored is asked for once, whoever fails', async () => {

@@ -63,6 +63,12 @@ export function recordPlan(rt: Runtime, decision: OpenDecision, plan: Plan): voi
   const { listed, rest, margin } = tabulateCandidates(rt, plan, rt.settings.decisionLog?.candidates);
   decision.candidates = listed;
   if (rest) decision.candidates_rest = rest;
+  if (plan.prefill)
+    decision.prefill_candidates = tabulateCandidates(
+      rt,
+      { ...plan.prefill.picked, leg: plan.prefill.leg, now: plan.now },
+      rt.settings.decisionLog?.candidates,
+    ).listed;
   if (margin !== undefined) decision.margin = margin;
 }
 
@@ -105,6 +111,7 @@ function forgetPlan(decision: OpenDecision): void {
   delete decision.predicted_cached_tokens;
   delete decision.predicted_ttft_ms;
   delete decision.candidates_rest;
+  delete decision.prefill_candidates;
   delete decision.margin;
   delete decision.pd;
 }

@@ -63,6 +63,7 @@ interface DryRunError {
 
 interface DryRunTable {
   readonly candidates: readonly CandidateRecord[];
+  readonly prefill_candidates?: readonly CandidateRecord[];
 }
 
 interface DryRunChoice {
@@ -145,6 +146,9 @@ function outcomeOf(rt: Runtime, about: DryRunAsked, call: Call): DryRun {
     ...about,
     ...choiceOf(plan, table, call.ask),
     candidates: table.listed,
+    ...(plan.prefill && {
+      prefill_candidates: describeCandidates(rt, plan.prefill.picked, Infinity).listed,
+    }),
   };
 }
 

@@ -238,5 +238,6 @@ function isMeant(record: OpenDecision, { worker, model, since }: DecisionQuery):
 function estimateBytes(record: OpenDecision): number {
   const strings =
     record.request_id.length + (record.requested_model?.length ?? 0) + (record.worker?.length ?? 0);
-  return 1_200 + 2 * strings + 220 * (record.candidates?.length ?? 0) + 200 * record.attempts.length;
+  const candidates = (record.candidates?.length ?? 0) + (record.prefill_candidates?.length ?? 0);
+  return 1_200 + 2 * strings + 220 * candidates + 200 * record.attempts.length;
 }

@@ -29,8 +29,9 @@ export interface RecordedLater {
 }
 
 /** A record while its request is under way, and until somebody reads it. */
-export interface OpenDecision extends Omit<Decision, 'candidates'> {
+export interface OpenDecision extends Omit<Decision, 'candidates' | 'prefill_candidates'> {
   candidates?: readonly CandidateRecord[] | RecordedLater;
+  prefill_candidates?: readonly CandidateRecord[] | RecordedLater;
 }
 
 /** Which records somebody wants to see: the latest of those that everything given here is true of. */
@@ -145,6 +146,8 @@ export interface Decision {
   pd?: PairRecord;
   candidates?: readonly CandidateRecord[];
   candidates_rest?: CandidateRest;
+  /** The best of those that could have computed the prompt, where that was another one. */
+  prefill_candidates?: readonly CandidateRecord[];
   attempts: AttemptRecord[];
   predicted_cached_tokens?: number;
   actual_cached_tokens?: number;
@@ -184,8 +187,9 @@ export interface Decision {
 
 /** The same record, for reading. */
 export function readable(decision: OpenDecision): Decision {
-  const { candidates } = decision;
+  const { candidates, prefill_candidates: prefill } = decision;
   if (candidates !== undefined && 'records' in candidates) decision.candidates = candidates.records();
+  if (prefill !== undefined && 'records' in prefill) decision.prefill_candidates = prefill.records();
   // All that told the two apart.
   return decision as Decision;
 }

@@ -194,7 +194,7 @@ async function settleRefused(
 ): Promise<Again> {
   const { outcome, attempt, retry } = sent;
   outcome.answered(head.status);
-  const isAgain = retry.afterStatus(head.status, retryAfterMs);
+  const isAgain = retry.afterStatus(head.status, retryAfterMs, sent.leg.role === 'prefill');
   const isOfPair = sent.leg.role === 'prefill' ? head.status >= 500 : head.status === NOT_FETCHED;
   const mayBeWhole = isOfPair && retryAfterMs === undefined && mayAskAgain(call, sent);
   const isWhole = !isAgain && mayBeWhole && mayFallBack(rt, sent);
@@ -207,7 +207,7 @@ async function settleRefused(
 function settlePair(rt: Runtime, call: Call, step: Step, failure: Failure): Again {
   step.outcome.failed(failure);
   if (failure.code !== 'deadline_exceeded') {
-    if (step.retry.afterFailure(failure)) return without(step);
+    if (step.retry.afterFailure(failure, step.leg.role === 'prefill')) return without(step);
     const isOfPair = step.leg.role === 'prefill' || failure.code === 'handover_failed';
     if (isOfPair && mayAskAgain(call, step) && mayFallBack(rt, step)) return whole(step);
   }

@@ -34,15 +34,17 @@ export class RetryDecision {
     return status === 404 && this.#isSearch();
   }
 
-  afterFailure(failure: Failure): boolean {
+  /** @param storesNothing Only the prompt was to be computed: that may be asked for again, whatever is to be done with the answer. */
+  afterFailure(failure: Failure, storesNothing = false): boolean {
     if (!ERRORS[failure.code].retryable) return false;
-    if (failure.sent && this.#call.retry === 'connect') return false;
+    if (failure.sent && !storesNothing && this.#call.retry === 'connect') return false;
     return this.#bodyIsThere() && this.#retry(undefined);
   }
 
-  afterStatus(status: number, retryAfterMs: number | undefined): boolean {
+  /** The same of an answer with this status. */
+  afterStatus(status: number, retryAfterMs: number | undefined, storesNothing = false): boolean {
     if (this.looksElsewhere(status)) return this.#bodyIsThere() && this.#nextWorker();
-    if (this.#call.retry === 'connect') return false;
+    if (!storesNothing && this.#call.retry === 'connect') return false;
     if (retryAfterMs !== undefined && retryAfterMs > this.#rt.settings.retry.maxBackoffMs) return false;
     return this.#retry(retryAfterMs);
   }
