@@ -90,6 +90,11 @@ function parsed(json: string): unknown {
 
 /** `body` with some ranges replaced; the ranges come in order and do not overlap. */
 export function splice(body: Buffer, replacements: readonly Replacement[]): Buffer {
+  return Buffer.concat(piecesOf(body, replacements));
+}
+
+/** The same, not yet put together. */
+export function piecesOf(body: Buffer, replacements: readonly Replacement[]): Buffer[] {
   const parts: Buffer[] = [];
   let at = 0;
   for (const { start, end, by } of replacements) {
@@ -97,7 +102,7 @@ export function splice(body: Buffer, replacements: readonly Replacement[]): Buff
     at = end;
   }
   parts.push(body.subarray(at));
-  return Buffer.concat(parts);
+  return parts;
 }
 
 /** In front of the other members of the object that opens at or behind `from`. */

@@ -1,5 +1,5 @@
 import { inOneGo, type Pieces } from '../base/in-pieces.ts';
-import { splice, type Replacement } from './json-edit.ts';
+import { piecesOf, splice, type Replacement } from './json-edit.ts';
 import { bomLength, keyAmong, MOST_MEMBERS, scanning } from './json-scan.ts';
 import { MemberScan, type VisitMember } from './member-scan.ts';
 
@@ -38,8 +38,10 @@ export function* editingMembers(
   const whole = yield* scanning(new MemberScan(json.subarray(bomLength(json)), found.visit));
   if (!whole) return undefined;
   const replacements = found.replacements();
-  const edited = replacements.length === 0 ? json : splice(json, replacements);
-  return appendMembers(edited, [...found.absent(), ...more]);
+  const behind = found.absent(more);
+  if (behind.length === 0) return replacements.length === 0 ? json : splice(json, replacements);
+  const parts = piecesOf(json, replacements);
+  return appended(parts, behind) ?? appendMembers(Buffer.concat(parts), behind);
 }
 
 /**
@@ -47,18 +49,24 @@ export function* editingMembers(
  * its end is looked at; undefined where that is not an object's.
  */
 export function appendMembers(json: Buffer, members: JsonMembers): Buffer | undefined {
-  if (members.length === 0) return json;
-  const close = lastOf(json, json.length);
-  if (json[close] !== CLOSE_BRACE) return undefined;
-  const last = lastOf(json, close);
-  const parts: Buffer[] = [];
+  return members.length === 0 ? json : appended([json], members);
+}
+
+/** The same of an object in pieces; undefined also where the last one does not tell whether it has other members. */
+function appended(parts: readonly Buffer[], members: JsonMembers): Buffer | undefined {
+  const end = parts.at(-1) ?? NOTHING;
+  const close = lastOf(end, end.length);
+  const last = lastOf(end, close);
+  if (end[close] !== CLOSE_BRACE || last < 0) return undefined;
+  const all = [...parts.slice(0, -1), end.subarray(0, last + 1)];
+  let comma = end[last] === OPEN_BRACE && parts.length === 1 ? '' : ',';
   for (const [key, value] of members) {
-    const comma = parts.length > 0 || json[last] !== OPEN_BRACE ? ',' : '';
-    parts.push(Buffer.from(`${comma}${JSON.stringify(key)}:`));
-    parts.push(typeof value === 'string' ? Buffer.from(value) : value);
+    if (typeof value === 'string') all.push(Buffer.from(`${comma}${JSON.stringify(key)}:${value}`));
+    else all.push(Buffer.from(`${comma}${JSON.stringify(key)}:`), value);
+    comma = ',';
   }
-  const by = Buffer.concat(parts);
-  return splice(json, [{ start: last + 1, end: last + 1, by }]);
+  all.push(end.subarray(last + 1));
+  return Buffer.concat(all);
 }
 
 /** A member that an edit means. */
@@ -107,12 +115,14 @@ class FoundMembers {
     return this.#found.length <= MOST_MEMBERS;
   };
 
-  /** Of the edits whose key is nowhere. */
-  absent(): [key: string, json: string | Buffer][] {
-    return this.#edits.flatMap((edit): [string, string | Buffer][] => {
+  /** Those of the edits whose key is nowhere, before `more`. */
+  absent(more: JsonMembers): JsonMembers {
+    const all: (readonly [key: string, json: string | Buffer])[] = [];
+    for (const edit of this.#edits) {
       const { key, absent } = edit;
-      return absent === undefined || this.#found.some((one) => one.edit === edit) ? [] : [[key, absent]];
-    });
+      if (absent !== undefined && !this.#found.some((one) => one.edit === edit)) all.push([key, absent]);
+    }
+    return all.length === 0 ? more : [...all, ...more];
   }
 
   replacements(): Replacement[] {

@@ -12,6 +12,9 @@ export const KEEP_BLOCKS = {
   remote_port: null,
 } as const;
 
+const OF_OTHERS = params(KEEP_BLOCKS);
+const OF_CHATS = [...OF_OTHERS, ...TELL_IDS];
+
 /**
  * NixlConnector, and whatever else answers with what the decode worker needs (MultiConnector with such a member): the answer's
  * `kv_transfer_params` go on byte for byte, so that versions may add to them. The prefill worker keeps the blocks for 30 s
@@ -22,7 +25,7 @@ export const nixl: Connector = {
   batches: false,
   unready: () => undefined,
   begin({ isChat }) {
-    const members = [...params(KEEP_BLOCKS), ...(isChat ? TELL_IDS : [])];
+    const members = isChat ? OF_CHATS : OF_OTHERS;
     return {
       order: 'serial',
       requestId: undefined,

@@ -118,7 +118,7 @@ async function settleDecode(
     failedBehind(rt, step, failure.message, false);
     return settlePair(rt, call, step, failure);
   }
-  return settleFirst(rt, arrival, call, { ...step, pd: handover.edit }, first);
+  return settleFirst(rt, arrival, call, { ...step, pd: handover }, first);
 }
 
 /** The worker that was to answer has not: perhaps, as it looks, for want of the prompt's blocks. */

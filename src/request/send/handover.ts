@@ -4,7 +4,7 @@ import { inPieces } from '../../base/in-pieces.ts';
 import { decodeBody, makingPrefillBody } from '../../engines/prefill-decode/bodies.ts';
 import type { Handoff } from '../../engines/prefill-decode/connector.ts';
 import type { PrefillAnswer } from '../../engines/prefill-decode/prefill-answer.ts';
-import type { AnswerEdit } from '../answer/response-edit.ts';
+import type { PdEdit } from '../answer/pd-edit.ts';
 import type { Arrival } from '../arrive/arrival.ts';
 import type { Deadline } from '../arrive/deadline.ts';
 import { giveBack } from '../choose/leg.ts';
@@ -33,8 +33,11 @@ const LET_GO = Buffer.alloc(0);
 export type Handed =
   { readonly kind: 'ready'; readonly request: LegRequest } | typeof LEFT | typeof NO_ROOM | Unhanded;
 
-/** The two legs of one attempt: one worker computes the prompt, and another one, which answers, gets it from there. */
-export class Handover {
+/**
+ * The two legs of one attempt: one worker computes the prompt, and another one, which answers, gets it from there. It knows what the client is
+ * told otherwise than by the latter.
+ */
+export class Handover implements PdEdit {
   readonly #rt: Runtime;
   readonly #arrival: Arrival;
   readonly #call: Call;
@@ -169,23 +172,17 @@ export class Handover {
     return end?.kind === 'computed' ? end.answer : undefined;
   }
 
-  /** What the client is told otherwise than by the worker that answers. */
-  get edit(): NonNullable<AnswerEdit['pd']> {
-    const told = (): PrefillAnswer | undefined => this.answer;
-    const { ofPrompt } = this.#terms;
-    const { metrics } = this.#rt;
-    return {
-      get cachedTokens() {
-        return told()?.cachedTokens;
-      },
-      get prefill() {
-        return ofPrompt ? told()?.bytes : undefined;
-      },
-      onUnmerged: () => {
-        metrics.pdErrorsTotal.with('unmerged').inc();
-      },
-    };
+  get cachedTokens(): number | undefined {
+    return this.answer?.cachedTokens;
   }
+
+  get prefill(): Buffer | undefined {
+    return this.#terms.ofPrompt ? this.answer?.bytes : undefined;
+  }
+
+  readonly onUnmerged = (): void => {
+    this.#rt.metrics.pdErrorsTotal.with('unmerged').inc();
+  };
 
   /** The answer has begun, so that nothing of the request is sent again. */
   readonly letGo = (): void => {
