@@ -56,6 +56,11 @@ export class EventReader {
   #start: Buffer | undefined;
   #startBytes = 0;
 
+  /** Events with data that have come to their end. */
+  get whole(): number {
+    return this.count - (this.#hasData ? 1 : 0);
+  }
+
   get atEventBoundary(): boolean {
     return this.#lines.atEventBoundary;
   }

@@ -1,4 +1,3 @@
-import { EventStreamTap } from '../answer/response-tap.ts';
 import type { Arrival } from '../arrive/arrival.ts';
 import type { Deadline } from '../arrive/deadline.ts';
 import type { PairLeg } from '../choose/pair.ts';
@@ -57,6 +56,8 @@ export async function askPair(
   const patienceMs = decodeTimeoutMs > 0 ? decodeTimeoutMs : rt.settings.timeouts.firstTokenMs;
   const attempt = new Attempt(rt, rt.clientOf(leg.worker), request, () => false, patienceMs);
   watchEngine(attempt, arrival, call, leg);
+  // vLLM has sent the head of a stream by the time it finds that blocks cannot be fetched: it says so in an event.
+  attempt.beginsBehind(arrival.endpoint.preamble ?? 0);
   outcome.started(attempt);
   deadline.covers(attempt);
   const first = await firstOfPair(attempt, arrival, handover);
@@ -95,7 +96,7 @@ async function settleDecode(
       attempt.abort();
       return whole(step);
     }
-    if (beginsWithFailure(attempt, first.head.headers)) {
+    if (attempt.beganWithError) {
       attempt.abort();
       const failure = unfetched(leg.worker.id);
       failedBehind(rt, step, failure.message);
@@ -225,14 +226,6 @@ function mayFallBack(rt: Runtime, { tries, retry }: Step): boolean {
 
 function whole({ tries }: Step): Again {
   return { ...tries, whole: true };
-}
-
-/** vLLM has sent the head of a stream by the time it finds that blocks cannot be fetched: it says so in the first event. */
-function beginsWithFailure({ beginning }: Attempt, headers: readonly string[]): boolean {
-  if (!beginning || !isEventStream(headers)) return false;
-  const tap = new EventStreamTap({ hasId: false });
-  tap.push(beginning);
-  return tap.failed;
 }
 
 function unfetched(worker: string): Failure {

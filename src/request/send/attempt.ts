@@ -12,6 +12,7 @@ import type {
 import { headerOf } from '../../http/headers.ts';
 import type { Progress } from '../../workers/progress.ts';
 import type { Runtime } from '../runtime.ts';
+import { StreamStart } from './stream-start.ts';
 
 export interface Head {
   readonly status: number;
@@ -62,6 +63,8 @@ export class Attempt implements ResponseSink {
   /** Pieces to come that the engine has no part in. */
   #preamble = 0;
   #connected = false;
+  /** Undefined: the answer begins with its first byte. */
+  #start: StreamStart | undefined;
   /** Whether anything came that the engine had to do with. */
   #moved = false;
   #begun = false;
@@ -101,6 +104,16 @@ export class Attempt implements ResponseSink {
     this.#preamble = preamble;
   }
 
+  /** A stream does not begin before an event behind so many. To be called at once. */
+  beginsBehind(preamble: number): void {
+    this.#start = new StreamStart(preamble);
+  }
+
+  /** Whether a stream began with an error, where that was to be looked at. */
+  get beganWithError(): boolean {
+    return this.#start?.failed === true;
+  }
+
   /** Of the engine that computes the answer; undefined where none does, so far as is known. */
   get progress(): Progress | undefined {
     return this.#progress;
@@ -114,11 +127,6 @@ export class Attempt implements ResponseSink {
   /** Whether the engine was asked and nothing of its answer came, over or not. */
   get isSilent(): boolean {
     return this.#progress !== undefined && this.#connected && !this.#moved;
-  }
-
-  /** What has come of the body before it was decided who gets it. */
-  get beginning(): Buffer | undefined {
-    return this.#early;
   }
 
   /** Tells what the attempt amounts to, once. */
@@ -211,7 +219,7 @@ export class Attempt implements ResponseSink {
       this.#moved = true;
     }
     this.#movedAt = this.#rt.clock.now();
-    if (!this.#begun) this.#begin();
+    if (!this.#begun && this.#start?.push(chunk, this.#head?.headers ?? []) !== false) this.#begin();
     if (this.#receiver) this.#pass(chunk);
     else if (!this.#early) this.#early = chunk;
     else (this.#later ??= new ByteCollector()).push(chunk);
