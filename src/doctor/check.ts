@@ -9,6 +9,8 @@ export interface Check {
   readonly about: string;
   /** Checks without whose success this one could only repeat what they say. They stand before it in the list. */
   readonly needs: readonly string[];
+  /** It has the worker compute a prompt, which it must be able to do by itself. */
+  readonly computes?: true;
   /** `signal` is aborted when the time for the check is up: whatever is under way ends with it. */
   run(patient: Patient, signal: AbortSignal): Promise<Finding>;
 }

@@ -1,3 +1,4 @@
+import { servesAlone } from '../engines/prefill-decode/index.ts';
 import type { Check } from './check.ts';
 import { CHECKS } from './checks/index.ts';
 import { fail, quote, skipped, type Finding } from './finding.ts';
@@ -32,10 +33,17 @@ export async function examine(
   for (const check of checks) {
     onCheck?.(check.name);
     const startedAt = patient.clock.now();
-    const finding = missing(check, results) ?? (await withDeadline(check, patient, signal));
+    const finding =
+      impossible(check, patient) ?? missing(check, results) ?? (await withDeadline(check, patient, signal));
     results.push({ check: check.name, ...finding, ms: Math.round(patient.clock.now() - startedAt) });
   }
   return { worker: patient.spec.id, results, cost: patient.cost };
+}
+
+/** Such a worker would answer from what nobody has handed over, or end. */
+function impossible({ computes }: Check, { spec, expected }: Patient): Finding | undefined {
+  if (computes !== true || servesAlone(expected.kvConnector, spec)) return undefined;
+  return skipped('it serves nothing but halves of requests');
 }
 
 /** Why a check has nothing to stand on. */

@@ -68,6 +68,8 @@ export const EXCLUDED = {
   /** It has requests and has been silent for too long; `stalled`: and a probe was not answered. */
   suspect: 10,
   stalled: 11,
+  /** It serves nothing but halves of requests, and this one is to be served whole. */
+  pairsOnly: 12,
 } as const;
 export type Exclusion = (typeof EXCLUDED)[keyof typeof EXCLUDED];
 export const EXCLUSION_NAMES = [
@@ -83,6 +85,7 @@ export const EXCLUSION_NAMES = [
   'paused',
   'suspect',
   'stalled',
+  'pairs_only',
 ] as const;
 
 /** One worker as policies see it. */

@@ -21,6 +21,8 @@ export interface ViewOptions {
   readonly slowStartMs: number;
   /** Slots whose workers have all that they may have at a time; undefined = nobody has. */
   readonly isFull?: ((slot: number) => boolean) | undefined;
+  /** Undefined = everybody can. */
+  readonly servesAlone?: ((worker: Worker) => boolean) | undefined;
   /** What the request says about the workers it wants. */
   readonly filters?: WorkerFilters | undefined;
   /** `WorkerRegistry.version`. Where it is the same as at the last look, nobody need be looked at again. */
@@ -44,7 +46,7 @@ export interface WorkerFilters {
  */
 export function viewPool(pool: PoolMembers, options: ViewOptions): PoolView {
   const { tried, isRetry = tried.size > 0, filters, version, slowStartMs, now } = options;
-  if (version === undefined || isRetry || filters !== undefined || options.isFull)
+  if (version === undefined || isRetry || filters !== undefined || options.isFull || options.servesAlone)
     return look(pool, options).view;
   const known = lasting.get(pool);
   if (known?.version === version && known.slowStartMs === slowStartMs && now < known.until)
@@ -122,7 +124,8 @@ function look(pool: PoolMembers, options: ViewOptions): { readonly view: View; r
   return { view, until };
 }
 
-function exclusionFor(worker: Worker, { filters, tried, now, isFull }: ViewOptions): Exclusion {
+function exclusionFor(worker: Worker, { filters, tried, now, isFull, servesAlone }: ViewOptions): Exclusion {
+  if (servesAlone?.(worker) === false) return EXCLUDED.pairsOnly;
   const unwanted = filters === undefined ? EXCLUDED.no : unwantedBy(filters, worker);
   const state = unwanted === EXCLUDED.no ? exclusionOf(worker, tried, now) : unwanted;
   return state === EXCLUDED.no && isFull?.(worker.slot) === true ? EXCLUDED.full : state;

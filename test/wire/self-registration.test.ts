@@ -10,6 +10,7 @@ import { eventually, roundTrip, startFleet, type Fleet, type FleetOptions } from
 import { startFileFleet } from '../support/file-fleet.ts';
 import { freePort } from '../support/free-port.ts';
 import { scrape } from '../support/metrics.ts';
+import { answerPrefill } from '../support/pairs.ts';
 import { answerJson, startScriptedWorker } from '../support/scripted-worker.ts';
 import { newPrompt, startPair } from '../support/sim-pair.ts';
 import { p2pMessage, selfRegistering } from '../support/self-registering.ts';
@@ -125,6 +126,12 @@ test('one that is silent gets nothing new, finishes what it has, and leaves', as
   const peer = await selfRegistering(t, port);
   peer.say(p2pMessage('D', worker.url));
   await serving(fleet, worker.url);
+  await using prefill = await startScriptedWorker((response, { url }) => {
+    if (url === '/v1/chat/completions') answerPrefill(response);
+    else answerJson(response);
+  });
+  (await selfRegistering(t, port)).say(p2pMessage('P', prefill.url, 21_002));
+  await serving(fleet, prefill.url);
   const rest = pieces(await streamChat(fleet));
   assert.equal((await rest.next()).value, event);
   for (let ms = 0; ms < 6000; ms += 500) clock.advance(500);
@@ -132,8 +139,8 @@ test('one that is silent gets nothing new, finishes what it has, and leaves', as
   assert.equal((await chat(fleet)).status, 503);
   endStream();
   assert.equal((await rest.next()).value, 'data: [DONE]\n\n');
-  await gone(fleet, worker.url);
-  assert.equal((await scrape(fleet)).value('vllm_router_discovery_workers_removed'), 1);
+  await Promise.all([gone(fleet, worker.url), gone(fleet, prefill.url)]);
+  assert.equal((await scrape(fleet)).value('vllm_router_discovery_workers_removed'), 2);
   peer.say(p2pMessage('D', worker.url));
   await serving(fleet, worker.url);
 });

@@ -18,6 +18,7 @@ export const events: Check = {
   name: 'events',
   about: 'What the cache takes in is published, and names the blocks of a probe.',
   needs: ['models'],
+  computes: true,
   async run(patient, signal) {
     const { chart, spec, expected } = patient;
     const told = readEventSources(await patient.get(EVENT_SOURCES_PATH, signal));

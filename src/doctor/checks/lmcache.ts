@@ -15,6 +15,7 @@ export const lmcache: Check = {
   name: 'lmcache',
   about: "LMCache's controller knows the worker, and that it stores what it has computed.",
   needs: ['models'],
+  computes: true,
   async run(patient, signal) {
     if (!patient.expected.lmcache) return skipped('no controller of LMCache is configured');
     const controller = patient.lmcache();

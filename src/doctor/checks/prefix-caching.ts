@@ -12,6 +12,7 @@ export const prefixCaching: Check = {
   name: 'prefix_caching',
   about: 'The same prompt twice: the second time it comes from the cache.',
   needs: ['models'],
+  computes: true,
   async run(patient, signal) {
     let finding = skipped('not tried');
     for (let attempt = 0; attempt < TRIES; attempt += 1) {

@@ -10,6 +10,7 @@ export const tokens: Check = {
   name: 'tokens',
   about: '/tokenize says which tokens a chat has, and the engine computes as many.',
   needs: ['models'],
+  computes: true,
   async run(patient, signal) {
     const { random, chart } = patient;
     const messages = [

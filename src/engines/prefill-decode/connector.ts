@@ -31,6 +31,11 @@ export interface Connector {
    * for every prompt: each of the others would get the first one's blocks.
    */
   readonly batches: boolean;
+  /**
+   * Its workers serve nothing but halves: a decode worker goes on with what it takes for handed over, whether anything was or not. Requests that
+   * no pair can serve go to regular workers alone.
+   */
+  readonly pairsOnly?: true;
   /** What may be the matter where a decode worker does not answer. */
   readonly hint?: string;
   /** Why this pair cannot hand over now; undefined: it can. Cheap: asked for every pair that may be chosen. */

@@ -26,6 +26,16 @@ export function connectorFor(setting: KvConnector, prefill: Peer, decode: Peer):
   return CONNECTORS[setting === 'auto' ? nameFor(prefill, decode) : setting];
 }
 
+/** Whether the worker can serve a request by itself. */
+export function servesAlone(
+  setting: KvConnector,
+  { traits: { role, kvTransfer } }: Pick<Peer, 'traits'>,
+): boolean {
+  if (role === 'regular') return true;
+  if (setting !== 'auto') return CONNECTORS[setting].pairsOnly !== true;
+  return kvTransfer?.zmqAddress === undefined || kvTransfer.transferMode !== undefined;
+}
+
 function nameFor(prefill: Peer, decode: Peer): Connector['name'] {
   const { kvTransfer: transfer, bootstrapPort } = prefill.traits;
   if (transfer?.zmqAddress !== undefined) return transfer.transferMode === undefined ? 'p2p-nccl' : 'moriio';

@@ -9,6 +9,8 @@ import { hostOf } from './peer-address.ts';
 export const sglang: Connector = {
   name: 'sglang',
   batches: true,
+  // A request without a room is refused.
+  pairsOnly: true,
   unready: () => undefined,
   begin(pair) {
     const members = bootstrap(pair);

@@ -1,4 +1,6 @@
 import { EXCLUDED } from '../../routing/policy.ts';
+import { CONNECTORS, servesAlone } from '../../engines/prefill-decode/index.ts';
+import type { Worker } from '../../workers/worker.ts';
 import type { PoolMembers, Stage } from '../../workers/model-pools.ts';
 import { viewPool, type PoolView } from '../../workers/pool-view.ts';
 import type { Call } from '../understand/read-call.ts';
@@ -39,9 +41,22 @@ export function viewOfPool(
     isFull,
     slowStartMs: rt.settings.slowStartMs,
     version: isFresh ? undefined : rt.registry.version,
+    servesAlone: stage === 'whole' ? whoServesAlone(rt) : undefined,
     // A stored resource is where it is.
     filters: call.resourceId === undefined ? call.filters : undefined,
   });
+}
+
+/** Undefined = everybody does. */
+function whoServesAlone({ registry, settings }: Runtime): ((worker: Worker) => boolean) | undefined {
+  const { connector } = settings.pd;
+  const isEverybody = !registry.handsOver || (connector !== 'auto' && !CONNECTORS[connector].pairsOnly);
+  return isEverybody ? undefined : (worker) => servesAlone(connector, worker);
+}
+
+/** Whether somebody is there who could serve all of it. */
+export function canRunWhole(rt: Runtime, call: Call): boolean {
+  return poolFor(rt, call).mask.some((exclusion) => exclusion !== EXCLUDED.pairsOnly);
 }
 
 /** Workers that may be asked for a model: nobody, where only those may that list it and none does (any more). */

@@ -7,7 +7,7 @@ import type { Worker } from '../../workers/worker.ts';
 import type { PoolView } from '../../workers/pool-view.ts';
 import type { Call } from '../understand/read-call.ts';
 import type { Runtime } from '../runtime.ts';
-import { lookAtPool, NOBODY_TRIED, poolFor, viewOfPool, type Look } from './call-pool.ts';
+import { canRunWhole, lookAtPool, NOBODY_TRIED, poolFor, viewOfPool, type Look } from './call-pool.ts';
 import { giveBack, legOf, take, type Leg } from './leg.ts';
 import { pickBy, pickOf, predict, type NoPlan, type Picked, type Prediction } from './pick.ts';
 
@@ -101,7 +101,8 @@ export function pickPair(rt: Runtime, call: Call, tries: Tries, looks: Looks): P
   if (call.handoff === 'no' || (call.prompts > 1 && !carriesBatches(rt))) return wholeFor('not_carried');
   if (call.resourceId !== undefined) return wholeFor('stored_resource');
   if (rt.settings.pd.split.kind === 'never') return wholeFor('never');
-  const mayFallBack = rt.settings.pd.fallback === 'whole';
+  const mayFallBack =
+    rt.settings.pd.fallback === 'whole' && (tries.pairs < MOST_PAIRS || canRunWhole(rt, call));
   if (tries.whole || (mayFallBack && tries.pairs >= MOST_PAIRS)) return wholeFor('pair_failed');
   const leftOut = new Set<number>();
   for (;;) {
@@ -109,7 +110,7 @@ export function pickPair(rt: Runtime, call: Call, tries: Tries, looks: Looks): P
     const picked = pickAmong(rt, call, pools, looks.peek);
     if (picked.kind !== 'unready') return picked;
     leftOut.add(picked.slot);
-    if (leftOut.size > MOST_UNREADY) return noPair(rt, pools, 'no_pair_ready', looks.peek);
+    if (leftOut.size > MOST_UNREADY) return noPair(rt, call, pools, 'no_pair_ready', looks.peek);
   }
 }
 
@@ -158,14 +159,14 @@ type PickedAmong = PairPick | WholePick | NoPlan | { readonly kind: 'unready'; r
 
 function pickAmong(rt: Runtime, call: Call, pools: Pools, peek: boolean): PickedAmong {
   const { prefill, decode } = pools;
-  if (prefill.eligible === 0 || decode.eligible === 0) return noPair(rt, pools, pools.otherwise, peek);
+  if (prefill.eligible === 0 || decode.eligible === 0) return noPair(rt, call, pools, pools.otherwise, peek);
   const { pairs } = rt.policies;
   const { pd } = rt.settings;
   const [first, second] = [
     named(rt, call, 'prefill', prefill, peek),
     named(rt, call, 'decode', decode, peek),
   ];
-  if (first === 'nobody' || second === 'nobody') return noPair(rt, pools, 'no_pair_ready', peek);
+  if (first === 'nobody' || second === 'nobody') return noPair(rt, call, pools, 'no_pair_ready', peek);
   const { split, pair } = pairs.choose(call.ask, {
     ...{ prefill, decode, whole: poolFor(rt, call), rule: pd.split, mostTokens: call.maxTokens },
     chosen: { prefill: first?.index, decode: second?.index },
@@ -173,7 +174,7 @@ function pickAmong(rt: Runtime, call: Call, pools: Pools, peek: boolean): Picked
   });
   if (!pair) {
     const slot = first?.worker.slot ?? second?.worker.slot;
-    return slot === undefined ? noPair(rt, pools, 'no_pair_ready', peek) : { kind: 'unready', slot };
+    return slot === undefined ? noPair(rt, call, pools, 'no_pair_ready', peek) : { kind: 'unready', slot };
   }
   const known = { ...splitOf(split), ttftMs: inMs(pair.ttftSeconds) };
   if (!split.split) return { kind: 'whole', split: known };
@@ -238,7 +239,7 @@ function wholeFor(reason: WhySplit): WholePick {
 }
 
 /** Of a request that is only talked about nothing is counted. */
-function noPair(rt: Runtime, pools: Pools, reason: WhySplit, peek: boolean): WholePick | NoPlan {
+function noPair(rt: Runtime, call: Call, pools: Pools, reason: WhySplit, peek: boolean): WholePick | NoPlan {
   const { prefill, decode } = pools;
   const unready = reason === 'no_pair_ready' ? whyNoneReady(rt, pools) : undefined;
   if (!peek) {
@@ -246,7 +247,7 @@ function noPair(rt: Runtime, pools: Pools, reason: WhySplit, peek: boolean): Who
     if (unready !== undefined && rt.pairsSaid.isDue(unready))
       rt.log.warn({ reason: unready }, 'no pair of workers can hand over');
   }
-  if (rt.settings.pd.fallback === 'whole')
+  if (rt.settings.pd.fallback === 'whole' && canRunWhole(rt, call))
     return { kind: 'whole', split: { isSplit: false, reason, unready } };
   return { kind: 'none', pool: decode.eligible === 0 ? decode : prefill };
 }

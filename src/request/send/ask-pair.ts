@@ -1,5 +1,6 @@
 import type { Arrival } from '../arrive/arrival.ts';
 import type { Deadline } from '../arrive/deadline.ts';
+import { canRunWhole } from '../choose/call-pool.ts';
 import type { PairLeg } from '../choose/pair.ts';
 import { noRoom } from '../../http/body.ts';
 import { isEventStream } from '../../http/headers.ts';
@@ -47,7 +48,7 @@ export async function askPair(
   if (handed.kind === 'client_left') throw clientLeft();
   if (handed.kind === 'no_room') {
     // One worker alone is sent the client's own bytes.
-    if (mayFallBack(rt, step)) return whole(step);
+    if (mayFallBack(rt, call, step)) return whole(step);
     throw noRoom();
   }
   if (handed.kind !== 'ready') return settleUnhanded(rt, arrival, call, step, handed);
@@ -90,7 +91,7 @@ async function settleDecode(
 ): Promise<Again> {
   const { outcome, handover, attempt, leg } = step;
   if (first.kind === 'begun') {
-    if (REJECTING.has(first.head.status) && mayFallBack(rt, step)) {
+    if (REJECTING.has(first.head.status) && mayFallBack(rt, call, step)) {
       outcome.answered(first.head.status);
       rt.metrics.pdErrorsTotal.with('decode_rejected').inc();
       attempt.abort();
@@ -198,7 +199,7 @@ async function settleRefused(
   const isAgain = retry.afterStatus(head.status, retryAfterMs, sent.leg.role === 'prefill');
   const isOfPair = sent.leg.role === 'prefill' ? head.status >= 500 : head.status === NOT_FETCHED;
   const mayBeWhole = isOfPair && retryAfterMs === undefined && mayAskAgain(call, sent);
-  const isWhole = !isAgain && mayBeWhole && mayFallBack(rt, sent);
+  const isWhole = !isAgain && mayBeWhole && mayFallBack(rt, call, sent);
   if (!isAgain && !isWhole) return hand(rt, arrival, call, sent, head);
   attempt.abort();
   return isAgain ? without(sent) : whole(sent);
@@ -210,7 +211,7 @@ function settlePair(rt: Runtime, call: Call, step: Step, failure: Failure): Agai
   if (failure.code !== 'deadline_exceeded') {
     if (step.retry.afterFailure(failure, step.leg.role === 'prefill')) return without(step);
     const isOfPair = step.leg.role === 'prefill' || failure.code === 'handover_failed';
-    if (isOfPair && mayAskAgain(call, step) && mayFallBack(rt, step)) return whole(step);
+    if (isOfPair && mayAskAgain(call, step) && mayFallBack(rt, call, step)) return whole(step);
   }
   throw failureFor(call, failure);
 }
@@ -220,8 +221,8 @@ function mayAskAgain({ retry }: Call, { leg }: Step): boolean {
   return leg.role === 'prefill' || retry !== 'connect';
 }
 
-function mayFallBack(rt: Runtime, { tries, retry }: Step): boolean {
-  return rt.settings.pd.fallback === 'whole' && !tries.whole && retry.fallBack();
+function mayFallBack(rt: Runtime, call: Call, { tries, retry }: Step): boolean {
+  return rt.settings.pd.fallback === 'whole' && !tries.whole && canRunWhole(rt, call) && retry.fallBack();
 }
 
 function whole({ tries }: Step): Again {
