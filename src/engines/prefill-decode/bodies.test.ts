@@ -58,7 +58,7 @@ const CASES: readonly (readonly [cap: Cap, before: string, after: string])[] = [
     '{"input":"x","max_output_tokens":50,"max_tokens":3,"store":true,"background":true}',
     '{"input":"x","max_output_tokens":1,"max_tokens":3,"store":false,"background":false,"stream":false}',
   ],
-  ['max_output_tokens', '{"input":"x"}', '{"input":"x","max_output_tokens":1,"stream":false}'],
+  ['max_output_tokens', '{"input":"x"}', '{"input":"x","max_output_tokens":1,"store":false,"stream":false}'],
   [
     'sampling_params',
     '{"token_ids":[1,2],"max_tokens":7}',

@@ -67,7 +67,8 @@ const CUT_DOWN: Readonly<Record<Cap, readonly MemberEdit[]>> = {
     set('max_output_tokens', ONE),
     // The prefill worker would answer at once, with nothing yet, and keep the one token for later.
     whereThere('background', FALSE),
-    whereThere('store', FALSE),
+    // vLLM stores what does not say otherwise.
+    set('store', FALSE),
     ...NOT_STREAMED,
   ],
   sampling_params: [

@@ -11,19 +11,24 @@ import { canRunWhole, lookAtPool, NOBODY_TRIED, poolFor, viewOfPool, type Look }
 import { giveBack, legOf, take, type Leg } from './leg.ts';
 import { pickBy, pickOf, predict, type NoPlan, type Picked, type Prediction } from './pick.ts';
 
+export interface WorkerPair {
+  readonly prefill: Worker;
+  readonly decode: Worker;
+}
+
 /** What became of a request's attempts so far. */
 export interface Tries {
   /** Slots of workers that failed it. */
   readonly tried: ReadonlySet<number>;
-  /** Slots of prefill workers whose blocks may not have come across. Who is at fault is not known: they are left out while there are others. */
-  readonly suspected: ReadonlySet<number>;
+  /** Pairs between which blocks may not have come across, each once. Who is at fault is not known: their prefill workers are left out while there are others. */
+  readonly unfetched: readonly WorkerPair[];
   /** Pairs that have failed it. */
   readonly pairs: number;
   /** One worker is to do all of it. */
   readonly whole: boolean;
 }
 
-export const FIRST_TRY: Tries = { tried: NOBODY_TRIED, suspected: NOBODY_TRIED, pairs: 0, whole: false };
+export const FIRST_TRY: Tries = { tried: NOBODY_TRIED, unfetched: [], pairs: 0, whole: false };
 
 /** Why a request goes through a pair, or to one worker although there are others for prefill. */
 export type WhySplit =
@@ -130,7 +135,7 @@ interface Pools {
 function poolsOf(
   rt: Runtime,
   call: Call,
-  { tried, suspected, pairs }: Tries,
+  { tried, unfetched, pairs }: Tries,
   { now, isFresh, leftOut }: Looks & { readonly leftOut: ReadonlySet<number> },
 ): Pools {
   const { maxPrefillsPerWorker: most, fallback } = rt.settings.pd;
@@ -144,7 +149,7 @@ function poolsOf(
   // One worker that does all of it is better than a prefill worker that has failed already.
   const view = fallback === 'whole' ? viewOfPool : lookAtPool;
   const others =
-    suspected.size > 0 && viewOfPool(rt, call, { ...first, tried: new Set([...tried, ...suspected]) });
+    unfetched.length > 0 && viewOfPool(rt, call, { ...first, tried: suspecting(tried, unfetched) });
   const prefill = others && others.eligible > 0 ? others : view(rt, call, first);
   const decode = lookAtPool(rt, call, { ...look, stage: 'decode' });
   const none = prefill.eligible === 0 ? 'no_prefill_worker' : 'no_decode_worker';
@@ -152,6 +157,10 @@ function poolsOf(
     ...{ prefill, decode },
     otherwise: leftOut.size > 0 ? 'no_pair_ready' : pairs > 0 ? 'pair_failed' : none,
   };
+}
+
+function suspecting(tried: ReadonlySet<number>, pairs: readonly WorkerPair[]): ReadonlySet<number> {
+  return new Set([...tried, ...pairs.map(({ prefill }) => prefill.slot)]);
 }
 
 /** `unready`: two policies have named a pair that cannot hand over now, because of the worker in that slot. */

@@ -4,6 +4,7 @@ import { canRunWhole } from '../choose/call-pool.ts';
 import type { PairLeg } from '../choose/pair.ts';
 import { noRoom } from '../../http/body.ts';
 import { isEventStream } from '../../http/headers.ts';
+import type { Worker } from '../../workers/worker.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Call } from '../understand/read-call.ts';
 import { watchEngine } from './ask-worker.ts';
@@ -34,6 +35,9 @@ const NOT_FETCHED = 500;
 
 /** A worker that was told where to fetch the prompt's blocks refuses that: the prompt itself another one has taken. */
 const REJECTING: ReadonlySet<number> = new Set([400, 422]);
+
+/** What the prompt itself is refused with; anything else may be the prefill worker's alone: a key, a model or an adapter that it lacks. */
+const OF_THE_PROMPT: ReadonlySet<number> = new Set([400, 413, 422]);
 
 /** Has one worker compute the prompt and another one answer, and settles what comes of it. Either's failure is the pair's. */
 export async function askPair(
@@ -100,11 +104,13 @@ async function settleDecode(
     if (attempt.beganWithError) {
       attempt.abort();
       const failure = unfetched(leg.worker.id);
-      failedBehind(rt, step, failure.message);
+      failedBehind(rt, step, failure, 'handover');
       return settlePair(rt, call, suspecting(step), failure);
     }
-    handover.fetched();
-    rt.pairRests.succeeded(step.prefill.leg.worker, leg.worker);
+    if (first.head.status < 300) {
+      handover.fetched();
+      rt.pairRests.succeeded(step.prefill.leg.worker, leg.worker);
+    }
     if (!isEventStream(first.head.headers)) {
       attempt.hold();
       await handover.told();
@@ -113,41 +119,50 @@ async function settleDecode(
   } else if (first.kind === 'failed' || first.kind === 'refused') {
     if (first.kind === 'refused') {
       const { status } = first.head;
-      failedBehind(rt, step, `${leg.worker.id} answered ${status}`, status === NOT_FETCHED);
-      return settleRefused(rt, arrival, call, status === NOT_FETCHED ? suspecting(step) : step, first);
+      const isUnfetched = status === NOT_FETCHED;
+      failedBehind(rt, step, statusFailure(leg.worker, status), isUnfetched ? 'handover' : 'decode');
+      return settleRefused(rt, arrival, call, isUnfetched ? suspecting(step) : step, first);
     }
     const failure = hinted(first.failure, step.prefill);
-    failedBehind(rt, step, failure.message, false);
+    failedBehind(rt, step, failure, 'decode');
     return settlePair(rt, call, step, failure);
   }
   return settleFirst(rt, arrival, call, { ...step, pd: handover }, first);
 }
 
 /** The worker that was to answer has not: perhaps, as it looks, for want of the prompt's blocks. */
-function failedBehind(rt: Runtime, step: PairStep, message: string, isUnfetched = true): void {
+function failedBehind(rt: Runtime, step: PairStep, failure: Failed, why: 'handover' | 'decode'): void {
   const { leg, prefill } = step;
-  const { worker } = prefill.leg;
   rt.metrics.pdDecodeErrorsTotal.with(leg.worker.id).inc();
-  rt.metrics.pdErrorsTotal.with(isUnfetched ? 'handover' : 'decode').inc();
-  rt.registry.reportTransferFailed(worker);
-  const restMs = isUnfetched ? rt.pairRests.failed(worker, leg.worker) : 0;
-  sayFailed(rt, step, message, restMs);
+  rt.metrics.pdErrorsTotal.with(why).inc();
+  rt.registry.reportTransferFailed(prefill.leg.worker);
+  sayFailed(rt, step, failure);
 }
 
-function sayFailed(rt: Runtime, { leg, prefill }: PairStep, message: string, restMs = 0): void {
+interface Failed {
+  readonly code: string;
+  readonly message: string;
+}
+
+function statusFailure(worker: Worker, status: number): Failed {
+  return { code: String(status), message: `${worker.id} answered ${status}` };
+}
+
+/** Each kind of failure once a minute of each pair. */
+function sayFailed(rt: Runtime, { leg, prefill }: PairStep, { code, message }: Failed): void {
   const ids = { prefill_worker: prefill.leg.worker.id, decode_worker: leg.worker.id };
-  if (restMs === 0 && !rt.pairsSaid.isDue(`${ids.prefill_worker} ${ids.decode_worker} ${message}`)) return;
-  const rests = restMs > 0 && rt.settings.pd.fallback === 'whole' && { rests_ms: restMs };
-  rt.log.warn(
-    { ...ids, connector: prefill.connector.name, reason: message, ...rests },
-    'a pair of workers failed',
-  );
+  if (!rt.pairsSaid.isDue(`${ids.prefill_worker} ${ids.decode_worker} ${code}`)) return;
+  rt.log.warn({ ...ids, connector: prefill.connector.name, reason: message }, 'a pair of workers failed');
 }
 
-/** From now on others are taken for the prompt, while there are any. */
+/** From now on others are taken for the prompt, while there are any; and the pair has failed if somebody else does not. */
 function suspecting<S extends PairStep>(step: S): S {
-  const suspected = new Set(step.tries.suspected).add(step.prefill.leg.worker.slot);
-  return { ...step, tries: { ...step.tries, suspected } };
+  const { tries, leg } = step;
+  const pair = { prefill: step.prefill.leg.worker, decode: leg.worker };
+  const isKnown = tries.unfetched.some(
+    ({ prefill, decode }) => prefill === pair.prefill && decode === pair.decode,
+  );
+  return isKnown ? step : { ...step, tries: { ...tries, unfetched: [...tries.unfetched, pair] } };
 }
 
 /** Some connectors are known for waiting in vain. */
@@ -172,14 +187,16 @@ async function settleUnhanded(
   const sent = { leg, outcome, attempt, retry, tries, letGo: handover.letGo };
   if (end.kind === 'declined') {
     outcome.answered(end.head.status);
+    if (!OF_THE_PROMPT.has(end.head.status) && mayFallBack(rt, call, sent)) {
+      attempt.abort();
+      return whole(sent);
+    }
     arrival.decision.worker = leg.worker.id;
     return hand(rt, arrival, call, sent, end.head);
   }
   rt.metrics.pdPrefillErrorsTotal.with(leg.worker.id).inc();
   rt.metrics.pdErrorsTotal.with('prefill').inc();
-  const message =
-    end.kind === 'failed' ? end.failure.message : `${leg.worker.id} answered ${end.head.status}`;
-  sayFailed(rt, step, message);
+  sayFailed(rt, step, end.kind === 'failed' ? end.failure : statusFailure(leg.worker, end.head.status));
   if (end.kind === 'failed') return settlePair(rt, call, sent, end.failure);
   return settleRefused(rt, arrival, call, sent, end);
 }
@@ -197,8 +214,9 @@ async function settleRefused(
   const { outcome, attempt, retry } = sent;
   outcome.answered(head.status);
   const isAgain = retry.afterStatus(head.status, retryAfterMs, sent.leg.role === 'prefill');
-  const isOfPair = sent.leg.role === 'prefill' ? head.status >= 500 : head.status === NOT_FETCHED;
-  const mayBeWhole = isOfPair && retryAfterMs === undefined && mayAskAgain(call, sent);
+  const isOfPair = sent.leg.role === 'prefill' || head.status === NOT_FETCHED;
+  const isBusy = head.status === 429 && retryAfterMs !== undefined;
+  const mayBeWhole = isOfPair && !isBusy && mayAskAgain(call, sent);
   const isWhole = !isAgain && mayBeWhole && mayFallBack(rt, call, sent);
   if (!isAgain && !isWhole) return hand(rt, arrival, call, sent, head);
   attempt.abort();

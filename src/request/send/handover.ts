@@ -47,6 +47,7 @@ export class Handover implements PdEdit {
   readonly #terms: HandoffTerms;
   readonly #handoff: Handoff;
   readonly #givesBack: (() => void)[] = [];
+  readonly #endTransfer: () => void;
   /** Of what is sent, which is held no longer than the client's own bytes. */
   readonly #givesBodiesBack: (() => void)[] = [];
   #run: PrefillRun | undefined;
@@ -70,7 +71,7 @@ export class Handover implements PdEdit {
     this.#body = body;
     this.#terms = handoff;
     // From now on: others choose while this request's bodies are made.
-    this.#givesBack.push(rt.transfers.begin(prefill.leg.worker, plan.leg.worker));
+    this.#endTransfer = rt.transfers.begin(prefill.leg.worker, plan.leg.worker);
     this.#handoff = prefill.connector.begin({
       prefill: prefill.leg.worker,
       decode: plan.leg.worker,
@@ -121,6 +122,7 @@ export class Handover implements PdEdit {
         if (this.#run && this.#handoff.order === 'concurrent') this.#letGo(this.#run);
       } else if (this.#isAnswered) this.#failedLate(end);
       else onFailed(end);
+      if (this.#isAnswered) this.#makeRoom();
     });
   }
 
@@ -143,7 +145,14 @@ export class Handover implements PdEdit {
     this.#rt.metrics.pdFetchSeconds.with().observe(waitedMs / 1000);
     const { decision } = this.#arrival;
     if (decision.pd) decision.pd.fetch_ms = roundMs(waitedMs);
-    if (this.#run?.end) this.#run.outcome.close();
+    this.#endTransfer();
+    if (this.#run?.end) this.#makeRoom();
+  }
+
+  /** The prefill worker has no part in what is left of the request. */
+  #makeRoom(): void {
+    this.#run?.outcome.close();
+    this.#rt.workerWait.freed();
   }
 
   /**
@@ -198,6 +207,7 @@ export class Handover implements PdEdit {
     this.#prefillProfile?.end();
     this.#decodeProfile?.end();
     this.letGo();
+    this.#endTransfer();
     for (const release of this.#givesBack.splice(0)) release();
     this.#rt.workerWait.freed();
   }

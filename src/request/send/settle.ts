@@ -98,6 +98,7 @@ export async function hand(
   const { attempt, outcome, leg } = sent;
   const { end, tap } = await relay(rt, arrival, attempt, ownLocations(rt.registry, head, leg.worker), {
     onHead: () => {
+      if (head.status < 400) blame(rt, sent.tries);
       letGoOfBody(call);
       sent.letGo?.();
     },
@@ -116,6 +117,18 @@ export async function hand(
   const created = arrival.endpoint.resource === 'create' ? tap.resourceId() : undefined;
   if (created !== undefined) rt.owners.created(created, id, arrival.tenant?.access.name);
   return undefined;
+}
+
+/** Somebody has answered: so it was no matter of the prompt that blocks did not come between those who were asked before. */
+function blame(rt: Runtime, { unfetched }: Tries): void {
+  for (const { prefill, decode } of unfetched) {
+    const restMs = rt.pairRests.failed(prefill, decode);
+    if (restMs > 0 && rt.settings.pd.fallback === 'whole')
+      rt.log.warn(
+        { prefill_worker: prefill.id, decode_worker: decode.id, rests_ms: restMs },
+        'blocks do not come from one worker to another: the pair rests',
+      );
+  }
 }
 
 function countBroken(rt: Runtime, { leg }: Sent, end: RelayEnd): void {
