@@ -55,13 +55,25 @@ describe('a request through a pair', () => {
       assert.ok(prefill && decode);
       for (const stream of [false, true]) {
         const before = tokensOf(prefill, decode);
-        const response = await post(fleet, '/v1/completions', {
+        const body = {
           ...{ model: 'sim-model', prompt: newPrompt(), max_tokens: 4, ignore_eos: true, stream },
           ...(stream && { stream_options: { include_usage: true } }),
-        });
+        };
+        const headers = { 'x-request-id': `mine-${stream}` };
+        const response = await post(fleet, '/v1/completions', body, { headers });
         const text = await response.text();
         assert.equal(response.status, 200, text);
-        assert.ok(!text.includes('"remote_') && !text.includes('transfer_id'), text);
+        assert.ok(
+          !text.includes('"remote_') && !text.includes('transfer_id') && !text.includes('_addr_'),
+          text,
+        );
+        const ids = new Set(text.match(/(?<="id": ?")[^"]*/g));
+        assert.equal(ids.size, 1, text);
+        assert.match(
+          [...ids][0]!,
+          new RegExp(`^cmpl-mine-${stream}(-0)?$`),
+          'the id is made of what the client calls it',
+        );
         const {
           pd,
           attempts,

@@ -98,7 +98,10 @@ describe('a prompt that no worker computes', () => {
       if (request.body.includes('POISON')) response.writeHead(500).end('{}');
       else answerDecode(response, request);
     };
-    await using pair = await startPairs({ decodes: [poisoned], router: { retry: { budgetFloor: 1000, initialBackoffMs: 1, maxBackoffMs: 5 } } });
+    await using pair = await startPairs({
+      decodes: [poisoned],
+      router: { retry: { budgetFloor: 1000, initialBackoffMs: 1, maxBackoffMs: 5 } },
+    });
     for (let time = 0; time < 6; time++)
       assert.equal((await chat(pair.fleet, { messages: [{ role: 'user', content: 'POISON' }] })).status, 500);
     await (await chat(pair.fleet)).text();

@@ -157,16 +157,6 @@ describe('a request that is only talked about', () => {
   });
 });
 
-describe('a fleet that is told not to split', () => {
-  it('has one worker do all of each request', async () => {
-    await using pair = await startPairs({ pd: { split: 'never' } });
-    assert.equal((await chat(pair.fleet)).status, 200);
-    assert.deepEqual([pair.prefills[0]!.received.length, pair.decodes[0]!.received.length], [0, 1]);
-    assert.deepEqual((await pair.fleet.decision()).pd, { split: false, reason: 'never' });
-    assert.equal((await scrape(pair.fleet)).value('vllm_router_pd_whole_total', { reason: 'never' }), 1);
-  });
-});
-
 describe('a pair that is not ready', () => {
   it('is left whole and counted; a request that is only talked about counts nothing', async () => {
     // Nobody has said under which name the prefill worker keeps its blocks.
@@ -213,6 +203,17 @@ describe('what a client says of handing over', () => {
     await using dropping = await startPairs({ pd: { clientParams: 'drop' } });
     assert.equal((await chat(dropping.fleet, {}, { headers })).status, 200);
     assert.equal(dropping.decodes[0]!.last.headers['x-prefiller-host-port'], undefined);
+  });
+
+  it('is refused in the name of the request, by which some workers find each other', async () => {
+    for (const clientParams of ['refuse', 'drop'] as const)
+      for (const id of ['a___prefill_addr_10.0.0.1:1___', 'a___decode_addr_10.0.0.1:1_b']) {
+        await using pair = await startPairs({ pd: { clientParams } });
+        const response = await chat(pair.fleet, { n: 2 }, { headers: { 'x-request-id': id } });
+        const { error } = (await response.json()) as { error: { code: string } };
+        assert.deepEqual([response.status, error.code], [400, 'kv_transfer_params_refused']);
+        assert.equal(pair.decodes[0]!.received.length, 0);
+      }
   });
 
   it('null says nothing', async () => {

@@ -105,6 +105,10 @@ for (const kvConnector of ['p2p-nccl', 'moriio'] as const)
     assert.equal(record?.prefill_worker, pair.prefill.url);
     const transferred = await externalHits(pair.decode);
     assert.ok(transferred > 0, 'it has computed the prompt itself');
+    // Without a peer's address its decode worker would answer from an empty cache.
+    const whole = await chat(fleet, { n: 2 });
+    assert.equal(whole.status, kvConnector === 'p2p-nccl' ? 503 : 200);
+    if (kvConnector === 'p2p-nccl') assert.match(await whole.text(), /1 pairs only/);
     t.diagnostic(`${transferred} tokens came over`);
   });
 

@@ -36,6 +36,7 @@ export class ExactReader implements ExactCaches {
   readonly #search: RowSearch;
   /** By slot: as they were when a look at all of them began. */
   readonly #versions = new Int32Array(MOST_SLOTS);
+  readonly #fence = new Int32Array(new SharedArrayBuffer(4));
   #held = new Int32Array(0);
   #walked = 0;
 
@@ -153,6 +154,8 @@ export class ExactReader implements ExactCaches {
   }
 
   #isOther(version: number, at: number): boolean {
+    // What was read before stays before it, on processors that would read the version first as well.
+    Atomics.add(this.#fence, 0, 1);
     return Atomics.load(this.#slots, at + SLOT.VERSION) !== version;
   }
 

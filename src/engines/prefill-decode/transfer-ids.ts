@@ -26,3 +26,8 @@ export function unaddressed({ prefill, decode }: Pick<Pair, 'prefill' | 'decode'
   const unknown = [prefill, decode].find(({ traits }) => traits.kvTransfer?.zmqAddress === undefined);
   return unknown && `the ZMQ address of ${unknown.spec.id} is not known`;
 }
+
+/** Whether workers would read from a request's id where to fetch its prompt, or where to bring it. */
+export function namesPair(requestId: string): boolean {
+  return requestId.includes('___prefill_addr_') || requestId.includes('___decode_addr_');
+}

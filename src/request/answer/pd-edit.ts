@@ -8,6 +8,8 @@ export interface PdEdit {
   readonly cachedTokens: number | undefined;
   /** The prefill worker's answer, where the client wants to know of the prompt's tokens. */
   readonly prefill: Buffer | undefined;
+  /** What the workers call the request by, where that is not what the client does, and the latter. */
+  readonly alias?: { readonly sent: string; readonly known: string } | undefined;
   /** Such an answer is too long to be merged with it, and passes as it is. */
   readonly onUnmerged: () => void;
 }
@@ -15,12 +17,22 @@ export interface PdEdit {
 const NULL = Buffer.from('null');
 
 /** Those of the top level, and of the answer that an event carries. */
-export function pdEdits(pd: Pick<PdEdit, 'cachedTokens'>): readonly MemberEdit[] {
+export function pdEdits(pd: Pick<PdEdit, 'cachedTokens' | 'alias'>): readonly MemberEdit[] {
+  const { alias } = pd;
   return [
+    ...(alias ? [{ key: 'id', there: (id: Buffer) => withKnown(id, alias) }] : []),
     // Regular workers say null; what stands here names hosts, ports and engines.
     { key: 'kv_transfer_params', there: (value) => (value.equals(NULL) ? undefined : NULL) },
     { key: 'usage', there: (usage) => withCached(usage, pd.cachedTokens) },
   ];
+}
+
+/** vLLM makes the id of an answer from that of its request, in which some connectors have their workers' addresses. */
+function withKnown(id: Buffer, { sent, known }: NonNullable<PdEdit['alias']>): Buffer | undefined {
+  const at = id.indexOf(sent);
+  if (at < 0) return undefined;
+  const by = JSON.stringify(known).slice(1, -1);
+  return Buffer.concat([id.subarray(0, at), Buffer.from(by), id.subarray(at + sent.length)]);
 }
 
 /** The decode worker counts what it was handed, or nothing: the client is told what was not computed for it. */

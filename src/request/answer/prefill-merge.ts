@@ -3,7 +3,7 @@ import { withPrompt } from './prompt-logprobs.ts';
 import type { ResponseEditor } from './response-editor.ts';
 
 /** Of either's answer: they are merged in one go, some 10 ms for a megabyte. The decode worker's is held until it is whole. */
-const MOST_BYTES = 1024 * 1024;
+export const MOST_MERGED_BYTES = 1024 * 1024;
 const NOTHING = Buffer.alloc(0);
 
 /** Puts what the prefill worker said of the prompt into the decode worker's answer; a longer one passes without. */
@@ -20,14 +20,14 @@ export class PrefillMerge implements ResponseEditor {
     this.#prefill = prefill;
     this.#then = then;
     this.#onUnmerged = onUnmerged;
-    this.#passes = prefill.length > MOST_BYTES;
+    this.#passes = prefill.length > MOST_MERGED_BYTES;
     if (this.#passes) onUnmerged();
   }
 
   push(chunk: Buffer): Buffer {
     if (this.#passes) return this.#then.push(chunk);
     this.#held.push(chunk);
-    if (this.#held.size <= MOST_BYTES) return NOTHING;
+    if (this.#held.size <= MOST_MERGED_BYTES) return NOTHING;
     this.#passes = true;
     this.#onUnmerged();
     return this.#then.push(this.#held.take());

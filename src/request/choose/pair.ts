@@ -9,6 +9,7 @@ import type { Call } from '../understand/read-call.ts';
 import type { Runtime } from '../runtime.ts';
 import { canRunWhole, lookAtPool, NOBODY_TRIED, poolFor, viewOfPool, type Look } from './call-pool.ts';
 import { giveBack, legOf, take, type Leg } from './leg.ts';
+import { MOST_MERGED_BYTES } from '../answer/prefill-merge.ts';
 import { pickBy, pickOf, predict, type NoPlan, type Picked, type Prediction } from './pick.ts';
 
 export interface WorkerPair {
@@ -105,6 +106,7 @@ export function canPair(rt: Runtime, call: Call): boolean {
 export function pickPair(rt: Runtime, call: Call, tries: Tries, looks: Looks): PairPick | WholePick | NoPlan {
   if (call.handoff === 'no' || (call.prompts > 1 && !carriesBatches(rt))) return wholeFor('not_carried');
   if (call.resourceId !== undefined) return wholeFor('stored_resource');
+  if (tellsTooMuch(call)) return wholeFor('not_carried');
   if (rt.settings.pd.split.kind === 'never') return wholeFor('never');
   const mayFallBack =
     rt.settings.pd.fallback === 'whole' && (tries.pairs < MOST_PAIRS || canRunWhole(rt, call));
@@ -117,6 +119,12 @@ export function pickPair(rt: Runtime, call: Call, tries: Tries, looks: Looks): P
     leftOut.add(picked.slot);
     if (leftOut.size > MOST_UNREADY) return noPair(rt, call, pools, 'no_pair_ready', looks.peek);
   }
+}
+
+/** Whether what the prefill worker is to say of the prompt would be too long to be put into the other one's answer. */
+function tellsTooMuch({ handoff, ask }: Call): boolean {
+  if (typeof handoff !== 'object' || handoff.bytesPerPromptToken === 0) return false;
+  return handoff.bytesPerPromptToken * ask.promptTokens() > MOST_MERGED_BYTES;
 }
 
 /** Which connector it will be is known before the pair is where it was named. */

@@ -185,6 +185,13 @@ export class Handover implements PdEdit {
     return this.answer?.cachedTokens;
   }
 
+  get alias(): PdEdit['alias'] {
+    const { requestId: sent } = this.#handoff;
+    // A stored answer is asked for by the id that its worker knows.
+    if (sent === undefined || this.#arrival.endpoint.resource === 'create') return undefined;
+    return { sent, known: this.#arrival.requestId };
+  }
+
   get prefill(): Buffer | undefined {
     return this.#terms.ofPrompt ? this.answer?.bytes : undefined;
   }

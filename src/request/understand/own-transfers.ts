@@ -2,6 +2,7 @@ import { RouterError } from '../../base/errors.ts';
 import { inPieces } from '../../base/in-pieces.ts';
 import { leavingOutClientParams, mayHaveClientParams } from '../../engines/prefill-decode/bodies.ts';
 import { headerOf } from '../../http/headers.ts';
+import { namesPair } from '../../engines/prefill-decode/transfer-ids.ts';
 import type { Arrival } from '../arrive/arrival.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Call } from './read-call.ts';
@@ -22,6 +23,9 @@ export function ownTransfers(rt: Runtime, arrival: Arrival, call: Call): Call | 
   if (!rt.registry.handsOver) return call;
   const header = TRANSFER_HEADERS.find((name) => headerOf(arrival.req.rawHeaders, name) !== undefined);
   if (refuses(rt) && header !== undefined) throw refused(`the header ${header}`);
+  // Dropped it would have to be another one in every record of it.
+  const id = headerOf(arrival.req.rawHeaders, 'x-request-id') ?? '';
+  if (namesPair(id) || namesPair(arrival.requestId)) throw refused('the id of the request');
   if (!Buffer.isBuffer(call.body) || !mayHaveClientParams(call.body)) return call;
   const made = inPieces(leavingOutClientParams(call.body));
   if (!(made instanceof Promise)) return without(rt, arrival, call, made);
