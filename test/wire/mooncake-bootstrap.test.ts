@@ -33,7 +33,10 @@ test('a bootstrap server that is down at the start is asked until it is there, a
   const port = await freePort();
   const prefill = await startSimWorker({ timeScale: 0 });
   t.after(() => prefill.stop());
-  await using fleet = await startFleet({ workers: [{}], clock });
+  await using fleet = await startFleet({
+    ...{ workers: [{}], clock },
+    onlyRegular: 'the test brings a prefill worker of its own',
+  });
   const admin = adminOf(fleet);
   const body = { url: prefill.url, worker_type: 'prefill', bootstrap_port: port };
   assert.equal((await admin('POST', '/workers', body)).status, 202);
