@@ -69,7 +69,11 @@ export const APIS: readonly Api[] = [
       token_ids: [...prompt].map((character, place) => 100 + ((character.charCodeAt(0) * 31 + place) % 3000)),
       sampling_params: { max_tokens, temperature: 0, seed: 1 },
     }),
-    text: (answer) => JSON.stringify(at(answer, 'choices', 0, 'token_ids') ?? []),
+    // How many of them come in one event is chance.
+    text: (answer) => {
+      const ids = at(answer, 'choices', 0, 'token_ids');
+      return Array.isArray(ids) ? ids.map((id) => `${String(id)} `).join('') : '';
+    },
     cachedTokens: openAiCached,
   },
 ];
