@@ -3,6 +3,7 @@ import type { CacheProof, Proof } from '../cache-knowledge/accuracy/proof.ts';
 import type { Settings } from '../config/settings/settings.ts';
 import { EventSourceWatch } from '../engines/event-source-watch.ts';
 import type { BootstrapWatch } from '../engines/prefill-decode/bootstrap-watch.ts';
+import { servesAlone } from '../engines/prefill-decode/index.ts';
 import { LoadPoller, type PollTimes } from '../engines/load-poller.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import { HealthChecker, type HealthTimes } from '../workers/health.ts';
@@ -42,7 +43,10 @@ export class WorkerWatches {
     this.#bootstrap = openBootstrapWatch(state);
     this.#stalls = new StallWatch({
       ...{ registry, clock, settings: settings.stall },
-      probe: ({ spec }, ...asked) => connections.probeOneToken(spec, ...asked),
+      probe: (worker, request, limits) => {
+        const isAlone = servesAlone(state.settings.pd.connector, worker);
+        return connections.probeOneToken(worker.spec, isAlone ? request : undefined, limits);
+      },
       onProbed: ({ id }, end) => {
         metrics.stallProbesTotal.with(id, end).inc();
       },

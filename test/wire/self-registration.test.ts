@@ -109,6 +109,11 @@ for (const kvConnector of ['p2p-nccl', 'moriio'] as const)
     const whole = await chat(fleet, { n: 2 });
     assert.equal(whole.status, kvConnector === 'p2p-nccl' ? 503 : 200);
     if (kvConnector === 'p2p-nccl') assert.match(await whole.text(), /1 pairs only/);
+    const asked = pair.decode.seen.length;
+    assert.equal((await fetch(`${fleet.url}/health_generate`)).status, 200);
+    const [how] = pair.decode.seen.slice(asked).filter(({ url }) => url !== '/metrics');
+    const least = kvConnector === 'p2p-nccl' ? ['GET', '/health'] : ['POST', '/v1/completions'];
+    assert.deepEqual([how?.method, how?.url], least);
     t.diagnostic(`${transferred} tokens came over`);
   });
 

@@ -11,7 +11,7 @@ const SPEC: WorkerSpec = {
 };
 
 /** One probe that is under way, and how to answer it. */
-function probe(route = '/v1/chat/completions') {
+function probe(route: string | undefined = '/v1/chat/completions', isAlone = true) {
   const clock = new VirtualClock();
   const controller = new AbortController();
   const sent: { request: WorkerRequest; sink: ResponseSink; aborted: boolean }[] = [];
@@ -25,7 +25,7 @@ function probe(route = '/v1/chat/completions') {
     close: () => undefined,
   };
   const limits = { timeoutMs: 10_000, signal: controller.signal, healthPath: '/healthy' };
-  const end = probeOneToken(client, SPEC, { route, model: 'm' }, clock, limits);
+  const end = probeOneToken(client, SPEC, isAlone ? { route, model: 'm' } : undefined, clock, limits);
   const [one] = sent;
   assert.ok(one);
   return { clock, controller, end, one, sink: one.sink };
@@ -40,6 +40,11 @@ describe('a one-token probe', () => {
     const text = headers.join(' ');
     assert.match(text, /authorization Bearer secret/);
     assert.match(text, /x-data-parallel-rank 3/);
+  });
+
+  it('asks for nothing but the health of a worker that does nothing by itself', () => {
+    const { method, path, body } = probe(undefined, false).one.request;
+    assert.deepEqual([method, path, body], ['GET', '/healthy', undefined]);
   });
 
   for (const [status, end] of [

@@ -43,34 +43,34 @@ export function leastRequest(
   return { method: 'POST', path: route, headers, body, upgrade: undefined, reserved: true };
 }
 
+/** Whether its server is well, which says nothing of its engine. */
+export function healthRequest(spec: WorkerSpec, path: string): WorkerRequest {
+  return {
+    ...{ method: 'GET', path, headers: probeHeaders(spec) },
+    ...{ body: undefined, upgrade: undefined, reserved: true },
+  };
+}
+
 export interface OneTokenLimits {
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
-  /** Asked instead, where the route has nothing little. */
+  /** Asked instead, where the route has nothing little, or the worker nothing to be asked by itself. */
   readonly healthPath: string;
 }
 
 /**
- * Has a worker do a little of what it was silent about. A 4xx counts as an answer: whoever refuses the probe would do so
+ * Has a worker do a little of what it was silent about; undefined: it does nothing by itself. A 4xx counts as an answer: whoever refuses the probe would do so
  * for ever, and nobody could ever be readmitted by it.
  */
 export async function probeOneToken(
   client: WorkerClient,
   spec: WorkerSpec,
-  request: StalledRequest,
+  request: StalledRequest | undefined,
   clock: Clock,
   { healthPath, ...limits }: OneTokenLimits,
 ): Promise<StallProbeEnd> {
-  const { route, model } = request;
-  const health = {
-    method: 'GET',
-    path: healthPath,
-    headers: probeHeaders(spec),
-    body: undefined,
-    upgrade: undefined,
-    reserved: true,
-  };
-  const least = hasLeast(route) ? leastRequest(spec, { route, model }) : health;
+  const { route = '', model = '' } = request ?? {};
+  const least = hasLeast(route) ? leastRequest(spec, { route, model }) : healthRequest(spec, healthPath);
   const answer = await collect(client, least, clock, { ...limits, maxBytes: MAX_ANSWER_BYTES });
   if (answer.kind === 'failed') return ENDS.get(answer.code) ?? 'failed';
   return answer.status < 500 ? 'answered' : 'failed';

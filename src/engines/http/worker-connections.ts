@@ -116,7 +116,11 @@ export class WorkerConnections {
   }
 
   /** Has a worker compute one token, or what is least for the route that it was silent on. */
-  probeOneToken(spec: WorkerSpec, ...[request, limits]: StallLimits): Promise<StallProbeEnd> {
+  probeOneToken(
+    spec: WorkerSpec,
+    request: StallLimits[0] | undefined,
+    limits: StallLimits[1],
+  ): Promise<StallProbeEnd> {
     const healthPath = this.#settings.health.path;
     return probeOneToken(this.clientOf(spec), spec, request, this.#clock, { ...limits, healthPath });
   }

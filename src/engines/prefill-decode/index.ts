@@ -1,4 +1,5 @@
 import type { KvConnector } from '../../config/settings/pd-settings.ts';
+import type { KvTransferTraits } from '../../config/settings/settings.ts';
 import type { Connector, Peer } from './connector.ts';
 import { lmcache } from './lmcache.ts';
 import { mooncake } from './mooncake.ts';
@@ -26,19 +27,26 @@ export function connectorFor(setting: KvConnector, prefill: Peer, decode: Peer):
   return CONNECTORS[setting === 'auto' ? nameFor(prefill, decode) : setting];
 }
 
-/** Whether the worker can serve a request by itself. */
+/** Whether the worker can serve a request by itself: else nothing is to be asked of its engine but halves. */
 export function servesAlone(
   setting: KvConnector,
   { traits: { role, kvTransfer } }: Pick<Peer, 'traits'>,
 ): boolean {
   if (role === 'regular') return true;
-  if (setting !== 'auto') return CONNECTORS[setting].pairsOnly !== true;
-  return kvTransfer?.zmqAddress === undefined || kvTransfer.transferMode !== undefined;
+  const name = setting === 'auto' ? registeredFor(kvTransfer) : setting;
+  return name === undefined || CONNECTORS[name].pairsOnly !== true;
+}
+
+/** Of a worker that has registered itself. */
+function registeredFor(transfer: KvTransferTraits | undefined): Connector['name'] | undefined {
+  if (transfer?.zmqAddress === undefined) return undefined;
+  return transfer.transferMode === undefined ? 'p2p-nccl' : 'moriio';
 }
 
 function nameFor(prefill: Peer, decode: Peer): Connector['name'] {
   const { kvTransfer: transfer, bootstrapPort } = prefill.traits;
-  if (transfer?.zmqAddress !== undefined) return transfer.transferMode === undefined ? 'p2p-nccl' : 'moriio';
+  const registered = registeredFor(transfer);
+  if (registered) return registered;
   // The port says it before the server there has answered.
   if (transfer?.engineIds !== undefined || bootstrapPort !== undefined) return 'mooncake';
   return decode.traits.kvTransfer?.receiver === undefined ? 'nixl' : 'lmcache';

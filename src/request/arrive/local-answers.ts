@@ -4,7 +4,8 @@ import { aliasesFor } from '../understand/aliases.ts';
 import { modelNotFound } from '../understand/model-not-found.ts';
 import { collect } from '../../engines/collect.ts';
 import { joinedHeader } from '../../http/headers.ts';
-import { leastRequest } from '../../engines/http/one-token.ts';
+import { healthRequest, leastRequest } from '../../engines/http/one-token.ts';
+import { servesAlone } from '../../engines/prefill-decode/index.ts';
 import { RouterError } from '../../base/errors.ts';
 import type { WorkerRole } from '../../config/settings/settings.ts';
 import type { Worker } from '../../workers/worker.ts';
@@ -105,13 +106,15 @@ function health(rt: Runtime): LocalAnswer {
   );
 }
 
-/** Has one worker generate one token: the only proof that a model answers. */
+/** Has one worker generate one token: the only proof that a model answers. Of workers that serve nothing but halves it is their health. */
 async function healthGenerate(rt: Runtime): Promise<LocalAnswer> {
   const serving = rt.registry.workers.filter((one) => isServing(one) && one.traits.role !== 'prefill');
   const worker = serving[Math.floor(rt.random() * serving.length)];
   if (!worker) return text(503, 'No healthy worker');
   const [model] = worker.models;
-  const request = leastRequest(worker.spec, { route: '/v1/completions', model: model ?? '' });
+  const request = servesAlone(rt.settings.pd.connector, worker)
+    ? leastRequest(worker.spec, { route: '/v1/completions', model: model ?? '' })
+    : healthRequest(worker.spec, rt.settings.health.path);
   const answer = await collect(rt.clientOf(worker), request, rt.clock, {
     timeoutMs: rt.settings.health.timeoutMs,
     maxBytes: 1024 * 1024,
