@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { request, type IncomingMessage, type ServerResponse } from 'node:http';
 import { test } from 'node:test';
+import { createGzip } from 'node:zlib';
 import { chat, CHAT, post, readBody, streamChat } from '../support/chat.ts';
 import { settledAt, startFleet, type Fleet, type FleetOptions } from '../support/fleet.ts';
 import { ask, headerValue } from '../support/raw-client.ts';
@@ -201,6 +202,36 @@ test('a stream that is cut right behind its end is whole for the client', async 
   const { text, whole } = await readBody(await streamChat(fleet, { model: 'gpt-4o' }));
   assert.ok(whole);
   assert.equal(text, events.replace('llama', 'gpt-4o'));
+});
+
+test('an encoded answer goes on as it comes, however short it is before it is decoded', async () => {
+  const gzip = createGzip();
+  const pieces: Buffer[] = [];
+  gzip.on('data', (piece: Buffer) => pieces.push(piece));
+  gzip.write(`{"model":"llama","text":"${'x'.repeat(200_000)}`);
+  await new Promise<void>((resolve) => {
+    gzip.flush(resolve);
+  });
+  const first = Buffer.concat(pieces.splice(0));
+  gzip.end('"}');
+  await once(gzip, 'end');
+  const rest = Buffer.concat(pieces);
+  let finish = (): unknown => assert.fail('nothing was asked');
+  await using worker = await scripted((response) => {
+    const length = String(first.length + rest.length);
+    const type = { 'content-type': 'application/json', 'content-encoding': 'gzip' };
+    response.writeHead(200, { ...type, 'content-length': length }).write(first);
+    finish = () => response.end(rest);
+  });
+  await using fleet = await startRouter([worker], { router: ROUTER });
+  const response = await chat(fleet, { model: 'gpt-4o' });
+  const reader = response.body!.getReader();
+  let text = Buffer.from((await reader.read()).value).toString();
+  assert.match(text, /^\{"model":"gpt-4o"/, 'there before the worker has said all');
+  finish();
+  for (let read = await reader.read(); !read.done; read = await reader.read())
+    text += Buffer.from(read.value).toString();
+  assert.equal((JSON.parse(text) as { text: string }).text.length, 200_000);
 });
 
 test('JSON that the only worker breaks off is an error, and visibly broken for a client that has got some of it', async () => {

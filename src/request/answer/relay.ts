@@ -7,7 +7,7 @@ import type { Attempt, BodyReceiver, Failure, Head } from '../send/attempt.ts';
 import { boundedModel } from '../record/finish.ts';
 import { codingsFor, howToDecode, type Decodes } from './answer-coding.ts';
 import { AnswerDecoder } from './answer-decoder.ts';
-import { editedHeaders, editorFor, isMeasured, type AnswerEdit } from './response-edit.ts';
+import { editedHeaders, editorFor, isShort, type AnswerEdit } from './response-edit.ts';
 import type { ResponseEditor } from './response-editor.ts';
 import { EventStreamTap, JsonTap, opaqueTap, type ResponseTap } from './response-tap.ts';
 import { responseHeaders } from './response-headers.ts';
@@ -95,10 +95,12 @@ class Relay implements BodyReceiver {
     const type = headerOf(head.headers, 'content-type')?.toLowerCase() ?? '';
     this.#isStream = type.startsWith('text/event-stream');
     const codings = codingsFor(arrival, head);
-    if (events.edit && codings && arrival.method !== 'HEAD') this.#editor = editorFor(events.edit, head);
+    const isMeasured = codings?.length === 0 && isShort(head);
+    if (events.edit && codings && arrival.method !== 'HEAD')
+      this.#editor = editorFor(events.edit, head, isMeasured);
+    this.#isMeasured = isMeasured && this.#editor !== undefined;
     this.#tap = codings ? tapFor(type, arrival, this.#framed) : opaqueTap;
     this.#decodes = howToDecode(arrival, codings ?? [], this.#editor !== undefined);
-    this.#isMeasured = this.#editor !== undefined && this.#decodes === 'no' && isMeasured(head);
     if (codings && this.#decodes !== 'no')
       this.#decoder = new AnswerDecoder(codings, {
         onChunk: this.#onDecoded,

@@ -54,23 +54,27 @@ export function editedHeaders(headers: readonly string[], also?: string): string
   });
 }
 
-/** The editor for this answer, as it was before it was encoded; undefined where there is nothing to change. */
-export function editorFor(edit: AnswerEdit, head: Head): ResponseEditor | undefined {
+/**
+ * The editor for this answer, as it was before it was encoded; undefined where there is nothing to change.
+ *
+ * @param isMeasured It is short, and not encoded.
+ */
+export function editorFor(edit: AnswerEdit, head: Head, isMeasured = false): ResponseEditor | undefined {
   const { status, headers } = head;
   if (status < 200 || status > 299 || status === 204 || status === 206) return undefined;
   const edits = [...(edit.model ? [named(edit.model)] : []), ...(edit.pd ? pdEdits(edit.pd) : [])];
   if (isEventStream(headers)) return new EventEditor(edits, edit.swallowUsage);
   const type = headerOf(headers, 'content-type')?.toLowerCase() ?? '';
   if (edits.length === 0 || !type.startsWith('application/json')) return undefined;
-  const editor = isMeasured(head) ? new WholeEditor(edits) : new JsonEditor(edits);
+  const editor = isMeasured ? new WholeEditor(edits) : new JsonEditor(edits);
   return edit.pd?.prefill ? new PrefillMerge(edit.pd.prefill, editor, edit.pd.onUnmerged) : editor;
 }
 
 /** Longer ones do not wait until all of them is there. */
 const MOST_BYTES_MEASURED = 64 * 1024;
 
-/** Whether a changed answer waits for its end, so that its new length can be told. */
-export function isMeasured({ headers }: Head): boolean {
+/** Whether a changed answer, which is not encoded, waits for its end, so that its new length can be told. */
+export function isShort({ headers }: Head): boolean {
   const length = Number(headerOf(headers, 'content-length') ?? Infinity);
   return length <= MOST_BYTES_MEASURED && !isEventStream(headers);
 }
