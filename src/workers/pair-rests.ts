@@ -1,5 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 import type { SlotId } from './ledger.ts';
+import { pairKey } from './transfers.ts';
 
 /** Failures in a row: fewer may be of the prompts. */
 const MOST_FAILURES = 3;
@@ -28,7 +29,7 @@ export class PairRests {
 
   /** @returns for how long it rests now, ms; 0 = it does not, or did already. */
   failed(prefill: SlotId, decode: SlotId): number {
-    const pair = keyOf(prefill, decode);
+    const pair = pairKey(prefill, decode);
     const now = this.#clock.now();
     const failing = this.#failing.get(pair) ?? { failures: 0, restsUntil: 0 };
     this.#failing.delete(pair);
@@ -44,16 +45,12 @@ export class PairRests {
   }
 
   succeeded(prefill: SlotId, decode: SlotId): void {
-    if (this.#failing.size > 0) this.#failing.delete(keyOf(prefill, decode));
+    if (this.#failing.size > 0) this.#failing.delete(pairKey(prefill, decode));
   }
 
   isResting(prefill: SlotId, decode: SlotId): boolean {
     if (this.#failing.size === 0) return false;
-    const failing = this.#failing.get(keyOf(prefill, decode));
+    const failing = this.#failing.get(pairKey(prefill, decode));
     return failing !== undefined && this.#clock.now() < failing.restsUntil;
   }
-}
-
-function keyOf(prefill: SlotId, decode: SlotId): string {
-  return `${prefill.slot}.${prefill.generation}>${decode.slot}.${decode.generation}`;
 }

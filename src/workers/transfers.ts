@@ -6,7 +6,7 @@ export class Transfers {
   readonly #under = new Map<string, number>();
 
   between(from: SlotId, to: SlotId): number {
-    return this.#under.get(key(from, to)) ?? 0;
+    return this.#under.get(pairKey(from, to)) ?? 0;
   }
 
   get size(): number {
@@ -15,7 +15,7 @@ export class Transfers {
 
   /** Returns what ends it; only the first call does. */
   begin(from: SlotId, to: SlotId): () => void {
-    const pair = key(from, to);
+    const pair = pairKey(from, to);
     this.#under.set(pair, (this.#under.get(pair) ?? 0) + 1);
     let isOver = false;
     return () => {
@@ -28,6 +28,7 @@ export class Transfers {
   }
 }
 
-function key(from: SlotId, to: SlotId): string {
+/** Of both workers, as long as they are there. */
+export function pairKey(from: SlotId, to: SlotId): string {
   return `${from.slot}.${from.generation}>${to.slot}.${to.generation}`;
 }

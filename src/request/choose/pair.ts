@@ -108,9 +108,7 @@ export function pickPair(rt: Runtime, call: Call, tries: Tries, looks: Looks): P
   if (call.resourceId !== undefined) return wholeFor('stored_resource');
   if (tellsTooMuch(call)) return wholeFor('not_carried');
   if (rt.settings.pd.split.kind === 'never') return wholeFor('never');
-  const mayFallBack =
-    rt.settings.pd.fallback === 'whole' && (tries.pairs < MOST_PAIRS || canRunWhole(rt, call));
-  if (tries.whole || (mayFallBack && tries.pairs >= MOST_PAIRS)) return wholeFor('pair_failed');
+  if (tries.whole || (tries.pairs >= MOST_PAIRS && mayFallBack(rt, call))) return wholeFor('pair_failed');
   const leftOut = new Set<number>();
   for (;;) {
     const pools = poolsOf(rt, call, tries, { ...looks, leftOut });
@@ -119,6 +117,11 @@ export function pickPair(rt: Runtime, call: Call, tries: Tries, looks: Looks): P
     leftOut.add(picked.slot);
     if (leftOut.size > MOST_UNREADY) return noPair(rt, call, pools, 'no_pair_ready', looks.peek);
   }
+}
+
+/** Whether one worker may serve what pairs have not. */
+export function mayFallBack(rt: Runtime, call: Call): boolean {
+  return rt.settings.pd.fallback === 'whole' && canRunWhole(rt, call);
 }
 
 /** Whether what the prefill worker is to say of the prompt would be too long to be put into the other one's answer. */
@@ -264,8 +267,7 @@ function noPair(rt: Runtime, call: Call, pools: Pools, reason: WhySplit, peek: b
     if (unready !== undefined && rt.pairsSaid.isDue(unready))
       rt.log.warn({ reason: unready }, 'no pair of workers can hand over');
   }
-  if (rt.settings.pd.fallback === 'whole' && canRunWhole(rt, call))
-    return { kind: 'whole', split: { isSplit: false, reason, unready } };
+  if (mayFallBack(rt, call)) return { kind: 'whole', split: { isSplit: false, reason, unready } };
   return { kind: 'none', pool: decode.eligible === 0 ? decode : prefill };
 }
 

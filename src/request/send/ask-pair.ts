@@ -1,7 +1,6 @@
 import type { Arrival } from '../arrive/arrival.ts';
 import type { Deadline } from '../arrive/deadline.ts';
-import { canRunWhole } from '../choose/call-pool.ts';
-import type { PairLeg } from '../choose/pair.ts';
+import { mayFallBack, type PairLeg } from '../choose/pair.ts';
 import { noRoom } from '../../http/body.ts';
 import { isEventStream } from '../../http/headers.ts';
 import type { Worker } from '../../workers/worker.ts';
@@ -52,7 +51,7 @@ export async function askPair(
   if (handed.kind === 'client_left') throw clientLeft();
   if (handed.kind === 'no_room') {
     // One worker alone is sent the client's own bytes.
-    if (mayFallBack(rt, call, step)) return whole(step);
+    if (mayBeWhole(rt, call, step)) return whole(step);
     throw noRoom();
   }
   if (handed.kind !== 'ready') return settleUnhanded(rt, arrival, call, step, handed);
@@ -95,7 +94,7 @@ async function settleDecode(
 ): Promise<Again> {
   const { outcome, handover, attempt, leg } = step;
   if (first.kind === 'begun') {
-    if (REJECTING.has(first.head.status) && mayFallBack(rt, call, step)) {
+    if (REJECTING.has(first.head.status) && mayBeWhole(rt, call, step)) {
       outcome.answered(first.head.status);
       rt.metrics.pdErrorsTotal.with('decode_rejected').inc();
       attempt.abort();
@@ -136,6 +135,13 @@ function failedBehind(rt: Runtime, step: PairStep, failure: Failed, why: 'handov
   rt.metrics.pdDecodeErrorsTotal.with(leg.worker.id).inc();
   rt.metrics.pdErrorsTotal.with(why).inc();
   rt.registry.reportTransferFailed(prefill.leg.worker);
+  sayFailed(rt, step, failure);
+}
+
+/** The worker that was to compute the prompt has not. */
+function failedBefore(rt: Runtime, step: PairStep, failure: Failed): void {
+  rt.metrics.pdPrefillErrorsTotal.with(step.prefill.leg.worker.id).inc();
+  rt.metrics.pdErrorsTotal.with('prefill').inc();
   sayFailed(rt, step, failure);
 }
 
@@ -187,22 +193,24 @@ async function settleUnhanded(
   const sent = { leg, outcome, attempt, retry, tries, letGo: handover.letGo };
   if (end.kind === 'declined') {
     outcome.answered(end.head.status);
-    if (!OF_THE_PROMPT.has(end.head.status) && mayFallBack(rt, call, sent)) {
-      attempt.abort();
-      return whole(sent);
+    if (!OF_THE_PROMPT.has(end.head.status)) {
+      failedBefore(rt, step, statusFailure(leg.worker, end.head.status));
+      if (mayBeWhole(rt, call, sent)) {
+        attempt.abort();
+        return whole(sent);
+      }
     }
     arrival.decision.worker = leg.worker.id;
     return hand(rt, arrival, call, sent, end.head);
   }
-  rt.metrics.pdPrefillErrorsTotal.with(leg.worker.id).inc();
-  rt.metrics.pdErrorsTotal.with('prefill').inc();
-  sayFailed(rt, step, end.kind === 'failed' ? end.failure : statusFailure(leg.worker, end.head.status));
+  failedBefore(rt, step, end.kind === 'failed' ? end.failure : statusFailure(leg.worker, end.head.status));
   if (end.kind === 'failed') return settlePair(rt, call, sent, end.failure);
   return settleRefused(rt, arrival, call, sent, end);
 }
 
 /**
- * Another pair is tried while that is allowed. Where it is not, and what failed is what only pairs have, one worker may do all of it. A worker that says when to come back is heard.
+ * Another pair is tried while that is allowed. Where it is not, and what failed is what only pairs have, one worker may do all of it. A
+ * worker that says when to come back is heard.
  */
 async function settleRefused(
   rt: Runtime,
@@ -216,8 +224,7 @@ async function settleRefused(
   const isAgain = retry.afterStatus(head.status, retryAfterMs, sent.leg.role === 'prefill');
   const isOfPair = sent.leg.role === 'prefill' || head.status === NOT_FETCHED;
   const isBusy = head.status === 429 && retryAfterMs !== undefined;
-  const mayBeWhole = isOfPair && !isBusy && mayAskAgain(call, sent);
-  const isWhole = !isAgain && mayBeWhole && mayFallBack(rt, call, sent);
+  const isWhole = !isAgain && isOfPair && !isBusy && mayAskAgain(call, sent) && mayBeWhole(rt, call, sent);
   if (!isAgain && !isWhole) return hand(rt, arrival, call, sent, head);
   attempt.abort();
   return isAgain ? without(sent) : whole(sent);
@@ -229,7 +236,7 @@ function settlePair(rt: Runtime, call: Call, step: Step, failure: Failure): Agai
   if (failure.code !== 'deadline_exceeded') {
     if (step.retry.afterFailure(failure, step.leg.role === 'prefill')) return without(step);
     const isOfPair = step.leg.role === 'prefill' || failure.code === 'handover_failed';
-    if (isOfPair && mayAskAgain(call, step) && mayFallBack(rt, call, step)) return whole(step);
+    if (isOfPair && mayAskAgain(call, step) && mayBeWhole(rt, call, step)) return whole(step);
   }
   throw failureFor(call, failure);
 }
@@ -239,8 +246,8 @@ function mayAskAgain({ retry }: Call, { leg }: Step): boolean {
   return leg.role === 'prefill' || retry !== 'connect';
 }
 
-function mayFallBack(rt: Runtime, call: Call, { tries, retry }: Step): boolean {
-  return rt.settings.pd.fallback === 'whole' && !tries.whole && canRunWhole(rt, call) && retry.fallBack();
+function mayBeWhole(rt: Runtime, call: Call, { tries, retry }: Step): boolean {
+  return !tries.whole && mayFallBack(rt, call) && retry.fallBack();
 }
 
 function whole({ tries }: Step): Again {
