@@ -39,7 +39,9 @@ function run(visits: readonly Visit[], settings: ModelSettings, waking: Waking):
   const lines: string[] = [];
   let at = 0;
   for (const [index, one] of visits.entries()) {
-    at += one.gapMs;
+    // No two things at one instant: their order would be chance.
+    const apart = (index + 1) / 97;
+    at += one.gapMs + apart;
     clock.after(at, () => {
       let firstAt = NaN;
       const sequence = model.submit({
@@ -55,7 +57,7 @@ function run(visits: readonly Visit[], settings: ModelSettings, waking: Waking):
           lines.push(`${String(index)} ${times.join(' ')} ${String(cachedTokens)} ${String(preemptions)}`);
         },
       });
-      if (one.abortAfterMs !== undefined) clock.after(one.abortAfterMs, () => model.abort(sequence));
+      if (one.abortAfterMs !== undefined) clock.after(one.abortAfterMs + apart / 5, () => model.abort(sequence));
     });
   }
   while (clock.step());

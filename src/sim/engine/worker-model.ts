@@ -111,7 +111,7 @@ export class WorkerModel {
 
   /** The client left: its blocks are free at once. Ended sequences are left alone. */
   abort(sequence: Sequence): boolean {
-    if (this.#wakesAtChange && !this.#waking) this.#catchUp();
+    this.#catchUpWithSteps();
     const { state } = sequence;
     if (state === 'done' || state === 'aborted') return false;
     if (state === 'running') this.#running.splice(this.#running.indexOf(sequence), 1);
@@ -124,6 +124,7 @@ export class WorkerModel {
 
   /** The blocks that `keepsBlocks` has kept are free: fetched, or nobody will. Without effect on others. */
   giveBack(sequence: Sequence): void {
+    this.#catchUpWithSteps();
     if (!this.#transfers.giveBack(sequence)) return;
     this.cache.release(sequence.blocks);
     this.#rouse();
@@ -177,10 +178,9 @@ export class WorkerModel {
     });
   }
 
-  #catchUp(): void {
-    this.#waking = true;
-    this.#wake();
-    this.#waking = false;
+  /** Steps that are over take their blocks before a change gives others back. */
+  #catchUpWithSteps(): void {
+    if (this.#wakesAtChange && this.#stepping && !this.#waking) this.#catchUp();
   }
 
   /** Something changed that the scheduler should look at. */
@@ -196,10 +196,11 @@ export class WorkerModel {
     if (!this.#wakesAtChange || this.#waking) return;
     this.#timer?.cancel();
     this.#timer = undefined;
-    if (this.#stepping && this.#stepEndsAt <= this.#clock.now()) this.#catchUp();
+    this.#catchUpWithSteps();
   }
 
-  #wake(): void {
+  #catchUp(): void {
+    this.#waking = true;
     const now = this.#clock.now();
     const instant = this.settings.timeScale === 0;
     for (let steps = 0; steps < STEPS_PER_WAKE; steps++) {
@@ -220,9 +221,10 @@ export class WorkerModel {
       if (!this.#stepping) break;
     }
     this.#untold.tell();
+    this.#waking = false;
   }
 
-  /** Decides what the next step computes; false when there is nothing to do. */
+  /** Decides what the next step computes; false: nothing to do. */
   #plan(startsAt: number): boolean {
     let budget = this.settings.stepTokens;
     let prefill = 0;
@@ -301,6 +303,7 @@ export class WorkerModel {
 
   /** The keys and values of `tokens` prompt tokens have come; of none: all of it has to be computed here. */
   #arrived(sequence: Sequence, tokens: number): void {
+    this.#catchUpWithSteps();
     sequence.state = 'waiting';
     sequence.readyAt = this.#clock.now();
     if (tokens > 0) {
