@@ -104,8 +104,7 @@ export class WorkerModel {
     }
     const sequence = new Sequence(ask, this.#clock.now());
     this.#waiting.add(sequence);
-    this.#disarmFar();
-    this.#arm();
+    this.#lookAgain();
     return sequence;
   }
 
@@ -186,17 +185,17 @@ export class WorkerModel {
   /** Something changed that the scheduler should look at. */
   #rouse(): void {
     this.#isFull = false;
-    if (this.#waking) return;
-    this.#disarmFar();
-    this.#arm();
+    this.#lookAgain();
   }
 
   /** A timer that may be set beyond the end of the step is set anew: somebody waits for that end now. */
-  #disarmFar(): void {
-    if (!this.#wakesAtChange || this.#waking) return;
-    this.#timer?.cancel();
-    this.#timer = undefined;
-    this.#catchUpWithSteps();
+  #lookAgain(): void {
+    if (this.#wakesAtChange && !this.#waking) {
+      this.#timer?.cancel();
+      this.#timer = undefined;
+      this.#catchUpWithSteps();
+    }
+    this.#arm();
   }
 
   #catchUp(): void {
@@ -366,11 +365,10 @@ export class WorkerModel {
     sequence.finishedAt = now;
     if (state === 'done' && sequence.ask.keepsBlocks === true) this.#transfers.keep(sequence);
     else this.cache.release(sequence.blocks);
-    if (state === 'aborted') {
-      this.stats.finished.abort++;
-      return;
+    if (state === 'aborted') this.stats.finished.abort++;
+    else {
+      if (sequence.fresh === 0) this.#untold.add(sequence);
+      recordEnd(this.stats, sequence);
     }
-    if (sequence.fresh === 0) this.#untold.add(sequence);
-    recordEnd(this.stats, sequence);
   }
 }
