@@ -57,7 +57,8 @@ function run(visits: readonly Visit[], settings: ModelSettings, waking: Waking):
           lines.push(`${String(index)} ${times.join(' ')} ${String(cachedTokens)} ${String(preemptions)}`);
         },
       });
-      if (one.abortAfterMs !== undefined) clock.after(one.abortAfterMs + apart / 5, () => model.abort(sequence));
+      if (one.abortAfterMs !== undefined)
+        clock.after(one.abortAfterMs + apart / 5, () => model.abort(sequence));
     });
   }
   while (clock.step());
