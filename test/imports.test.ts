@@ -27,7 +27,7 @@ const ROWS: readonly (readonly string[])[] = [
   ['routing', 'engines', 'response-cache', 'hooks', 'limits', 'discovery'],
   ['workers', 'tokenize'],
   ['api'],
-  ['helper-threads'],
+  ['helper-threads', 'redis'],
   ['config', 'observe', 'http', 'report'],
   ['http1', 'zmtp'],
   ['base'],

@@ -746,6 +746,27 @@ const STATE_SERIES = {
   ),
   tokenCacheEntries: gauge('vllm_router_token_cache_entries', [], 'Prompts in the token cache.'),
   tokenCacheBytes: gauge('vllm_router_token_cache_bytes', [], 'Bytes that the token cache takes.'),
+  redisUp: gauge(
+    'vllm_router_redis_up',
+    ['server'],
+    'Whether there is a connection to the server of Redis or Valkey. Without one the router goes on as if nothing were stored.',
+  ),
+  redisTakesWrites: gauge(
+    'vllm_router_redis_takes_writes',
+    ['server'],
+    'Whether it takes writes: 0 when it has no memory left, or is a replica.',
+  ),
+  redisCommandsTotal: counter(
+    'vllm_router_redis_commands_total',
+    ['server', 'outcome'],
+    'What was asked of it: done, timeout, broken (the connection), full, read_only, denied (to the user), refused, or down (not tried: there is no connection).',
+  ),
+  redisCommandDurationSeconds: histogram(
+    'vllm_router_redis_command_duration_seconds',
+    ['server'],
+    OVERHEAD,
+    'Time to its answers, or until one was given up.',
+  ),
   localTokenizers: gauge(
     'vllm_router_local_tokenizers',
     ['state'],

