@@ -41,6 +41,7 @@ import { PairRests } from '../workers/pair-rests.ts';
 import { Transfers } from '../workers/transfers.ts';
 import { RetryBudget } from '../workers/retry-budget.ts';
 import { WorkerWait } from '../workers/worker-wait.ts';
+import { openAnswerCache, type OpenAnswerCache } from './open-answer-cache.ts';
 import { openIndexFor } from './open-index.ts';
 import { openHooks } from './open-hooks.ts';
 import { openLmcache, type OpenLmcache } from './open-lmcache.ts';
@@ -67,6 +68,7 @@ export interface SharedState<Workers extends Roster = Roster> {
   readonly freshIds: FreshIdWatch;
   readonly tokenRatio: TokenRatio;
   readonly openTokens: OpenTokens;
+  readonly openAnswers: OpenAnswerCache;
   readonly openEvents: OpenEvents;
   readonly lmcache: OpenLmcache;
   readonly arrivals: OpenArrivals;
@@ -137,7 +139,7 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
     metrics,
     registry,
     connections,
-    openEvents: events,
+    openAnswers: openAnswerCache(settings.answerCache, { part, clock, metrics }),
     openTokens: openTokens({ part, clock, log, metrics, registry, connections, settings: () => inForce() }),
     policies: new Policies(settings, {
       ...{ loads: ledger, clock, random, registry, lmcache: lmcache.knowledge, exact: events.caches },
@@ -152,7 +154,7 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
       pool: () => connectionSettings(inForce()).pool,
     }),
     ...knowledge,
-    ...{ lmcache, keyServices },
+    ...{ lmcache, keyServices, openEvents: events },
     arrivals: openArrivals({ part, clock, metrics, settings: () => inForce() }),
     ...{ answered: new AnsweredPrompts(part.memory), tallies: new CacheTallies(part.memory) },
     ...{ ...pairsOf(clock), profiles: new Profiles({ ...deps, metrics, registry, connections }) },
@@ -194,10 +196,19 @@ export function runtimeOf<Workers extends Roster>(
   state: SharedState<Workers>,
   settings: Settings,
 ): Runtime & Pick<SharedState<Workers>, 'registry'> {
-  const { connections, openTokens: tokens, openEvents: _events, lmcache, arrivals, ...shared } = state;
+  const {
+    connections,
+    openTokens: tokens,
+    openEvents: _events,
+    openAnswers,
+    lmcache,
+    arrivals,
+    ...shared
+  } = state;
   return {
     ...shared,
     settings,
+    answerCache: openAnswers.cache,
     tokens: tokens.source,
     lmcache: lmcache.knowledge,
     arrivals: arrivals.knowledge,
@@ -216,7 +227,12 @@ export function runtimeOf<Workers extends Roster>(
 export async function closeOutbound(state: SharedState): Promise<void> {
   const { connections, lmcache, keyServices, hooks } = state;
   for (const part of [connections, lmcache, keyServices, hooks]) part.close();
-  await Promise.all([state.openTokens.close(), state.openEvents.close(), state.arrivals.close()]);
+  await Promise.all([
+    state.openAnswers.close(),
+    state.openTokens.close(),
+    state.openEvents.close(),
+    state.arrivals.close(),
+  ]);
 }
 
 /** Every part takes over its new settings and keeps what it knows. Nothing in here can fail. */
@@ -228,6 +244,7 @@ export function adoptSettings(state: SharedState, settings: Settings): void {
   state.policies.index?.reconfigure(indexBounds(settings));
   state.openTokens.reconfigure(settings.tokens);
   state.openEvents.reconfigure();
+  state.openAnswers.reconfigure(settings.answerCache);
   state.lmcache.reconfigure(settings.lmcache);
   state.hooks.reconfigure(settings.hooks);
   state.admission.reconfigure(doorSettings(settings, state));

@@ -61,7 +61,7 @@ const FIELDS = {
   model: text.describe('The model after the rules.').optional(),
   rule: text.describe('Pattern of the model rule that decided.').optional(),
   rule_missed: text.describe('Pattern of the last rule that matched and had no worker.').optional(),
-  method: z.enum(['policy', 'owner', 'lmcache-prefix']).describe('Who chose.').optional(),
+  method: z.enum(['policy', 'owner', 'lmcache-prefix', 'cache-hit']).describe('Who chose.').optional(),
   policy: text.describe('The policy that chose.').optional(),
   policy_fallback: z
     .strictObject({ from: text, cause: z.enum(['threw', 'timeout', 'invalid', 'overrun', 'no_knowledge']) })
@@ -140,6 +140,19 @@ const FIELDS = {
   prepare_ms: ms
     .describe("Waiting for what the policy looked up: a plugin's, or LMCache's controller.")
     .optional(),
+  cache_status: z
+    .enum(['exact-hit', 'miss', 'bypass'])
+    .describe('What the cache of answers had, where one is configured for the route.')
+    .optional(),
+  cache_bypass: text
+    .describe('With bypass: why it was not asked: client, sampled, unreadable, too_long, not_repeatable.')
+    .optional(),
+  cache_age_ms: ms.describe('Age of the stored answer that was sent.').optional(),
+  cache_shared: z
+    .literal(true)
+    .describe('It came for another request, which this one waited for.')
+    .optional(),
+  cache_ms: ms.describe("Looking for a stored answer, and waiting for somebody else's.").optional(),
   overhead_ms: ms.describe("The router's own work up to the dispatch.").optional(),
   request_bytes: whole.describe("Size of the request's body."),
   response_bytes: whole.describe("Size of the answer's body."),

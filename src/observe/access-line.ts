@@ -31,6 +31,7 @@ export function accessLine(request: FinishedRequest): AccessLine {
       method: request.method,
       policy: request.policy,
       reason: request.reason,
+      cache_status: request.cache_status,
       attempts: attempts > 1 ? attempts : undefined,
       stream: request.stream,
       duration_ms: tenths(request.duration_ms),

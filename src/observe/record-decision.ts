@@ -24,6 +24,10 @@ export interface FinishedRequest {
   readonly reason?: string;
   readonly hash_key_source?: string;
   readonly attempts: readonly FinishedAttempt[];
+  /** Where a cache of answers is configured for the route. */
+  readonly cache_status?: string;
+  readonly cache_bypass?: string;
+  readonly cache_ms?: number;
   /** Where there are prefill workers. */
   readonly pd?: FinishedPair;
   readonly predicted_cached_tokens?: number;
@@ -101,11 +105,19 @@ export function recordDecision(metrics: Metrics, request: FinishedRequest, model
   if (request.tenant !== undefined) recordTenant(metrics, request, request.tenant, series);
   for (const attempt of request.attempts) recordAttempt(metrics, request, attempt);
   if (request.pd) recordPair(metrics, request, request.pd);
+  if (request.cache_status !== undefined) recordCache(metrics, request, request.cache_status);
   if (request.attempts.length > 0) recordTokens(metrics, request, model, series);
   if (request.rule !== undefined) metrics.modelRulesTotal.with(request.rule, 'applied').inc();
   if (request.rule_missed !== undefined) metrics.modelRulesTotal.with(request.rule_missed, 'no_worker').inc();
   if (request.hash_key_source !== undefined) metrics.hashKeyTotal.with(request.hash_key_source).inc();
   if (request.overhead_ms !== undefined) metrics.overheadSeconds.with().observe(request.overhead_ms / 1000);
+}
+
+function recordCache(metrics: Metrics, { route, cache_ms: spentMs }: FinishedRequest, status: string): void {
+  metrics.cacheLookupsTotal.with(route, status).inc();
+  if (status === 'bypass') return;
+  (status === 'miss' ? metrics.cacheMissesTotal : metrics.cacheHitsTotal).with().inc();
+  if (spentMs !== undefined) metrics.cacheLookupDurationSeconds.with().observe(spentMs / 1000);
 }
 
 function recordPair(

@@ -734,6 +734,43 @@ const STATE_SERIES = {
     DURATION,
     'Time to the token ids of a prompt, by where they were from: cache (0), local, worker.',
   ),
+  cacheHitsTotal: counter(
+    'vllm_router_cache_hits_total',
+    [],
+    'Requests that were answered from a cache of answers.',
+  ),
+  cacheMissesTotal: counter(
+    'vllm_router_cache_misses_total',
+    [],
+    'Requests that such a cache was asked for and had no answer to.',
+  ),
+  cacheLookupsTotal: counter(
+    'vllm_router_cache_lookups_total',
+    ['route', 'result'],
+    'The same by route and result: exact-hit, miss, bypass (neither asked nor kept; the record says why).',
+  ),
+  cacheLookupDurationSeconds: histogram(
+    'vllm_router_cache_lookup_duration_seconds',
+    [],
+    DURATION,
+    'Looking for a stored answer, and waiting for one that another request was getting.',
+  ),
+  cacheStoresTotal: counter(
+    'vllm_router_cache_stores_total',
+    ['result'],
+    'Answers that were to be kept: stored, or why not: status, no_store, not_json, encoded, too_large, not_replayable, broken.',
+  ),
+  cacheRejectedTotal: counter(
+    'vllm_router_cache_rejected_total',
+    ['reason'],
+    'Stored entries that were no answers of this version, and were not used.',
+  ),
+  cacheEntries: gauge(
+    'vllm_router_cache_entries',
+    [],
+    'Stored answers, where they are in the memory of the router.',
+  ),
+  cacheBytes: gauge('vllm_router_cache_bytes', [], 'Bytes of these.'),
   tokenCacheHitsTotal: counter(
     'vllm_router_token_cache_hits_total',
     [],

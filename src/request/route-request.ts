@@ -5,6 +5,7 @@
 import type { EdgeRequest } from '../http/edge-request.ts';
 import type { EdgeResponse } from '../http/edge-response.ts';
 import { identify, type Arrival } from './arrive/arrival.ts';
+import { answerFromCache } from './cache/answer-from-cache.ts';
 import { askForUsage } from './understand/ask-for-usage.ts';
 import { settleHalves } from './choose/pair.ts';
 import { askLmcache } from './choose/ask-lmcache.ts';
@@ -60,6 +61,10 @@ export async function routeRequest(
     call = own instanceof Promise ? await own : own;
     call = settleHalves(rt, askForUsage(rt, arrival, call));
     reserveTokens(rt, arrival, call);
+    const cached = answerFromCache(rt, arrival, caller, call, deadline);
+    const fresh = cached instanceof Promise ? await cached : cached;
+    if (!fresh) return;
+    call = fresh;
     const turn = waitForTurn(rt, arrival, caller, call, deadline);
     if (turn) await turn;
     rt.retryBudget.onRequest();

@@ -1,3 +1,5 @@
+import type { AnswerStore } from '../response-cache/answer-store.ts';
+import type { Flights } from '../response-cache/flights.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Random } from '../base/random.ts';
 import type { CacheIndex } from '../cache-knowledge/cache-index.ts';
@@ -41,6 +43,12 @@ export interface RecordSink {
   readonly reopened: number;
 }
 
+/** Answers that are kept for those who ask the same, and those that are being got for several. */
+export interface AnswerCache {
+  readonly store: AnswerStore;
+  readonly flights: Flights;
+}
+
 /** Everything a request needs: settings that never change while it runs, and the shared state it takes leases from. */
 export interface Runtime {
   readonly settings: Settings;
@@ -58,6 +66,8 @@ export interface Runtime {
   /** Kept only for policies that need it. */
   readonly cacheIndex: CacheIndex | undefined;
   readonly lmcache: LmcacheKnowledge;
+  /** Where one is configured. */
+  readonly answerCache: AnswerCache | undefined;
   readonly tokenRatio: TokenRatio;
   /** Which token ids a worker will compute; asked only where somebody goes by them. */
   readonly tokens: TokenSource;

@@ -21,6 +21,7 @@ const BREAKERS = 'circuits stay as they are: open ones stay open, counted failur
 const HEALTH = 'every worker keeps its health and its counts; pauses follow at once';
 const INDEX = 'the predicted index is kept as far as it fits, newest first';
 const TOKENIZERS = 'files are read again at every reload, and compared with the workers';
+const ANSWERS = 'answers that fit are kept, the most recently used first';
 const TOKENS = 'token ids that fit are kept, the most recently used first';
 const CONTROLLER = 'what another controller said is forgotten';
 const EVENTS = 'workers whose endpoints stay the same are followed without a break';
@@ -177,6 +178,15 @@ export const RELOAD_EFFECTS: Readonly<Record<string, ReloadRow>> = {
   tokenizer_model_map: ['applied', TOKENIZERS],
   tokenize_timeout_ms: ['applied', ATTEMPTS],
   trust_request_chat_template: ['applied'],
+  'cache.backend': ['applied', 'another store begins empty'],
+  'cache.max_entries': ['adopted', ANSWERS],
+  'cache.max_bytes': ['adopted', ANSWERS],
+  'cache.max_entry_bytes': ['applied', 'to answers that come from now on'],
+  'cache.ttl_secs': ['applied', 'to answers that come from now on'],
+  'cache.sampled': ['applied', 'answers that are kept stay'],
+  'cache.shared_between_tenants': ['applied', 'answers that are kept are for those they were for'],
+  'cache.charge': ['applied'],
+  'cache.coalesce': ['applied', 'requests that wait go on waiting'],
   'prompt_cache.backend': ['restart_needed'],
   'prompt_cache.ttl_secs': ['adopted', TOKENS],
   'prompt_cache.max_entries': ['adopted', TOKENS],

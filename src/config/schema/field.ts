@@ -10,6 +10,7 @@ export const GROUPS = [
   'Clients',
   'Policy',
   'Tokens',
+  'Answer cache',
   'LMCache',
   'Cache events',
   'Plugins',

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { bearerKey, count, host, httpToken, key, port, secs, secsOrZero, text } from './field.ts';
+import { answerCacheKeys } from './answer-cache-schema.ts';
 import { cacheKeys } from './cache-schema.ts';
 import { decisionLog } from './decision-log-schema.ts';
 import { circuitBreaker, healthCheck, metrics, retry, stallCheck } from './section-schemas.ts';
@@ -214,6 +215,7 @@ export const configSchema = z.strictObject({
   }),
   ...cacheKeys,
   ...tokenKeys,
+  ...answerCacheKeys,
   ...lmcacheKeys,
   ...timeoutKeys,
   ...kvEventKeys,

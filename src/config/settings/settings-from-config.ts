@@ -1,3 +1,4 @@
+import { answerCacheSettings } from './answer-cache-settings.ts';
 import { OPEN } from './clients-settings.ts';
 import { gatewaySettings } from './gateway-settings.ts';
 import { kvEventSettings } from './kv-events-settings.ts';
@@ -100,13 +101,14 @@ export function settingsFromConfig(
 
 function cacheSettings(
   config: Config,
-): Pick<Settings, 'cacheIndex' | 'tokens' | 'cacheKnowledge' | 'lmcache' | 'kvEvents'> {
+): Pick<Settings, 'cacheIndex' | 'tokens' | 'cacheKnowledge' | 'lmcache' | 'kvEvents' | 'answerCache'> {
   return {
     cacheIndex: indexSettings(config),
     tokens: tokenSettings(config),
     cacheKnowledge: config.cache_knowledge,
     lmcache: lmcacheSettings(config),
     kvEvents: kvEventSettings(config),
+    answerCache: answerCacheSettings(config),
   };
 }
 

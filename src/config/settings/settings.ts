@@ -1,4 +1,5 @@
 import type { KvEventSettings, WorkerEventTraits } from './kv-events.ts';
+import type { AnswerCacheSettings } from './answer-cache.ts';
 import type { CacheKnowledge } from './cache-knowledge.ts';
 import type { TokenSettings } from './exact-tokens.ts';
 import type { KvTransferTraits, PdSettings, WorkerRole } from './pd-settings.ts';
@@ -305,6 +306,8 @@ export interface Settings {
   readonly cacheIndex: CacheIndexSettings;
   readonly tokens: TokenSettings;
   readonly cacheKnowledge: CacheKnowledge;
+  /** Undefined: answers are not kept. */
+  readonly answerCache: AnswerCacheSettings | undefined;
   readonly lmcache: LmcacheSettings;
   readonly kvEvents: KvEventSettings;
   readonly retry: RetrySettings;

@@ -11,7 +11,7 @@ export const HEADER_WORKER = 'x-vllm-router-worker';
 export const HEADER_METHOD = 'x-vllm-router-method';
 export const HEADER_POLICY = 'x-vllm-router-policy';
 export const HEADER_MODEL = 'x-vllm-router-model';
-/** Sent only when a response cache was consulted. */
+/** Sent where a cache of answers is configured for the route. */
 export const HEADER_CACHE_STATUS = 'x-vllm-router-cache-status';
 /** Sent only where another worker computed the prompt. */
 export const HEADER_PREFILL_WORKER = 'x-vllm-router-prefill-worker';
@@ -41,6 +41,7 @@ export function addExplainHeaders(headers: string[], decision: OpenDecision): vo
   const { cache_source: source, predicted_cached_tokens: tokens } = decision;
   if (source !== undefined && source !== 'none' && tokens !== undefined)
     headers.push(HEADER_CACHE_SOURCE, `${source}; tokens=${Math.round(tokens)}`);
+  if (decision.cache_status !== undefined) headers.push(HEADER_CACHE_STATUS, decision.cache_status);
   if (decision.hooks_ran) headers.push(HEADER_HOOKS, decision.hooks_ran.join(','));
 }
 

@@ -101,6 +101,7 @@ class Relay implements BodyReceiver {
     this.#isMeasured = isMeasured && this.#editor !== undefined;
     this.#tap = codings ? tapFor(type, arrival, this.#framed) : opaqueTap;
     this.#decodes = howToDecode(arrival, codings ?? [], this.#editor !== undefined);
+    arrival.copy?.begin(head, codings !== undefined && this.#decodes !== 'beside');
     if (codings && this.#decodes !== 'no')
       this.#decoder = new AnswerDecoder(codings, {
         onChunk: this.#onDecoded,
@@ -158,6 +159,7 @@ class Relay implements BodyReceiver {
   /** Hands plain bytes on, read and changed. */
   #deliver(chunk: Buffer, now: number): boolean {
     this.#tap.push(chunk);
+    this.#arrival.copy?.came(chunk);
     this.#watchTokens(now);
     return this.#write(this.#editor ? this.#editor.push(chunk) : chunk);
   }
@@ -165,6 +167,7 @@ class Relay implements BodyReceiver {
   #write(bytes: Buffer): boolean {
     this.#arrival.decision.response_bytes += bytes.length;
     if (bytes.length > 0) {
+      this.#arrival.copy?.sent(bytes);
       this.#sendHead();
       this.#awaitsDrain = !this.#arrival.res.write(bytes);
     }
@@ -214,6 +217,8 @@ class Relay implements BodyReceiver {
     this.#ended ??= { kind: 'complete' };
     const rest = this.#takeRest();
     this.#sendHead(this.#isMeasured ? (rest?.length ?? 0) : undefined);
+    if (rest) this.#arrival.copy?.sent(rest);
+    this.#arrival.copy?.complete(this.#tap);
     this.#arrival.res.end(rest, this.#onFlushed);
   }
 

@@ -59,11 +59,12 @@ export function corsOf(rt: Runtime, arrival: Arrival): string[] {
   return corsHeaders(rt.settings.listen.corsAllowedOrigins, origin);
 }
 
-/** `router` = the router's own work up to the dispatch, `hooks` = waiting for them, `queue` = waiting for a turn, `worker` = dispatch to first byte. */
+/** `router` = the router's own work up to the dispatch, `hooks` = waiting for them, `cache` = looking for a stored answer, `queue` = waiting for a turn, `worker` = dispatch to first byte. */
 function serverTiming(arrival: Arrival, now: number): string {
   const { times, startedAt } = arrival;
   let timing = `router;dur=${roundMs(routerMs(arrival, now))}`;
   if (times.hooksMs > 0) timing += `, hooks;dur=${roundMs(times.hooksMs)}`;
+  if (times.cacheMs > 0) timing += `, cache;dur=${roundMs(times.cacheMs)}`;
   if (times.queueMs > 0) timing += `, queue;dur=${roundMs(times.queueMs)}`;
   if (times.waitMs > 0) timing += `, wait;dur=${roundMs(times.waitMs)}`;
   if (times.dispatched > startedAt) timing += `, worker;dur=${roundMs(now - times.dispatched)}`;
@@ -74,7 +75,8 @@ function serverTiming(arrival: Arrival, now: number): string {
 export function routerMs(arrival: Arrival, now: number): number {
   const { times, startedAt } = arrival;
   const from = times.bodyRead || startedAt;
-  const waited = times.hooksMs + times.tokensMs + times.prepareMs + times.queueMs + times.waitMs;
+  const waited =
+    times.hooksMs + times.cacheMs + times.tokensMs + times.prepareMs + times.queueMs + times.waitMs;
   const attempts = times.backoffMs + times.givenUpMs;
   return Math.max(0, (times.dispatched || now) - from - waited - attempts);
 }

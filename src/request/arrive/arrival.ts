@@ -6,6 +6,7 @@ import { headerOf } from '../../http/headers.ts';
 import { normalisePath, originForm, pathOf } from '../../http/normalise-path.ts';
 import type { Tunnel } from '../../http/tunnel.ts';
 import type { Tenant } from '../../limits/tenant.ts';
+import type { AnswerCopy } from '../cache/answer-copy.ts';
 import type { OpenDecision, RecordedPrompt } from '../record/decision.ts';
 import { canonicalTarget, matchEndpoint, type Endpoint, type Match } from './endpoints.ts';
 import type { Runtime } from '../runtime.ts';
@@ -40,6 +41,8 @@ export interface Arrival {
     hooksMs: number;
     prepareMs: number;
     tokensMs: number;
+    /** Looking for a stored answer, and waiting for somebody else's. */
+    cacheMs: number;
     queueMs: number;
     backoffMs: number;
     /** Waiting for a worker that can take the request. */
@@ -49,6 +52,8 @@ export interface Arrival {
   };
   /** The body was decoded: `Content-Encoding` no longer says what it is. */
   bodyDecoded: boolean;
+  /** Where the answer is to be kept for others who ask the same. */
+  copy: AnswerCopy | undefined;
   /** What must be given back when the request ends, whatever its end. */
   readonly releases: (() => void)[];
 }
@@ -76,6 +81,7 @@ export function identify(
     requestId,
     tunnel,
     recordedPrompt: undefined,
+    copy: undefined,
     bodyDecoded: false,
     tenant: undefined,
     endpoint: match.endpoint,
@@ -89,6 +95,7 @@ export function identify(
       hooksMs: 0,
       prepareMs: 0,
       tokensMs: 0,
+      cacheMs: 0,
       queueMs: 0,
       backoffMs: 0,
       waitMs: 0,

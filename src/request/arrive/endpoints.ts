@@ -39,6 +39,9 @@ export type LocalName =
   | 'server_info'
   | 'model_info';
 
+/** In one piece only, or as a stream of this kind too. */
+export type CachedForm = 'chat' | 'completion' | 'whole';
+
 export interface Endpoint {
   /** The path template: the `route` of metrics, logs and records. */
   readonly route: string;
@@ -67,6 +70,8 @@ export interface Endpoint {
   readonly tokenIds?: true;
   /** Blocks of its prompts can be handed from one worker to another; the field that says how long its answers may be. */
   readonly handoff?: Cap;
+  /** Answers may be kept for others who ask the same; how they are told. */
+  readonly cached?: CachedForm;
   /** Knows OpenAI's `stream_options`: a stream says what it took when asked for it. */
   readonly streamOptions?: true;
 }
@@ -136,17 +141,24 @@ function stored(methods: readonly string[], path: string): EndpointRow {
 
 const GENERATES = { tokens: 'prompt_and_answer' } as const;
 const READS = { tokens: 'prompt' } as const;
+const KEPT = { ...READS, cached: 'whole' } as const;
 
 const ROWS: readonly EndpointRow[] = [
   inference('/v1/chat/completions', chatPrompt, {
-    ...{ ...GENERATES, tokenRoute: 'chat', handoff: 'max_tokens', streamOptions: true },
+    ...{ ...GENERATES, tokenRoute: 'chat', handoff: 'max_tokens', streamOptions: true, cached: 'chat' },
   }),
   inference('/v1/completions', completionPrompt, {
-    ...{ ...GENERATES, tokenRoute: 'completion', handoff: 'max_tokens', streamOptions: true },
+    ...{
+      ...GENERATES,
+      tokenRoute: 'completion',
+      handoff: 'max_tokens',
+      streamOptions: true,
+      cached: 'completion',
+    },
   }),
   inference('/v1/chat/completions/batch', batchPrompt, GENERATES),
-  inference('/v1/embeddings', inputPrompt, READS),
-  inference('/v2/embed', embedPrompt, READS),
+  inference('/v1/embeddings', inputPrompt, KEPT),
+  inference('/v2/embed', embedPrompt, KEPT),
   // `response.created` and `response.in_progress`.
   inference('/v1/responses', responsesPrompt, {
     ...{
@@ -166,8 +178,8 @@ const ROWS: readonly EndpointRow[] = [
     ...{ ...GENERATES, tokenRoute: 'messages', handoff: 'max_tokens', dialect: 'anthropic' },
   }),
   inference('/v1/messages/count_tokens', messagesPrompt, { dialect: 'anthropic' }),
-  inference('/v1/rerank', pairPrompt, { ...READS, paths: ['/v1/rerank', '/rerank', '/v2/rerank'] }),
-  inference('/v1/score', pairPrompt, { ...READS, paths: ['/v1/score', '/score'] }),
+  inference('/v1/rerank', pairPrompt, { ...KEPT, paths: ['/v1/rerank', '/rerank', '/v2/rerank'] }),
+  inference('/v1/score', pairPrompt, { ...KEPT, paths: ['/v1/score', '/score'] }),
   inference('/classify', inputPrompt, READS),
   inference('/pooling', inputPrompt, READS),
   inference('/tokenize', tokenizePrompt),

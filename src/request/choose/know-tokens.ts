@@ -8,6 +8,7 @@ import { roundMs } from '../record/decision.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Call } from '../understand/read-call.ts';
 import { needsOfDeciders } from './deciders.ts';
+import { orAborted } from '../understand/while-wanted.ts';
 import { lookUp } from './look-up.ts';
 
 /** Why the tokens of a prompt are estimated. */
@@ -74,7 +75,7 @@ async function waitForTokens(
     arrival.decision.tokenize_ms = roundMs(spentMs);
   };
   const found = await lookUp(rt, { arrival, deadline }, noteSpent, (signal) =>
-    Promise.race([question(rt, arrival.endpoint, call, renderOnly), aborted(signal)]),
+    orAborted(signal, question(rt, arrival.endpoint, call, renderOnly), LATE),
   );
   if (found.kind === 'found') call.ask.setTokenIds(found.ids, found.source);
   note(rt, arrival, call, found.kind === 'found' ? undefined : found.kind);
@@ -99,10 +100,4 @@ function note({ metrics }: Runtime, { decision }: Arrival, { ask }: Call, why?: 
   if (why !== undefined) metrics.promptTokensEstimatedTotal.with(why).inc();
 }
 
-function aborted(signal: AbortSignal): Promise<TokensFound> {
-  return new Promise((resolve) => {
-    signal.addEventListener('abort', () => {
-      resolve({ kind: 'late' });
-    });
-  });
-}
+const LATE = { kind: 'late' } as const;

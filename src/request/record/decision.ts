@@ -3,7 +3,10 @@ import type { PriorityClass } from '../../config/settings/settings.ts';
 import type { CacheSource, Fallback, TokensSource } from '../../routing/policy.ts';
 
 /** Who chose: the words of `x-vllm-router-method`. */
-export type DecisionMethod = 'policy' | 'owner' | 'lmcache-prefix';
+export type DecisionMethod = 'policy' | 'owner' | 'lmcache-prefix' | 'cache-hit';
+
+/** What a cache of answers had to say, where one is configured for the route: the words of `x-vllm-router-cache-status`. */
+export type CacheStatus = 'exact-hit' | 'miss' | 'bypass';
 
 export type Outcome = 'ok' | 'client_abort' | 'worker_broken' | 'rejected' | 'router_error';
 
@@ -179,6 +182,16 @@ export interface Decision {
   tokenize_ms?: number;
   /** Spent waiting for what the policy looked up: a plugin's, or LMCache's controller. */
   prepare_ms?: number;
+  /** What the cache of answers had; absent where there is none for the route. */
+  cache_status?: CacheStatus;
+  /** With `bypass`: why it was not asked. */
+  cache_bypass?: string;
+  /** How old the stored answer is that was sent. */
+  cache_age_ms?: number;
+  /** It came for another request, which this one waited for. */
+  cache_shared?: true;
+  /** Spent looking for a stored answer and waiting for somebody else's. */
+  cache_ms?: number;
   /** The router's own work up to the dispatch: without the client's body, hooks, the queue, plugins' look-ups and backoff. */
   overhead_ms?: number;
   request_bytes: number;

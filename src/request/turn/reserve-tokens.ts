@@ -15,11 +15,20 @@ export function reserveTokens(rt: Runtime, arrival: Arrival, call: Call): void {
   const reservation = tenant.reserve(tokens);
   if (reservation.kind === 'over_limit') throw overLimit(tenant.settings, reservation, tokens);
   arrival.releases.push(() => {
-    const used = tokensUsed(arrival, promptTokens, tokens);
+    const used =
+      arrival.decision.method === 'cache-hit'
+        ? tokensOfHit(rt, arrival)
+        : tokensUsed(arrival, promptTokens, tokens);
     arrival.decision.charged_tokens = used;
     reservation.settle(used);
     rt.metrics.tenantTokensTotal.with(tenant.access.name).inc(used);
   });
+}
+
+/** A stored answer takes no worker: it costs what the operator says. */
+function tokensOfHit(rt: Runtime, { decision }: Arrival): number {
+  const { prompt_tokens: prompt = 0, completion_tokens: completion = 0 } = decision;
+  return Math.round((prompt + completion) * (rt.settings.answerCache?.charge ?? 0));
 }
 
 /** Of what cannot be told beforehand one: enough to keep out a tenant that has none left. */

@@ -1,0 +1,36 @@
+import { createHash } from 'node:crypto';
+import { canonicalJson } from './canonical-json.ts';
+
+/** Rises with what is in it: answers that were stored under other rules are not found. */
+const VERSION = 1;
+
+/** Whatever the answer, or who may have it, depends on. */
+export interface AnswerQuestion {
+  /** The path that the worker is asked, its query included. */
+  readonly target: string;
+  /** After all rules. An adapter has a name of its own. */
+  readonly model: string;
+  /** Whose answers these are; '' = everybody's. */
+  readonly scope: string;
+  readonly body: Buffer;
+}
+
+/**
+ * Members of the body that make no difference to what is answered: who asks, how it is told, and when. The model counts as it
+ * was resolved.
+ */
+const WITHOUT_EFFECT: ReadonlySet<string> = new Set([
+  ...['model', 'user', 'request_id', 'safety_identifier', 'prompt_cache_key', 'metadata', 'priority'],
+  ...['stream', 'stream_options', 'service_tier'],
+]);
+
+/** `exact:<scope>:<model>:<SHA-256>`; undefined where the body has no one meaning. */
+export function answerKey({ target, model, scope, body }: AnswerQuestion): string | undefined {
+  const canonical = canonicalJson(body, WITHOUT_EFFECT);
+  if (!canonical) return undefined;
+  const digest = createHash('sha256')
+    .update(JSON.stringify([VERSION, target, model, scope]))
+    .update(canonical)
+    .digest('hex');
+  return `exact:${encodeURIComponent(scope)}:${encodeURIComponent(model)}:${digest}`;
+}

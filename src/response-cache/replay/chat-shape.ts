@@ -1,0 +1,183 @@
+import type { JsonObject } from '../../api/prompt-sink.ts';
+import { HEAD, type AnswerShape, type Assembler } from './answer-shape.ts';
+import { listOf, only, said, textOf } from './members.ts';
+
+const CHOICE = ['index', 'message', 'logprobs', 'finish_reason', 'stop_reason'];
+const DELTA_CHOICE = ['index', 'delta', 'logprobs', 'finish_reason', 'stop_reason'];
+const TEXTS = ['reasoning', 'reasoning_content', 'content', 'refusal'] as const;
+const MESSAGE = ['role', ...TEXTS, 'tool_calls'];
+const CALL = ['index', 'id', 'type', 'function'];
+const CALLED = ['name', 'arguments'];
+
+/** `/v1/chat/completions`, as vLLM 0.32 answers it. */
+export const chatShape: AnswerShape = {
+  events(answer, includeUsage) {
+    const whole = only(answer, HEAD);
+    const choices = listOf(whole?.['choices']);
+    if (!whole || !choices) return undefined;
+    const { id, created, model, usage, system_fingerprint: fingerprint } = whole;
+    const head = { id, object: 'chat.completion.chunk', created, model };
+    const events: JsonObject[] = [];
+    for (const choice of choices) {
+      const deltas = deltasOf(choice);
+      if (!deltas) return undefined;
+      for (const delta of deltas) events.push({ ...head, choices: [delta] });
+    }
+    if (includeUsage)
+      events.push({ ...head, choices: [], usage, ...said({ system_fingerprint: fingerprint }) });
+    return events;
+  },
+  assembler: () => new ChatAssembler(),
+};
+
+function deltasOf(value: unknown): JsonObject[] | undefined {
+  const choice = only(value, CHOICE);
+  const message = only(choice?.['message'], MESSAGE);
+  if (!choice || !message) return undefined;
+  const { index, finish_reason: reason, stop_reason: stop = null } = choice;
+  let logprobs = choice['logprobs'] ?? null;
+  const deltas: JsonObject[] = [];
+  const add = (delta: JsonObject, more: JsonObject = { finish_reason: null }): void => {
+    deltas.push({ index, delta, logprobs: deltas.length === 0 ? null : logprobs, ...more });
+    // They are those of all tokens, and come with the first text.
+    if (deltas.length > 1) logprobs = null;
+  };
+  add({ role: message['role'], content: '' });
+  for (const name of TEXTS) if (textOf(message[name]) !== '') add({ [name]: message[name] });
+  for (const [at, call] of (listOf(message['tool_calls']) ?? []).entries()) {
+    const { id, type, function: called } = only(call, CALL) ?? {};
+    if (!only(called, CALLED)) return undefined;
+    add({ tool_calls: [{ index: at, id, type, function: called }] });
+  }
+  add({}, { finish_reason: reason, stop_reason: stop });
+  return deltas;
+}
+
+interface Call {
+  id: unknown;
+  type: unknown;
+  name: string;
+  readonly arguments: string[];
+}
+
+interface Choice {
+  role: unknown;
+  readonly texts: Map<string, string[]>;
+  readonly calls: Map<number, Call>;
+  logprobs: unknown[] | undefined;
+  finishReason: unknown;
+  stopReason: unknown;
+}
+
+class ChatAssembler implements Assembler {
+  #head: JsonObject | undefined;
+  #usage: unknown;
+  readonly #choices = new Map<number, Choice>();
+
+  add(event: JsonObject): boolean {
+    const known = only(event, HEAD);
+    const choices = listOf(known?.['choices']);
+    if (!known || !choices) return false;
+    this.#head = { ...this.#head, ...said(known) };
+    this.#usage = known['usage'] ?? this.#usage;
+    return choices.every((choice) => this.#addTo(choice));
+  }
+
+  #addTo(value: unknown): boolean {
+    const known = only(value, DELTA_CHOICE);
+    const index = known?.['index'];
+    const delta = only(known?.['delta'], MESSAGE);
+    if (!known || !delta || typeof index !== 'number') return false;
+    const choice = this.#choice(index);
+    choice.role ??= delta['role'];
+    choice.finishReason ??= known['finish_reason'];
+    choice.stopReason ??= known['stop_reason'];
+    for (const name of TEXTS) {
+      const text = textOf(delta[name]);
+      if (text === '') continue;
+      const texts = choice.texts.get(name);
+      if (texts) texts.push(text);
+      else choice.texts.set(name, [text]);
+    }
+    return addLogprobs(choice, known['logprobs']) && addCalls(choice, delta['tool_calls']);
+  }
+
+  #choice(index: number): Choice {
+    let choice = this.#choices.get(index);
+    if (!choice) {
+      const empty = { role: undefined, logprobs: undefined, finishReason: undefined, stopReason: undefined };
+      choice = { ...empty, texts: new Map(), calls: new Map() };
+      this.#choices.set(index, choice);
+    }
+    return choice;
+  }
+
+  answer(): JsonObject | undefined {
+    const choices = [...this.#choices].toSorted(([left], [right]) => left - right);
+    const isWhole = choices.every(([, { finishReason }]) => typeof finishReason === 'string');
+    if (!this.#head || !isWhole || choices.length === 0 || this.#usage === undefined) return undefined;
+    const { id, created, model, ...more } = this.#head;
+    return {
+      ...{ id, object: 'chat.completion', created, model },
+      choices: choices.map(([index, choice]) => ({
+        index,
+        message: messageOf(choice),
+        logprobs: choice.logprobs ? { content: choice.logprobs } : null,
+        finish_reason: choice.finishReason,
+        stop_reason: choice.stopReason ?? null,
+      })),
+      service_tier: more['service_tier'] ?? null,
+      system_fingerprint: more['system_fingerprint'] ?? null,
+      usage: this.#usage,
+    };
+  }
+}
+
+function messageOf({ role, texts, calls }: Choice): JsonObject {
+  const text = (name: string): string | null => texts.get(name)?.join('') ?? null;
+  const called = [...calls]
+    .toSorted(([left], [right]) => left - right)
+    .map(([, { id, type, name, arguments: parts }]) => ({
+      ...said({ id, type }),
+      function: { name, arguments: parts.join('') },
+    }));
+  return {
+    role: role ?? 'assistant',
+    // As vLLM has it: null beside calls, else a text, though it be empty.
+    content: text('content') ?? (called.length > 0 ? null : ''),
+    refusal: text('refusal'),
+    annotations: null,
+    audio: null,
+    function_call: null,
+    ...(called.length > 0 && { tool_calls: called }),
+    reasoning: text('reasoning'),
+    ...said({ reasoning_content: text('reasoning_content') }),
+  };
+}
+
+function addLogprobs(choice: Choice, value: unknown): boolean {
+  if (value === null || value === undefined) return true;
+  const content = listOf(only(value, ['content'])?.['content']);
+  if (!content) return false;
+  choice.logprobs = [...(choice.logprobs ?? []), ...content];
+  return true;
+}
+
+function addCalls({ calls }: Choice, value: unknown): boolean {
+  for (const one of listOf(value) ?? []) {
+    const { index, id, type, function: part } = only(one, CALL) ?? {};
+    const called = part === undefined || part === null ? {} : only(part, CALLED);
+    if (typeof index !== 'number' || !called) return false;
+    let call = calls.get(index);
+    if (!call) {
+      call = { id: undefined, type: undefined, name: '', arguments: [] };
+      calls.set(index, call);
+    }
+    call.id ??= id;
+    call.type ??= type;
+    call.name += textOf(called['name']);
+    const args = textOf(called['arguments']);
+    if (args !== '') call.arguments.push(args);
+  }
+  return true;
+}
