@@ -270,6 +270,7 @@ export class App {
         connections.noteVersion(spec, inspection);
       },
       explain: (request) => dryRun(this.#runtime, request),
+      flushAnswers: (whose) => this.#state.openAnswers.flush(whose),
       reload: (request) => this.#reloads.run(request),
       loaded: () => this.#reloads.loaded,
       ...{ threads: () => this.#front.threads, ...this.#watches.proofs },

@@ -22,6 +22,7 @@ import type { Admission } from '../limits/admission.ts';
 import type { Tenants } from '../limits/tenants.ts';
 import type { Log } from '../observe/log.ts';
 import type { Decision, DecisionQuery } from '../request/record/decision.ts';
+import type { AnswersOf } from '../response-cache/answer-key.ts';
 import type { Policy } from '../routing/policy.ts';
 import type { LocalVerdict } from '../tokenize/local/proven-tokenizers.ts';
 import type { LoadLedger } from '../workers/ledger.ts';
@@ -110,6 +111,8 @@ export interface AdminDeps {
   readonly onInspected: (spec: WorkerSpec, inspection: Inspection) => void;
   /** What would be done with a request, as a JSON object. */
   readonly explain: (request: ExplainRequest) => object | Promise<object>;
+  /** Forgets stored answers, those of a model or tenant where one is named; how many. */
+  readonly flushAnswers: (whose: AnswersOf) => Promise<number>;
   /** Reads the configuration again and puts it in force. */
   readonly reload: (request: ReloadRequest) => Promise<ReloadOutcome>;
   readonly loaded: () => LoadedConfig;

@@ -1,3 +1,4 @@
+import { CACHE_ROUTES } from './cache-routes.ts';
 import { DRAIN_ROUTES } from './drain-routes.ts';
 import { FLEET_ROUTES } from './fleet-routes.ts';
 import { INSPECT_ROUTES } from './inspect-routes.ts';
@@ -28,6 +29,7 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   ...INSPECT_ROUTES,
   ...POLICY_ROUTES,
   ...TENANT_ROUTES,
+  ...CACHE_ROUTES,
   ...RELOAD_ROUTES,
   description('/openapi.json'),
   description('/admin/openapi.json'),

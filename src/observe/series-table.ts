@@ -758,7 +758,7 @@ const STATE_SERIES = {
   cacheStoresTotal: counter(
     'vllm_router_cache_stores_total',
     ['result'],
-    'Answers that were to be kept: stored, or why not: status, no_store, not_json, encoded, too_large, not_replayable, broken.',
+    'Answers that were to be kept: stored, or why not: status, no_store, not_json, encoded, too_large, no_room, not_replayable, broken.',
   ),
   cacheRejectedTotal: counter(
     'vllm_router_cache_rejected_total',

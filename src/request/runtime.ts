@@ -1,5 +1,6 @@
 import type { AnswerStore } from '../response-cache/answer-store.ts';
 import type { Flights } from '../response-cache/flights.ts';
+import type { ByteBudget } from '../base/byte-budget.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Random } from '../base/random.ts';
 import type { CacheIndex } from '../cache-knowledge/cache-index.ts';
@@ -47,6 +48,8 @@ export interface RecordSink {
 export interface AnswerCache {
   readonly store: AnswerStore;
   readonly flights: Flights;
+  /** Bytes of answers that are being copied. */
+  readonly copies: ByteBudget;
 }
 
 /** Everything a request needs: settings that never change while it runs, and the shared state it takes leases from. */

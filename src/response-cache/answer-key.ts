@@ -3,6 +3,25 @@ import { canonicalJson } from './canonical-json.ts';
 
 /** Rises with what is in it: answers that were stored under other rules are not found. */
 const VERSION = 1;
+/** Of all keys here; what is stored otherwise has another. */
+const KIND = 'exact:';
+
+/** Whose answers; those of all models and tenants where nothing is said. */
+export interface AnswersOf {
+  readonly model: string | undefined;
+  readonly tenant: string | undefined;
+}
+
+/** The scope of a tenant's answers. */
+export function tenantScope(name: string): string {
+  return `tenant:${name}`;
+}
+
+/** What their keys begin with, and what else is in each of them. */
+export function keysOf({ model, tenant }: AnswersOf): { readonly prefix: string; readonly part: string } {
+  const prefix = tenant === undefined ? KIND : `${KIND}${encodeURIComponent(tenantScope(tenant))}:`;
+  return { prefix, part: model === undefined ? '' : `:${encodeURIComponent(model)}:` };
+}
 
 /** Whatever the answer, or who may have it, depends on. */
 export interface AnswerQuestion {
@@ -32,5 +51,5 @@ export function answerKey({ target, model, scope, body }: AnswerQuestion): strin
     .update(JSON.stringify([VERSION, target, model, scope]))
     .update(canonical)
     .digest('hex');
-  return `exact:${encodeURIComponent(scope)}:${encodeURIComponent(model)}:${digest}`;
+  return `${KIND}${encodeURIComponent(scope)}:${encodeURIComponent(model)}:${digest}`;
 }

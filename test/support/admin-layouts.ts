@@ -140,6 +140,7 @@ function adminOver({ app }: Fleet, part: ThreadPart): Admin {
     eventsOf: () => undefined,
     peerOf: () => undefined,
     tokenizersOf: () => [],
+    flushAnswers: () => Promise.resolve(0),
     settings,
     config: resolved.config,
     policies,

@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import type { ReloadOutcome } from '../../src/admin/reload-report.ts';
 import { configFromOptions } from '../../src/config/load/load.ts';
 import type { RouterOptions } from '../../src/config/load/options.ts';
+import { adminOf } from '../support/admin.ts';
 import { chat, CHAT, pieces, post, streamChat } from '../support/chat.ts';
 import { startFleet, type Fleet, type FleetOptions } from '../support/fleet.ts';
 import { startScriptedWorker } from '../support/scripted-worker.ts';
@@ -323,6 +324,31 @@ describe('requests for one answer at the same time', () => {
     await whole.text();
     assert.equal(asked(fleet), 2);
   });
+});
+
+it('an operator has answers forgotten: of a tenant, of a model, or all', async () => {
+  const as = (key: string): RequestInit => ({ headers: { authorization: `Bearer ${key}` } });
+  const apiKeys = ['one', 'two'].map((name) => ({ name, key: `key-${name}` }));
+  await using fleet = await withCache({}, { router: { adminApiKey: 'root', apiKeys } });
+  const flush = async (body: object): Promise<unknown> => {
+    const answer = await adminOf(fleet, 'root')('POST', '/admin/cache/flush', body);
+    return answer.status === 200 ? answer.body.flushed : answer.status;
+  };
+  const fill = async (): Promise<void> => {
+    for (const key of ['key-one', 'key-two']) await (await chat(fleet, GREEDY, as(key))).text();
+  };
+  await fill();
+  assert.equal(await flush({ tenant: 'one' }), 1);
+  assert.equal(statusOf(await chat(fleet, GREEDY, as('key-two'))), 'exact-hit');
+  await fill();
+  assert.equal(await flush({ model: 'other' }), 0);
+  assert.equal(await flush({ model: CHAT.model, tenant: 'two' }), 1);
+  await fill();
+  assert.equal(await flush({ model: CHAT.model }), 2);
+  await fill();
+  assert.equal(await flush({ all: true }), 2);
+  for (const wrong of [{}, { all: false }, { all: true, model: 'm' }, { tenants: 'one' }])
+    assert.equal(await flush(wrong), 400);
 });
 
 it('an answer whose worker forbids to keep it is not kept', async () => {

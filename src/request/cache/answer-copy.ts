@@ -1,3 +1,4 @@
+import type { ByteBudget } from '../../base/byte-budget.ts';
 import { ByteCollector } from '../../base/byte-collector.ts';
 import { findMembers } from '../../api/json-scan.ts';
 import type { Clock } from '../../base/clock.ts';
@@ -10,11 +11,13 @@ import { EventsCopy } from './events-copy.ts';
 
 /** Why an answer is not kept. */
 export type NotKept =
-  'status' | 'no_store' | 'not_json' | 'encoded' | 'too_large' | 'not_replayable' | 'broken';
+  'status' | 'no_store' | 'not_json' | 'encoded' | 'too_large' | 'no_room' | 'not_replayable' | 'broken';
 
 export interface CopyDeps {
   readonly clock: Clock;
   readonly maxBytes: number;
+  /** Of all copies under way together. */
+  readonly budget: ByteBudget;
   /** How its streams are put together; undefined where they are not. */
   readonly shape: AnswerShape | undefined;
   /** Called once, when the answer has come whole. */
@@ -32,6 +35,7 @@ export class AnswerCopy {
   #events: EventsCopy | undefined;
   #contentType = 'application/json';
   #over = false;
+  #taken = 0;
 
   constructor(deps: CopyDeps) {
     this.#deps = deps;
@@ -39,8 +43,7 @@ export class AnswerCopy {
 
   /** @param isReadable What passes by is not encoded. */
   begin({ status, headers }: Head, isReadable: boolean): void {
-    this.#whole = undefined;
-    this.#events = undefined;
+    this.#letGo();
     if (this.#over) return;
     const { maxBytes, shape } = this.#deps;
     const type = headerOf(headers, 'content-type') ?? '';
@@ -56,13 +59,14 @@ export class AnswerCopy {
 
   /** As the worker sent it. */
   came(chunk: Buffer): void {
-    const problem = this.#events?.push(chunk);
+    if (!this.#events || !this.#takes(chunk.length)) return;
+    const problem = this.#events.push(chunk);
     if (problem) this.#giveUp(problem);
   }
 
   /** As the client gets it. */
   sent(chunk: Buffer): void {
-    if (!this.#whole) return;
+    if (!this.#whole || !this.#takes(chunk.length)) return;
     if (this.#whole.size + chunk.length > this.#deps.maxBytes) this.#giveUp('too_large');
     else this.#whole.push(chunk);
   }
@@ -76,6 +80,7 @@ export class AnswerCopy {
       return;
     }
     this.#over = true;
+    this.#letGo();
     const usage = tap.usage();
     this.#deps.onWhole({
       createdAt: this.#deps.clock.wall(),
@@ -95,9 +100,24 @@ export class AnswerCopy {
     return tap.failed || !tap.complete() ? undefined : events.take();
   }
 
-  #giveUp(why: NotKept): void {
+  #takes(bytes: number): boolean {
+    if (this.#deps.budget.take(bytes)) {
+      this.#taken += bytes;
+      return true;
+    }
+    this.#giveUp('no_room');
+    return false;
+  }
+
+  #letGo(): void {
     this.#whole = undefined;
     this.#events = undefined;
+    this.#deps.budget.give(this.#taken);
+    this.#taken = 0;
+  }
+
+  #giveUp(why: NotKept): void {
+    this.#letGo();
     if (this.#over) return;
     // A worker that is asked next may do better.
     if (why !== 'status') this.#over = true;

@@ -119,6 +119,7 @@ function keepWhatComes({ rt, cache, arrival, terms }: Step, lead: Lead | undefin
   const copy = new AnswerCopy({
     clock: rt.clock,
     maxBytes: settings.maxEntryBytes,
+    budget: cache.copies,
     shape: SHAPES[arrival.endpoint.cached ?? 'whole'],
     onWhole: (answer) => {
       rt.metrics.cacheStoresTotal.with('stored').inc();

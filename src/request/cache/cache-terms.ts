@@ -3,7 +3,7 @@ import type { JsonObject } from '../../api/prompt-sink.ts';
 import { isObject, plain } from '../../api/prompt-sink.ts';
 import { readBoolean, readInteger } from '../../api/python-json.ts';
 import { headerOf, joinedHeader, type FlatHeaders } from '../../http/headers.ts';
-import { answerKey } from '../../response-cache/answer-key.ts';
+import { answerKey, tenantScope } from '../../response-cache/answer-key.ts';
 import type { Arrival } from '../arrive/arrival.ts';
 import type { Caller } from '../arrive/caller.ts';
 import type { Runtime } from '../runtime.ts';
@@ -80,7 +80,7 @@ function isRepeatable(values: JsonObject): boolean {
  */
 function scopeOf(rt: Runtime, { req, tenant }: Arrival, { keyChecked }: Caller): string {
   if (rt.settings.answerCache?.sharedBetweenTenants === true && keyChecked) return '';
-  if (tenant) return `tenant:${tenant.access.name}`;
+  if (tenant) return tenantScope(tenant.access.name);
   const credentials = [
     joinedHeader(req.rawHeaders, 'authorization'),
     joinedHeader(req.rawHeaders, 'x-api-key'),

@@ -38,8 +38,8 @@ export class MemoryStore implements AnswerStore {
     else this.#entries.delete(key);
   }
 
-  flush(prefix: string): Promise<number> {
-    const gone = [...this.#entries.keys()].filter((key) => key.startsWith(prefix));
+  flush(prefix: string, part = ''): Promise<number> {
+    const gone = [...this.#entries.keys()].filter((key) => key.startsWith(prefix) && key.includes(part));
     for (const key of gone) this.#entries.delete(key);
     return Promise.resolve(gone.length);
   }
