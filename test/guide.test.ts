@@ -49,6 +49,7 @@ const GUIDES = [
     'tenants',
     'threads',
     'fair-queue',
+    'response-cache',
     'simulate',
     'replay',
   ],
@@ -67,6 +68,7 @@ const WORKERS: Readonly<Record<string, FleetOptions['workers']>> = {
 const ROUTERS: Readonly<Record<string, FleetOptions['router']>> = {
   'docs/guide/gateway.md': { enableIgw: true, engineWaitTimeoutSecs: 60 },
   'docs/guide/model-rules.md': { modelRules: [{ match: 'gpt-4', rewrite: 'Qwen/Qwen3-8B' }] },
+  'docs/guide/response-cache.md': { cache: { backend: 'memory' } },
   get 'docs/guide/security.md'() {
     return tlsRouter();
   },
