@@ -146,6 +146,7 @@ export class App {
     const address = await this.#listeners.open();
     this.#watches.start();
     this.#sweep.start();
+    this.#state.semantic.start();
     this.#watchConfig();
     return address;
   }

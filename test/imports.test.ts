@@ -24,7 +24,7 @@ const ROWS: readonly (readonly string[])[] = [
   ['request', 'admin', 'decisions', 'sim', 'plugins'],
   ['doctor'],
   ['cache-knowledge'],
-  ['routing', 'engines', 'response-cache', 'hooks', 'limits', 'discovery'],
+  ['routing', 'engines', 'semantic', 'response-cache', 'hooks', 'limits', 'discovery'],
   ['workers', 'tokenize'],
   ['api'],
   ['helper-threads', 'redis'],

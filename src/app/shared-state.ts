@@ -48,6 +48,7 @@ import { openLmcache, type OpenLmcache } from './open-lmcache.ts';
 import { openKnowledge } from './shared-knowledge.ts';
 import { openArrivals, type OpenArrivals } from './open-arrivals.ts';
 import { openEvents, type OpenEvents } from './open-events.ts';
+import { openSemantic, type OpenSemantic } from './open-semantic.ts';
 import { openTokens, type OpenTokens } from './open-tokens.ts';
 import { openProcessView, type ProcessView } from './process-view.ts';
 import { reportShortages } from './shortages.ts';
@@ -71,6 +72,7 @@ export interface SharedState<Workers extends Roster = Roster> {
   readonly openAnswers: OpenAnswerCache;
   readonly openEvents: OpenEvents;
   readonly lmcache: OpenLmcache;
+  readonly semantic: OpenSemantic;
   readonly arrivals: OpenArrivals;
   readonly answered: AnsweredPrompts;
   readonly tallies: CacheTallies;
@@ -155,13 +157,13 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
     }),
     ...knowledge,
     ...{ lmcache, keyServices, openEvents: events },
+    semantic: openSemantic(settings.semantic, {
+      ...{ ...deps, metrics, sockets, pool, runtime: () => runtimeOf(state, state.settings) },
+    }),
     arrivals: openArrivals({ part, clock, metrics, settings: () => inForce() }),
     ...{ answered: new AnsweredPrompts(part.memory), tallies: new CacheTallies(part.memory) },
     ...{ ...pairsOf(clock), profiles: new Profiles({ ...deps, metrics, registry, connections }) },
-    clients: new Clients(settings.clients.auth, clock, keyServices.ask, part),
-    admission: openDoor(doorSettings(settings, deps), clock, part),
-    workerWait: new WorkerWait({ registry, clock, most: settings.admission.queueSize, ...part }),
-    retryBudget: new RetryBudget(clock, budgetOf(settings), part.memory),
+    ...limitsOf(settings, { ...deps, registry, keyServices }),
     ...bounded,
     ...{ bodyBytes, view, decisions, decisionLog },
     ticketKeys: new TicketKeys(part.memory),
@@ -177,6 +179,22 @@ function reclaim(state: SharedState, row: number): void {
   const { clients, workerWait, bodyBytes, seats, sockets, profiles } = state;
   for (const part of [clients.tenants, workerWait, bodyBytes, seats, sockets, profiles]) part.reclaim(row);
 }
+
+/** Who may come in, and how often anything is tried. */
+function limitsOf(
+  settings: Settings,
+  { registry, keyServices, ...deps }: LimitDeps,
+): Pick<SharedState, 'clients' | 'admission' | 'workerWait' | 'retryBudget'> {
+  const { part, clock } = deps;
+  return {
+    clients: new Clients(settings.clients.auth, clock, keyServices.ask, part),
+    admission: openDoor(doorSettings(settings, deps), clock, part),
+    workerWait: new WorkerWait({ registry, clock, most: settings.admission.queueSize, ...part }),
+    retryBudget: new RetryBudget(clock, budgetOf(settings), part.memory),
+  };
+}
+
+type LimitDeps = Pick<SharedState, 'part' | 'clock' | 'log' | 'descriptors' | 'registry' | 'keyServices'>;
 
 function openSockets(
   { perSide, outbound, standing }: DescriptorPlan,
@@ -225,8 +243,8 @@ export function runtimeOf<Workers extends Roster>(
 
 /** Ends what goes out to workers and services; what is under way finishes. */
 export async function closeOutbound(state: SharedState): Promise<void> {
-  const { connections, lmcache, keyServices, hooks } = state;
-  for (const part of [connections, lmcache, keyServices, hooks]) part.close();
+  const { connections, lmcache, semantic, keyServices, hooks } = state;
+  for (const part of [semantic, connections, lmcache, keyServices, hooks]) part.close();
   await Promise.all([
     state.openAnswers.close(),
     state.openTokens.close(),
@@ -246,6 +264,7 @@ export function adoptSettings(state: SharedState, settings: Settings): void {
   state.openEvents.reconfigure();
   state.openAnswers.reconfigure(settings.answerCache);
   state.lmcache.reconfigure(settings.lmcache);
+  state.semantic.reconfigure(settings.semantic);
   state.hooks.reconfigure(settings.hooks);
   state.admission.reconfigure(doorSettings(settings, state));
   state.workerWait.reconfigure({ most: settings.admission.queueSize });

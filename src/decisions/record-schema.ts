@@ -61,7 +61,7 @@ const FIELDS = {
   model: text.describe('The model after the rules.').optional(),
   rule: text.describe('Pattern of the model rule that decided.').optional(),
   rule_missed: text.describe('Pattern of the last rule that matched and had no worker.').optional(),
-  method: z.enum(['policy', 'owner', 'lmcache-prefix', 'cache-hit']).describe('Who chose.').optional(),
+  method: z.enum(['policy', 'owner', 'lmcache-prefix', 'cluster', 'cache-hit']).describe('Who chose.').optional(),
   policy: text.describe('The policy that chose.').optional(),
   policy_fallback: z
     .strictObject({ from: text, cause: z.enum(['threw', 'timeout', 'invalid', 'overrun', 'no_knowledge']) })
@@ -69,6 +69,15 @@ const FIELDS = {
     .optional(),
   worker: text.describe('URL of the worker chosen last.').optional(),
   reason: text.describe('Why this worker.').optional(),
+  cluster: text
+    .describe(
+      'The semantic cluster that it belongs to. Where `method` is not `cluster`, none of its workers could take it.',
+    )
+    .optional(),
+  cluster_similarity: z
+    .number()
+    .describe('Cosine of what it asks for and the middle of the nearest cluster.')
+    .optional(),
   margin: z.number().describe("Score of the best other candidate minus the winner's.").optional(),
   cache_source: z.enum(CACHE_SOURCES).describe('How the cache of the worker was known.').optional(),
   hash_key_source: text.describe('Where the hash key came from.').optional(),

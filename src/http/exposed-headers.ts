@@ -14,6 +14,7 @@ export const EXPOSED_HEADERS = [
   'x-vllm-router-worker',
   'x-vllm-router-prefill-worker',
   'x-vllm-router-method',
+  'x-vllm-router-cluster',
   'x-vllm-router-policy',
   'x-vllm-router-model',
   'x-vllm-router-hooks',

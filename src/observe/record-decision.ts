@@ -22,6 +22,7 @@ export interface FinishedRequest {
   readonly policy?: string;
   readonly worker?: string;
   readonly reason?: string;
+  readonly cluster?: string;
   readonly hash_key_source?: string;
   readonly attempts: readonly FinishedAttempt[];
   /** Where a cache of answers is configured for the route. */
@@ -211,6 +212,8 @@ function recordAttempt(metrics: Metrics, request: FinishedRequest, attempt: Fini
     series.decisions ??= metrics.policyDecisionsTotal.with(policy, worker);
     series.decisions.inc();
   }
+  if (method === 'cluster' && request.cluster !== undefined)
+    metrics.clusterRequestsTotal.with(request.cluster, worker).inc();
   if (attempt.reason === 'rebalanced') metrics.loadBalancingEventsTotal.with().inc();
   if (attempt.resent) metrics.connectionResendsTotal.with(worker).inc();
 }

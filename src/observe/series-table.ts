@@ -224,7 +224,7 @@ const REQUEST_SERIES = {
   workerRequestsTotal: counter(
     'vllm_router_worker_requests_total',
     ['route', 'worker', 'routing'],
-    'Attempts sent to a worker, by who chose it (policy, owner, lmcache_prefix).',
+    'Attempts sent to a worker, by who chose it (policy, owner, lmcache_prefix, cluster).',
   ),
   workerRequestDurationSeconds: histogram(
     'vllm_router_worker_request_duration_seconds',
@@ -456,6 +456,48 @@ const EVENT_SERIES = {
     'vllm_router_lmcache_cb_state_transitions_total',
     ['from', 'to'],
     "Circuit breaker transitions of look-ups at LMCache's controller.",
+  ),
+  embeddingsTotal: counter(
+    'vllm_router_embeddings_total',
+    ['outcome'],
+    'Texts that a vector was wanted of. outcome: embedded, timeout, error, refused (a 4xx about the text), unusable (no vector, NaN, or other dimensions than before), too_large, aborted (the client left), circuit_open, busy (both not asked).',
+  ),
+  embeddingDurationSeconds: histogram(
+    'vllm_router_embedding_duration_seconds',
+    [],
+    DURATION,
+    'From asking the embedder for a vector to its answer, its failure or the timeout.',
+  ),
+  embedderCbState: gauge(
+    'vllm_router_embedder_cb_state',
+    [],
+    'Circuit breaker of the embedder: 0 closed, 1 open, 2 half-open.',
+    'max',
+  ),
+  embedderCbStateTransitionsTotal: counter(
+    'vllm_router_embedder_cb_state_transitions_total',
+    ['from', 'to'],
+    'Circuit breaker transitions of the embedder.',
+  ),
+  clusterMatchesTotal: counter(
+    'vllm_router_cluster_matches_total',
+    ['outcome'],
+    'Requests that were compared with the semantic clusters. outcome: matched, below_threshold, no_vector (the embedder did not say in time), no_clusters (no example is known yet).',
+  ),
+  clusterRequestsTotal: counter(
+    'vllm_router_cluster_requests_total',
+    ['cluster', 'worker'],
+    'Attempts sent to a worker because it serves the semantic cluster of the request.',
+  ),
+  clusterFallbackTotal: counter(
+    'vllm_router_cluster_fallback_total',
+    ['route'],
+    'Requests that no semantic cluster was near enough to, or whose cluster had no worker that could take them: they went where any request goes.',
+  ),
+  clusterExamples: gauge(
+    'vllm_router_cluster_examples',
+    ['cluster', 'state'],
+    'Examples of a semantic cluster. state: embedded, missing (skipped, or not known yet).',
   ),
   kvEventsBatchesTotal: counter(
     'vllm_router_kv_events_batches_total',

@@ -17,6 +17,7 @@ import { answerPreflight, guardRoute } from './arrive/guard-route.ts';
 import { Deadline } from './arrive/deadline.ts';
 import { finish } from './record/finish.ts';
 import { forward } from './send/forward.ts';
+import { knowCluster } from './choose/know-cluster.ts';
 import { knowTokens } from './choose/know-tokens.ts';
 import { knowOwners } from './understand/know-owners.ts';
 import { ownTransfers } from './understand/own-transfers.ts';
@@ -72,6 +73,8 @@ export async function routeRequest(
     if (tokens) await tokens;
     const looked = askLmcache(rt, arrival, call, deadline);
     if (looked) await looked;
+    const nearing = knowCluster(rt, arrival, call, deadline);
+    if (nearing) await nearing;
     if (prepares(rt, call)) call = await preparePolicy(rt, arrival, call, deadline);
     await forward(rt, arrival, call, deadline);
   } catch (error) {

@@ -27,6 +27,7 @@ import type { Transfers } from '../workers/transfers.ts';
 import type { RetryBudget } from '../workers/retry-budget.ts';
 import type { Worker } from '../workers/worker.ts';
 import type { WorkerWait } from '../workers/worker-wait.ts';
+import type { Meaning } from '../semantic/meaning.ts';
 import type { Clients } from './arrive/clients.ts';
 import type { DecisionRing } from './record/decision-ring.ts';
 import type { Policies } from './choose/policies.ts';
@@ -71,6 +72,7 @@ export interface Runtime {
   readonly lmcache: LmcacheKnowledge;
   /** Where one is configured. */
   readonly answerCache: AnswerCache | undefined;
+  readonly semantic: Meaning;
   readonly tokenRatio: TokenRatio;
   /** Which token ids a worker will compute; asked only where somebody goes by them. */
   readonly tokens: TokenSource;

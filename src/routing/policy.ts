@@ -70,6 +70,8 @@ export const EXCLUDED = {
   stalled: 11,
   /** It serves nothing but halves of requests, and this one is to be served whole. */
   pairsOnly: 12,
+  /** It does not belong to the semantic cluster of the request. */
+  cluster: 13,
 } as const;
 export type Exclusion = (typeof EXCLUDED)[keyof typeof EXCLUDED];
 export const EXCLUSION_NAMES = [
@@ -86,6 +88,7 @@ export const EXCLUSION_NAMES = [
   'suspect',
   'stalled',
   'pairs_only',
+  'other_cluster',
 ] as const;
 
 /** One worker as policies see it. */

@@ -24,6 +24,8 @@ const TOKENIZERS = 'files are read again at every reload, and compared with the 
 const ANSWERS = 'answers that fit are kept, the most recently used first';
 const TOKENS = 'token ids that fit are kept, the most recently used first';
 const CONTROLLER = 'what another controller said is forgotten';
+const EXAMPLES =
+  'vectors of examples that stay the same are kept; the clusters of before count until the new ones are known';
 const EVENTS = 'workers whose endpoints stay the same are followed without a break';
 const BUDGET = 'what was counted in the last 10 s counts';
 const DOOR = 'requests in flight and in the queue stay';
@@ -131,6 +133,13 @@ export const RELOAD_EFFECTS: Readonly<Record<string, ReloadRow>> = {
   'lmcache.world_size': ['applied'],
   'lmcache.circuit_breaker.failure_threshold': ['adopted', BREAKERS],
   'lmcache.circuit_breaker.timeout_duration_secs': ['adopted', BREAKERS],
+  'semantic_cluster.embeddings_url': ['adopted', 'with another one all examples are asked for anew'],
+  'semantic_cluster.embeddings_api_key': ['applied'],
+  'semantic_cluster.embeddings_model': ['adopted', 'with another one all examples are asked for anew'],
+  'semantic_cluster.threshold': ['applied'],
+  'semantic_cluster.embedding_timeout_ms': ['applied'],
+  'semantic_cluster.within': ['applied'],
+  'semantic_cluster.clusters': ['adopted', EXAMPLES],
   pre_routing_hooks: ['adopted', 'hooks that keep name and URL keep their connections and circuit'],
   response_model: ['applied'],
   model_rules: ['applied', 'requests under way keep the model they were given'],

@@ -13,6 +13,7 @@ export const GROUPS = [
   'Answer cache',
   'LMCache',
   'Cache events',
+  'Semantic',
   'Plugins',
   'Hooks',
   'Timeouts',

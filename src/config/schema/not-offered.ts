@@ -19,7 +19,7 @@ const FLAGS = [
 const KEYS = [
   ...['connection_mode', 'discovery'],
   ...['history_backend', 'trace_config'],
-  ...['cache.redis', 'semantic_cache', 'semantic_cluster', 'prompt_cache.redis', 'shared_prefix_routing'],
+  ...['cache.redis', 'semantic_cache', 'prompt_cache.redis', 'shared_prefix_routing'],
 ] as const;
 
 /** Variables that are neither. */

@@ -14,6 +14,7 @@ import { lmcacheKeys } from './lmcache-schema.ts';
 import { kvEventKeys, oldKvEventKeys } from './kv-events-schema.ts';
 import { modelRuleKeys } from './model-rules-schema.ts';
 import { pdKeys, pdModeKeys } from './pd-schema.ts';
+import { semanticKeys } from './semantic-schema.ts';
 import { startKeys } from './start-schema.ts';
 import { timeoutKeys } from './timeouts-schema.ts';
 import { tokenKeys } from './tokens-schema.ts';
@@ -217,6 +218,7 @@ export const configSchema = z.strictObject({
   ...tokenKeys,
   ...answerCacheKeys,
   ...lmcacheKeys,
+  ...semanticKeys,
   ...timeoutKeys,
   ...kvEventKeys,
   max_concurrent_requests: key(count(1).default(DEFAULT_MAX_CONCURRENT), {

@@ -8,6 +8,7 @@ import type { CheckProblem } from '../schema/check-problem.ts';
 import type { Config } from '../schema/schema.ts';
 import type { WorkerRole } from './pd-settings.ts';
 import { pdNotices, pdProblems } from './pd-checks.ts';
+import { semanticNotices } from './semantic-from-config.ts';
 import { stageEntries } from './pd-from-config.ts';
 import { expandWorkers, workerDefaults } from './settings-from-config.ts';
 import { threadNotices } from './threads.ts';
@@ -62,6 +63,7 @@ export function crossChecks(
       ...rules.notices,
       ...threadNotices(config),
       ...pdNotices(config),
+      ...semanticNotices(config),
     ],
   };
 }

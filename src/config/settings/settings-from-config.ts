@@ -28,6 +28,7 @@ import { lmcacheSettings } from './lmcache-settings.ts';
 import { ms } from './ms.ts';
 import { indexParameters } from './index-parameters.ts';
 import { pdSettings, stageEntries } from './pd-from-config.ts';
+import { semanticSettings } from './semantic-from-config.ts';
 import { tokenSettings } from './tokens-settings.ts';
 import { threadsOf } from './threads.ts';
 import { NO_TLS, type TlsMaterial } from './tls-settings.ts';
@@ -70,6 +71,7 @@ export function settingsFromConfig(
     }),
     hashKey: config.hash_key,
     ...cacheSettings(config),
+    semantic: semanticSettings(config),
     retry: retrySettings(config),
     breaker: breakerSettings(config),
     health: healthSettings(config),

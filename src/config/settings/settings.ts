@@ -5,6 +5,7 @@ import type { TokenSettings } from './exact-tokens.ts';
 import type { KvTransferTraits, PdSettings, WorkerRole } from './pd-settings.ts';
 import type { PolicySettings } from './policy-parameters.ts';
 import type { HookPlugin } from '../../plugins/plugin.ts';
+import type { SemanticSettings } from './semantic-settings.ts';
 import type { CacheIndexSettings, LmcacheSettings } from './cache-knowledge-settings.ts';
 import type {
   BreakerSettings,
@@ -21,6 +22,12 @@ export type {
   RetrySettings,
   StallSettings,
 };
+export type {
+  ClusterSettings,
+  EmbeddingSettings,
+  SemanticClusterSettings,
+  SemanticSettings,
+} from './semantic-settings.ts';
 export type { KvTransferTraits, PdSettings, PdStage, StagePolicy, WorkerRole } from './pd-settings.ts';
 export {
   policyName,
@@ -310,6 +317,7 @@ export interface Settings {
   readonly answerCache: AnswerCacheSettings | undefined;
   readonly lmcache: LmcacheSettings;
   readonly kvEvents: KvEventSettings;
+  readonly semantic: SemanticSettings;
   readonly retry: RetrySettings;
   readonly breaker: BreakerSettings;
   readonly health: HealthSettings;

@@ -9,6 +9,8 @@ import type { Runtime } from '../runtime.ts';
 /** The explain headers: a stable contract, like the fields of the record they are views of. */
 export const HEADER_WORKER = 'x-vllm-router-worker';
 export const HEADER_METHOD = 'x-vllm-router-method';
+/** Sent only where the worker was chosen for its semantic cluster. */
+export const HEADER_CLUSTER = 'x-vllm-router-cluster';
 export const HEADER_POLICY = 'x-vllm-router-policy';
 export const HEADER_MODEL = 'x-vllm-router-model';
 /** Sent where a cache of answers is configured for the route. */
@@ -23,6 +25,7 @@ export const EXPLAIN_HEADERS = [
   HEADER_WORKER,
   HEADER_PREFILL_WORKER,
   HEADER_METHOD,
+  HEADER_CLUSTER,
   HEADER_POLICY,
   HEADER_MODEL,
   HEADER_CACHE_SOURCE,
@@ -36,6 +39,8 @@ export function addExplainHeaders(headers: string[], decision: OpenDecision): vo
   const prefill = decision.pd?.prefill_worker;
   if (prefill !== undefined) headers.push(HEADER_PREFILL_WORKER, headerValue(prefill));
   if (decision.method !== undefined) headers.push(HEADER_METHOD, decision.method);
+  if (decision.method === 'cluster' && decision.cluster !== undefined)
+    headers.push(HEADER_CLUSTER, decision.cluster);
   if (decision.policy !== undefined) headers.push(HEADER_POLICY, headerValue(decision.policy));
   if (decision.model !== undefined) headers.push(HEADER_MODEL, headerValue(decision.model));
   const { cache_source: source, predicted_cached_tokens: tokens } = decision;
@@ -52,6 +57,7 @@ export function recordPlan(rt: Runtime, decision: OpenDecision, plan: Plan): voi
   decision.worker = worker.id;
   decision.method = plan.method;
   decision.reason = plan.reason;
+  countFallThrough(rt, decision);
   if (plan.method !== 'owner') decision.policy = plan.policy;
   const fallback = fallbackOf(plan);
   if (fallback) decision.policy_fallback = fallback;
@@ -71,6 +77,12 @@ export function recordPlan(rt: Runtime, decision: OpenDecision, plan: Plan): voi
       rt.settings.decisionLog?.candidates,
     ).listed;
   if (margin !== undefined) decision.margin = margin;
+}
+
+/** Once: what is tried again later has fallen through, or has not, with its first attempt. */
+function countFallThrough(rt: Runtime, { cluster, method, attempts, route }: OpenDecision): void {
+  if (cluster === undefined || method === 'cluster' || attempts.length > 0) return;
+  rt.metrics.clusterFallbackTotal.with(route).inc();
 }
 
 /** Whether the request goes through two workers, and which one computes the prompt; undefined where nobody could have asked. */

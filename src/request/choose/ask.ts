@@ -11,6 +11,8 @@ import type { Ask, ChainKey, HashKey, Holdings, TokensSource } from '../../routi
 import { BYTES_PER_BLOCK, PromptHasher } from '../../routing/prompt-hash.ts';
 import type { ReadText } from '../../routing/token-ratio.ts';
 import { tokenChain, type ChainScope } from '../../routing/token-chain.ts';
+import type { Nearest } from '../../semantic/centroids.ts';
+import type { UnitVector } from '../../semantic/unit-vector.ts';
 import type { Runtime } from '../runtime.ts';
 import type { BodyFields } from '../understand/body-fields.ts';
 import { mustUnderstand } from '../understand/inspects-bodies.ts';
@@ -45,6 +47,10 @@ export class RequestAsk implements Ask {
   #tokensSource: TokensSource = 'estimate';
   /** Set where LMCache's controller has been asked. */
   holdings: Holdings | undefined;
+  /** What it asks for as a direction; null: it was asked for in vain, undefined: not yet. */
+  vector: UnitVector | null | undefined;
+  /** The semantic cluster that it belongs to. */
+  cluster: Nearest | undefined;
   /** One for each block size that was asked for. */
   #chains: PromptBlocks[] = [];
   #text: ReadText | undefined;
@@ -145,6 +151,7 @@ export class RequestAsk implements Ask {
     this.#hasher = undefined;
     this.#ids = undefined;
     this.holdings = undefined;
+    this.vector = undefined;
     this.#chains = [];
     if (this.#blocks) this.#blocks = { ...NO_BLOCKS, totalTokens: this.#blocks.totalTokens };
   }

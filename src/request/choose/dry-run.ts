@@ -17,7 +17,9 @@ import type { NoPlan } from './pick.ts';
 import { previewPlan, type Preview } from './plan.ts';
 import { stageCounts } from './stage-counts.ts';
 import { withTokens } from './know-tokens.ts';
+import { roundSimilarity, withCluster } from './know-cluster.ts';
 import { withKnowledge } from './prepare-policy.ts';
+import type { Nearest } from '../../semantic/centroids.ts';
 import { understand, type Call, type CallSource } from '../understand/read-call.ts';
 import { resolveModel } from '../understand/resolve-model.ts';
 import type { Runtime } from '../runtime.ts';
@@ -51,6 +53,8 @@ interface DryRunAsked {
   readonly rule?: string;
   readonly rule_missed?: string;
   readonly stream?: boolean;
+  readonly cluster?: string;
+  readonly cluster_similarity?: number;
   /** There are pre-routing hooks, and they would be asked first: they may reject the request or change its body. */
   readonly hooks?: 'not_run';
 }
@@ -109,19 +113,23 @@ export async function dryRun(rt: Runtime, request: DryRunRequest): Promise<DryRu
     const read = understand(rt, source, request.body);
     const resolved = resolveModel(rt, source, callerNamed(rt, request.tenant), read);
     const call = request.policy ? { ...resolved, ...tried(rt, request.policy) } : resolved;
+    const { signal } = new AbortController();
     await withTokens(rt, endpoint, call);
-    if (!staysWithOwner(rt, call)) await withHoldings(rt, call, new AbortController().signal);
+    if (!staysWithOwner(rt, call)) await withHoldings(rt, call, signal);
+    const cluster = staysWithOwner(rt, call) ? undefined : await withCluster(rt, endpoint, call, signal);
     const ready =
-      prepares(rt, call) && !staysWithOwner(rt, call)
-        ? await withKnowledge(rt, call, new AbortController().signal)
-        : call;
-    return outcomeOf(rt, about(), ready);
+      prepares(rt, call) && !staysWithOwner(rt, call) ? await withKnowledge(rt, call, signal) : call;
+    return { ...outcomeOf(rt, about(), ready), ...nearestTo(cluster) };
   } catch (error) {
     if (!(error instanceof RouterError)) throw error;
     return rejected(about(), error);
   } finally {
     for (const release of source.releases) release();
   }
+}
+
+function nearestTo(cluster: Nearest | undefined): Pick<DryRunAsked, 'cluster' | 'cluster_similarity'> {
+  return cluster ? { cluster: cluster.name, cluster_similarity: roundSimilarity(cluster.similarity) } : {};
 }
 
 function tried({ policies }: Runtime, settings: PolicySettings): Pick<Call, 'policy' | 'halves'> {

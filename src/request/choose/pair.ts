@@ -8,9 +8,10 @@ import type { PoolView } from '../../workers/pool-view.ts';
 import type { Call } from '../understand/read-call.ts';
 import type { Runtime } from '../runtime.ts';
 import { canRunWhole, lookAtPool, NOBODY_TRIED, poolFor, viewOfPool, type Look } from './call-pool.ts';
+import { clusterPool, isClusterPool } from './cluster-pool.ts';
 import { giveBack, legOf, take, type Leg } from './leg.ts';
 import { MOST_MERGED_BYTES } from '../answer/prefill-merge.ts';
-import { pickBy, pickOf, predict, type NoPlan, type Picked, type Prediction } from './pick.ts';
+import { pickBy, pickOf, policyWithin, predict, type NoPlan, type Picked, type Prediction } from './pick.ts';
 
 export interface WorkerPair {
   readonly prefill: Worker;
@@ -178,17 +179,37 @@ function suspecting(tried: ReadonlySet<number>, pairs: readonly WorkerPair[]): R
 type PickedAmong = PairPick | WholePick | NoPlan | { readonly kind: 'unready'; readonly slot: number };
 
 function pickAmong(rt: Runtime, call: Call, pools: Pools, peek: boolean): PickedAmong {
+  if (pools.prefill.eligible === 0 || pools.decode.eligible === 0)
+    return noPair(rt, call, pools, pools.otherwise, peek);
+  const within = withinCluster(rt, call, pools);
+  const picked = within && pickPairAmong(rt, call, within, peek);
+  if (picked === undefined || picked.kind === 'none') return pickPairAmong(rt, call, pools, peek);
+  return picked.kind === 'pair' ? { ...picked, decode: { ...picked.decode, method: 'cluster' } } : picked;
+}
+
+/**
+ * Each half among the workers of the request's cluster that do such a part, where there are any: a cluster may name workers of one kind
+ * only. Undefined where there are none of either.
+ */
+function withinCluster(rt: Runtime, call: Call, pools: Pools): Pools | undefined {
+  const [prefill, decode] = [clusterPool(rt, call, pools.prefill), clusterPool(rt, call, pools.decode)];
+  if (!prefill && !decode) return undefined;
+  return { prefill: prefill ?? pools.prefill, decode: decode ?? pools.decode, otherwise: pools.otherwise };
+}
+
+function pickPairAmong(rt: Runtime, call: Call, pools: Pools, peek: boolean): PickedAmong {
   const { prefill, decode } = pools;
-  if (prefill.eligible === 0 || decode.eligible === 0) return noPair(rt, call, pools, pools.otherwise, peek);
   const { pairs } = rt.policies;
   const { pd } = rt.settings;
+  const whole = poolFor(rt, call);
   const [first, second] = [
     named(rt, call, 'prefill', prefill, peek),
     named(rt, call, 'decode', decode, peek),
   ];
   if (first === 'nobody' || second === 'nobody') return noPair(rt, call, pools, 'no_pair_ready', peek);
   const { split, pair } = pairs.choose(call.ask, {
-    ...{ prefill, decode, whole: poolFor(rt, call), rule: pd.split, mostTokens: call.maxTokens },
+    ...{ prefill, decode, whole: clusterPool(rt, call, whole) ?? whole },
+    ...{ rule: pd.split, mostTokens: call.maxTokens },
     chosen: { prefill: first?.index, decode: second?.index },
     may: (p, d) => whyUnready(rt, prefill.members[p]!, decode.members[d]!) === undefined,
   });
@@ -225,7 +246,8 @@ function named(
   pool: PoolView,
   peek: boolean,
 ): Picked | 'nobody' | undefined {
-  const policy = policyOf(rt, call, stage);
+  const own = policyOf(rt, call, stage);
+  const policy = isClusterPool(pool) ? policyWithin(rt, own) : own;
   return policy && (pickBy(rt, call, { policy, pool, peek }) ?? 'nobody');
 }
 

@@ -5,6 +5,7 @@ import type { Worker } from '../../workers/worker.ts';
 import type { DecisionMethod } from '../record/decision.ts';
 import type { Call } from '../understand/read-call.ts';
 import type { Runtime } from '../runtime.ts';
+import { clusterPool } from './cluster-pool.ts';
 import { ownerIndex, ownerServes } from './call-pool.ts';
 
 /** A member of a pool, and who named it. */
@@ -41,10 +42,16 @@ export interface Prediction {
   readonly predictedTtftMs: number | undefined;
 }
 
-/** The owner of what the request is about, else whom the model's policy chooses. `peek`: the policy is not to remember it. */
+/**
+ * The owner of what the request is about, else a worker of its cluster, else whom the model's policy chooses. `peek`: the policy is not
+ * to remember it.
+ */
 export function pickWorker(rt: Runtime, call: Call, pool: PoolView, peek: boolean): Picked | undefined {
   const owner = ownerIndex(rt, call, pool);
-  if (owner < 0) return pickBy(rt, call, { policy: call.policy, pool, peek });
+  if (owner < 0) {
+    const of = { policy: call.policy, pool, peek };
+    return pickWithin(rt, call, of) ?? pickBy(rt, call, of);
+  }
   if (!ownerServes(pool, owner)) return undefined;
   const { name } = call.policy;
   return {
@@ -53,10 +60,32 @@ export function pickWorker(rt: Runtime, call: Call, pool: PoolView, peek: boolea
   };
 }
 
+/** Among the workers of the request's cluster; undefined where it has none that can take it. */
+function pickWithin(rt: Runtime, call: Call, { policy, pool, peek }: Asks): Picked | undefined {
+  const within = clusterPool(rt, call, pool);
+  if (!within) return undefined;
+  const picked = pickBy(rt, call, { policy: policyWithin(rt, policy), pool: within, peek });
+  return picked && { ...picked, method: 'cluster' };
+}
+
+/** Who chooses among the workers of a cluster. */
+export function policyWithin<Own extends Policy | undefined>(
+  { semantic, settings }: Runtime,
+  policy: Own,
+): Own | Policy {
+  return settings.semantic.clusters?.within === 'round_robin' ? semantic.turns : policy;
+}
+
+interface Asks {
+  readonly policy: Policy;
+  readonly pool: PoolView;
+  readonly peek: boolean;
+}
+
 export function pickBy(
   rt: Runtime,
   { ask, prepared }: Call,
-  { policy, pool, peek }: { readonly policy: Policy; readonly pool: PoolView; readonly peek: boolean },
+  { policy, pool, peek }: Asks,
 ): Picked | undefined {
   if (pool.eligible === 0) return undefined;
   const known = prepared?.get(policy);

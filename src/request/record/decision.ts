@@ -3,7 +3,7 @@ import type { PriorityClass } from '../../config/settings/settings.ts';
 import type { CacheSource, Fallback, TokensSource } from '../../routing/policy.ts';
 
 /** Who chose: the words of `x-vllm-router-method`. */
-export type DecisionMethod = 'policy' | 'owner' | 'lmcache-prefix' | 'cache-hit';
+export type DecisionMethod = 'policy' | 'owner' | 'lmcache-prefix' | 'cluster' | 'cache-hit';
 
 /** What a cache of answers had to say, where one is configured for the route: the words of `x-vllm-router-cache-status`. */
 export type CacheStatus = 'exact-hit' | 'miss' | 'bypass';
@@ -140,6 +140,10 @@ export interface Decision {
   policy_fallback?: { readonly from: string; readonly cause: Fallback['cause'] };
   worker?: string;
   reason?: string;
+  /** The semantic cluster that it belongs to; `method` says whether one of its workers was chosen for that. */
+  cluster?: string;
+  /** Cosine of the request and the middle of the nearest cluster. */
+  cluster_similarity?: number;
   /** Score of the best other candidate minus the winner's. */
   margin?: number;
   /** How the cache of the worker that was chosen is known. */

@@ -10,6 +10,8 @@ import { TRANSFER_HEADERS } from '../understand/own-transfers.ts';
 import type { Call } from '../understand/read-call.ts';
 import type { Runtime } from '../runtime.ts';
 
+/** Tells a worker which semantic cluster the request belongs to. */
+const HEADER_CLUSTER_ID = 'x-semantic-cluster-id';
 const RANK_HEADER = 'x-data-parallel-rank';
 /** Never for workers: the router's own keys and claims, and what describes this hop only. */
 const NEVER_FORWARDED = new Set([
@@ -58,6 +60,7 @@ export function workerRequest(
   // What answers say is read, and changed where that is wished.
   const plain = arrival.endpoint.class === 'inference';
   const { handsOver } = rt.registry;
+  const { cluster } = call.ask;
   const headers = endToEnd(clientHeaders, (name) => {
     if (NEVER_FORWARDED.has(name)) return true;
     if (handsOver && TRANSFER_HEADERS.includes(name)) return true;
@@ -68,6 +71,7 @@ export function workerRequest(
     if (adminBearer && name === 'authorization') return true;
     if (name === 'x-request-id' && !bringsRequestId) return true;
     if (leg?.headers.includes(name) === true) return true;
+    if (cluster && name === HEADER_CLUSTER_ID) return true;
     return name === RANK_HEADER && rank !== undefined;
   });
   if (plain) headers.push('accept-encoding', 'identity');
@@ -75,6 +79,7 @@ export function workerRequest(
   if (rank !== undefined && leg?.headers.includes(RANK_HEADER) !== true)
     headers.push(RANK_HEADER, String(rank));
   if (!bringsRequestId) headers.push('x-request-id', leg?.requestId ?? arrival.requestId);
+  if (cluster) headers.push(HEADER_CLUSTER_ID, cluster.name);
   if (leg) headers.push(...leg.headers);
   if (hasKey) addProtocols(headers, protocols);
   if (call.body instanceof StreamedBody) addLength(headers, clientHeaders);

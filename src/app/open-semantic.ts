@@ -1,0 +1,168 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Clock } from '../base/clock.ts';
+import type { Random } from '../base/random.ts';
+import type { ThreadPart } from '../base/thread-part.ts';
+import type { EmbeddingSettings, SemanticSettings } from '../config/settings/settings.ts';
+import { collect } from '../engines/collect.ts';
+import type { PoolSettings } from '../engines/http/connection-pool.ts';
+import { HttpWorkerClient } from '../engines/http/http-client.ts';
+import type { OutboundSockets } from '../engines/http/outbound-sockets.ts';
+import type { Log } from '../observe/log.ts';
+import type { Metrics } from '../observe/metrics.ts';
+import { askOwnModel } from '../request/send/ask-own-model.ts';
+import type { Runtime } from '../request/runtime.ts';
+import { RoundRobinPolicy } from '../routing/policies/round-robin.ts';
+import { CentroidBuilder } from '../semantic/centroid-builder.ts';
+import type { CentroidSource } from '../semantic/centroids.ts';
+import { Embedder, type AskEmbeddings } from '../semantic/embedder.ts';
+import type { Meaning } from '../semantic/meaning.ts';
+import { showSemanticEvents, type SemanticEvents } from '../semantic/semantic-events.ts';
+import { answerAsking, askThroughThreads } from '../semantic/threads-asking.ts';
+import { CentroidsOfThread, showCentroids } from '../semantic/threads-centroids.ts';
+
+interface Parts {
+  readonly random: Random;
+  readonly part: ThreadPart;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly sockets: OutboundSockets;
+  readonly pool: PoolSettings;
+  /** That of now: for who asks workers of the router's own. */
+  readonly runtime: () => Runtime;
+}
+
+/** What this thread has to compare texts by their meaning. */
+export interface OpenSemantic extends Meaning {
+  /** To be called once workers can be asked. */
+  start(): void;
+  reconfigure(settings: SemanticSettings): void;
+  close(): void;
+}
+
+/** Each thread asks for the vectors of its own requests; the examples of clusters control asks for, for all of them. */
+export function openSemantic(settings: SemanticSettings, parts: Parts): OpenSemantic {
+  return new Semantic(settings, parts);
+}
+
+class Semantic implements OpenSemantic {
+  readonly clusters: CentroidSource;
+  readonly turns: RoundRobinPolicy;
+  readonly #parts: Parts;
+  readonly #events: SemanticEvents;
+  readonly #askOwn: AskEmbeddings;
+  readonly #builder: CentroidBuilder | undefined;
+  #settings: SemanticSettings;
+  #embedder: Embedder | undefined;
+  #service: HttpWorkerClient | undefined;
+  #started = false;
+
+  constructor(settings: SemanticSettings, parts: Parts) {
+    const { part, clock, metrics, log } = parts;
+    this.#parts = parts;
+    this.#settings = settings;
+    this.turns = new RoundRobinPolicy(parts);
+    this.#events = showSemanticEvents(metrics, log);
+    let tell: ReturnType<typeof showCentroids> = () => undefined;
+    this.#askOwn =
+      part.kind === 'control'
+        ? askThroughThreads(part.channels)
+        : (body, limits) => askOwnModel(parts.runtime())(body, limits);
+    if (part.kind === 'request') {
+      this.clusters = new CentroidsOfThread(part.channel);
+      answerAsking(part.channel, this.#askOwn);
+    } else {
+      const { centroids } = this.#events;
+      this.clusters = this.#builder = new CentroidBuilder({
+        clock,
+        embed: (text, timeoutMs, signal) => this.#embedExample(text, timeoutMs, signal),
+        events: {
+          ...centroids,
+          changed: (now) => {
+            centroids.changed(now);
+            tell(now);
+          },
+        },
+      });
+      if (part.kind === 'control') tell = showCentroids(part.channels, () => this.clusters);
+    }
+    this.#embedder = this.#open(settings.embeddings);
+  }
+
+  get embedder(): Embedder | undefined {
+    return this.#embedder;
+  }
+
+  start(): void {
+    this.#started = true;
+    this.#builder?.reconfigure(this.#settings.clusters, true);
+  }
+
+  reconfigure(settings: SemanticSettings): void {
+    const before = this.#settings;
+    this.#settings = settings;
+    const isSame = isSameSpace(before.embeddings, settings.embeddings);
+    if (!isSame || (this.#embedder && !settings.embeddings)) this.#hangUp();
+    if (this.#embedder && settings.embeddings) this.#embedder.reconfigure(settings.embeddings, isSame);
+    else this.#embedder = this.#open(settings.embeddings);
+    if (this.#started && !(isSame && isDeepStrictEqual(before.clusters, settings.clusters)))
+      this.#builder?.reconfigure(settings.clusters, isSame);
+  }
+
+  close(): void {
+    this.#builder?.close();
+    this.#hangUp();
+  }
+
+  #open(settings: EmbeddingSettings | undefined): Embedder | undefined {
+    if (!settings) return undefined;
+    const { otherModel } = this.#events.embedder;
+    return new Embedder(settings, {
+      clock: this.#parts.clock,
+      ask: (body, limits) => this.#ask(body, limits),
+      events: {
+        ...this.#events.embedder,
+        otherModel: (before, dimensions) => {
+          otherModel(before, dimensions);
+          this.clusters.otherSpace(dimensions);
+        },
+      },
+    });
+  }
+
+  #embedExample: Embedder['embed'] = async (text, timeoutMs, signal) =>
+    (await this.#embedder?.embed(text, timeoutMs, signal)) ?? {
+      ...{ kind: 'failed', why: 'aborted', message: 'nobody wants vectors any more' },
+    };
+
+  readonly #ask: AskEmbeddings = (body, limits) => {
+    const address = this.#settings.embeddings?.address;
+    if (!address) return this.#askOwn(body, limits);
+    const { clock, sockets, pool } = this.#parts;
+    this.#service ??= new HttpWorkerClient({ baseUrl: address.base }, pool, {
+      clock,
+      sockets,
+      peer: 'embedder',
+    });
+    const headers = ['user-agent', 'vllm-router', 'content-type', 'application/json'];
+    headers.push('accept', 'application/json', 'accept-encoding', 'identity');
+    if (address.authorization !== undefined) headers.push('authorization', address.authorization);
+    const request = { method: 'POST', path: address.path, headers, body, upgrade: undefined };
+    return collect(this.#service, request, clock, limits);
+  };
+
+  /** What is under way at another address goes on. */
+  #hangUp(): void {
+    this.#service?.close();
+    this.#service = undefined;
+  }
+}
+
+/** Whether vectors of the two can be compared, as far as is known. */
+function isSameSpace(left: EmbeddingSettings | undefined, right: EmbeddingSettings | undefined): boolean {
+  return (
+    left?.model === right?.model &&
+    left?.address?.base === right?.address?.base &&
+    left?.address?.path === right?.address?.path
+  );
+}

@@ -1,0 +1,108 @@
+import * as z from 'zod';
+import { EMBEDDINGS_URL_FORMS, parseEmbeddingsUrl } from './embeddings-url.ts';
+import { bearerKey, key, milliseconds, text, type KeyMeta } from './field.ts';
+import { parseWorkerUrl, WORKER_URL_FORMS } from './worker-url.ts';
+
+/** They stand in headers, records and labels of metrics. */
+const MOST_CLUSTERS = 64;
+const MOST_EXAMPLES = 1024;
+/** Longer ones would be cut, as prompts are. */
+const MOST_EXAMPLE_CHARS = 8192;
+
+function field<S extends z.ZodType>(schema: S, about: string, more: Partial<KeyMeta> = {}): S {
+  return key(schema, { group: 'Semantic', about, ...more });
+}
+
+/** The message quotes nothing: a URL may hold a password. */
+const embeddingsUrl = () =>
+  z.string().refine((value) => parseEmbeddingsUrl(value) !== undefined, `expected ${EMBEDDINGS_URL_FORMS}`);
+
+const clusterName = z
+  .string()
+  .max(64)
+  .regex(/^[A-Za-z0-9_.-]+$/, 'expected a name of letters, digits, _, . and -');
+
+const workerUrl = z
+  .string()
+  .refine(
+    (value) => parseWorkerUrl(value).kind === 'ok',
+    `expected the URL of a worker, or the beginning of it (${WORKER_URL_FORMS})`,
+  );
+
+/** One entry of `semantic_cluster.clusters`. */
+const clusterEntry = z.strictObject({
+  name: field(clusterName, 'Stands in headers, records and metrics, and goes to the worker.'),
+  examples: field(
+    z
+      .array(z.string().min(1).max(MOST_EXAMPLE_CHARS))
+      .min(1)
+      .max(MOST_EXAMPLES, `expected at most ${MOST_EXAMPLES} examples`),
+    'Texts as clients send them, whose mean is the middle of the cluster.',
+  ),
+  workers: field(
+    z.array(workerUrl).default([]),
+    'Its workers: URLs, or the beginning of them; http://gpu1 stands for every port.',
+  ),
+  labels: field(
+    z.record(text(), z.string()).default({}),
+    'Workers that have all of these labels are its workers, too.',
+  ),
+});
+
+export type ClusterEntry = z.output<typeof clusterEntry>;
+
+const clusters = z
+  .array(clusterEntry)
+  .max(MOST_CLUSTERS, `expected at most ${MOST_CLUSTERS} clusters`)
+  .superRefine((entries, context) => {
+    const seen = new Set<string>();
+    for (const [index, { name, workers, labels }] of entries.entries()) {
+      if (seen.has(name))
+        context.addIssue({ code: 'custom', path: [index, 'name'], message: 'expected every name once' });
+      seen.add(name);
+      if (workers.length === 0 && Object.keys(labels).length === 0)
+        context.addIssue({ code: 'custom', path: [index], message: 'expected workers or labels' });
+    }
+  })
+  .default([]);
+
+export const semanticKeys = {
+  semantic_cluster: z
+    .strictObject({
+      embeddings_url: field(
+        embeddingsUrl().optional(),
+        'Who turns texts into vectors: POST /v1/embeddings as OpenAI has it. Without it a worker of the router that serves embeddings_model.',
+        { flags: [], credentials: true, value: 'URL', defaultText: 'none' },
+      ),
+      embeddings_api_key: field(bearerKey().optional(), 'Bearer key for it.', {
+        flags: [],
+        secret: true,
+        defaultText: 'none',
+      }),
+      embeddings_model: field(text().optional(), 'The model that it is asked for.', {
+        flags: [],
+        defaultText: 'default, where there is a URL',
+      }),
+      threshold: field(
+        z.number().min(-1).max(1).default(0.75),
+        'Least cosine of a prompt and the middle of the cluster that it belongs to.',
+        { flags: [] },
+      ),
+      embedding_timeout_ms: field(
+        milliseconds().default(500),
+        'Longest wait of a request for its vector, and for that of an example.',
+        { flags: [] },
+      ),
+      within: field(
+        z.enum(['policy', 'round_robin']).default('policy'),
+        'Who chooses among the workers of a cluster: the policy, or each in its turn.',
+        { flags: [] },
+      ),
+      clusters: field(
+        clusters,
+        'Kinds of prompts and the workers that serve them: name, examples, workers and labels, see the page about meaning.',
+        { flags: [], env: false },
+      ),
+    })
+    .prefault({}),
+};
