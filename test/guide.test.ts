@@ -47,6 +47,7 @@ const GUIDES = [
     'security',
     'hooks',
     'tenants',
+    'semantic',
     'threads',
     'fair-queue',
     'response-cache',

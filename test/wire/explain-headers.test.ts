@@ -7,11 +7,12 @@ import { chat, streamChat } from '../support/chat.ts';
 import { startFleet } from '../support/fleet.ts';
 import { startRouter, startScriptedWorker } from '../support/scripted-worker.ts';
 
-test('the eight names', () => {
+test('the nine names', () => {
   assert.deepEqual(EXPLAIN_HEADERS, [
     'x-vllm-router-worker',
     'x-vllm-router-prefill-worker',
     'x-vllm-router-method',
+    'x-vllm-router-cluster',
     'x-vllm-router-policy',
     'x-vllm-router-model',
     'x-vllm-router-cache-source',

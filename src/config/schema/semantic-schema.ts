@@ -72,35 +72,37 @@ export const semanticKeys = {
       embeddings_url: field(
         embeddingsUrl().optional(),
         'Who turns texts into vectors: POST /v1/embeddings as OpenAI has it. Without it a worker of the router that serves embeddings_model.',
-        { flags: [], credentials: true, value: 'URL', defaultText: 'none' },
+        { flags: [], env: false, credentials: true, value: 'URL', defaultText: 'none' },
       ),
       embeddings_api_key: field(bearerKey().optional(), 'Bearer key for it.', {
         flags: [],
+        env: false,
         secret: true,
         defaultText: 'none',
       }),
       embeddings_model: field(text().optional(), 'The model that it is asked for.', {
         flags: [],
+        env: false,
         defaultText: 'default, where there is a URL',
       }),
       threshold: field(
         z.number().min(-1).max(1).default(0.75),
         'Least cosine of a prompt and the middle of the cluster that it belongs to.',
-        { flags: [] },
+        { flags: [], env: false },
       ),
       embedding_timeout_ms: field(
         milliseconds().default(500),
         'Longest wait of a request for its vector, and for that of an example.',
-        { flags: [] },
+        { flags: [], env: false },
       ),
       within: field(
         z.enum(['policy', 'round_robin']).default('policy'),
         'Who chooses among the workers of a cluster: the policy, or each in its turn.',
-        { flags: [] },
+        { flags: [], env: false },
       ),
       clusters: field(
         clusters,
-        'Kinds of prompts and the workers that serve them: name, examples, workers and labels, see the page about meaning.',
+        'Kinds of prompts and the workers that serve them: name, examples, workers and labels, see the guide page.',
         { flags: [], env: false },
       ),
     })
