@@ -61,7 +61,10 @@ const FIELDS = {
   model: text.describe('The model after the rules.').optional(),
   rule: text.describe('Pattern of the model rule that decided.').optional(),
   rule_missed: text.describe('Pattern of the last rule that matched and had no worker.').optional(),
-  method: z.enum(['policy', 'owner', 'lmcache-prefix', 'cluster', 'cache-hit']).describe('Who chose.').optional(),
+  method: z
+    .enum(['policy', 'owner', 'lmcache-prefix', 'cluster', 'cache-hit'])
+    .describe('Who chose.')
+    .optional(),
   policy: text.describe('The policy that chose.').optional(),
   policy_fallback: z
     .strictObject({ from: text, cause: z.enum(['threw', 'timeout', 'invalid', 'overrun', 'no_knowledge']) })
