@@ -40,6 +40,7 @@ const GUIDES = [
     'lmcache',
     'prefill-decode',
     'model-rules',
+    'anthropic',
     'plugins',
     'reload',
     'doctor',

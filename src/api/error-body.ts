@@ -31,7 +31,7 @@ export function errorEvent(dialect: Dialect, facts: ErrorFacts): string {
 }
 
 /** Anthropic's documented `error.type` for a status. */
-function anthropicType(status: number): string {
+export function anthropicType(status: number): string {
   switch (status) {
     case 401:
       return 'authentication_error';

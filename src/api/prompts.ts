@@ -1,3 +1,5 @@
+import { chatPromptOf } from './anthropic/request.ts';
+import { leniently } from './anthropic/untranslatable.ts';
 import { LongIds } from './long-ids.ts';
 import { jsonInto, LongText } from './long-text.ts';
 import { isObject, plain, type JsonObject, type PromptSink } from './prompt-sink.ts';
@@ -65,14 +67,9 @@ export const responsesPrompt: PromptReader = (body, sink) => {
   }
 };
 
-/** Anthropic messages. */
+/** Anthropic messages: the chat that they come to, so that either finds what the other one has left in a cache. */
 export const messagesPrompt: PromptReader = (body, sink) => {
-  readTools(body['tools'], sink);
-  if (body['system'] !== undefined) {
-    sink.role('system');
-    readContent(body['system'], sink);
-  }
-  readMessages(body['messages'], sink);
+  chatPrompt(chatPromptOf(body, leniently), sink);
 };
 
 /** `/generate` (`text`, `prompt` or `input_ids`) and `/inference/v1/generate` (`token_ids`). */

@@ -37,6 +37,7 @@ import type { RegistryReplica } from '../workers/registry-replica.ts';
 import type { WorkerRegistry } from '../workers/registry.ts';
 import type { Roster } from '../workers/roster.ts';
 import { SaidLately } from '../base/said-lately.ts';
+import { OwnRoutes } from '../workers/own-routes.ts';
 import { PairRests } from '../workers/pair-rests.ts';
 import { Transfers } from '../workers/transfers.ts';
 import { RetryBudget } from '../workers/retry-budget.ts';
@@ -92,6 +93,7 @@ export interface SharedState<Workers extends Roster = Roster> {
   readonly pairRests: PairRests;
   readonly pairsSaid: SaidLately;
   readonly profiles: Profiles;
+  readonly ownRoutes: OwnRoutes;
   readonly decisions: DecisionRing;
   readonly decisionLog: ProcessView['decisionLog'];
   readonly view: ProcessView;
@@ -165,7 +167,7 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
     ...{ ...pairsOf(clock), profiles: new Profiles({ ...deps, metrics, registry, connections }) },
     ...limitsOf(settings, { ...deps, registry, keyServices }),
     ...bounded,
-    ...{ bodyBytes, view, decisions, decisionLog },
+    ...{ ownRoutes: new OwnRoutes(), bodyBytes, view, decisions, decisionLog },
     ticketKeys: new TicketKeys(part.memory),
     threadMissing: new SharedFlag(deps.part.memory, THREAD_MISSING),
   };

@@ -102,6 +102,14 @@ export const ERRORS = {
     type: 'invalid_request_error',
     meaning: 'The router answers this path itself, but not with this method; `TRACE` is offered on no path.',
   },
+  untranslatable: {
+    status: 400,
+    source: 'client',
+    retryable: false,
+    type: 'invalid_request_error',
+    meaning:
+      "A request of Anthropic's API goes to a worker that knows OpenAI's alone, and something in it cannot be said there. The message begins with the field.",
+  },
   model_not_found: {
     status: 404,
     source: 'client',
@@ -422,7 +430,8 @@ export const ERRORS = {
     source: 'worker',
     retryable: true,
     type: 'server_error',
-    meaning: 'What the worker sent is not a valid HTTP response, or lies about its length.',
+    meaning:
+      'What the worker sent is not a valid HTTP response, lies about its length, or is no answer to the chat that a message was translated into.',
   },
 } as const satisfies Record<string, ErrorSpec>;
 

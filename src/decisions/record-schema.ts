@@ -41,6 +41,7 @@ const attempt = z.strictObject({
   error: text.describe('Error code, where the attempt failed without an answer or after it.').optional(),
   duration_ms: ms.describe('From dispatch to the end of the attempt.'),
   resent: z.literal(true).describe('A dead kept-alive connection was replaced.').optional(),
+  translated: z.literal(true).describe('It was put in the words of another API.').optional(),
 });
 
 /** Every field of a record. A field that the code writes and this lacks, or the other way round, does not compile. */

@@ -68,6 +68,7 @@ export interface FinishedAttempt {
   readonly reason: string;
   readonly duration_ms: number;
   readonly resent?: true;
+  readonly translated?: true;
 }
 
 /** Errors that are admission's own refusals, and the word for them in `reason`. */
@@ -215,6 +216,7 @@ function recordAttempt(metrics: Metrics, request: FinishedRequest, attempt: Fini
   if (method === 'cluster' && request.cluster !== undefined)
     metrics.clusterRequestsTotal.with(request.cluster, worker).inc();
   if (attempt.reason === 'rebalanced') metrics.loadBalancingEventsTotal.with().inc();
+  if (attempt.translated) metrics.messagesTranslatedTotal.with(worker).inc();
   if (attempt.resent) metrics.connectionResendsTotal.with(worker).inc();
 }
 

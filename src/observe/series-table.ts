@@ -247,6 +247,11 @@ const REQUEST_SERIES = {
     [],
     'Attempts for which cache_aware put balance before affinity because the loads were too far apart.',
   ),
+  messagesTranslatedTotal: counter(
+    'vllm_router_messages_translated_total',
+    ['worker'],
+    "Attempts that put a request of Anthropic's API in OpenAI's words, for a worker that does not know it.",
+  ),
   connectionResendsTotal: counter(
     'vllm_router_connection_resends_total',
     ['worker'],

@@ -25,6 +25,7 @@ import type { SaidLately } from '../base/said-lately.ts';
 import type { PairRests } from '../workers/pair-rests.ts';
 import type { Transfers } from '../workers/transfers.ts';
 import type { RetryBudget } from '../workers/retry-budget.ts';
+import type { OwnRoutes } from '../workers/own-routes.ts';
 import type { Worker } from '../workers/worker.ts';
 import type { WorkerWait } from '../workers/worker-wait.ts';
 import type { Meaning } from '../semantic/meaning.ts';
@@ -97,6 +98,8 @@ export interface Runtime {
   /** What was said of pairs that fail. */
   readonly pairsSaid: SaidLately;
   readonly profiles: Profiles;
+  /** Which workers know Anthropic's API. */
+  readonly ownRoutes: OwnRoutes;
   readonly decisions: DecisionRing;
   /** Where records go beside the ring, if anywhere. */
   readonly decisionLog: RecordSink | undefined;

@@ -142,6 +142,7 @@ export const RELOAD_EFFECTS: Readonly<Record<string, ReloadRow>> = {
   'semantic_cluster.clusters': ['adopted', EXAMPLES],
   pre_routing_hooks: ['adopted', 'hooks that keep name and URL keep their connections and circuit'],
   response_model: ['applied'],
+  anthropic: ['applied', ATTEMPTS],
   model_rules: ['applied', 'requests under way keep the model they were given'],
   prefill_urls: ['workers', 'a worker keeps its type'],
   decode_urls: ['workers', 'a worker keeps its type'],

@@ -8,6 +8,7 @@ import { anyPolicySchema } from './plugin-policy-schema.ts';
 import { inflightBodyBytesOfThisMachine } from './machine.ts';
 import { DEFAULT_HASH_KEY } from '../settings/settings.ts';
 import { clientKeys } from './clients-schema.ts';
+import { anthropicKeys } from './anthropic-schema.ts';
 import { gatewayKeys } from './gateway-schema.ts';
 import { hookKeys } from './hooks-schema.ts';
 import { lmcacheKeys } from './lmcache-schema.ts';
@@ -145,6 +146,7 @@ export const configSchema = z.strictObject({
     group: 'Workers',
     about: 'A new or recovered worker is given its full share only after this long; 0 = at once.',
   }),
+  ...anthropicKeys,
   ...gatewayKeys,
   ...modelRuleKeys,
   ...pdKeys,

@@ -87,6 +87,7 @@ export function settingsFromConfig(
     ...gatewaySettings(config, plugins),
     modelRules: modelRuleSettings(config.model_rules),
     responseModel: config.response_model,
+    anthropic: config.anthropic,
     requestIdHeaders: requestIdHeaders(config),
     exposeRoutingHeaders: config.expose_routing_headers,
     proxyOperatorRoutes: config.proxy_operator_routes,

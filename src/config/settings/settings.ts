@@ -306,6 +306,8 @@ export interface Settings {
   readonly modelRules: ModelRuleSettings | undefined;
   /** The model's name in answers where a rule changed it. */
   readonly responseModel: 'resolved' | 'requested';
+  /** What workers are sent of Anthropic's API. */
+  readonly anthropic: 'auto' | 'pass' | 'translate';
   /** In the order in which they are asked. */
   readonly hooks: readonly HookSettings[];
   /** Sources of the hash key, in order: `header:<name>` and `body:<dotted path>`. */

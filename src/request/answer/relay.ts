@@ -7,9 +7,10 @@ import type { Attempt, BodyReceiver, Failure, Head } from '../send/attempt.ts';
 import { boundedModel } from '../record/finish.ts';
 import { codingsFor, howToDecode, type Decodes } from './answer-coding.ts';
 import { AnswerDecoder } from './answer-decoder.ts';
-import { editedHeaders, editorFor, isShort, type AnswerEdit } from './response-edit.ts';
+import { editorFor, givenHeaders, isShort, type AnswerEdit } from './response-edit.ts';
 import type { ResponseEditor } from './response-editor.ts';
-import { EventStreamTap, JsonTap, opaqueTap, type ResponseTap } from './response-tap.ts';
+import { opaqueTap, type ResponseTap } from './response-tap.ts';
+import { isFramed, tapFor } from './tap-for.ts';
 import { responseHeaders } from './response-headers.ts';
 import type { Histogram } from '../../observe/registry.ts';
 import type { Runtime } from '../runtime.ts';
@@ -63,6 +64,8 @@ class Relay implements BodyReceiver {
   readonly #editor: ResponseEditor | undefined;
   /** Whether the length of the changed answer is told: then all of it goes on at its end. */
   readonly #isMeasured: boolean;
+  /** It was to be changed into what the client understands, and cannot be. */
+  readonly #isUnreadable: boolean;
   /** Where the answer is encoded: for the client too, or only for the tap, while the client gets the bytes as they are. */
   readonly #decoder: AnswerDecoder | undefined;
   readonly #decodes: Decodes;
@@ -98,7 +101,8 @@ class Relay implements BodyReceiver {
     const isMeasured = codings?.length === 0 && isShort(head);
     if (events.edit && codings && arrival.method !== 'HEAD')
       this.#editor = editorFor(events.edit, head, isMeasured);
-    this.#isMeasured = isMeasured && this.#editor !== undefined;
+    this.#isUnreadable = codings === undefined && events.edit?.translation !== undefined;
+    this.#isMeasured = this.#editor !== undefined && (isMeasured || this.#editor.isWhole === true);
     this.#tap = codings ? tapFor(type, arrival, this.#framed) : opaqueTap;
     this.#decodes = howToDecode(arrival, codings ?? [], this.#editor !== undefined);
     arrival.copy?.begin(head, codings !== undefined && this.#decodes !== 'beside');
@@ -117,7 +121,10 @@ class Relay implements BodyReceiver {
     const { client } = this.#arrival;
     client.onGone(this.#onGone);
     this.#arrival.res.onDrain = this.#onDrain;
-    if (!client.gone) this.#attempt.relayTo(this);
+    if (this.#isUnreadable) {
+      this.#attempt.abort();
+      this.#isNone('the worker encodes an answer that was to be translated in a way that is not known');
+    } else if (!client.gone) this.#attempt.relayTo(this);
     return this.#done;
   }
 
@@ -130,18 +137,12 @@ class Relay implements BodyReceiver {
     const now = this.#rt.clock.now();
     this.#arrival.times.head = now;
     this.#arrival.decision.status = this.#head.status;
-    const kept = this.#givenHeaders();
+    const kept = givenHeaders(this.#head, this.#editor, this.#decodes === 'for client');
     const given = length === undefined ? kept : [...kept, 'content-length', String(length)];
     const headers = responseHeaders(this.#rt, this.#arrival, given, {
       ...{ status: this.#head.status, isStream: this.#isStream, now },
     });
     res.writeHead(this.#head.status, this.#head.statusText, headers);
-  }
-
-  #givenHeaders(): readonly string[] {
-    const { headers } = this.#head;
-    if (this.#decodes === 'for client') return editedHeaders(headers, 'content-encoding');
-    return this.#editor ? editedHeaders(headers) : headers;
   }
 
   onChunk(chunk: Buffer, now: number): boolean {
@@ -161,7 +162,18 @@ class Relay implements BodyReceiver {
     this.#tap.push(chunk);
     this.#arrival.copy?.came(chunk);
     this.#watchTokens(now);
-    return this.#write(this.#editor ? this.#editor.push(chunk) : chunk);
+    if (!this.#editor) return this.#write(chunk);
+    const goesOn = this.#write(this.#editor.push(chunk));
+    if (this.#editor.problem !== undefined) {
+      this.#attempt.abort();
+      this.#isNone(this.#editor.problem);
+    }
+    return goesOn;
+  }
+
+  /** What the worker sends is not what it should be. */
+  #isNone(message: string): void {
+    this.#break({ code: 'worker_bad_response', message, sent: true });
   }
 
   #write(bytes: Buffer): boolean {
@@ -203,8 +215,7 @@ class Relay implements BodyReceiver {
   readonly #onUndecodable = (): void => {
     // The client that gets the bytes as they are may know more.
     if (this.#decodes === 'beside') return;
-    const message = 'what the worker sent is not encoded as it says';
-    this.#break({ code: 'worker_bad_response', message, sent: true });
+    this.#isNone('what the worker sent is not encoded as it says');
   };
 
   #complete(whole: boolean): void {
@@ -214,8 +225,12 @@ class Relay implements BodyReceiver {
       return;
     }
     this.#writeHeldBack();
+    const rest = this.#ended ? undefined : this.#takeRest();
+    if (this.#editor?.problem !== undefined) {
+      this.#isNone(this.#editor.problem);
+      return;
+    }
     this.#ended ??= { kind: 'complete' };
-    const rest = this.#takeRest();
     this.#sendHead(this.#isMeasured ? (rest?.length ?? 0) : undefined);
     if (rest) this.#arrival.copy?.sent(rest);
     this.#arrival.copy?.complete(this.#tap);
@@ -240,7 +255,7 @@ class Relay implements BodyReceiver {
     }
     const { res } = this.#arrival;
     // After the protocol's end the client has everything, and expects nothing more.
-    const complete = this.#tap.complete();
+    const complete = this.#tap.complete() && this.#editor?.problem === undefined;
     const rest = complete ? this.#takeRest() : undefined;
     if (this.#canAppend()) res.end(complete ? rest : this.#errorEvent(failure), this.#onFlushed);
     else {
@@ -336,21 +351,4 @@ function breakOff(res: EdgeResponse): void {
   // To an HTTP/1.0 client a body of unknown length ends with the connection: a clean end would pass for the whole.
   if (res.req.httpVersion === '1.0') res.reset();
   else res.destroy();
-}
-
-/** Whether HTTP itself tells where the body ends; else only the end of the connection does. */
-function isFramed(method: string, head: Head): boolean {
-  if (method === 'HEAD' || head.status === 204 || head.status === 304) return true;
-  return (
-    headerOf(head.headers, 'content-length') !== undefined ||
-    headerOf(head.headers, 'transfer-encoding') !== undefined
-  );
-}
-
-function tapFor(contentType: string, { endpoint }: Arrival, framed: boolean): ResponseTap {
-  const hasId = endpoint.resource === 'create';
-  if (contentType.startsWith('text/event-stream')) return new EventStreamTap({ hasId });
-  if (contentType.startsWith('application/json'))
-    return new JsonTap({ framed, countsIds: endpoint.tokenIds === true, hasId });
-  return opaqueTap;
 }

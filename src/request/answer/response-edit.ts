@@ -8,6 +8,7 @@ import { EventEditor } from './event-editor.ts';
 import { JsonEditor } from './json-editor.ts';
 import { pdEdits, type PdEdit } from './pd-edit.ts';
 import { PrefillMerge } from './prefill-merge.ts';
+import { translatorFor, type AnswerTranslation } from './translated-answer.ts';
 import type { ResponseEditor } from './response-editor.ts';
 import { WholeEditor } from './whole-editor.ts';
 
@@ -19,6 +20,8 @@ export interface AnswerEdit {
   readonly swallowUsage: boolean;
   /** Another worker has computed the prompt. */
   readonly pd?: PdEdit | undefined;
+  /** It is in another API's words than the client's, and all else is changed before. */
+  readonly translation?: AnswerTranslation | undefined;
 }
 
 /** Undefined for nearly every request. */
@@ -27,13 +30,14 @@ export function answerEdit(
   { decision }: Arrival,
   call: Call,
   pd?: PdEdit,
+  translation?: AnswerTranslation,
 ): AnswerEdit | undefined {
   const swallowUsage = call.swallowUsage === true && call.stream;
   const { requested_model: requested, model } = decision;
   const renames = rt.settings.responseModel === 'requested' && requested !== model;
-  if (!pd && !swallowUsage && (!renames || requested === undefined)) return undefined;
+  if (!pd && !translation && !swallowUsage && (!renames || requested === undefined)) return undefined;
   const shown = renames && requested !== undefined ? Buffer.from(JSON.stringify(requested)) : undefined;
-  return { model: shown, swallowUsage, pd };
+  return { model: shown, swallowUsage, pd, translation };
 }
 
 /** Headers that tell something about the very bytes of a body. */
@@ -46,12 +50,25 @@ const OF_THE_BYTES: ReadonlySet<string> = new Set([
   'etag',
 ]);
 
-/** The headers of an answer whose body is changed on its way; `also` = one more that is not true any longer. */
-export function editedHeaders(headers: readonly string[], also?: string): string[] {
+/** The headers of an answer whose body is changed on its way; `also` = more that are not true any longer. */
+export function editedHeaders(headers: readonly string[], also: readonly string[] = []): string[] {
   return headers.filter((_, index) => {
     const name = (headers[index - (index % 2)] ?? '').toLowerCase();
-    return !OF_THE_BYTES.has(name) && name !== also;
+    return !OF_THE_BYTES.has(name) && !also.includes(name);
   });
+}
+
+/** The worker's, as far as they are true of what the client gets. */
+export function givenHeaders(
+  { headers }: Head,
+  editor: ResponseEditor | undefined,
+  isDecoded: boolean,
+): readonly string[] {
+  const decoded = isDecoded ? ['content-encoding'] : [];
+  if (!editor) return isDecoded ? editedHeaders(headers, decoded) : headers;
+  const { contentType: type } = editor;
+  if (type === undefined) return editedHeaders(headers, decoded);
+  return [...editedHeaders(headers, [...decoded, 'content-type']), 'content-type', type];
 }
 
 /**
@@ -60,10 +77,17 @@ export function editedHeaders(headers: readonly string[], also?: string): string
  * @param isMeasured It is short, and not encoded.
  */
 export function editorFor(edit: AnswerEdit, head: Head, isMeasured = false): ResponseEditor | undefined {
+  const editor = ownEditorFor(edit, head, isMeasured);
+  return edit.translation ? translatorFor(edit.translation, head, editor) : editor;
+}
+
+/** In the words of the worker. */
+function ownEditorFor(edit: AnswerEdit, head: Head, isMeasured: boolean): ResponseEditor | undefined {
   const { status, headers } = head;
   if (status < 200 || status > 299 || status === 204 || status === 206) return undefined;
   const edits = [...(edit.model ? [named(edit.model)] : []), ...(edit.pd ? pdEdits(edit.pd) : [])];
-  if (isEventStream(headers)) return new EventEditor(edits, edit.swallowUsage);
+  if (isEventStream(headers))
+    return edits.length > 0 || edit.swallowUsage ? new EventEditor(edits, edit.swallowUsage) : undefined;
   const type = headerOf(headers, 'content-type')?.toLowerCase() ?? '';
   if (edits.length === 0 || !type.startsWith('application/json')) return undefined;
   const editor = isMeasured ? new WholeEditor(edits) : new JsonEditor(edits);

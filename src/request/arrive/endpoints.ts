@@ -1,3 +1,4 @@
+import { AS_CHAT, AS_COUNT, type Translated } from '../../api/anthropic/translated.ts';
 import type { Dialect } from '../../api/error-body.ts';
 import {
   batchPrompt,
@@ -74,6 +75,8 @@ export interface Endpoint {
   readonly cached?: CachedForm;
   /** Knows OpenAI's `stream_options`: a stream says what it took when asked for it. */
   readonly streamOptions?: true;
+  /** Not every worker has it; what others are asked instead. */
+  readonly translated?: Translated;
 }
 
 export interface EndpointRow extends Endpoint {
@@ -176,8 +179,9 @@ const ROWS: readonly EndpointRow[] = [
   stored(['GET'], '/v1/responses/{id}/input'),
   inference('/v1/messages', messagesPrompt, {
     ...{ ...GENERATES, tokenRoute: 'messages', handoff: 'max_tokens', dialect: 'anthropic' },
+    translated: AS_CHAT,
   }),
-  inference('/v1/messages/count_tokens', messagesPrompt, { dialect: 'anthropic' }),
+  inference('/v1/messages/count_tokens', messagesPrompt, { dialect: 'anthropic', translated: AS_COUNT }),
   inference('/v1/rerank', pairPrompt, { ...KEPT, paths: ['/v1/rerank', '/rerank', '/v2/rerank'] }),
   inference('/v1/score', pairPrompt, { ...KEPT, paths: ['/v1/score', '/score'] }),
   inference('/classify', inputPrompt, READS),

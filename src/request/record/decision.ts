@@ -104,6 +104,8 @@ export interface AttemptRecord {
   duration_ms: number;
   /** Whether a dead kept-alive connection was replaced and the request sent again. */
   resent?: true;
+  /** Whether the request was put in OpenAI's words, for a worker that does not know Anthropic's. */
+  translated?: true;
 }
 
 /**

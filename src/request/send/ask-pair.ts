@@ -6,7 +6,7 @@ import { isEventStream } from '../../http/headers.ts';
 import type { Worker } from '../../workers/worker.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Call } from '../understand/read-call.ts';
-import { watchEngine } from './ask-worker.ts';
+import { noteWords, watchEngine } from './ask-worker.ts';
 import { Attempt, type Failure } from './attempt.ts';
 import type { Handover, Unhanded } from './handover.ts';
 import {
@@ -55,20 +55,31 @@ export async function askPair(
     throw noRoom();
   }
   if (handed.kind !== 'ready') return settleUnhanded(rt, arrival, call, step, handed);
-  const request = workerRequest(rt, arrival, call, leg.worker, handed.request);
+  const { put } = step;
+  const request = workerRequest(rt, arrival, put?.said.call ?? call, leg.worker, handed.request);
   const { decodeTimeoutMs } = rt.settings.pd;
   const patienceMs = decodeTimeoutMs > 0 ? decodeTimeoutMs : rt.settings.timeouts.firstTokenMs;
   const attempt = new Attempt(rt, rt.clientOf(leg.worker), request, () => false, patienceMs);
   watchEngine(attempt, arrival, call, leg);
   // vLLM has sent the head of a stream by the time it finds that blocks cannot be fetched: it says so in an event.
   attempt.beginsBehind(arrival.endpoint.preamble ?? 0);
-  outcome.started(attempt);
+  outcome.started(attempt, put?.said.answer !== undefined);
   deadline.covers(attempt);
   const first = await firstOfPair(attempt, arrival, handover);
+  if (first.kind !== 'unhanded' && put?.wording.isUnspoken(leg.worker, put.said, first) === true)
+    return inOtherWords({ ...step, attempt }, first);
   if (first.kind !== 'unhanded')
     return settleDecode(rt, arrival, call, { ...step, attempt, letGo: handover.letGo }, first);
   attempt.abort();
   return settleUnhanded(rt, arrival, call, step, first.end);
+}
+
+/** One of the two has no such route: both are told the same, so that both are asked anew. Nothing has failed. */
+function inOtherWords({ outcome, attempt, retry, tries }: Sent, first: First | Unhanded): Again {
+  if ('head' in first) outcome.unspoken(first.head.status);
+  attempt.abort();
+  retry.again();
+  return { ...tries };
 }
 
 /** What comes first: a sign of the worker that answers, or that what it waits for will not come. */
@@ -106,7 +117,9 @@ async function settleDecode(
       failedBehind(rt, step, failure, 'handover');
       return settlePair(rt, call, suspecting(step), failure);
     }
+    noteWords(step, first);
     if (first.head.status < 300) {
+      step.put?.wording.answered(step.prefill.leg.worker, step.put.said, first.head.status);
       handover.fetched();
       rt.pairRests.succeeded(step.prefill.leg.worker, leg.worker);
     }
@@ -190,7 +203,10 @@ async function settleUnhanded(
   if (!run) throw clientLeft();
   const { outcome, attempt } = run;
   const { leg } = prefill;
-  const sent = { leg, outcome, attempt, retry, tries, letGo: handover.letGo };
+  const { put } = step;
+  if (put?.wording.isUnspoken(leg.worker, put.said, end) === true)
+    return inOtherWords({ ...step, outcome, attempt }, end);
+  const sent = { leg, outcome, attempt, retry, tries, letGo: handover.letGo, ...(put && { put }) };
   if (end.kind === 'declined') {
     outcome.answered(end.head.status);
     if (!OF_THE_PROMPT.has(end.head.status)) {

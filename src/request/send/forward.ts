@@ -2,7 +2,8 @@ import type { Arrival } from '../arrive/arrival.ts';
 import type { Deadline } from '../arrive/deadline.ts';
 import { recordPlan } from '../answer/explain.ts';
 import { FIRST_TRY, type Tries } from '../choose/pair.ts';
-import { makePlan } from '../choose/plan.ts';
+import { giveBack } from '../choose/leg.ts';
+import { makePlan, type Plan } from '../choose/plan.ts';
 import { waitForWorker } from '../choose/wait-for-worker.ts';
 import { recordPrompt } from '../record/record-prompt.ts';
 import type { Runtime } from '../runtime.ts';
@@ -12,6 +13,7 @@ import { askWorker } from './ask-worker.ts';
 import { Handover } from './handover.ts';
 import { LegOutcome } from './leg-outcome.ts';
 import { RetryDecision } from './retry.ts';
+import { wordingOf, type Said, type Wording } from './wording.ts';
 
 /**
  * Plan, lease, send; again on another worker while no byte has reached the client and the rules allow it. Returns when
@@ -19,6 +21,7 @@ import { RetryDecision } from './retry.ts';
  */
 export async function forward(rt: Runtime, arrival: Arrival, call: Call, deadline: Deadline): Promise<void> {
   const retry = new RetryDecision(rt, arrival, call, deadline);
+  const wording = wordingOf(rt, arrival, call);
   let tries: Tries = FIRST_TRY;
   for (;;) {
     deadline.check();
@@ -28,7 +31,8 @@ export async function forward(rt: Runtime, arrival: Arrival, call: Call, deadlin
       continue;
     }
     const { leg, prefill } = plan;
-    const handover = prefill && new Handover(rt, arrival, call, plan, prefill);
+    const said = wording && (await inTheirWords(wording, plan));
+    const handover = prefill && new Handover(rt, arrival, said?.call ?? call, plan, prefill);
     const outcome = new LegOutcome(rt, arrival, call, plan, leg, {
       streamed: call.stream,
       expectedMs: plan.predictedTtftMs ?? 0,
@@ -37,7 +41,7 @@ export async function forward(rt: Runtime, arrival: Arrival, call: Call, deadlin
     try {
       recordPlan(rt, arrival.decision, plan);
       if (tries === FIRST_TRY) recordPrompt(rt, arrival, call);
-      const step = { leg, outcome, retry, tries };
+      const step = { leg, outcome, retry, tries, ...(wording && said && { put: { wording, said } }) };
       const again = handover
         ? await askPair(rt, arrival, call, deadline, { ...step, handover, prefill })
         : await askWorker(rt, arrival, call, deadline, step);
@@ -49,5 +53,16 @@ export async function forward(rt: Runtime, arrival: Arrival, call: Call, deadlin
       outcome.close();
     }
     await retry.backOff();
+  }
+}
+
+/** The plan is not carried out where the request cannot be put so. */
+async function inTheirWords(wording: Wording, plan: Plan): Promise<Said> {
+  try {
+    return await wording.said(plan);
+  } catch (error) {
+    giveBack(plan.leg);
+    if (plan.prefill) giveBack(plan.prefill.leg);
+    throw error;
   }
 }

@@ -78,7 +78,7 @@ export class Handover implements PdEdit {
       requestId: arrival.requestId,
       randomHex32: () => randomHex(32),
       prompts: call.prompts,
-      isChat: arrival.endpoint.tokenRoute === 'chat',
+      isChat: arrival.endpoint.tokenRoute === 'chat' || call.isTranslated === true,
     });
   }
 

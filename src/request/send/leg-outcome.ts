@@ -72,11 +72,20 @@ export class LegOutcome implements InFlight, Awaited {
     return this.#facts.expectedMs;
   }
 
-  started(attempt: Attempt): void {
+  /** Once more where the worker is asked for the same in other words. */
+  started(attempt: Attempt, isTranslated = false): void {
+    if (isTranslated) this.#record.translated = true;
+    const isFirst = this.#attempt === undefined;
+    this.#attempt = attempt;
+    if (!isFirst) return;
     this.startedAt = this.#rt.clock.now();
     this.#arrival.decision.attempts.push(this.#record);
-    this.#attempt = attempt;
     this.#leg.worker.inFlight.add(this);
+  }
+
+  /** It says that it has no such route: neither a failure nor an answer. */
+  unspoken(status: number): void {
+    this.#record.status = status;
   }
 
   get awaited(): Awaited | undefined {

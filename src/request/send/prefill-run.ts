@@ -66,7 +66,7 @@ export class PrefillRun implements BodyReceiver {
     const patienceMs = prefillTimeoutMs > 0 ? prefillTimeoutMs : rt.settings.timeouts.firstTokenMs;
     this.#attempt = new Attempt(rt, rt.clientOf(leg.worker), request, () => false, patienceMs);
     this.#attempt.watch(leg.worker.progress, 0);
-    this.outcome.started(this.#attempt);
+    this.outcome.started(this.#attempt, call.isTranslated);
     this.#timer = prefillTimeoutMs > 0 ? rt.clock.after(prefillTimeoutMs, this.#onLate) : undefined;
     this.#attempt.onFirst((first) => {
       this.#onFirst(first);

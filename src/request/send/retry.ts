@@ -56,6 +56,11 @@ export class RetryDecision {
     return true;
   }
 
+  /** The same once more, at once: nothing has failed. */
+  again(): void {
+    this.#delayMs = 0;
+  }
+
   /** Waits for the delay that the last decision set. Rejects when the client leaves or time is up. */
   backOff(): Promise<void> {
     const delayMs = this.#delayMs;

@@ -12,6 +12,7 @@ import type { Attempt, Failure, FirstResult, Head } from './attempt.ts';
 import type { LegOutcome } from './leg-outcome.ts';
 import type { RetryDecision } from './retry.ts';
 import { relayTunnel } from './tunnel.ts';
+import type { Said, Wording } from './wording.ts';
 
 /** One worker's part in an attempt, and what is known of the attempts before. */
 export interface Step {
@@ -19,6 +20,14 @@ export interface Step {
   readonly outcome: LegOutcome;
   readonly retry: RetryDecision;
   readonly tries: Tries;
+  /** Where there is more than one way to put the request. */
+  readonly put?: Put;
+}
+
+/** How it was put in this attempt. */
+export interface Put {
+  readonly wording: Wording;
+  readonly said: Said;
 }
 
 /** The same, sent. */
@@ -95,17 +104,18 @@ export async function hand(
   sent: Sent,
   head: Head,
 ): Promise<Again> {
-  const { attempt, outcome, leg } = sent;
+  const { attempt, outcome, leg, put } = sent;
   const { end, tap } = await relay(rt, arrival, attempt, ownLocations(rt.registry, head, leg.worker), {
     onHead: () => {
       if (head.status < 400) blame(rt, sent.tries);
       letGoOfBody(call);
+      put?.wording.letGo();
       sent.letGo?.();
     },
     onFirstToken: (now) => {
       outcome.firstToken(now);
     },
-    edit: answerEdit(rt, arrival, call, sent.pd),
+    edit: answerEdit(rt, arrival, call, sent.pd, put?.said.answer),
   });
   if (end.kind === 'broken' && end.isUnseen) return settleFailure(call, sent, end.failure);
   outcome.relayed(end, tap);

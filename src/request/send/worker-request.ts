@@ -27,6 +27,9 @@ const NEVER_FORWARDED = new Set([
 ]);
 const CREDENTIALS = new Set(['authorization', 'x-api-key', 'cookie']);
 
+/** Mean nothing to who does not know that API. */
+const OF_ANTHROPIC = new Set(['x-api-key', 'anthropic-version', 'anthropic-beta']);
+
 /** What one leg of a pair is sent otherwise than the client sent it. */
 export interface LegRequest {
   readonly body: Buffer;
@@ -72,9 +75,11 @@ export function workerRequest(
     if (name === 'x-request-id' && !bringsRequestId) return true;
     if (leg?.headers.includes(name) === true) return true;
     if (cluster && name === HEADER_CLUSTER_ID) return true;
+    if (call.isTranslated && OF_ANTHROPIC.has(name)) return true;
     return name === RANK_HEADER && rank !== undefined;
   });
   if (plain) headers.push('accept-encoding', 'identity');
+  if (call.isTranslated && !hidesKeys) headers.push(...asBearer(headers, clientHeaders));
   if (apiKey !== undefined) headers.push('authorization', `Bearer ${apiKey}`);
   if (rank !== undefined && leg?.headers.includes(RANK_HEADER) !== true)
     headers.push(RANK_HEADER, String(rank));
@@ -93,6 +98,13 @@ export function workerRequest(
     once: call.retry === 'connect' && leg?.single !== false,
     single: leg?.single ?? false,
   };
+}
+
+/** The key of Anthropic's clients, where those of OpenAI have theirs. */
+function asBearer(headers: readonly string[], clientHeaders: readonly string[]): readonly string[] {
+  const key = headerOf(clientHeaders, 'x-api-key');
+  if (key === undefined || headerOf(headers, 'authorization') !== undefined) return [];
+  return ['authorization', `Bearer ${key}`];
 }
 
 function addProtocols(headers: string[], offered: readonly string[]): void {

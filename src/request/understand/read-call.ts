@@ -60,6 +60,8 @@ export interface Call {
   readonly handoff?: HandoffTerms | 'no' | undefined;
   /** The worker is asked for the usage of a stream although the client did not ask: the client must not see it. */
   readonly swallowUsage?: boolean;
+  /** It is put in OpenAI's words, although the client speaks Anthropic's. */
+  readonly isTranslated?: true;
 }
 
 /** What a request is understood from, beside its body; an `Arrival` is one. */

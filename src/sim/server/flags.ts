@@ -190,6 +190,12 @@ export const SIM_FLAGS: readonly Flag[] = [
     set: (draft) => void (draft.options.responsesStore = false),
   },
   {
+    name: '--no-messages-api',
+    group: 'Answers',
+    about: "without Anthropic's routes, as in an older vLLM",
+    set: (draft) => void (draft.options.messagesApi = false),
+  },
+  {
     name: '--enable-request-id-headers',
     group: 'Answers',
     about: 'echo X-Request-Id',

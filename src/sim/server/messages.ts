@@ -1,4 +1,4 @@
-import { badRequest } from './api-error.ts';
+import { badRequest, errorJson, type ApiError } from './api-error.ts';
 import { fieldsOf, type Exchange } from './exchange.ts';
 import { arrayField, booleanField, integerField, isFields, stringsField, type Fields } from './fields.ts';
 import {
@@ -23,6 +23,9 @@ interface Message {
   readonly tool: ToolCall | undefined;
   readonly toolId: string;
 }
+
+/** With everything behind it. */
+export const MESSAGES_PATH = '/v1/messages';
 
 /** POST /v1/messages: Anthropic's shapes over the same engine. */
 export function messages(sim: SimState, exchange: Exchange): void {
@@ -55,8 +58,14 @@ export function countTokens(sim: SimState, exchange: Exchange): void {
   exchange.reply.json(JSON.stringify({ input_tokens: sim.tokens.length }));
 }
 
+/** In the shape of the API that the path belongs to, where the server has it. */
+export function errorJsonFor({ settings }: SimState, path: string, problem: ApiError): string {
+  const isMessages = settings.messagesApi && path.startsWith(MESSAGES_PATH);
+  return isMessages ? anthropicErrorJson(problem.status, problem.message) : errorJson(problem);
+}
+
 /** Anthropic's error object. */
-export function anthropicErrorJson(status: number, message: string): string {
+function anthropicErrorJson(status: number, message: string): string {
   const types: Readonly<Record<number, string>> = {
     400: 'invalid_request_error',
     404: 'not_found_error',

@@ -46,6 +46,8 @@ export interface SimOptions {
   readonly devMode?: boolean;
   /** Whether responses can be read back later (vLLM: `VLLM_ENABLE_RESPONSES_API_STORE`). Default true. */
   readonly responsesStore?: boolean;
+  /** Whether Anthropic's routes are there, as in vLLM from 0.11 on. Default true. */
+  readonly messagesApi?: boolean;
   /** Echo `X-Request-Id` (vLLM: `--enable-request-id-headers`). Default false. */
   readonly requestIdHeaders?: boolean;
   /** Publish what the caches hold, as vLLM's `--kv-events-config` does. Default false. */
@@ -79,6 +81,7 @@ export interface SimSettings {
   readonly promptTokensDetails: boolean;
   readonly devMode: boolean;
   readonly responsesStore: boolean;
+  readonly messagesApi: boolean;
   readonly requestIdHeaders: boolean;
   readonly kvEvents: KvEventSettings | undefined;
   readonly kvTransfer: KvTransferSettings | undefined;
@@ -114,6 +117,7 @@ export function simSettings(options: SimOptions): SimSettings {
     promptTokensDetails: options.promptTokensDetails ?? true,
     devMode: options.devMode ?? true,
     responsesStore: options.responsesStore ?? true,
+    messagesApi: options.messagesApi ?? true,
     requestIdHeaders: options.requestIdHeaders ?? false,
     kvEvents: kvEventSettings(options.kvEvents ?? false),
     kvTransfer: kvTransferSettings(options.role, options.kvConnector, options.kvTransfer),

@@ -7,7 +7,7 @@ import { arrayField } from './fields.ts';
 import { faultJson, parseFault, type Fault } from './faults.ts';
 import { kvEventSources } from './kv-event-sources.ts';
 import { listModels, loadAdapter, unloadAdapter } from './models.ts';
-import { countTokens, messages } from './messages.ts';
+import { countTokens, messages, MESSAGES_PATH } from './messages.ts';
 import { metrics } from './metrics.ts';
 import {
   abortAll,
@@ -26,6 +26,7 @@ import {
 } from './operator.ts';
 import { classify, cohereEmbed, embeddings, pooling, rerank, score } from './pooling.ts';
 import { cancelResponse, createResponse, inputItems, retrieveResponse } from './responses.ts';
+import type { SimSettings } from './options.ts';
 import type { SimState } from './sim-state.ts';
 import {
   detokenizeRoute,
@@ -139,7 +140,13 @@ const FIXED: ReadonlyMap<string, FoundRoute> = new Map(
   [...ROUTES].map(([key, route]) => [key, { kind: 'route', route, pathId: '' }]),
 );
 
-export function findRoute(method: string, path: string): FoundRoute {
+/** What the server was started without is not there. */
+export function findRoute(
+  method: string,
+  path: string,
+  { messagesApi }: Pick<SimSettings, 'messagesApi'>,
+): FoundRoute {
+  if (!messagesApi && path.startsWith(MESSAGES_PATH)) return NONE;
   const fixed = FIXED.get(`${method} ${path}`);
   if (fixed) return fixed;
   for (const [patternMethod, pattern, route] of PATTERNS) {

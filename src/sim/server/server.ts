@@ -6,11 +6,11 @@ import type { Duplex } from 'node:stream';
 import { ByteCollector } from '../../base/byte-collector.ts';
 import { seededRandom } from '../../base/random.ts';
 import { isAuthorized } from './api-key.ts';
-import { ApiError, errorJson, notFound } from './api-error.ts';
+import { ApiError, notFound } from './api-error.ts';
 import { Exchange, type SeenRequest } from './exchange.ts';
 import { NO_FAULTS, parseFaultHeader, planOf, type Fault, type FaultPlan } from './faults.ts';
 import { FaultSet } from './fault-set.ts';
-import { anthropicErrorJson } from './messages.ts';
+import { errorJsonFor } from './messages.ts';
 import { simSettings, type SimOptions } from './options.ts';
 import type { SimEvent, SimWorker } from './sim-worker.ts';
 import { Reply } from './reply.ts';
@@ -232,7 +232,7 @@ class SimServer implements SimWorker {
     const url = request.url ?? '/';
     const question = url.indexOf('?');
     const path = question < 0 ? url : url.slice(0, question);
-    const found = findRoute(request.method ?? 'GET', path);
+    const found = findRoute(request.method ?? 'GET', path, this.#state.settings);
     const route = found.kind === 'route' ? found.route : undefined;
     const seen = this.#remember(request, url, body);
     let plan: FaultPlan;
@@ -280,11 +280,8 @@ class SimServer implements SimWorker {
     } catch (error) {
       const problem =
         error instanceof ApiError ? error : new ApiError(500, 'InternalServerError', String(error));
-      const json = exchange.path.startsWith('/v1/messages')
-        ? anthropicErrorJson(problem.status, problem.message)
-        : errorJson(problem);
       exchange.transfer?.abandon();
-      exchange.reply.json(json, problem.status);
+      exchange.reply.json(errorJsonFor(this.#state, exchange.path, problem), problem.status);
     }
   }
 
