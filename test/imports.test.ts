@@ -23,6 +23,7 @@ const ROWS: readonly (readonly string[])[] = [
   ['simulate'],
   ['request', 'admin', 'decisions', 'sim', 'plugins'],
   ['doctor'],
+  ['shared-state'],
   ['cache-knowledge'],
   ['routing', 'engines', 'semantic', 'response-cache', 'hooks', 'limits', 'discovery'],
   ['workers', 'tokenize'],
@@ -47,7 +48,7 @@ const VOCABULARY = [
 ];
 
 /** No sockets, files or timers of their own: a clock, random numbers and whatever talks to a worker are handed in. */
-const PURE = ['src/routing', 'src/workers', 'src/cache-knowledge', 'src/limits'];
+const PURE = ['src/routing', 'src/workers', 'src/cache-knowledge', 'src/limits', 'src/shared-state'];
 const IMPURE_BUILTINS =
   /^node:(net|http|https|http2|tls|dgram|dns|fs|child_process|cluster|worker_threads|timers)(\/|$)/;
 

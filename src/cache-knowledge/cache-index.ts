@@ -1,5 +1,5 @@
 import type { PromptBlocks } from '../routing/blocks.ts';
-import type { CacheFinding } from './record-ring.ts';
+import type { CacheFinding, RoutedBlocks } from './record-ring.ts';
 import type { CacheMatch, MatchColumns } from '../routing/policy.ts';
 
 /** What the workers' caches are expected to hold, for one thread: it looks at it, and says what goes where. */
@@ -23,6 +23,8 @@ export interface CacheIndex {
 
   // What follows is for the thread that is in control, or alone: elsewhere nothing is done, and nothing counted twice.
 
+  /** What another router has sent to a worker of ours. */
+  hear(record: RoutedBlocks): void;
   /** The worker in `slot` left or lost its cache: nothing of it matches any more. */
   forget(slot: number): void;
   /** Some of the work that need not be done at once. Returns whether there is more to do. */

@@ -91,6 +91,10 @@ export class PredictedIndexView implements CacheIndex {
     if (records.append(blocks, to)) this.#channel.post(INDEX_RECORDS, null);
   }
 
+  hear(): void {
+    // Control hears it, for all threads.
+  }
+
   forget(): void {
     // Control does, for all threads.
   }

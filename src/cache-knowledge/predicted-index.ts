@@ -27,6 +27,8 @@ export interface PredictedIndexOptions {
   readonly idleMs?: number;
   /** Tokens that the cache of the worker in a slot has room for; Infinity where that is not known. */
   readonly capacityOf?: ((slot: number) => number) | undefined;
+  /** Told of what this router has routed, so that others can be. The hashes are good until it returns. */
+  readonly onRouted?: ((record: RoutedBlocks) => void) | undefined;
   /** Makes its memory: shared, where other threads look at it. */
   readonly allocate?: ((bytes: number) => ArrayBufferLike) | undefined;
 }
@@ -59,6 +61,7 @@ export class PredictedIndex implements CacheIndex {
   readonly #clock: Clock;
   readonly #allocate: PredictedIndexOptions['allocate'];
   readonly #capacityOf: (slot: number) => number;
+  readonly #onRouted: PredictedIndexOptions['onRouted'];
   #maxBytes: number;
   #idleMs: number;
   #table: IndexTable;
@@ -73,11 +76,13 @@ export class PredictedIndex implements CacheIndex {
     idleMs = Infinity,
     allocate,
     capacityOf = () => Infinity,
+    onRouted,
   }: PredictedIndexOptions) {
     if (!(maxBytes >= 1024)) throw new RangeError(`maxBytes must be at least 1024, not ${String(maxBytes)}`);
     this.#clock = clock;
     this.#allocate = allocate;
     this.#capacityOf = capacityOf;
+    this.#onRouted = onRouted;
     this.#maxBytes = maxBytes;
     this.#idleMs = idleMs;
     this.#table = new IndexTable(allocateTable(maxBytes, allocate), maxBlocksPerWorker);
@@ -131,14 +136,24 @@ export class PredictedIndex implements CacheIndex {
     return this.#reader.match(blocks, slot, usedAt(this.#clock.now() - withinMs));
   }
 
-  record(blocks: PromptBlocks, slot: number, _generation = 0, isAgain = false): void {
-    this.#note(blocks, slot, isAgain ? 0 : tokensOf(blocks));
+  record(blocks: PromptBlocks, slot: number, generation = 0, isAgain = false): void {
+    const tokens = isAgain ? 0 : tokensOf(blocks);
+    this.#note(blocks, slot, tokens);
+    const { hashes, count } = blocks;
+    this.#onRouted?.({ hashes, count, slot, generation, tokens, finding: undefined });
   }
 
   /** What another thread has noted. */
   take(record: RoutedBlocks): void {
     if (record.finding) this.learn(record.finding, record.slot);
-    else this.#note(record, record.slot, record.tokens);
+    else {
+      this.#note(record, record.slot, record.tokens);
+      this.#onRouted?.(record);
+    }
+  }
+
+  hear({ hashes, count, slot, tokens }: RoutedBlocks): void {
+    this.#note({ hashes, count }, slot, tokens);
   }
 
   lastUse(blocks: PromptBlocks, slot: number): number | undefined {

@@ -4,7 +4,7 @@ import type { ThreadMemory } from '../base/thread-memory.ts';
 import type { CacheIndex } from './cache-index.ts';
 import { INDEX_IS, INDEX_RECORDS, INDEX_WANTED } from './index-messages.ts';
 import { PredictedIndex, type IndexBounds, type IndexMemory } from './predicted-index.ts';
-import { RecordRing, ringBytes } from './record-ring.ts';
+import { RecordRing, ringBytes, type RoutedBlocks } from './record-ring.ts';
 
 /** Words of each thread's ring, 1 MiB: a hundred prompts of 20,000 tokens. */
 const RING_WORDS = 2 ** 18;
@@ -24,6 +24,8 @@ export interface ThreadsIndexDeps {
   /** Whether that worker is still in the slot. */
   readonly isPresent: (slot: number, generation: number) => boolean;
   readonly capacityOf?: (slot: number) => number;
+  /** Told of what request threads have routed. */
+  readonly onRouted?: ((record: RoutedBlocks) => void) | undefined;
   readonly ringWords?: number;
 }
 
@@ -93,7 +95,7 @@ export class ThreadsIndex {
     }
     const index = new WatchedIndex(
       {
-        ...{ clock, ...bounds(), capacityOf: this.#deps.capacityOf },
+        ...{ clock, ...bounds(), capacityOf: this.#deps.capacityOf, onRouted: this.#deps.onRouted },
         allocate: (bytes) => new SharedArrayBuffer(bytes),
       },
       {

@@ -140,7 +140,7 @@ export class LoadPoller {
     if (!first) return;
     const { clientOf, clock, ledger } = this.#deps;
     const { timeoutMs } = this.#times;
-    for (const { slot } of ranks) ledger.watchOwn(slot);
+    for (const { slot } of ranks) ledger.watchKnown(slot);
     const request = {
       method: 'GET',
       path: '/metrics',
@@ -157,7 +157,7 @@ export class LoadPoller {
       if (this.#deps.registry.get(worker.id) !== worker) continue;
       if (cache !== undefined) this.#deps.registry.setCacheConfig(worker, cache);
       if (requests !== undefined)
-        ledger.setExternal(worker.slot, requests, ledger.mostOwn(worker.slot), clock.now());
+        ledger.setExternal(worker.slot, requests, ledger.mostKnown(worker.slot), clock.now());
       if (work !== undefined) worker.progress.report(work, clock.now());
     }
   }

@@ -1,6 +1,7 @@
 import type { ThreadMemory } from '../base/thread-memory.ts';
 import type { LoadColumns } from '../routing/policy.ts';
 import { LedgerChanges } from './ledger-changes.ts';
+import type { ForeignLoads } from './foreign-loads.ts';
 import { SHARED_SLOTS, type LedgerColumns } from './ledger-columns.ts';
 import type { SharedPrefillQueues } from './shared-prefill-queues.ts';
 
@@ -11,6 +12,7 @@ import type { SharedPrefillQueues } from './shared-prefill-queues.ts';
 export class LedgerSums {
   readonly #columns: LedgerColumns;
   readonly #queues: SharedPrefillQueues;
+  readonly #foreign: ForeignLoads;
   readonly #changes: LedgerChanges;
   readonly #running = new Float64Array(SHARED_SLOTS);
   /** Reports of others' load may be too old from then on. */
@@ -19,7 +21,7 @@ export class LedgerSums {
   readonly #addUp = (slot: number): void => {
     const others = this.#columns.external[slot]!;
     const until = this.#columns.externalUntil[slot]!;
-    let sum = 0;
+    let sum = this.#foreign.running(slot);
     for (const row of this.#columns.own) sum += row[slot]!;
     if (others > 0 && this.#now <= until) {
       sum += others;
@@ -29,9 +31,14 @@ export class LedgerSums {
     this.#queues.note(slot);
   };
 
-  constructor(memory: ThreadMemory, columns: LedgerColumns, queues: SharedPrefillQueues) {
+  constructor(
+    memory: ThreadMemory,
+    columns: LedgerColumns,
+    beside: { readonly queues: SharedPrefillQueues; readonly foreign: ForeignLoads },
+  ) {
     this.#columns = columns;
-    this.#queues = queues;
+    this.#queues = beside.queues;
+    this.#foreign = beside.foreign;
     this.#changes = new LedgerChanges(memory);
   }
 
@@ -52,6 +59,7 @@ export class LedgerSums {
       this.#goodUntil = Infinity;
       for (let slot = 0; slot < used; slot++) this.#addUp(slot);
     }
-    return { running: this.#running, prefillTokens: this.#queues.column(now) };
+    const prefillTokens = this.#foreign.addPrefillTo(this.#queues.column(now), used);
+    return { running: this.#running, prefillTokens };
   }
 }

@@ -256,13 +256,13 @@ describe('external load', () => {
   it('may be told from our own by the most we had while the report was on its way', () => {
     const { ledger, slot } = setUp();
     const before = [ledger.acquire(slot, stream(10)), ledger.acquire(slot, stream(10))];
-    ledger.watchOwn(slot);
-    assert.equal(ledger.mostOwn(slot), 2);
+    ledger.watchKnown(slot);
+    assert.equal(ledger.mostKnown(slot), 2);
     const brief = ledger.acquire(slot, stream(10));
     for (const lease of [brief, ...before]) lease.release();
-    assert.equal(ledger.mostOwn(slot), 3);
-    ledger.watchOwn(slot);
-    assert.equal(ledger.mostOwn(slot), 0);
+    assert.equal(ledger.mostKnown(slot), 3);
+    ledger.watchKnown(slot);
+    assert.equal(ledger.mostKnown(slot), 0);
   });
 
   it('is never negative and never stays with the slot', () => {

@@ -3,11 +3,12 @@ import { aloneInRouter, type ThreadPart } from '../base/thread-part.ts';
 import type { LoadColumns, LoadView } from '../routing/policy.ts';
 import { IdleWatch } from './idle-watch.ts';
 import { BookedLease, NO_BOOK, whole, type Book, type Lease, type LeaseAsk } from './lease.ts';
+import { ForeignLoads, NO_LOAD, type WorkerLoad } from './foreign-loads.ts';
 import { LedgerColumns, SHARED_SLOTS } from './ledger-columns.ts';
 import { LedgerSums } from './ledger-sums.ts';
 import { LedgerSlots, type SlotId } from './ledger-slots.ts';
 import { PrefillQueues, type PromptQueues } from './prefill-queues.ts';
-import { PrefillRates, resized, type Rates } from './prefill-rates.ts';
+import { PrefillRates, resized, type Rates, type Seen } from './prefill-rates.ts';
 import { eachSample, PREFILL_SAMPLES, ReportedRates } from './reported-rates.ts';
 import { SharedPrefillQueues } from './shared-prefill-queues.ts';
 
@@ -24,6 +25,8 @@ export type { SlotId } from './ledger-slots.ts';
 export class LoadLedger implements LoadView {
   readonly #clock: Clock;
   readonly #columns: LedgerColumns;
+  /** What other routers that share their load with this one have there. */
+  readonly #foreign: ForeignLoads;
   readonly #slots: LedgerSlots;
   readonly #rates: Rates;
   /** The same, where they are learnt. */
@@ -42,7 +45,7 @@ export class LoadLedger implements LoadView {
   #externalAt = new Float64Array(0);
   /** Of one thread alone: reports of others' load may be too old from then on. */
   #externalGoodUntil = Infinity;
-  /** Of one thread alone: own and external together. */
+  /** Of one thread alone: own, foreign and external together. */
   #running = new Float64Array(0);
   readonly #book: Book = {
     firstToken: (lease, uncachedTokens) => {
@@ -60,6 +63,7 @@ export class LoadLedger implements LoadView {
     const part = options.part ?? aloneInRouter();
     this.#clock = clock;
     this.#columns = new LedgerColumns(part.memory);
+    this.#foreign = new ForeignLoads(part.memory);
     this.#slots = new LedgerSlots(this.#columns, part.kind !== 'request');
     this.#idle = new IdleWatch(this.#columns, part);
     this.#self = part.memory.self;
@@ -68,9 +72,9 @@ export class LoadLedger implements LoadView {
     if (part.kind === 'request' && rates)
       this.#rates = new ReportedRates(rates, { channel: part.channel, clock });
     else this.#rates = this.#learnt = new PrefillRates(options.defaultRate ?? 8000, rates);
-    const line = shared ? new SharedPrefillQueues(part.memory, this.#rates) : undefined;
-    this.#queues = line ?? new PrefillQueues(this.#rates);
-    this.#sums = line && new LedgerSums(part.memory, this.#columns, line);
+    const line = shared ? new SharedPrefillQueues(part.memory, this.#rates, this.#foreign) : undefined;
+    this.#queues = line ?? new PrefillQueues(this.#rates, this.#foreign);
+    this.#sums = line && new LedgerSums(part.memory, this.#columns, { queues: line, foreign: this.#foreign });
     this.#reserve();
     if (part.kind === 'control' && line) this.#attend(part, line);
   }
@@ -98,8 +102,7 @@ export class LoadLedger implements LoadView {
     this.#learnt?.forget(slot);
     this.#publishRates();
     this.#columns.external[slot] = 0;
-    this.#running[slot] = this.own(slot);
-    this.#sums?.changed(slot);
+    this.setForeign(slot, NO_LOAD);
   }
 
   /** In a request thread: control has given the slot to a worker. */
@@ -122,9 +125,9 @@ export class LoadLedger implements LoadView {
     else if (!this.#count(slot, mine, generation))
       return new BookedLease(NO_BOOK, slot, generation, ask, now);
     const lease = new BookedLease(this.#book, slot, generation, ask, now);
-    if (lease.stream) lease.ahead = this.#queues.remaining(slot, now);
+    if (lease.stream) lease.ahead = this.#ahead(slot, now);
     this.#queues.push(lease, now);
-    const all = this.#sums ? this.own(slot) : mine;
+    const all = (this.#sums ? this.own(slot) : mine) + this.#foreign.running(slot);
     if (all > this.#most[slot]!) this.#most[slot] = all;
     this.#running[slot]! += 1;
     this.#kv[slot]! += lease.kv;
@@ -139,7 +142,7 @@ export class LoadLedger implements LoadView {
   }
 
   running(slot: number): number {
-    return this.own(slot) + this.#externalOf(slot);
+    return this.known(slot) + this.#externalOf(slot);
   }
 
   /** Requests of this router alone. */
@@ -149,23 +152,58 @@ export class LoadLedger implements LoadView {
     return sum;
   }
 
-  /** The most of them at a time since `watchOwn`. */
-  mostOwn(slot: number): number {
+  /** And of the routers that share their load with it. */
+  known(slot: number): number {
+    return this.own(slot) + this.#foreign.running(slot);
+  }
+
+  /** The most of these at a time since `watchKnown`. */
+  mostKnown(slot: number): number {
     return this.#most[slot] ?? 0;
   }
 
   /** A report of the engine has been asked for: nobody can tell at which moment until its coming it will be true. */
-  watchOwn(slot: number): void {
-    this.#most[slot] = this.own(slot);
+  watchKnown(slot: number): void {
+    this.#most[slot] = this.known(slot);
+  }
+
+  /** What this router alone has there: others are told of it. */
+  ownLoad(slot: number, now: number): WorkerLoad {
+    let kvTokens = 0;
+    for (const kv of this.#columns.kv) kvTokens += kv[slot] ?? 0;
+    const prefillTokens = Math.ceil(this.#queues.outstanding(slot, now));
+    return { running: this.own(slot), prefillTokens, kvTokens };
+  }
+
+  /** What this router alone has seen of the worker's speed: others learn from it. */
+  seenHere(slot: number): Seen {
+    return this.#learnt?.seen(slot) ?? { tokens: 0, ms: 0 };
+  }
+
+  /** In control: another router has seen so much of it. */
+  learnFromOthers(slot: number, { tokens, ms }: Seen): void {
+    this.#learnt?.learnFromOthers(slot, tokens, ms);
+    this.#publishRates();
+  }
+
+  /** In control: so much have other routers there, all of them together. */
+  setForeign(slot: number, load: WorkerLoad): void {
+    // Until now prompts have advanced beside what was there before.
+    this.#queues.remaining(slot, this.#clock.now());
+    this.#foreign.set(slot, load);
+    const known = this.known(slot);
+    if (known > this.#most[slot]!) this.#most[slot] = known;
+    this.#running[slot] = known + this.#columns.external[slot]!;
+    this.#sums?.changed(slot);
   }
 
   /** `now` is for who has just looked at the clock. */
   prefillTokens(slot: number, now = this.#queues.moves(slot) ? this.#clock.now() : 0): number {
-    return Math.ceil(this.#queues.outstanding(slot, now));
+    return Math.ceil(this.#queues.outstanding(slot, now)) + this.#foreign.prefillTokens(slot);
   }
 
   kvTokens(slot: number): number {
-    let sum = 0;
+    let sum = this.#foreign.kvTokens(slot);
     for (const kv of this.#columns.kv) sum += kv[slot] ?? 0;
     return sum;
   }
@@ -180,7 +218,8 @@ export class LoadLedger implements LoadView {
     const prefillRate = this.#rates.column();
     if (this.#sums) return { ...this.#sums.at(now, this.#slots.used), prefillRate };
     this.#forgetOld(now);
-    return { running: this.#running, prefillTokens: this.#queues.column(now), prefillRate };
+    const prefillTokens = this.#foreign.addPrefillTo(this.#queues.column(now), this.#slots.used);
+    return { running: this.#running, prefillTokens, prefillRate };
   }
 
   /** Time from now to the first token of a prompt that needs `uncachedTokens` computed, ms. */
@@ -189,18 +228,18 @@ export class LoadLedger implements LoadView {
   }
 
   /**
-   * What the engine itself reports: `reported` requests running or waiting there at `at` (`clock.now()`), `ours` of which
-   * were this router's at that time: a report that is compared with what we have there by now would make others' load of
-   * our own that has ended since. What goes beyond ours is added to `running` until a newer report, or until it is too old.
+   * What the engine itself reports: `reported` requests running or waiting there at `at` (`clock.now()`), `known` of which
+   * were this router's, or of others that share their load, at that time: a report that is compared with what we have there by now would make others' load of
+   * our own that has ended since. What goes beyond them is added to `running` until a newer report, or until it is too old.
    */
-  setExternal(slot: number, reported: number, ours: number, at: number): void {
+  setExternal(slot: number, reported: number, known: number, at: number): void {
     if (this.#slots.generation(slot) === 0) return;
-    const external = Math.max(0, whole(reported) - ours);
+    const external = Math.max(0, whole(reported) - known);
     const until = at + this.#externalTtlMs;
     this.#externalAt[slot] = at;
     this.#columns.externalUntil[slot] = until;
     this.#columns.external[slot] = external;
-    this.#running[slot] = this.own(slot) + external;
+    this.#running[slot] = this.known(slot) + external;
     if (external > 0) this.#externalGoodUntil = Math.min(this.#externalGoodUntil, until);
     this.#sums?.changed(slot);
   }
@@ -213,6 +252,11 @@ export class LoadLedger implements LoadView {
     for (let slot = 0; slot < this.#slots.used; slot++)
       this.#columns.externalUntil[slot] = this.#externalAt[slot]! + ms;
     this.#sums?.changedAll();
+  }
+
+  /** NaN where nobody knows to the token: what others have in line is as old as the last they said, and nothing is learnt from that. */
+  #ahead(slot: number, now: number): number {
+    return this.#foreign.prefillTokens(slot) > 0 ? NaN : this.#queues.remaining(slot, now);
   }
 
   /** False, and not counted, where the slot is another worker's by now. Counted first, looked then: see `LedgerSlots`. */
@@ -238,7 +282,7 @@ export class LoadLedger implements LoadView {
       const until = externalUntil[slot]!;
       if (now > until) {
         external[slot] = 0;
-        this.#running[slot] = this.own(slot);
+        this.#running[slot] = this.known(slot);
       } else goodUntil = Math.min(goodUntil, until);
     }
     this.#externalGoodUntil = goodUntil;
@@ -293,6 +337,7 @@ export class LoadLedger implements LoadView {
     this.#own = own[this.#self]!;
     this.#kv = kv[this.#self]!;
     this.#most = most;
+    this.#foreign.reserve(slots);
     this.#running = resized(this.#running, slots);
     this.#externalAt = resized(this.#externalAt, slots);
     this.#learnt?.reserve(slots);

@@ -1,3 +1,4 @@
+import type { ForeignLoads } from './foreign-loads.ts';
 import { resized } from './prefill-rates.ts';
 import type { Rates } from './prefill-rates.ts';
 
@@ -35,12 +36,20 @@ export interface PromptQueues {
   remove(prompt: QueuedPrompt, now: number): void;
 }
 
+const NO_OTHERS = { prefillTokens: () => 0 };
+
+/** The part of a worker's speed that `own` tokens get beside those which other routers have in line there. */
+export function shareOf(own: number, foreign: number): number {
+  return foreign === 0 ? 1 : own / (own + foreign);
+}
+
 /**
  * The queues of a router with one thread. Brought up to date when looked at. Sums are of whole tokens, hence exactly 0 for an
  * empty queue.
  */
 export class PrefillQueues implements PromptQueues {
   readonly #rates: Rates;
+  readonly #foreign: Pick<ForeignLoads, 'prefillTokens'>;
   /** Tokens of all queued prompts, each in full. */
   #queued = new Float64Array(0);
   /** Tokens of the first prompt computed up to `#settledAt`, fractional, at most all of it. */
@@ -54,8 +63,9 @@ export class PrefillQueues implements PromptQueues {
   readonly #moving: number[] = [];
   #placeOf = new Int32Array(0);
 
-  constructor(rates: Rates) {
+  constructor(rates: Rates, foreign: Pick<ForeignLoads, 'prefillTokens'> = NO_OTHERS) {
     this.#rates = rates;
+    this.#foreign = foreign;
   }
 
   reserve(slots: number): void {
@@ -128,7 +138,9 @@ export class PrefillQueues implements PromptQueues {
     const elapsedMs = now - (this.#settledAt[slot] ?? 0);
     if (elapsedMs <= 0) return;
     this.#settledAt[slot] = now;
-    let computed = (this.#computed[slot] ?? 0) + (elapsedMs * this.#rates.rate(slot)) / 1000;
+    const before = this.#computed[slot] ?? 0;
+    const share = shareOf((this.#queued[slot] ?? 0) - before, this.#foreign.prefillTokens(slot));
+    let computed = before + (elapsedMs * share * this.#rates.rate(slot)) / 1000;
     while (first !== undefined && computed >= first.prefill) {
       if (first.stream) {
         computed = first.prefill;

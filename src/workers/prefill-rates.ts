@@ -5,6 +5,12 @@ const MEMORY_TOKENS = 32_768;
 /** How far one sample may lie from what was expected: one stall must not starve a worker of the traffic that would correct it. */
 const WIDEST_FACTOR = 4;
 
+/** What is known of a worker's speed, in all. */
+export interface Seen {
+  readonly tokens: number;
+  readonly ms: number;
+}
+
 /** Prefill speed of each worker, in tokens per second. */
 export interface Rates {
   rate(slot: number): number;
@@ -28,6 +34,9 @@ export class PrefillRates implements Rates {
   /** That quotient, tokens per second; the typical one where nothing was learnt. */
   #rates: Float64Array;
   readonly #learnt = new Set<number>();
+  /** What this router has seen of each worker itself, in all: others learn from it. */
+  #seenTokens = new Float64Array(0);
+  #seenMs = new Float64Array(0);
   #median: number;
   #samplesSinceMedian = 0;
   #medianStale = false;
@@ -42,6 +51,8 @@ export class PrefillRates implements Rates {
   reserve(slots: number): void {
     this.#tokens = resized(this.#tokens, slots);
     this.#ms = resized(this.#ms, slots);
+    this.#seenTokens = resized(this.#seenTokens, slots);
+    this.#seenMs = resized(this.#seenMs, slots);
     if (slots <= this.#rates.length) return;
     const rates = new Float64Array(slots).fill(this.#median);
     rates.set(this.#rates);
@@ -61,6 +72,19 @@ export class PrefillRates implements Rates {
 
   learn(slot: number, tokens: number, elapsedMs: number): void {
     if (!isSample(tokens, elapsedMs)) return;
+    this.#seenTokens[slot] = (this.#seenTokens[slot] ?? 0) + tokens;
+    this.#seenMs[slot] = (this.#seenMs[slot] ?? 0) + elapsedMs;
+    this.learnFromOthers(slot, tokens, elapsedMs);
+  }
+
+  /** Tokens and ms of all samples of this router's own. */
+  seen(slot: number): Seen {
+    return { tokens: this.#seenTokens[slot] ?? 0, ms: this.#seenMs[slot] ?? 0 };
+  }
+
+  /** Another router has needed so long for so much there. */
+  learnFromOthers(slot: number, tokens: number, elapsedMs: number): void {
+    if (!isSample(tokens, elapsedMs)) return;
     const expectedMs = (tokens / this.rate(slot)) * 1000;
     const ms = Math.min(Math.max(elapsedMs, expectedMs / WIDEST_FACTOR), expectedMs * WIDEST_FACTOR);
     const kept = Math.exp(-tokens / MEMORY_TOKENS);
@@ -75,6 +99,8 @@ export class PrefillRates implements Rates {
   }
 
   forget(slot: number): void {
+    this.#seenTokens[slot] = 0;
+    this.#seenMs[slot] = 0;
     if (!this.#learnt.delete(slot)) return;
     this.#tokens[slot] = 0;
     this.#ms[slot] = 0;

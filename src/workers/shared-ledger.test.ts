@@ -99,12 +99,12 @@ describe('a ledger of several threads', () => {
     const threads = new Threads(t, 2);
     const slot = threads.join();
     threads.control.setExternalTtl(3000);
-    threads.control.watchOwn(slot);
+    threads.control.watchKnown(slot);
     const brief = threads.ledgers.map((ledger) => ledger.acquire(slot, ask(10)));
     for (const lease of brief) lease.release();
     const lease = threads.ledgers[1]?.acquire(slot, ask(10));
-    assert.equal(threads.control.mostOwn(slot), 2);
-    threads.control.setExternal(slot, 6, threads.control.mostOwn(slot), threads.clock.now());
+    assert.equal(threads.control.mostKnown(slot), 2);
+    threads.control.setExternal(slot, 6, threads.control.mostKnown(slot), threads.clock.now());
     assert.deepEqual(counters(threads, slot).slice(0, 2), [1, 5]);
     lease?.release();
     threads.clock.advance(3000);

@@ -1,7 +1,8 @@
 import type { ThreadMemory } from '../base/thread-memory.ts';
+import type { ForeignLoads } from './foreign-loads.ts';
 import { SHARED_SLOTS } from './ledger-columns.ts';
 import { addGap, dropGaps, openLineRow, PrefillLine, type LineRow } from './prefill-line.ts';
-import type { PromptQueues, QueuedPrompt } from './prefill-queues.ts';
+import { shareOf, type PromptQueues, type QueuedPrompt } from './prefill-queues.ts';
 import type { Rates } from './prefill-rates.ts';
 
 /**
@@ -12,6 +13,7 @@ import type { Rates } from './prefill-rates.ts';
  */
 export class SharedPrefillQueues implements PromptQueues {
   readonly #rates: Rates;
+  readonly #foreign: Pick<ForeignLoads, 'prefillTokens'> | undefined;
   readonly #rows: readonly LineRow[];
   readonly #mine: LineRow;
   readonly #queues: (Queue | undefined)[] = [];
@@ -19,8 +21,9 @@ export class SharedPrefillQueues implements PromptQueues {
   readonly #moving = new Set<number>();
   readonly #line: PrefillLine;
 
-  constructor(memory: ThreadMemory, rates: Rates) {
+  constructor(memory: ThreadMemory, rates: Rates, foreign?: Pick<ForeignLoads, 'prefillTokens'>) {
     this.#rates = rates;
+    this.#foreign = foreign;
     this.#rows = Array.from({ length: memory.rows }, (_, row) => openLineRow(memory, row));
     this.#mine = this.#rows[memory.self]!;
     this.#line = new PrefillLine(this.#rows);
@@ -117,7 +120,15 @@ export class SharedPrefillQueues implements PromptQueues {
 
   /** The same object each time: this is asked for often. */
   #look(slot: number, now: number): PrefillLine {
-    return this.#line.look(slot, now, this.#rates.rate(slot));
+    return this.#line.look(slot, now, this.#rates.rate(slot) * this.#share(slot));
+  }
+
+  #share(slot: number): number {
+    const foreign = this.#foreign?.prefillTokens(slot) ?? 0;
+    if (foreign === 0) return 1;
+    let own = 0;
+    for (const row of this.#rows) own += row.queued[slot]!;
+    return shareOf(own, foreign);
   }
 
   /** Shows the others where the head is before the line changes: from here on it moves by other rules. */

@@ -52,8 +52,10 @@ export interface FleetPlan {
   /** Tokens of KV cache per second from one engine to one other; what is under way at once shares it. */
   readonly transferTokensPerSecond?: number;
   readonly cache: CacheKnowledge;
-  /** Routers that share nothing; requests go to them in turn. */
+  /** Requests go to them in turn. */
   readonly routers: number;
+  /** How often they tell each other what they have on each worker and what they sent there, ms; absent or 0 = never. */
+  readonly shareIntervalMs?: number;
   /** How often routers read the workers' own load, ms; 0 = never. */
   readonly pollIntervalMs: number;
   /** Age of what they read, ms. */

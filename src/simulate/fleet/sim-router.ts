@@ -8,6 +8,9 @@ import { EngineSnapshots, type EngineAccess } from './engine-snapshots.ts';
 import { seededRandom, type Random } from '../../base/random.ts';
 import type { VirtualClock } from '../../base/virtual-clock.ts';
 import { KnownCaches, type KnownOptions } from '../../cache-knowledge/known-caches.ts';
+import { ReplicaExchange } from '../../shared-state/replica-exchange.ts';
+import { ORIGIN_BYTES } from '../../shared-state/replica-message.ts';
+import type { SimBus } from './sim-bus.ts';
 import { noCache, PredictedIndex } from '../../cache-knowledge/predicted-index.ts';
 import { waitsOf } from '../../request/choose/policy-caches.ts';
 import type { Ask, CacheView, Policy, PolicyEvent } from '../../routing/policy.ts';
@@ -85,8 +88,11 @@ export class SimRouter {
   readonly #toldFirstToken: ((ask: Ask, slot: number, ttftMs: number) => void)[] = [];
   /** Where requests are split. */
   readonly #stages: SimStages | undefined;
+  /** Where it shares what it knows with the others. */
+  readonly #exchange: ReplicaExchange | undefined;
 
-  constructor(plan: FleetPlan, clock: VirtualClock, engines: EngineAccess, seed: number) {
+  /** `bus`: what lies between it and the other routers, where they share what they know. */
+  constructor(plan: FleetPlan, clock: VirtualClock, engines: EngineAccess, seed: number, bus?: SimBus) {
     this.#plan = plan;
     this.#clock = clock;
     this.#engines = engines;
@@ -105,8 +111,12 @@ export class SimRouter {
         clock,
         maxBlocksPerWorker: known.maxBlocksPerWorker,
         maxBytes: Math.max(65_536, INDEX_BYTES_PER_BLOCK * known.maxBlocksPerWorker * plan.workers.length),
+        onRouted: (record) => {
+          this.#exchange?.placed(record);
+        },
       });
     }
+    this.#exchange = bus && this.#openExchange(bus, seed);
     const random: Random = seededRandom(seed);
     if (known.source === 'events') {
       const deps = { clock, random: seededRandom(seed + 1), channel: known };
@@ -144,6 +154,20 @@ export class SimRouter {
     this.#looksUp = policies.some(({ needs }) => needs.lmcache !== 'occupancy');
     if (wantsLmcache || policies.some(asksLmcache))
       this.#lmcache = new ModelledController(sizeOf(plan).blockSize, this.#index);
+  }
+
+  #openExchange(way: SimBus, seed: number): ReplicaExchange {
+    const origin = Buffer.alloc(ORIGIN_BYTES);
+    origin.writeUInt32LE(seed >>> 0);
+    const exchange = new ReplicaExchange({
+      ...{ clock: this.#clock, registry: this.registry, ledger: this.ledger, way, origin, secret: undefined },
+      intervalMs: this.#plan.shareIntervalMs ?? 0,
+      record: (record) => {
+        this.#index?.hear(record);
+      },
+    });
+    exchange.start();
+    return exchange;
   }
 
   join(id: string, role: WorkerRole = 'regular'): void {
@@ -247,7 +271,7 @@ export class SimRouter {
 
   #noteSent({ blocks }: TraceRequest, { worker }: ChosenWorker): void {
     this.#activeBlocks?.add(worker.slot, blocks);
-    this.#index?.record(blocks, worker.slot);
+    this.#index?.record(blocks, worker.slot, worker.generation);
   }
 
   /** The prompt has been computed, of a request that is split. */

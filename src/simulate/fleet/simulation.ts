@@ -8,7 +8,11 @@ import { MAX_ATTEMPTS, type FleetPlan } from './fleet-plan.ts';
 import { KvLinks } from './kv-links.ts';
 import { LoadSampler, type LoadSamples } from './load-samples.ts';
 import { Outcomes } from './outcomes.ts';
+import { SimBus } from './sim-bus.ts';
 import { SimRouter, type Dispatch } from './sim-router.ts';
+
+/** What a message between routers takes: out to a server nearby, and back. */
+const SHARE_DELAY_MS = 1;
 
 interface Engine {
   readonly id: string;
@@ -81,9 +85,13 @@ export class Simulation {
       eventsOf: (id) => engineOf(id)?.events,
       busy: () => this.#open > 0 || this.#next < trace.requests.length,
     };
+    const bus =
+      (plan.shareIntervalMs ?? 0) > 0 && plan.routers > 1
+        ? new SimBus(this.#clock, SHARE_DELAY_MS)
+        : undefined;
     this.#routers = Array.from(
       { length: plan.routers },
-      (_, index) => new SimRouter(plan, this.#clock, engines, plan.seed + 7919 * index),
+      (_, index) => new SimRouter(plan, this.#clock, engines, plan.seed + 7919 * index, bus),
     );
   }
 
@@ -286,7 +294,7 @@ export class Simulation {
     const takenAt = this.#clock.now();
     const reports = this.#engines.map(({ id, model }) => ({ id, load: model.running + model.waiting }));
     const ours = this.#routers.map(({ registry, ledger }) =>
-      reports.map(({ id }) => ledger.own(registry.get(id)?.slot ?? -1)),
+      reports.map(({ id }) => ledger.known(registry.get(id)?.slot ?? -1)),
     );
     const apply = (): void => {
       for (const [router, { registry, ledger }] of this.#routers.entries()) {

@@ -161,9 +161,15 @@ export const SIMULATE_FLAGS: readonly Flag[] = [
     {
       group: 'Fleet',
       value: 'N',
-      about: 'Routers that share nothing, with the requests spread over them.',
+      about: 'Routers, with the requests spread over them.',
     },
   ),
+  number('--share-interval-ms', 'shareIntervalMs', MS, {
+    group: 'Fleet',
+    value: 'MS',
+    about:
+      'How often these tell each other what they have on each engine and what they sent there, as with shared_state; 0 = they share nothing.',
+  }),
   {
     name: '--kill',
     value: 'WORKER@SECS',

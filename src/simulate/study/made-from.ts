@@ -40,6 +40,7 @@ export function madeFrom(options: SimulateOptions): readonly (readonly [name: st
     eventJoinMs: `--event-join-ms ${String(options.eventJoinMs)}`,
     silentWorkers: `--silent-workers ${String(options.silentWorkers)}`,
     routers: `--routers ${String(options.routers)}`,
+    shareIntervalMs: `--share-interval-ms ${String(options.shareIntervalMs)}`,
     pollIntervalMs: `--poll-interval-ms ${String(options.pollIntervalMs)}`,
     pollDelayMs: `--poll-delay-ms ${String(options.pollDelayMs)}`,
     kills: options.kills

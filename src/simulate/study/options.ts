@@ -43,6 +43,7 @@ export interface SimulateOptions {
   readonly eventJoinMs: number;
   readonly silentWorkers: number;
   readonly routers: number;
+  readonly shareIntervalMs: number;
   readonly pollIntervalMs: number;
   readonly pollDelayMs: number;
   /** `worker@seconds`, the worker counted from 1. */
@@ -89,6 +90,7 @@ export const SIMULATE_DEFAULTS: SimulateOptions = {
   eventJoinMs: 0,
   silentWorkers: 0,
   routers: 1,
+  shareIntervalMs: 0,
   pollIntervalMs: 5000,
   pollDelayMs: 0,
   kills: [],

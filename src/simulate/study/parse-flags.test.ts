@@ -34,6 +34,7 @@ const EFFECTS: Readonly<Record<string, readonly [value: string, changed: Partial
   '--decode-base-ms': ['9', { decodeBaseMs: 9 }],
   '--decode-per-request-ms': ['1', { decodePerRequestMs: 1 }],
   '--routers': ['2', { routers: 2 }],
+  '--share-interval-ms': ['20', { shareIntervalMs: 20 }],
   '--kill': ['2@1.5', { kills: [{ worker: 2, atMs: 1500 }] }],
   '--join': ['30', { joins: [30_000] }],
   '--cache-knowledge': ['exact', { knowledge: 'exact' }],

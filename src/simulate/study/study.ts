@@ -82,7 +82,8 @@ function fleetOf(
   { blockSize }: Trace,
   speed: number,
 ): Omit<FleetPlan, 'policy' | 'pairs' | 'seed'> {
-  const { routers, pollIntervalMs, pollDelayMs, kvTokens, workerSpeeds, kills, joins } = options;
+  const { routers, shareIntervalMs, pollIntervalMs, pollDelayMs, kvTokens, workerSpeeds, kills, joins } =
+    options;
   const there = engineCount(options) - joins.length;
   const blocks = Math.max(1, Math.floor(kvTokens / blockSize));
   const settingsOf = (index: number): ModelSettings => {
@@ -109,7 +110,7 @@ function fleetOf(
   });
   return {
     transferTokensPerSecond: (1e9 / 8) * (options.linkGbits / options.kvBytesPerToken),
-    ...{ workers: plans, routers, pollIntervalMs, pollDelayMs, speed },
+    ...{ workers: plans, routers, shareIntervalMs, pollIntervalMs, pollDelayMs, speed },
     cache: knowledgeOf(options, blocks),
     slowStartMs: 30_000,
   };
