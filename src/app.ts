@@ -147,6 +147,7 @@ export class App {
     this.#watches.start();
     this.#sweep.start();
     this.#state.semantic.start();
+    this.#state.replicas.start();
     this.#watchConfig();
     return address;
   }

@@ -22,7 +22,7 @@ import type { Metrics } from '../observe/metrics.ts';
 import { reportTrouble } from '../plugins/report-trouble.ts';
 import { Clients } from '../request/arrive/clients.ts';
 import type { DecisionRing } from '../request/record/decision-ring.ts';
-import { Policies } from '../request/choose/policies.ts';
+import { Policies, type PoliciesDeps } from '../request/choose/policies.ts';
 import type { ResourceOwners } from '../request/choose/resource-owners.ts';
 import type { Runtime } from '../request/runtime.ts';
 import { Profiles } from '../request/send/profiles.ts';
@@ -36,6 +36,8 @@ import { openRegistry } from '../workers/open-registry.ts';
 import type { RegistryReplica } from '../workers/registry-replica.ts';
 import type { WorkerRegistry } from '../workers/registry.ts';
 import type { Roster } from '../workers/roster.ts';
+import { showRedisEvents } from '../redis/redis-events.ts';
+import { RedisLinks } from '../redis/redis-links.ts';
 import { SaidLately } from '../base/said-lately.ts';
 import { OwnRoutes } from '../workers/own-routes.ts';
 import { PairRests } from '../workers/pair-rests.ts';
@@ -51,6 +53,7 @@ import { openArrivals, type OpenArrivals } from './open-arrivals.ts';
 import { openEvents, type OpenEvents } from './open-events.ts';
 import { openSemantic, type OpenSemantic } from './open-semantic.ts';
 import { openTokens, type OpenTokens } from './open-tokens.ts';
+import { openReplicas, type OpenReplicas } from './open-replicas.ts';
 import { openProcessView, type ProcessView } from './process-view.ts';
 import { reportShortages } from './shortages.ts';
 import { withinDescriptors, type DescriptorPlan } from './descriptors.ts';
@@ -99,6 +102,8 @@ export interface SharedState<Workers extends Roster = Roster> {
   readonly view: ProcessView;
   /** Up while one of the threads is not heard of. */
   readonly threadMissing: SharedFlag;
+  readonly redisLinks: RedisLinks;
+  readonly replicas: OpenReplicas;
   readonly stopping: () => boolean;
   /** The settings that are in force; written by `adoptSettings` alone. */
   settings: Settings;
@@ -124,6 +129,9 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
   const bodyBytes = new BodyBytes(settings.listen.maxInflightBodyBytes, part.memory);
   const bounded = openSockets(descriptors, part, { metrics, log, clock });
   const { sockets } = bounded;
+  const redisLinks = new RedisLinks({
+    ...{ clock, random, events: showRedisEvents(metrics, log, part.kind !== 'request') },
+  });
   const { pool } = connectionSettings(settings);
   const keyServices = new KeyServices(clock, pool, sockets);
   const { shareFor, ...knowledge } = openKnowledge(part, clock);
@@ -145,13 +153,12 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
     connections,
     openAnswers: openAnswerCache(settings.answerCache, { part, clock, metrics }),
     openTokens: openTokens({ part, clock, log, metrics, registry, connections, settings: () => inForce() }),
-    policies: new Policies(settings, {
-      ...{ loads: ledger, clock, random, registry, lmcache: lmcache.knowledge, exact: events.caches },
-      ...openIndexFor(deps, { registry, metrics, bounds: () => indexBounds(inForce()) }),
-      ...(shareFor && { shareFor }),
-      named: (name) => policyNamed(name, inForce(), plugins),
-      ...guard,
-      onNotice: (worker, notice) => log.warn({ worker: worker.id }, notice),
+    policies: openPolicies(settings, {
+      ...{ ...deps, ledger, registry, metrics, lmcache, events, shareFor, guard, plugins },
+      inForce: () => inForce(),
+      onRouted: (record) => {
+        state.replicas.placed(record);
+      },
     }),
     hooks: openHooks(settings.hooks, {
       ...{ clock, log, metrics, sockets, ...guard, bytes: bodyBytes, rows: part.memory.rows },
@@ -170,10 +177,40 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
     ...{ ownRoutes: new OwnRoutes(), bodyBytes, view, decisions, decisionLog },
     ticketKeys: new TicketKeys(part.memory),
     threadMissing: new SharedFlag(deps.part.memory, THREAD_MISSING),
+    redisLinks,
+    replicas: openReplicas({
+      ...{ ...deps, metrics, registry, ledger, links: redisLinks },
+      settings: () => inForce().sharedState,
+      index: () => state.policies.index,
+    }),
   };
   inForce = () => state.settings;
   if (part.kind === 'control') part.channels.onEnded((row) => reclaim(state, row));
   return state;
+}
+
+function openPolicies(
+  settings: Settings,
+  deps: Pick<SharedState, 'part' | 'clock' | 'random' | 'log' | 'ledger' | 'metrics' | 'registry' | 'lmcache'> & {
+    readonly events: OpenEvents;
+    readonly plugins: KnownPlugins;
+    readonly shareFor: PoliciesDeps['shareFor'];
+    readonly guard: Pick<PoliciesDeps, 'onPluginTrouble' | 'overruns'>;
+    readonly inForce: () => Settings;
+    readonly onRouted: Parameters<typeof openIndexFor>[1]['onRouted'];
+  },
+): Policies {
+  const { clock, random, log, ledger, registry, metrics, shareFor, inForce } = deps;
+  return new Policies(settings, {
+    ...{ loads: ledger, clock, random, registry, lmcache: deps.lmcache.knowledge, exact: deps.events.caches },
+    ...openIndexFor(deps, {
+      ...{ registry, metrics, onRouted: deps.onRouted, bounds: () => indexBounds(inForce()) },
+    }),
+    ...(shareFor && { shareFor }),
+    named: (name) => policyNamed(name, inForce(), deps.plugins),
+    ...deps.guard,
+    onNotice: (worker, notice) => log.warn({ worker: worker.id }, notice),
+  });
 }
 
 /** A request thread has died: what it held of what threads share is free. The door does so by itself, after sending its waiters away. */
@@ -249,6 +286,7 @@ export async function closeOutbound(state: SharedState): Promise<void> {
   for (const part of [semantic, connections, lmcache, keyServices, hooks]) part.close();
   await Promise.all([
     state.openAnswers.close(),
+    state.replicas.close(),
     state.openTokens.close(),
     state.openEvents.close(),
     state.arrivals.close(),
@@ -267,6 +305,7 @@ export function adoptSettings(state: SharedState, settings: Settings): void {
   state.openAnswers.reconfigure(settings.answerCache);
   state.lmcache.reconfigure(settings.lmcache);
   state.semantic.reconfigure(settings.semantic);
+  state.replicas.reconfigure();
   state.hooks.reconfigure(settings.hooks);
   state.admission.reconfigure(doorSettings(settings, state));
   state.workerWait.reconfigure({ most: settings.admission.queueSize });

@@ -851,6 +851,21 @@ const STATE_SERIES = {
     OVERHEAD,
     'Time to its answers, or until one was given up.',
   ),
+  replicas: gauge(
+    'vllm_router_replicas',
+    [],
+    'Replicas of this router that are heard of over shared_state, this one included.',
+  ),
+  replicaMessagesTotal: counter(
+    'vllm_router_replica_messages_total',
+    ['outcome'],
+    'What replicas told each other: sent, unsent (the server is away), received, late (something newer had come); not used: version (another one), size, signature, malformed, crowded (too many replicas).',
+  ),
+  replicaPlacementsDroppedTotal: counter(
+    'vllm_router_replica_placements_dropped_total',
+    [],
+    'Blocks of prompts that other replicas were not told of, since more came at once than a message holds.',
+  ),
   localTokenizers: gauge(
     'vllm_router_local_tokenizers',
     ['state'],

@@ -18,8 +18,8 @@ import {
 export interface ReplicaWay {
   /** `onEnd` is told once whether it has been handed over. */
   publish(message: Buffer, onEnd: (sent: boolean) => void): void;
-  /** Of every replica, this one included. Returns how to stop. */
-  subscribe(onMessage: (message: Buffer) => void): () => void;
+  /** Of every replica, this one included; `onReady`: from now on they come. Returns how to stop. */
+  subscribe(onMessage: (message: Buffer) => void, onReady: () => void): () => void;
 }
 
 export interface ExchangeSettings {
@@ -36,6 +36,8 @@ export interface ExchangeDeps extends ExchangeSettings {
   readonly origin: Buffer;
   /** Enters what another replica has sent to a worker; nothing where no policy looks at it. */
   readonly record: (record: RoutedBlocks) => void;
+  /** There are more of them, or fewer. */
+  readonly onOthers?: (others: number) => void;
   readonly onCounted?: (what: 'sent' | 'unsent' | 'received' | 'late' | 'crowded' | Unusable) => void;
 }
 
@@ -70,6 +72,7 @@ export class ReplicaExchange {
   /** Since when messages have gone out; undefined while they do not. */
   #upSince: number | undefined;
   #lastOthers = 0;
+  #toldOthers = 0;
 
   constructor(deps: ExchangeDeps) {
     this.#deps = deps;
@@ -96,13 +99,17 @@ export class ReplicaExchange {
 
   start(): void {
     const { way, registry } = this.#deps;
-    this.#stopListening = way.subscribe((message) => {
-      this.#hear(message);
-    });
+    this.#stopListening = way.subscribe(
+      (message) => {
+        this.#hear(message);
+      },
+      () => {
+        this.#send({ kind: 'hello' });
+      },
+    );
     this.#stopWatching = registry.on(({ type, worker }) => {
       if (type === 'left') this.#loads.forget(worker.id);
     });
-    this.#send({ kind: 'hello' });
     this.#turn();
   }
 
@@ -150,6 +157,9 @@ export class ReplicaExchange {
     const { count } = this.#loads;
     const hears = this.#upSince !== undefined && now - this.#upSince > GONE_MS;
     this.#lastOthers = hears ? count : Math.max(this.#lastOthers, count);
+    if (count === this.#toldOthers) return;
+    this.#toldOthers = count;
+    this.#deps.onOthers?.(count);
   }
 
   #tellLoads(now: number): void {

@@ -119,8 +119,8 @@ function compilerFor(plugins: KnownPlugins, { cwd, lenient }: Surroundings): (co
     if (wrong.length + bad.length > 0 || plugins.incomplete === true)
       return { kind: 'error', problems: [...wrong, ...bad, ...elsewhere] };
     const remarks = elsewhere.map(({ path, message }) => `${path.join('.')}: ${message}`);
-    const { listener, workers } = tls;
-    const material = { tls: { listener, workers }, clients: clients.settings };
+    const { listener, workers, redis } = tls;
+    const material = { tls: { listener, workers, redis }, clients: clients.settings };
     return {
       kind: 'ok',
       settings: settingsFromConfig(config, plugins, material.tls, material.clients),

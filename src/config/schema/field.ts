@@ -14,6 +14,7 @@ export const GROUPS = [
   'LMCache',
   'Cache events',
   'Semantic',
+  'Replicas',
   'Plugins',
   'Hooks',
   'Timeouts',

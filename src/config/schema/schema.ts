@@ -12,6 +12,7 @@ import { anthropicKeys } from './anthropic-schema.ts';
 import { gatewayKeys } from './gateway-schema.ts';
 import { hookKeys } from './hooks-schema.ts';
 import { lmcacheKeys } from './lmcache-schema.ts';
+import { sharedStateKeys } from './shared-state-schema.ts';
 import { kvEventKeys, oldKvEventKeys } from './kv-events-schema.ts';
 import { modelRuleKeys } from './model-rules-schema.ts';
 import { pdKeys, pdModeKeys } from './pd-schema.ts';
@@ -223,6 +224,7 @@ export const configSchema = z.strictObject({
   ...semanticKeys,
   ...timeoutKeys,
   ...kvEventKeys,
+  ...sharedStateKeys,
   max_concurrent_requests: key(count(1).default(DEFAULT_MAX_CONCURRENT), {
     group: 'Admission',
     about: 'Requests in flight at once, each until its response has ended; the rest queues.',

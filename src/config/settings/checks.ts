@@ -1,4 +1,5 @@
 import { noticesOfUnused, registrationOf } from '../schema/worker-entry.ts';
+import { redisProblems } from './redis-settings.ts';
 import { kvEventProblems } from './kv-events-settings.ts';
 import { pluginHookProblems } from './hooks-settings.ts';
 import { modelRuleChecks } from './model-rules-checks.ts';
@@ -29,6 +30,7 @@ export function crossChecks(
     ...policyProblems(config, plugins),
     ...hookProblems(config, plugins),
     ...kvEventProblems(config),
+    ...redisProblems(config.shared_state?.redis, ['shared_state', 'redis']),
     ...pdProblems(config, plugins),
   ];
   if (config.retry.max_backoff_ms < config.retry.initial_backoff_ms) {

@@ -24,6 +24,7 @@ import type {
   WorkerRole,
   WorkerSpec,
 } from './settings.ts';
+import { sharedStateSettings } from './shared-state.ts';
 import { lmcacheSettings } from './lmcache-settings.ts';
 import { ms } from './ms.ts';
 import { indexParameters } from './index-parameters.ts';
@@ -72,6 +73,7 @@ export function settingsFromConfig(
     hashKey: config.hash_key,
     ...cacheSettings(config),
     semantic: semanticSettings(config),
+    sharedState: sharedStateSettings(config, tls.redis['shared_state.redis']),
     retry: retrySettings(config),
     breaker: breakerSettings(config),
     health: healthSettings(config),

@@ -6,6 +6,7 @@ import type { KvTransferTraits, PdSettings, WorkerRole } from './pd-settings.ts'
 import type { PolicySettings } from './policy-parameters.ts';
 import type { HookPlugin } from '../../plugins/plugin.ts';
 import type { SemanticSettings } from './semantic-settings.ts';
+import type { SharedStateSettings } from './shared-state-settings.ts';
 import type { CacheIndexSettings, LmcacheSettings } from './cache-knowledge-settings.ts';
 import type {
   BreakerSettings,
@@ -320,6 +321,8 @@ export interface Settings {
   readonly lmcache: LmcacheSettings;
   readonly kvEvents: KvEventSettings;
   readonly semantic: SemanticSettings;
+  /** Undefined where this router is the only one, as far as it knows. */
+  readonly sharedState: SharedStateSettings | undefined;
   readonly retry: RetrySettings;
   readonly breaker: BreakerSettings;
   readonly health: HealthSettings;

@@ -2,6 +2,7 @@ import type { CheckProblem } from '../schema/check-problem.ts';
 import { PemFiles } from './pem-files.ts';
 import type { Config } from '../schema/schema.ts';
 import type { ListenerTls, WorkerTls } from './settings.ts';
+import type { RedisConfig } from '../schema/redis-schema.ts';
 import type { WorkerTlsConfig } from '../schema/tls-schema.ts';
 import { UrlPrefixes } from '../schema/url-prefixes.ts';
 
@@ -9,6 +10,8 @@ import { UrlPrefixes } from '../schema/url-prefixes.ts';
 export interface TlsMaterial {
   readonly listener: ListenerTls | undefined;
   readonly workers: UrlPrefixes<WorkerTls>;
+  /** By the path of the section that names them. */
+  readonly redis: Readonly<Record<string, WorkerTls>>;
 }
 
 export interface TlsReading extends TlsMaterial {
@@ -18,7 +21,7 @@ export interface TlsReading extends TlsMaterial {
   readonly files: readonly string[];
 }
 
-export const NO_TLS: TlsMaterial = { listener: undefined, workers: UrlPrefixes.of<WorkerTls>({}) };
+export const NO_TLS: TlsMaterial = { listener: undefined, workers: UrlPrefixes.of<WorkerTls>({}), redis: {} };
 
 /** Reads the files and sees whether they fit together. `now` is in ms since 1970. */
 export function readTls(config: Config, cwd: string, now = Date.now()): TlsReading {
@@ -30,7 +33,15 @@ export function readTls(config: Config, cwd: string, now = Date.now()): TlsReadi
   for (const [url, own] of Object.entries(config.worker_tls_overrides))
     particular[url] = readWorker(own, ['worker_tls_overrides', url], pem, notices, now);
   const workers = UrlPrefixes.of(particular, isPlain(general) ? undefined : general);
-  return { listener, workers, problems: pem.problems, notices, files: pem.files };
+  const redis: Record<string, WorkerTls> = {};
+  for (const [path, section] of redisSections(config))
+    if (section?.tls) redis[path.join('.')] = readWorker(section.tls, [...path, 'tls'], pem, notices, now);
+  return { listener, workers, redis, problems: pem.problems, notices, files: pem.files };
+}
+
+/** Every section that names a server of Redis, and its path. */
+function redisSections(config: Config): readonly (readonly [readonly string[], RedisConfig | undefined])[] {
+  return [[['shared_state', 'redis'], config.shared_state?.redis]];
 }
 
 function readListener(

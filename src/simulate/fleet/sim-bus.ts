@@ -19,8 +19,9 @@ export class SimBus implements ReplicaWay {
     onEnd(true);
   }
 
-  subscribe(onMessage: (message: Buffer) => void): () => void {
+  subscribe(onMessage: (message: Buffer) => void, onReady: () => void): () => void {
     this.#listeners.add(onMessage);
+    onReady();
     return () => this.#listeners.delete(onMessage);
   }
 }

@@ -106,16 +106,7 @@ export class SimRouter {
       slowStartMs: plan.slowStartMs,
     });
     const known = plan.cache;
-    if (known.source !== 'exact') {
-      this.#index = new PredictedIndex({
-        clock,
-        maxBlocksPerWorker: known.maxBlocksPerWorker,
-        maxBytes: Math.max(65_536, INDEX_BYTES_PER_BLOCK * known.maxBlocksPerWorker * plan.workers.length),
-        onRouted: (record) => {
-          this.#exchange?.placed(record);
-        },
-      });
-    }
+    this.#index = this.#openIndex();
     this.#exchange = bus && this.#openExchange(bus, seed);
     const random: Random = seededRandom(seed);
     if (known.source === 'events') {
@@ -154,6 +145,20 @@ export class SimRouter {
     this.#looksUp = policies.some(({ needs }) => needs.lmcache !== 'occupancy');
     if (wantsLmcache || policies.some(asksLmcache))
       this.#lmcache = new ModelledController(sizeOf(plan).blockSize, this.#index);
+  }
+
+  /** Undefined where what the engines hold is known without. */
+  #openIndex(): PredictedIndex | undefined {
+    const { cache, workers } = this.#plan;
+    if (cache.source === 'exact') return undefined;
+    const { maxBlocksPerWorker } = cache;
+    return new PredictedIndex({
+      ...{ clock: this.#clock, maxBlocksPerWorker },
+      maxBytes: Math.max(65_536, INDEX_BYTES_PER_BLOCK * maxBlocksPerWorker * workers.length),
+      onRouted: (record) => {
+        this.#exchange?.placed(record);
+      },
+    });
   }
 
   #openExchange(way: SimBus, seed: number): ReplicaExchange {
