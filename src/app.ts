@@ -152,6 +152,11 @@ export class App {
     return address;
   }
 
+  /** What it has of its replicas. */
+  get replicas(): Pick<SharedState['replicas'], 'others' | 'heard'> {
+    return this.#state.replicas;
+  }
+
   /** Resolves to whether a worker became healthy within the start-up timeout. */
   firstWorker(): Promise<boolean> {
     return this.#watches.firstWorker();

@@ -31,6 +31,8 @@ interface Parts {
 export interface OpenReplicas {
   /** Other replicas, as many as there were when they could be heard last. */
   readonly others: number;
+  /** Those that are heard of now. */
+  readonly heard: number;
   placed(placement: OwnPlacement): void;
   start(): void;
   reconfigure(): void;
@@ -63,6 +65,9 @@ export function openReplicas(parts: Parts): OpenReplicas {
     get others() {
       return open?.exchange.lastOthers ?? 0;
     },
+    get heard() {
+      return open?.exchange.others ?? 0;
+    },
     placed: (placement) => open?.exchange.placed(placement),
     start: () => {
       started = true;
@@ -79,6 +84,7 @@ export function openReplicas(parts: Parts): OpenReplicas {
 
 const NOBODY: OpenReplicas = {
   others: 0,
+  heard: 0,
   placed: () => undefined,
   start: () => undefined,
   reconfigure: () => undefined,

@@ -203,8 +203,9 @@ export class ReplicaExchange {
       onCounted?.(message);
       return;
     }
-    if (message.kind === 'bye') this.#loads.drop(message.origin);
-    else if (!this.#loads.heard(message.origin, clock.now())) {
+    if (message.kind === 'bye') {
+      if (this.#loads.drop(message.origin)) this.#lastOthers -= 1;
+    } else if (!this.#loads.heard(message.origin, clock.now())) {
       onCounted?.('crowded');
       return;
     }

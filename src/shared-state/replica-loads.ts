@@ -67,10 +67,10 @@ export class ReplicaLoads {
     return true;
   }
 
-  /** It is gone, and what it had is free. */
-  drop(origin: string): void {
+  /** It is gone, and what it had is free. False: it was not known. */
+  drop(origin: string): boolean {
     const replica = this.#byOrigin.get(origin);
-    if (!replica) return;
+    if (!replica) return false;
     this.#byOrigin.delete(origin);
     this.#gone.delete(origin);
     this.#gone.set(origin, replica.number);
@@ -80,6 +80,7 @@ export class ReplicaLoads {
         break;
       }
     for (const id of replica.loads.keys()) this.#addUp(id);
+    return true;
   }
 
   /** Those that were heard of before then, and not since, are gone. Returns how many. */
