@@ -1,13 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../base/clock.ts';
+import type { Random } from '../base/random.ts';
 import type { ThreadPart } from '../base/thread-part.ts';
 import type { CacheIndex } from '../cache-knowledge/cache-index.ts';
 import type { SharedStateSettings } from '../config/settings/shared-state-settings.ts';
 import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { RedisLink } from '../redis/redis-link.ts';
-import type { RedisLinks } from '../redis/redis-links.ts';
+import { showRedisEvents } from '../redis/redis-events.ts';
+import { RedisLinks } from '../redis/redis-links.ts';
 import type { OwnPlacement } from '../shared-state/placements.ts';
 import { ReplicaExchange, type ReplicaWay } from '../shared-state/replica-exchange.ts';
 import { ORIGIN_BYTES } from '../shared-state/replica-message.ts';
@@ -41,7 +43,18 @@ export interface OpenReplicas {
 
 const CHANNEL = 'replicas';
 
-export function openReplicas(parts: Parts): OpenReplicas {
+/** The links of this thread to servers of Redis, and what it has of its replicas. Nothing is asked of `parts` before the start. */
+export function openSharing(parts: Omit<Parts, 'links'> & { readonly random: Random }): {
+  readonly redisLinks: RedisLinks;
+  readonly replicas: OpenReplicas;
+} {
+  const { part, clock, random, log, metrics } = parts;
+  const events = showRedisEvents(metrics, log, part.kind !== 'request');
+  const redisLinks = new RedisLinks({ clock, random, events });
+  return { redisLinks, replicas: openReplicas({ ...parts, links: redisLinks }) };
+}
+
+function openReplicas(parts: Parts): OpenReplicas {
   if (parts.part.kind === 'request') return NOBODY;
   const { metrics, settings } = parts;
   let open: Open | undefined;

@@ -3,8 +3,6 @@ import { SharedFlag } from '../base/shared-flag.ts';
 import type { OwnPart, RequestPart, ThreadPart } from '../base/thread-part.ts';
 import { OverrunCells } from '../base/overruns.ts';
 import type { Random } from '../base/random.ts';
-import type { IndexBounds } from '../cache-knowledge/predicted-index.ts';
-import { policyNamed } from '../config/settings/policy-named.ts';
 import type { KnownPlugins } from '../config/schema/plugin-policy-schema.ts';
 import type { AdmissionSettings, Settings } from '../config/settings/settings.ts';
 import { KeyServices } from '../engines/http/key-services.ts';
@@ -22,12 +20,11 @@ import type { Metrics } from '../observe/metrics.ts';
 import { reportTrouble } from '../plugins/report-trouble.ts';
 import { Clients } from '../request/arrive/clients.ts';
 import type { DecisionRing } from '../request/record/decision-ring.ts';
-import { Policies, type PoliciesDeps } from '../request/choose/policies.ts';
+import type { Policies } from '../request/choose/policies.ts';
 import type { ResourceOwners } from '../request/choose/resource-owners.ts';
 import type { Runtime } from '../request/runtime.ts';
 import { Profiles } from '../request/send/profiles.ts';
 import { parseHashKeySource, type FreshIdWatch } from '../routing/hash-key.ts';
-import { BYTES_PER_BLOCK } from '../routing/prompt-hash.ts';
 import { CacheTallies } from '../cache-knowledge/accuracy/tallies.ts';
 import { AnsweredPrompts } from '../routing/answered-prompts.ts';
 import type { TokenRatio } from '../routing/token-ratio.ts';
@@ -36,8 +33,7 @@ import { openRegistry } from '../workers/open-registry.ts';
 import type { RegistryReplica } from '../workers/registry-replica.ts';
 import type { WorkerRegistry } from '../workers/registry.ts';
 import type { Roster } from '../workers/roster.ts';
-import { showRedisEvents } from '../redis/redis-events.ts';
-import { RedisLinks } from '../redis/redis-links.ts';
+import type { RedisLinks } from '../redis/redis-links.ts';
 import { SaidLately } from '../base/said-lately.ts';
 import { OwnRoutes } from '../workers/own-routes.ts';
 import { PairRests } from '../workers/pair-rests.ts';
@@ -45,7 +41,7 @@ import { Transfers } from '../workers/transfers.ts';
 import { RetryBudget } from '../workers/retry-budget.ts';
 import { WorkerWait } from '../workers/worker-wait.ts';
 import { openAnswerCache, type OpenAnswerCache } from './open-answer-cache.ts';
-import { openIndexFor } from './open-index.ts';
+import { indexBounds, openPolicies } from './open-policies.ts';
 import { openHooks } from './open-hooks.ts';
 import { openLmcache, type OpenLmcache } from './open-lmcache.ts';
 import { openKnowledge } from './shared-knowledge.ts';
@@ -53,7 +49,7 @@ import { openArrivals, type OpenArrivals } from './open-arrivals.ts';
 import { openEvents, type OpenEvents } from './open-events.ts';
 import { openSemantic, type OpenSemantic } from './open-semantic.ts';
 import { openTokens, type OpenTokens } from './open-tokens.ts';
-import { openReplicas, type OpenReplicas } from './open-replicas.ts';
+import { openSharing, type OpenReplicas } from './open-replicas.ts';
 import { openProcessView, type ProcessView } from './process-view.ts';
 import { reportShortages } from './shortages.ts';
 import { withinDescriptors, type DescriptorPlan } from './descriptors.ts';
@@ -129,9 +125,6 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
   const bodyBytes = new BodyBytes(settings.listen.maxInflightBodyBytes, part.memory);
   const bounded = openSockets(descriptors, part, { metrics, log, clock });
   const { sockets } = bounded;
-  const redisLinks = new RedisLinks({
-    ...{ clock, random, events: showRedisEvents(metrics, log, part.kind !== 'request') },
-  });
   const { pool } = connectionSettings(settings);
   const keyServices = new KeyServices(clock, pool, sockets);
   const { shareFor, ...knowledge } = openKnowledge(part, clock);
@@ -146,11 +139,7 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
   const events = openEvents({ part, clock, random, log, metrics, registry, settings: () => inForce() });
   const state: SharedState = {
     ...deps,
-    settings,
-    ledger,
-    metrics,
-    registry,
-    connections,
+    ...{ settings, ledger, metrics, registry, connections },
     openAnswers: openAnswerCache(settings.answerCache, { part, clock, metrics }),
     openTokens: openTokens({ part, clock, log, metrics, registry, connections, settings: () => inForce() }),
     policies: openPolicies(settings, {
@@ -177,40 +166,14 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
     ...{ ownRoutes: new OwnRoutes(), bodyBytes, view, decisions, decisionLog },
     ticketKeys: new TicketKeys(part.memory),
     threadMissing: new SharedFlag(deps.part.memory, THREAD_MISSING),
-    redisLinks,
-    replicas: openReplicas({
-      ...{ ...deps, metrics, registry, ledger, links: redisLinks },
-      settings: () => inForce().sharedState,
+    ...openSharing({
+      ...{ ...deps, metrics, registry, ledger, settings: () => inForce().sharedState },
       index: () => state.policies.index,
     }),
   };
   inForce = () => state.settings;
   if (part.kind === 'control') part.channels.onEnded((row) => reclaim(state, row));
   return state;
-}
-
-function openPolicies(
-  settings: Settings,
-  deps: Pick<SharedState, 'part' | 'clock' | 'random' | 'log' | 'ledger' | 'metrics' | 'registry' | 'lmcache'> & {
-    readonly events: OpenEvents;
-    readonly plugins: KnownPlugins;
-    readonly shareFor: PoliciesDeps['shareFor'];
-    readonly guard: Pick<PoliciesDeps, 'onPluginTrouble' | 'overruns'>;
-    readonly inForce: () => Settings;
-    readonly onRouted: Parameters<typeof openIndexFor>[1]['onRouted'];
-  },
-): Policies {
-  const { clock, random, log, ledger, registry, metrics, shareFor, inForce } = deps;
-  return new Policies(settings, {
-    ...{ loads: ledger, clock, random, registry, lmcache: deps.lmcache.knowledge, exact: deps.events.caches },
-    ...openIndexFor(deps, {
-      ...{ registry, metrics, onRouted: deps.onRouted, bounds: () => indexBounds(inForce()) },
-    }),
-    ...(shareFor && { shareFor }),
-    named: (name) => policyNamed(name, inForce(), deps.plugins),
-    ...deps.guard,
-    onNotice: (worker, notice) => log.warn({ worker: worker.id }, notice),
-  });
 }
 
 /** A request thread has died: what it held of what threads share is free. The door does so by itself, after sending its waiters away. */
@@ -338,14 +301,6 @@ function doorSettings(
 
 function budgetOf({ retry }: Settings): { ratio: number; floor: number } {
   return { ratio: retry.budgetRatio, floor: retry.budgetFloor };
-}
-
-function indexBounds({ cacheIndex }: Settings): IndexBounds {
-  return {
-    maxBytes: cacheIndex.maxBytes,
-    maxBlocksPerWorker: Math.max(1, Math.floor(cacheIndex.maxCharsPerWorker / BYTES_PER_BLOCK)),
-    idleMs: cacheIndex.idleTtlMs,
-  };
 }
 
 /** What this thread knows of pairs of workers. */
