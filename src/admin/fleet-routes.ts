@@ -29,7 +29,7 @@ const flushCache = route({
     502: { about: 'The same, where one or more have not.', schema: flushAnswer() },
   },
   async handle(context, { note }) {
-    const perServer = await fanOut(byServer(context.registry.workers), (ranks) => flush(context, ranks));
+    const perServer = await fanOut(byServer(context.registry.fleet), (ranks) => flush(context, ranks));
     const workers = perServer.flat();
     const count = (status: Flushed['status']): number =>
       workers.filter((result) => result.status === status).length;

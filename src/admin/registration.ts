@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { DEFAULT_TRAITS, type WorkerDefaults } from '../config/settings/settings.ts';
 import type { Registration } from '../config/schema/worker-entry.ts';
 import { kvTransferEntry } from '../config/schema/kv-transfer-schema.ts';
+import { externalEntry } from '../config/schema/external-schema.ts';
 import { eventEntry } from '../config/schema/worker-events.ts';
 import { keyOf } from '../config/settings/worker-specs.ts';
 import { workerId, type WorkerAddress } from '../config/schema/worker-url.ts';
@@ -9,7 +10,7 @@ import { workerId, type WorkerAddress } from '../config/schema/worker-url.ts';
 /** The way back from a registration, for the state file. */
 export function requestOf(registration: Registration): Readonly<Record<string, unknown>> {
   const { address, modelId, priority, cost, labels, tokenizerPath, kvEvents, unused, apiKey } = registration;
-  const { role, bootstrapPort } = registration;
+  const { role, bootstrapPort, external } = registration;
   const kvTransfer = kvTransferEntry(registration.kvTransfer);
   return {
     url: workerId(address),
@@ -22,6 +23,7 @@ export function requestOf(registration: Registration): Readonly<Record<string, u
     labels,
     ...(tokenizerPath === undefined ? {} : { tokenizer_path: tokenizerPath }),
     ...(kvEvents === undefined ? {} : { kv_events: eventEntry(kvEvents) }),
+    ...(external === undefined ? {} : { external: externalEntry(external) }),
     ...unused,
     ...(apiKey === undefined ? {} : { api_key: apiKey }),
   };

@@ -176,7 +176,7 @@ function statsOf({ registry, ledger }: AdminContext): Readonly<Record<string, un
   const { workers } = registry;
   const total = workers.length;
   const healthy = workers.filter(({ health }) => health.healthy).length;
-  const byType = { regular: 0, prefill: 0, decode: 0 };
+  const byType = { regular: 0, prefill: 0, decode: 0, external: 0 };
   for (const { traits } of workers) byType[traits.role] += 1;
   return {
     prefill_count: byType.prefill,

@@ -57,7 +57,7 @@ export function openEvents(parts: Parts): OpenEvents {
     following: () => {
       const { kvEvents } = settings();
       return {
-        workers: registry.workers.map((worker) => eventWorkerOf(worker, kvEvents)),
+        workers: registry.fleet.map((worker) => eventWorkerOf(worker, kvEvents)),
         bind: kvEvents.bind,
       };
     },
@@ -68,7 +68,7 @@ export function openEvents(parts: Parts): OpenEvents {
     },
   });
   const watch = new EventWatch(parts, index);
-  registry.on(({ type, worker }) => {
+  registry.onFleet(({ type, worker }) => {
     if (type === 'joined') index.joined(worker);
     else if (type === 'left') {
       index.left(worker);

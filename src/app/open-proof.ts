@@ -29,7 +29,7 @@ export function openProof(state: ProofState): CacheProof {
     },
   });
   metrics.cacheVerdict.onCollect((family) => {
-    for (const worker of registry.workers) {
+    for (const worker of registry.fleet) {
       const current = proof.of(worker)?.verdict.name;
       for (const name of VERDICTS) family.with(worker.id, name).set(name === current ? 1 : 0);
     }

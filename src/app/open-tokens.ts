@@ -84,7 +84,7 @@ class OwnTokens implements OpenTokens {
       },
     });
     if (part.kind === 'control') answerThreads(part.channels, this.source);
-    registry.on(({ type, worker }) => {
+    registry.onFleet(({ type, worker }) => {
       // Another engine may be there now: with another template, or with routes that the one before had not.
       if (type === 'healthy' || type === 'models' || type === 'traits') this.#changed(worker);
       if (type === 'left') {
@@ -100,7 +100,7 @@ class OwnTokens implements OpenTokens {
 
   reconfigure(settings: TokenSettings): void {
     this.source.reconfigure(settings);
-    void this.#locals.reload(this.#parts.registry.workers.filter(isWell));
+    void this.#locals.reload(this.#parts.registry.fleet.filter(isWell));
   }
 
   async close(): Promise<void> {

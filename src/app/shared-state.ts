@@ -6,8 +6,7 @@ import type { Random } from '../base/random.ts';
 import type { KnownPlugins } from '../config/schema/plugin-policy-schema.ts';
 import type { AdmissionSettings, Settings } from '../config/settings/settings.ts';
 import { KeyServices } from '../engines/http/key-services.ts';
-import { WorkerConnections, type ConnectionSettings } from '../engines/http/worker-connections.ts';
-import { WorkerVersions } from '../engines/http/worker-versions.ts';
+import type { WorkerConnections, ConnectionSettings } from '../engines/http/worker-connections.ts';
 import { OutboundSockets } from '../engines/http/outbound-sockets.ts';
 import type { HookChain } from '../hooks/chain.ts';
 import { BodyBytes } from '../http/body.ts';
@@ -36,6 +35,7 @@ import type { Roster } from '../workers/roster.ts';
 import type { RedisLinks } from '../redis/redis-links.ts';
 import { SaidLately } from '../base/said-lately.ts';
 import { OwnRoutes } from '../workers/own-routes.ts';
+import { CoolDowns } from '../workers/cool-downs.ts';
 import { PairRests } from '../workers/pair-rests.ts';
 import { Transfers } from '../workers/transfers.ts';
 import { RetryBudget } from '../workers/retry-budget.ts';
@@ -44,6 +44,7 @@ import { openAnswerCache, type OpenAnswerCache } from './open-answer-cache.ts';
 import { indexBounds, openPolicies } from './open-policies.ts';
 import { openHooks } from './open-hooks.ts';
 import { openLmcache, type OpenLmcache } from './open-lmcache.ts';
+import { openConnections } from './worker-clients.ts';
 import { openKnowledge } from './shared-knowledge.ts';
 import { openArrivals, type OpenArrivals } from './open-arrivals.ts';
 import { openEvents, type OpenEvents } from './open-events.ts';
@@ -89,6 +90,8 @@ export interface SharedState<Workers extends Roster = Roster> {
   readonly onShortage: ReturnType<typeof reportShortages>;
   readonly owners: ResourceOwners;
   readonly transfers: Transfers;
+  readonly coolDowns: CoolDowns;
+  readonly providersSaid: SaidLately;
   readonly pairRests: PairRests;
   readonly pairsSaid: SaidLately;
   readonly profiles: Profiles;
@@ -131,10 +134,7 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
   const onPluginTrouble = reportTrouble({ clock, log, metrics });
   const guard = { onPluginTrouble, overruns: new OverrunCells(part.memory) };
   let inForce = (): Settings => settings;
-  const connections = new WorkerConnections({
-    ...{ clock, sockets, versions: new WorkerVersions(deps.part) },
-    ...connectionSettings(settings),
-  });
+  const connections = openConnections(connectionSettings(settings), { part, clock, sockets });
   const lmcache = openLmcache(settings.lmcache, { ...deps, roster: registry, metrics, sockets, pool });
   const events = openEvents({ part, clock, random, log, metrics, registry, settings: () => inForce() });
   const state: SharedState = {
@@ -160,7 +160,7 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
     }),
     arrivals: openArrivals({ part, clock, metrics, settings: () => inForce() }),
     ...{ answered: new AnsweredPrompts(part.memory), tallies: new CacheTallies(part.memory) },
-    ...{ ...pairsOf(clock), profiles: new Profiles({ ...deps, metrics, registry, connections }) },
+    ...{ ...partnersOf(part, clock), profiles: new Profiles({ ...deps, metrics, registry, connections }) },
     ...limitsOf(settings, { ...deps, registry, keyServices }),
     ...bounded,
     ...{ ownRoutes: new OwnRoutes(), bodyBytes, view, decisions, decisionLog },
@@ -303,7 +303,13 @@ function budgetOf({ retry }: Settings): { ratio: number; floor: number } {
   return { ratio: retry.budgetRatio, floor: retry.budgetFloor };
 }
 
-/** What this thread knows of pairs of workers. */
-function pairsOf(clock: Clock): Pick<SharedState, 'transfers' | 'pairRests' | 'pairsSaid'> {
-  return { transfers: new Transfers(), pairRests: new PairRests(clock), pairsSaid: new SaidLately(clock) };
+/** What is known of pairs of workers, and of providers outside of the fleet. */
+function partnersOf(
+  { memory }: ThreadPart,
+  clock: Clock,
+): Pick<SharedState, 'transfers' | 'pairRests' | 'pairsSaid' | 'coolDowns' | 'providersSaid'> {
+  return {
+    ...{ transfers: new Transfers(), pairRests: new PairRests(clock), pairsSaid: new SaidLately(clock) },
+    ...{ coolDowns: new CoolDowns(memory), providersSaid: new SaidLately(clock) },
+  };
 }

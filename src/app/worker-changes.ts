@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { WorkerDefaults, WorkerSpec } from '../config/settings/settings.ts';
+import { ranksOf } from '../config/settings/worker-specs.ts';
 import type { Worker } from '../workers/worker.ts';
 
 /** What is to be done so that the workers of the configuration are those that it names now. */
@@ -87,9 +88,9 @@ function otherForms(join: readonly WorkerSpec[], fleet: FleetView, retire: Reado
 }
 
 /** Worker ids, where all ranks of a server stand together its URL alone. */
-export function idsOf(specs: readonly WorkerSpec[], { ranksPerUrl }: WorkerDefaults): string[] {
+export function idsOf(specs: readonly WorkerSpec[], defaults: WorkerDefaults): string[] {
   return [...Map.groupBy(specs, ({ baseUrl }) => baseUrl)].flatMap(([baseUrl, ranks]) => {
-    const all = ranksPerUrl[ranks[0]?.traits.role ?? 'regular'];
+    const all = ranksOf(defaults, ranks[0]?.traits.role ?? 'regular');
     return all > 1 && ranks.length === all ? [baseUrl] : ranks.map(({ id }) => id);
   });
 }

@@ -194,6 +194,30 @@ export const ERRORS = {
     meaning:
       "The model is not among the tenant's allowed_models: as it was asked for, or the one behind that name. Also for requests without a model that could reach such a one.",
   },
+  external_not_allowed: {
+    status: 403,
+    source: 'client',
+    retryable: false,
+    type: 'permission_error',
+    meaning:
+      'Only an external backend serves the model, or everything, and the tenant has no allow_external.',
+  },
+  external_field_refused: {
+    status: 400,
+    source: 'client',
+    retryable: false,
+    type: 'invalid_request_error',
+    meaning:
+      'The request goes to an external backend that has unsupported_fields: reject, and has fields that only vLLM knows; the message names them.',
+  },
+  external_refused: {
+    status: 502,
+    source: 'router',
+    retryable: false,
+    type: 'server_error',
+    meaning:
+      'The external backend refuses the router (401, 402, 403: its key, or its account), or answers with a redirect, which is never followed.',
+  },
   response_not_found: {
     status: 404,
     source: 'client',

@@ -63,7 +63,7 @@ const FIELDS = {
   rule: text.describe('Pattern of the model rule that decided.').optional(),
   rule_missed: text.describe('Pattern of the last rule that matched and had no worker.').optional(),
   method: z
-    .enum(['policy', 'owner', 'lmcache-prefix', 'cluster', 'cache-hit'])
+    .enum(['policy', 'owner', 'lmcache-prefix', 'cluster', 'cache-hit', 'external'])
     .describe('Who chose.')
     .optional(),
   policy: text.describe('The policy that chose.').optional(),
@@ -81,6 +81,20 @@ const FIELDS = {
   cluster_similarity: z
     .number()
     .describe('Cosine of what it asks for and the middle of the nearest cluster.')
+    .optional(),
+  external: z
+    .strictObject({
+      backend: text.describe('Its name.'),
+      rule: text
+        .describe('Pattern of the rule that led there; absent where everything goes there.')
+        .optional(),
+      removed: z
+        .array(text)
+        .readonly()
+        .describe('Fields that only vLLM knows, which it was not sent.')
+        .optional(),
+    })
+    .describe('The external backend that it went to; absent where it stayed in the fleet.')
     .optional(),
   margin: z.number().describe("Score of the best other candidate minus the winner's.").optional(),
   cache_source: z.enum(CACHE_SOURCES).describe('How the cache of the worker was known.').optional(),

@@ -34,7 +34,7 @@ export class EventSourceWatch {
   }
 
   start(): void {
-    this.#unsubscribe = this.#deps.registry.on(({ type, worker }) => {
+    this.#unsubscribe = this.#deps.registry.onFleet(({ type, worker }) => {
       if (type === 'healthy') this.#begin(worker.spec.baseUrl);
     });
   }

@@ -55,7 +55,7 @@ export class LoadPoller {
 
   start(): void {
     this.#running = true;
-    this.#unsubscribe = this.#deps.registry.on(({ type, worker }) => {
+    this.#unsubscribe = this.#deps.registry.onFleet(({ type, worker }) => {
       if (type === 'healthy' && this.#times.intervalMs > 0) this.#askFirst(worker.spec.baseUrl);
     });
     this.#schedule();
@@ -94,7 +94,7 @@ export class LoadPoller {
     const { intervalMs } = this.#times;
     const now = clock.now();
     if (this.#isIdle() && now - this.#askedAt < REST_MS_PER_SERVER * this.#servers) return 0;
-    const healthy = registry.workers.filter((worker) => worker.health.healthy);
+    const healthy = registry.fleet.filter((worker) => worker.health.healthy);
     const servers = [...Map.groupBy(healthy, (worker) => worker.spec.baseUrl).values()];
     this.#askedAt = now;
     this.#servers = servers.length;
@@ -114,7 +114,7 @@ export class LoadPoller {
     this.#first.add(baseUrl);
     queueMicrotask(() => {
       if (!this.#first.delete(baseUrl)) return;
-      void this.#ask(this.#deps.registry.workers.filter(({ spec }) => spec.baseUrl === baseUrl));
+      void this.#ask(this.#deps.registry.fleet.filter(({ spec }) => spec.baseUrl === baseUrl));
     });
   }
 
@@ -122,7 +122,7 @@ export class LoadPoller {
   #isIdle(): boolean {
     const { registry, ledger } = this.#deps;
     const before = this.#sent;
-    this.#sent = registry.workers.reduce((sum, { processed }) => sum + processed, 0);
+    this.#sent = registry.fleet.reduce((sum, { processed }) => sum + processed, 0);
     return ledger.openLeases === 0 && this.#sent === before;
   }
 

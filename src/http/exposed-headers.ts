@@ -19,4 +19,6 @@ export const EXPOSED_HEADERS = [
   'x-vllm-router-model',
   'x-vllm-router-hooks',
   'x-vllm-router-cache-source',
+  'x-vllm-router-external',
+  'x-vllm-router-external-removed',
 ] as const;

@@ -17,6 +17,7 @@ const SETTINGS: TenantSettings = {
   allowedModels: ['*'],
   priorityClass: 'normal',
   metadata: {},
+  allowExternal: false,
 };
 
 function make(more: Partial<TenantSettings> = {}): { clock: VirtualClock; tenant: Tenant } {

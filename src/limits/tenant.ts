@@ -11,10 +11,13 @@ export class TenantAccess {
   readonly priorityClass: PriorityClass;
   /** Whether there are models that it may not use. */
   readonly restricted: boolean;
+  /** Whether its requests may leave the fleet. */
+  readonly allowExternal: boolean;
   readonly #models: ReadonlySet<string>;
   readonly #prefixes: readonly string[];
 
-  constructor({ name, priorityClass, allowedModels }: TenantSettings) {
+  constructor({ name, priorityClass, allowedModels, allowExternal }: TenantSettings) {
+    this.allowExternal = allowExternal;
     this.name = name;
     this.priorityClass = priorityClass;
     this.restricted = !allowedModels.includes('*');

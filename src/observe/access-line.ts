@@ -29,6 +29,7 @@ export function accessLine(request: FinishedRequest): AccessLine {
       worker: request.worker,
       prefill_worker: request.pd?.prefill_worker,
       method: request.method,
+      external: request.external?.backend,
       policy: request.policy,
       reason: request.reason,
       cache_status: request.cache_status,

@@ -30,6 +30,7 @@ export interface FinishedRequest {
   readonly cache_bypass?: string;
   readonly cache_ms?: number;
   /** Where there are prefill workers. */
+  readonly external?: { readonly backend: string };
   readonly pd?: FinishedPair;
   readonly predicted_cached_tokens?: number;
   readonly actual_cached_tokens?: number;

@@ -365,6 +365,21 @@ const EVENT_SERIES = {
     ['worker'],
     'Requests that a decode worker was sent whose prompt another one computes.',
   ),
+  externalRequestsTotal: counter(
+    'vllm_router_external_requests_total',
+    ['backend', 'reason'],
+    'Requests that were sent to a provider outside of the fleet, by why: unavailable and saturated (the fleet), rule (when: always), mode (backend openai).',
+  ),
+  externalCoolDownsTotal: counter(
+    'vllm_router_external_cool_downs_total',
+    ['backend', 'status'],
+    'Answers after which a provider is left alone for a while: 429, a refused key or account (401, 402, 403), or any with which it says that nothing is left of its limits.',
+  ),
+  externalFieldsRemovedTotal: counter(
+    'vllm_router_external_fields_removed_total',
+    ['backend'],
+    'Requests of which a provider was not sent all fields, since only vLLM knows them.',
+  ),
   pdErrorsTotal: counter(
     'vllm_router_pd_errors_total',
     ['error_type'],

@@ -127,7 +127,7 @@ function observeRequests(rt: Runtime): void {
 }
 
 function loads(rt: Runtime): number[] {
-  return rt.registry.workers
+  return rt.registry.fleet
     .filter((worker) => worker.health.healthy)
     .map((worker) => rt.ledger.running(worker.slot));
 }

@@ -22,6 +22,7 @@ import type { LoadLedger } from '../workers/ledger.ts';
 import type { TokenSource } from '../tokenize/tokens.ts';
 import type { Roster } from '../workers/roster.ts';
 import type { SaidLately } from '../base/said-lately.ts';
+import type { CoolDowns } from '../workers/cool-downs.ts';
 import type { PairRests } from '../workers/pair-rests.ts';
 import type { Transfers } from '../workers/transfers.ts';
 import type { RetryBudget } from '../workers/retry-budget.ts';
@@ -94,6 +95,10 @@ export interface Runtime {
   /** Blocks that are announced apart from the answer of the worker that computed them. */
   readonly arrivals: Arrivals;
   readonly transfers: Transfers;
+  /** Providers that want to be left alone for a while. */
+  readonly coolDowns: CoolDowns;
+  /** What was said of providers that refuse the router. */
+  readonly providersSaid: SaidLately;
   readonly pairRests: PairRests;
   /** What was said of pairs that fail. */
   readonly pairsSaid: SaidLately;

@@ -72,6 +72,8 @@ export const EXCLUDED = {
   pairsOnly: 12,
   /** It does not belong to the semantic cluster of the request. */
   cluster: 13,
+  /** A provider that wants to be left alone for a while. */
+  coolingDown: 14,
 } as const;
 export type Exclusion = (typeof EXCLUDED)[keyof typeof EXCLUDED];
 export const EXCLUSION_NAMES = [
@@ -89,6 +91,7 @@ export const EXCLUSION_NAMES = [
   'stalled',
   'pairs_only',
   'other_cluster',
+  'cooling_down',
 ] as const;
 
 /** One worker as policies see it. */

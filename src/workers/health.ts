@@ -96,10 +96,10 @@ export class HealthChecker {
 
   start(): void {
     if (this.#unsubscribe !== undefined) return;
-    this.#unsubscribe = this.#deps.registry.on((event) => {
+    this.#unsubscribe = this.#deps.registry.onFleet((event) => {
       this.#onEvent(event);
     });
-    for (const worker of this.#deps.registry.workers) this.#join(worker);
+    for (const worker of this.#deps.registry.fleet) this.#join(worker);
   }
 
   /** Ends all checks, those under way included. */
@@ -119,7 +119,10 @@ export class HealthChecker {
 
   /** True as soon as one worker is healthy, false after `timeoutMs` or when stopped before. */
   waitForFirst(timeoutMs = this.#times.startupTimeoutMs): Promise<boolean> {
-    if (this.#deps.registry.workers.some((worker) => worker.health.healthy)) return Promise.resolve(true);
+    const { fleet, externals } = this.#deps.registry;
+    // Providers are not asked how they are; where there is nobody else, that has to do.
+    const there = fleet.length > 0 ? fleet : externals;
+    if (there.some((worker) => worker.health.healthy)) return Promise.resolve(true);
     return new Promise((resolve) => {
       const settle = (healthy: boolean): void => {
         timer.cancel();
@@ -159,7 +162,7 @@ export class HealthChecker {
     target.workers.add(worker);
     target.startupPauseMs = FIRST_PAUSE_MS;
     // Thousands of workers joining at once must not all be asked in one turn of the event loop.
-    const spreadMs = Math.min(FIRST_PAUSE_MS, registry.workers.length / 2);
+    const spreadMs = Math.min(FIRST_PAUSE_MS, registry.fleet.length / 2);
     if (target.probing === undefined) this.#schedule(target, random() * spreadMs);
   }
 

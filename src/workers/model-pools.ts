@@ -23,6 +23,8 @@ interface CachedPool {
 
 const MOST_POOLS = 1024;
 
+/** What the key of a pool of external backends begins with; it is made for one request, and kept nowhere. */
+export const EXTERNAL_KEY = '\0external:';
 /** No model's name begins so. */
 const KEY_OF: Readonly<Record<PdStage, string>> = { prefill: '\0prefill:', decode: '\0decode:' };
 
@@ -176,7 +178,11 @@ export class ModelPools {
 }
 
 /** What a pool is of, by its key. */
-export function stageAndModelOf(key: string): { readonly stage: Stage; readonly model: string } {
+export function stageAndModelOf(key: string): {
+  readonly stage: Stage | 'external';
+  readonly model: string;
+} {
+  if (key.startsWith(EXTERNAL_KEY)) return { stage: 'external', model: key.slice(EXTERNAL_KEY.length) };
   for (const stage of ['prefill', 'decode'] as const)
     if (key.startsWith(KEY_OF[stage])) return { stage, model: key.slice(KEY_OF[stage].length) };
   return { stage: 'whole', model: key };

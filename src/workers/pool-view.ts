@@ -21,6 +21,8 @@ export interface ViewOptions {
   readonly slowStartMs: number;
   /** Slots whose workers have all that they may have at a time; undefined = nobody has. */
   readonly isFull?: ((slot: number) => boolean) | undefined;
+  /** Who wants to be left alone for a while; undefined = nobody does. */
+  readonly rests?: ((worker: Worker) => boolean) | undefined;
   /** Undefined = everybody can. */
   readonly servesAlone?: ((worker: Worker) => boolean) | undefined;
   /** What the request says about the workers it wants. */
@@ -124,11 +126,14 @@ function look(pool: PoolMembers, options: ViewOptions): { readonly view: View; r
   return { view, until };
 }
 
-function exclusionFor(worker: Worker, { filters, tried, now, isFull, servesAlone }: ViewOptions): Exclusion {
+function exclusionFor(worker: Worker, options: ViewOptions): Exclusion {
+  const { filters, tried, now, isFull, servesAlone, rests } = options;
   if (servesAlone?.(worker) === false) return EXCLUDED.pairsOnly;
   const unwanted = filters === undefined ? EXCLUDED.no : unwantedBy(filters, worker);
   const state = unwanted === EXCLUDED.no ? exclusionOf(worker, tried, now) : unwanted;
-  return state === EXCLUDED.no && isFull?.(worker.slot) === true ? EXCLUDED.full : state;
+  if (state !== EXCLUDED.no) return state;
+  if (rests?.(worker) === true) return EXCLUDED.coolingDown;
+  return isFull?.(worker.slot) === true ? EXCLUDED.full : state;
 }
 
 /** Those that are excluded for this alone may be chosen all the same. */

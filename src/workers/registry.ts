@@ -63,9 +63,12 @@ export class WorkerRegistry extends Roster {
     if (this.get(spec.id)) throw new Error(`Worker ${spec.id} is registered already`);
     const worker = this.#create(spec);
     this.enter(worker);
-    const { modelId } = spec.traits;
+    const { modelId, external } = spec.traits;
     if (modelId !== undefined) this.list(worker, new Set([modelId]), [claimedCard(modelId)]);
+    if (external?.models) this.list(worker, new Set(Object.keys(external.models)), []);
     this.emit({ type: 'joined', worker });
+    // It is asked nothing: what its answers say is all that there is to know.
+    if (external) this.reportCheck(worker, true);
     return worker;
   }
 
@@ -118,6 +121,9 @@ export class WorkerRegistry extends Roster {
     worker.spec = spec;
     this.setTraits(worker, traits);
     // An engine that does not list its models goes by what it was registered for.
+    const { external } = spec.traits;
+    if (external && !external.fetchesModels)
+      this.setModels(worker, new Set(Object.keys(external.models ?? {})), []);
     const claims = before !== undefined && worker.models.size === 1 && worker.models.has(before);
     if (claims && modelId !== undefined && modelId !== before)
       this.setModels(worker, new Set([modelId]), [claimedCard(modelId)]);
@@ -212,7 +218,7 @@ export class WorkerRegistry extends Roster {
     worker.health.changedAt = now;
     if (healthy) {
       worker.health.admitted = true;
-      worker.rampStartedAt = now;
+      if (worker.traits.role !== 'external') worker.rampStartedAt = now;
     }
     this.emit({ type: healthy ? 'healthy' : 'unhealthy', worker });
   }

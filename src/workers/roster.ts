@@ -59,6 +59,8 @@ export abstract class Roster {
   /** Models of workers that are being registered, with their number. */
   readonly #announced = new Map<string, number>();
   #workers: readonly Worker[] = [];
+  #fleet: readonly Worker[] = [];
+  #externals: readonly Worker[] = [];
   #listeners: readonly RegistryListener[] = [];
   #version = 0;
 
@@ -80,6 +82,21 @@ export abstract class Roster {
   /** In order of joining; replaced, never changed, when a worker joins or leaves. */
   get workers(): readonly Worker[] {
     return this.#workers;
+  }
+
+  /** Those of them that are engines of one's own: what is asked, probed, or chosen by itself. */
+  get fleet(): readonly Worker[] {
+    return this.#fleet;
+  }
+
+  /** The others: only a rule leads to them, and nobody asks them anything. */
+  get externals(): readonly Worker[] {
+    return this.#externals;
+  }
+
+  /** Of several of the same name the first. */
+  externalNamed(name: string): Worker | undefined {
+    return this.#externals.find(({ traits }) => traits.external?.name === name);
   }
 
   /** Changes with everything about the workers that changes by itself, not with the time. */
@@ -153,6 +170,13 @@ export abstract class Roster {
     };
   }
 
+  /** The same, of what happens to engines of one's own. */
+  onFleet(listener: RegistryListener): () => void {
+    return this.on((event) => {
+      if (!isExternal(event.worker)) listener(event);
+    });
+  }
+
   protected isHere(worker: Worker): boolean {
     return this.#byId.get(worker.id) === worker;
   }
@@ -160,26 +184,37 @@ export abstract class Roster {
   protected enter(worker: Worker): void {
     this.#byId.set(worker.id, worker);
     this.#bySlot[worker.slot] = worker;
-    this.#workers = [...this.#workers, worker];
-    this.#pools.changed(this.#workers);
+    this.#setWorkers([...this.#workers, worker]);
   }
 
   protected leave(worker: Worker): void {
     this.#byId.delete(worker.id);
     this.#bySlot[worker.slot] = undefined;
-    this.#workers = this.#workers.filter((other) => other !== worker);
-    this.#pools.forget(worker);
-    this.#pools.changed(this.#workers);
+    if (!isExternal(worker)) this.#pools.forget(worker);
+    this.#setWorkers(this.#workers.filter((other) => other !== worker));
+  }
+
+  #setWorkers(workers: readonly Worker[]): void {
+    this.#workers = workers;
+    this.#externals = workers.filter(isExternal);
+    this.#fleet = this.#externals.length === 0 ? workers : workers.filter((worker) => !isExternal(worker));
+    this.#pools.changed(this.#fleet);
   }
 
   /** Whether its models are others than before. */
   protected list(worker: Worker, models: ReadonlySet<string>, cards: readonly unknown[]): boolean {
+    // What a provider has is no model of the fleet: nobody is to come there by a name alone.
+    if (isExternal(worker)) {
+      const isOther = !sameNames(worker.models, models);
+      worker.models = models;
+      return isOther;
+    }
     this.#pools.setCards(worker, cards);
     worker.adapters = adaptersOf(cards);
     if (sameNames(worker.models, models)) return false;
     this.#pools.relist(worker.models, models);
     worker.models = models;
-    this.#pools.changed(this.#workers);
+    this.#pools.changed(this.#fleet);
     return true;
   }
 
@@ -210,4 +245,8 @@ export abstract class Roster {
 
 function sameNames(left: ReadonlySet<string>, right: ReadonlySet<string>): boolean {
   return left.size === right.size && [...left].every((name) => right.has(name));
+}
+
+function isExternal({ traits }: Worker): boolean {
+  return traits.role === 'external';
 }

@@ -62,7 +62,7 @@ export class StallWatch {
   }
 
   start(): void {
-    this.#unsubscribe ??= this.#deps.registry.on((event) => {
+    this.#unsubscribe ??= this.#deps.registry.onFleet((event) => {
       this.#onEvent(event);
     });
     this.#schedule();
@@ -86,7 +86,7 @@ export class StallWatch {
 
   #schedule(): void {
     this.#timer = this.#deps.clock.after(LOOK_EVERY_MS, () => {
-      if (this.#settings.enabled) for (const worker of this.#deps.registry.workers) this.#look(worker);
+      if (this.#settings.enabled) for (const worker of this.#deps.registry.fleet) this.#look(worker);
       // A listener may have stopped it.
       if (this.#unsubscribe !== undefined) this.#schedule();
     });

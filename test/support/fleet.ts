@@ -181,7 +181,9 @@ async function routeTo(
 
 /** Why a fleet cannot have another shape: what it is told of its workers is the test's own. */
 function notInShape({ load, router }: FleetOptions): string | undefined {
-  const isOwn = load !== undefined || router?.workers !== undefined;
+  const isOwn =
+    load !== undefined ||
+    router?.workers?.some((one) => !('workerType' in one) || one.workerType !== 'external') === true;
   return isOwn ? 'the test names the workers to the router' : undefined;
 }
 
@@ -235,7 +237,9 @@ function resolve(
 function allHealthy(app: App): Promise<void> {
   const { registry } = app.runtime;
   const done = (): boolean =>
-    registry.workers.every((worker) => worker.health.healthy && worker.models.size > 0);
+    registry.workers.every(({ health, models, traits }) =>
+      traits.external ? health.healthy : health.healthy && models.size > 0,
+    );
   return until(done, (check) => registry.on(check));
 }
 

@@ -51,8 +51,8 @@ export class CacheProof {
 
   start(): void {
     const { registry } = this.#deps;
-    for (const worker of registry.workers) this.#join(worker);
-    this.#unsubscribe = registry.on(({ type, worker }) => {
+    for (const worker of registry.fleet) this.#join(worker);
+    this.#unsubscribe = registry.onFleet(({ type, worker }) => {
       if (type === 'joined') this.#join(worker);
       else if (type === 'left') this.#judged.delete(worker);
     });

@@ -107,11 +107,10 @@ export class EventWatch {
     const { metrics, registry } = this.#parts;
     const index = this.#index;
     metrics.kvEventsState.onCollect((family) => {
-      for (const worker of registry.workers)
-        family.with(worker.id).set(STATES.indexOf(this.of(worker).state));
+      for (const worker of registry.fleet) family.with(worker.id).set(STATES.indexOf(this.of(worker).state));
     });
     metrics.kvEventsLastAgeSeconds.onCollect((family) => {
-      for (const worker of registry.workers) {
+      for (const worker of registry.fleet) {
         const ages = this.of(worker).ranks.flatMap(({ ageMs }) => ageMs ?? []);
         if (ages.length > 0) family.with(worker.id).set(Math.max(...ages) / 1000);
       }

@@ -66,8 +66,8 @@ describe('a file with something wrong says what and where', () => {
     ],
     [
       'an unknown mode',
-      'mode: {type: openai}\n',
-      'r.yaml:1:14: mode.type: expected one of regular, prefill_decode, vllm_prefill_decode, pd_disaggregation, got "openai"',
+      'mode: {type: opneai}\n',
+      'r.yaml:1:14: mode.type: expected one of regular, prefill_decode, vllm_prefill_decode, pd_disaggregation, openai, got "opneai"',
     ],
     ['a number as text', 'port: "80"\n', 'r.yaml:1:7: port: expected an integer from 0 to 65535, got "80"'],
     ['a fraction', 'port: 80.5\n', 'r.yaml:1:7: port: expected an integer from 0 to 65535, got 80.5'],

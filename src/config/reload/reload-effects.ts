@@ -38,6 +38,7 @@ export const RELOAD_EFFECTS: Readonly<Record<string, ReloadRow>> = {
   'mode.type': ['applied', 'a worker keeps its type'],
   'mode.worker_urls': ['workers'],
   worker_urls: ['workers'],
+  backend: ['workers', 'a worker keeps its type'],
   workers: ['workers', 'their key, model, priority, cost and labels change where they stand'],
   intra_node_data_parallel_size: ['restart_needed', RANKS],
   api_key: ['workers', 'every worker without a key of its own gets it, those registered through the API too'],

@@ -50,6 +50,10 @@ const tenant = z
       z.enum(['high', 'normal', 'low']).default('normal'),
       'Who is served first where requests must wait.',
     ),
+    allow_external: field(
+      z.boolean().default(false),
+      'Whether its requests may go to external backends, where a rule or mode openai leads there.',
+    ),
     enabled: field(z.boolean().default(true), 'Whether its keys are taken; else they are answered with 403.'),
     metadata: field(z.record(text(), z.string()).default({}), 'Notes, shown by GET /admin/tenants.'),
   })

@@ -6,6 +6,7 @@ export const GROUPS = [
   'Gateway',
   'Models',
   'Prefill and decode',
+  'External backends',
   'Server',
   'Clients',
   'Policy',

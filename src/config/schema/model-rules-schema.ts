@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { backendName } from './external-schema.ts';
 import { key } from './field.ts';
 
 const LONGEST_NAME = 1024;
@@ -27,6 +28,11 @@ const rule = z.strictObject({
   rewrite: modelName().optional(),
   fallback: z.array(modelName()).min(1, 'expected at least one model').max(256).optional(),
   split: z.array(part).min(1, 'expected at least one model').max(256).optional(),
+  external: z
+    .union([backendName(), z.array(backendName()).min(1, 'expected at least one backend').max(16)])
+    .optional(),
+  when: z.enum(['always', 'unavailable', 'saturated']).optional(),
+  saturated_at: z.int().min(1).max(1_000_000).optional(),
 });
 
 export type ModelRuleConfig = z.output<typeof rule>;
@@ -38,7 +44,7 @@ export const modelRuleKeys = {
     flags: [],
     env: false,
     about:
-      'Other models for the names that clients ask for: match (a name, or its beginning with * behind it) and one of rewrite (a model), fallback (models, the first with a healthy worker serves) or split (models with weights). The first rule that matches decides.',
+      'Other models for the names that clients ask for: match (a name, or its beginning with * behind it) and one of rewrite (a model), fallback (models, the first with a healthy worker serves) or split (models with weights); the first rule that matches decides. external (names of external backends, the first that can take it does) with when (unavailable, saturated or always; saturated_at = requests on each worker, 256) stands beside them: it is matched with the name that they lead to.',
   }),
   response_model: key(z.enum(['resolved', 'requested']).default('resolved'), {
     group: 'Models',

@@ -75,7 +75,7 @@ describe('names of parts that are not there yet', () => {
     assert.deepEqual(lines(configFromOptions(options)), [`semanticCache: ${TEXT}`]);
   });
 
-  it('are told apart from slips of the pen: policies and modes', () => {
+  it('are told apart from slips of the pen: policies', () => {
     const load = (argv: string): string[] =>
       lines(loadConfig({ argv: ['--worker-urls', 'http://a:1', ...argv.split(' ')], env: {}, cwd: '.' }));
     for (const policy of ['sticky_least_loaded', 'smetric']) {
@@ -83,11 +83,5 @@ describe('names of parts that are not there yet', () => {
       assert.match(line, new RegExp(`^--policy: expected one of .*, got "${policy}"; it is ${TEXT}$`));
     }
     assert.match(load('--policy cache_awar')[0] ?? '', /did you mean cache_aware\?$/);
-    // The types refuse it as well.
-    const options = { workerUrls: ['http://a:1'], mode: { type: 'openai' } } as unknown as RouterOptions;
-    assert.match(
-      lines(configFromOptions(options))[0] ?? '',
-      new RegExp(`^mode.type: expected one of .*, got "openai"; it is ${TEXT}$`),
-    );
   });
 });

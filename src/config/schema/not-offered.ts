@@ -5,7 +5,7 @@ const FLAGS = [
   '--epd-config',
   ...['--service-discovery', '--service-discovery-port', '--service-discovery-namespace'],
   ...['--selector', '--prefill-selector', '--decode-selector'],
-  ...['--backend', '--runtime', '--history-backend', '--mini-lb', '--extra-generate-paths'],
+  ...['--history-backend', '--mini-lb', '--extra-generate-paths'],
   ...['--enable-trace', '--otlp-traces-endpoint', '--otel-sampling-ratio', '--otel-excluded-paths'],
   ...['--enable-program-scheduling', '--program-scheduling-config-json'],
   ...['--wasm-middleware', '--wasm-middleware-sha256', '--wasm-middleware-route'],
@@ -29,8 +29,8 @@ const VARIABLES = [
   'VLLM_ROUTER_SLL_SESSION_EXPIRATION_IN_S',
 ] as const;
 
-/** Policies, and values of `mode.type`. */
-const VALUES = [...['sticky_least_loaded', 'smetric', 'openai']] as const;
+/** Policies. */
+const VALUES = [...['sticky_least_loaded', 'smetric']] as const;
 
 export const NOT_OFFERED = { flags: FLAGS, keys: KEYS, variables: VARIABLES, values: VALUES } as const;
 

@@ -9,6 +9,7 @@ import { inflightBodyBytesOfThisMachine } from './machine.ts';
 import { DEFAULT_HASH_KEY } from '../settings/settings.ts';
 import { clientKeys } from './clients-schema.ts';
 import { anthropicKeys } from './anthropic-schema.ts';
+import { backendKeys } from './external-schema.ts';
 import { gatewayKeys } from './gateway-schema.ts';
 import { hookKeys } from './hooks-schema.ts';
 import { lmcacheKeys } from './lmcache-schema.ts';
@@ -22,18 +23,16 @@ import { timeoutKeys } from './timeouts-schema.ts';
 import { tokenKeys } from './tokens-schema.ts';
 import { listenerTlsKeys, workerTlsKeys } from './tls-schema.ts';
 import { parseUrlPrefix } from './url-prefixes.ts';
-import { parseWorkerUrl, WORKER_URL_FORMS } from './worker-url.ts';
+import { workerUrl } from './worker-entry.ts';
+import { WORKER_URL_FORMS } from './worker-url.ts';
 
 /** Those of files of other routers. */
-export const MODES = ['regular', 'prefill_decode', 'vllm_prefill_decode', 'pd_disaggregation'] as const;
+export const MODES = [
+  ...['regular', 'prefill_decode', 'vllm_prefill_decode', 'pd_disaggregation', 'openai'],
+] as const satisfies readonly string[];
 
 /** More than one process of this router carries: in effect no bound. */
 export const DEFAULT_MAX_CONCURRENT = 32_768;
-
-const workerUrl = z.string().superRefine((value, context) => {
-  const parsed = parseWorkerUrl(value);
-  if (parsed.kind === 'bad') context.addIssue({ code: 'custom', message: `expected ${parsed.expected}` });
-});
 
 /** The message quotes nothing: where a name is missing, what stands in its place is the secret. */
 const baseUrl = z
@@ -81,7 +80,7 @@ export const configSchema = z.strictObject({
         },
         env: false,
         about:
-          'May be left out: workers have types. regular: there are no prefill and decode workers. prefill_decode: there are, which hand over as SGLang does unless kv_connector says otherwise. vllm_prefill_decode, pd_disaggregation: as vLLM does.',
+          'May be left out: workers have types. regular: there are no prefill and decode workers. prefill_decode: there are, which hand over as SGLang does unless kv_connector says otherwise. vllm_prefill_decode, pd_disaggregation: as vLLM does. openai: worker_urls are providers of an OpenAI-compatible API, as with backend openai.',
         defaultText: 'what the workers are',
       }),
       worker_urls: key(z.array(workerUrl).optional(), {
@@ -150,6 +149,7 @@ export const configSchema = z.strictObject({
   ...anthropicKeys,
   ...gatewayKeys,
   ...modelRuleKeys,
+  ...backendKeys,
   ...pdKeys,
   proxy_operator_routes: key(z.boolean().default(false), {
     group: 'Workers',

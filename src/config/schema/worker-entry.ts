@@ -5,8 +5,9 @@ import { DEFAULT_TRAITS, UNUSED_FIELDS, type WorkerTraits } from '../settings/se
 import { isPath } from '../../base/path.ts';
 import { workerKvEvents } from './kv-events-schema.ts';
 import { kvTransferTraits, workerKvTransfer } from './kv-transfer-schema.ts';
+import { externalTraits, workerExternal } from './external-schema.ts';
 import { eventLabelNotices, workerEventTraits } from './worker-events.ts';
-import { parseWorkerUrl, type WorkerAddress } from './worker-url.ts';
+import { parseWorkerUrl, type UrlOf, type WorkerAddress } from './worker-url.ts';
 
 /** One worker, or all ranks of one server, as the configuration file or the worker API asks for it. */
 export interface Registration extends WorkerTraits {
@@ -18,9 +19,11 @@ export interface Registration extends WorkerTraits {
 const MOST_LABELS = 64;
 const LONGEST_TEXT = 1024;
 
-const workerUrl = z.string().superRefine((value, context) => {
+/** As wide as any type has it; what is wrong for one type is said where that is known. */
+export const workerUrl = z.string().superRefine((value, context) => {
   const parsed = parseWorkerUrl(value);
-  if (parsed.kind === 'bad') context.addIssue({ code: 'custom', message: `expected ${parsed.expected}` });
+  if (parsed.kind === 'ok' || parseWorkerUrl(value, 'external').kind === 'ok') return;
+  context.addIssue({ code: 'custom', message: `expected ${parsed.expected}` });
 });
 
 const text = () => z.string().min(1).max(LONGEST_TEXT);
@@ -44,7 +47,10 @@ export const workerAdmission = z.enum(['probe', 'doctor']).meta({
 });
 
 const fields = z.strictObject({
-  url: field(workerUrl, 'http(s)://host:port[/prefix] or unix:///path.sock, with @rank for one rank.'),
+  url: field(
+    workerUrl,
+    'http(s)://host:port[/prefix] or unix:///path.sock, with @rank for one rank. Of an external backend the base URL that its clients are given: https://api.example.com/v1.',
+  ),
   model_id: field(
     text().nullish(),
     'A model that the worker must list; the one it serves where it lists none.',
@@ -52,7 +58,7 @@ const fields = z.strictObject({
   ),
   worker_type: field(
     z.enum(WORKER_ROLES).nullish().meta({ default: DEFAULT_TRAITS.role }),
-    'regular: whole requests. prefill: prompts alone, whose KV blocks a decode worker takes over. decode: what comes behind the prompt, and whole requests.',
+    'regular: whole requests. prefill: prompts alone, whose KV blocks a decode worker takes over. decode: what comes behind the prompt, and whole requests. external: a provider of an OpenAI-compatible API, to which only rules lead.',
     { defaultText: DEFAULT_TRAITS.role },
   ),
   priority: field(
@@ -93,6 +99,11 @@ const fields = z.strictObject({
     'How its KV blocks are handed over, as far as the router has to be told: engine_id, host and port of its side channel, tp_size, pp_size, dp_size; receiver (host, init_ports, alloc_ports) of LMCache.',
     { defaultText: 'what it tells' },
   ),
+  external: field(
+    workerExternal.nullish(),
+    'Of an external backend: what its provider is told, and which models it has.',
+    { defaultText: 'none' },
+  ),
   tokenizer_path: field(
     text().nullish(),
     'The folder or tokenizer.json of its models, as for tokenizer_path of the configuration.',
@@ -103,6 +114,21 @@ const fields = z.strictObject({
   chat_template: unused(),
 });
 
+/** What only vLLM has. */
+const FLEETS_FIELDS = ['model_id', 'bootstrap_port', 'kv_transfer', 'kv_events', 'tokenizer_path'] as const;
+
+/** What is wrong with a URL for this type, where it would do for another one. */
+export function urlProblem(url: string, role: WorkerRole | null | undefined): string | undefined {
+  const parsed = parseWorkerUrl(url, urlOf(role));
+  const other = parseWorkerUrl(url, role === 'external' ? 'worker' : 'external');
+  return parsed.kind === 'bad' && other.kind === 'ok' ? `expected ${parsed.expected}` : undefined;
+}
+
+/** How its URL is read. */
+export function urlOf(role: WorkerRole | null | undefined): UrlOf {
+  return role === 'external' ? 'external' : 'worker';
+}
+
 /** One entry of `workers`, and one of the state file. */
 export const workerEntry = fields.superRefine(checkRole);
 
@@ -110,14 +136,22 @@ export const workerEntry = fields.superRefine(checkRole);
 export const workerBody = fields.extend({ admission: workerAdmission.optional() }).superRefine(checkRole);
 
 /** What belongs to one role only, and what prefill and decode workers must have. */
-function checkRole(
-  {
-    url,
-    worker_type: role,
-    bootstrap_port: bootstrap,
-  }: Pick<WorkerEntry, 'url' | 'worker_type' | 'bootstrap_port'>,
-  context: z.RefinementCtx,
-): void {
+function checkRole(entry: z.output<typeof fields>, context: z.RefinementCtx): void {
+  const { url, worker_type: role, bootstrap_port: bootstrap } = entry;
+  const misread = urlProblem(url, role);
+  if (misread !== undefined) context.addIssue({ code: 'custom', path: ['url'], message: misread });
+  if (role === 'external') {
+    for (const name of FLEETS_FIELDS)
+      if (entry[name] !== undefined && entry[name] !== null)
+        context.addIssue({
+          code: 'custom',
+          path: [name],
+          message: `expected none for an external backend${name === 'model_id' ? ': its models stand in external.models' : ''}`,
+        });
+    return;
+  }
+  if (entry.external !== undefined && entry.external !== null)
+    context.addIssue({ code: 'custom', path: ['external'], message: 'expected worker_type external' });
   if (typeof bootstrap === 'number' && role !== 'prefill')
     context.addIssue({
       code: 'custom',
@@ -130,7 +164,7 @@ function checkRole(
 
 /** Why a worker at this URL cannot have the role; undefined: it can. */
 export function roleProblem(role: WorkerRole, url: string): string | undefined {
-  if (role === 'regular' || !/^unix:/i.test(url)) return undefined;
+  if (role === 'regular' || role === 'external' || !/^unix:/i.test(url)) return undefined;
   return `expected http(s)://host:port for a ${role} worker: the transfer of KV blocks needs the host that it has on the network`;
 }
 
@@ -138,7 +172,7 @@ export type WorkerEntry = z.output<typeof fields>;
 
 /** `entry` has passed the schema. */
 export function registrationOf(entry: WorkerEntry): Registration {
-  const parsed = parseWorkerUrl(entry.url);
+  const parsed = parseWorkerUrl(entry.url, urlOf(entry.worker_type));
   if (parsed.kind === 'bad') throw new Error(`expected ${parsed.expected}`);
   return {
     address: parsed.address,
@@ -151,6 +185,8 @@ export function registrationOf(entry: WorkerEntry): Registration {
     labels: entry.labels ?? DEFAULT_TRAITS.labels,
     tokenizerPath: entry.tokenizer_path ?? undefined,
     kvEvents: workerEventTraits(entry.kv_events, entry.labels ?? {}),
+    external:
+      entry.worker_type === 'external' ? externalTraits(entry.external, parsed.address.baseUrl) : undefined,
     unused: unusedOf(entry),
     apiKey: entry.api_key ?? undefined,
   };
@@ -166,10 +202,10 @@ function unusedOf(entry: WorkerEntry): WorkerTraits['unused'] {
 
 export function traitsOf(traits: WorkerTraits): WorkerTraits {
   const { modelId, role, bootstrapPort, kvTransfer, priority, cost, labels, ...more } = traits;
-  const { tokenizerPath, kvEvents, unused } = more;
+  const { tokenizerPath, kvEvents, external, unused } = more;
   return {
     ...{ modelId, role, bootstrapPort, kvTransfer },
-    ...{ priority, cost, labels, tokenizerPath, kvEvents, unused },
+    ...{ priority, cost, labels, tokenizerPath, kvEvents, external, unused },
   };
 }
 

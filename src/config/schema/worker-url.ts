@@ -15,11 +15,14 @@ const HIGHEST_RANK = 2 ** 32 - 1;
 
 const bad = (expected: string): ParsedWorkerUrl => ({ kind: 'bad', expected });
 
+/** `external`: a provider's base URL, as clients of its API have it; its `/v1` is a part of it, and it has no ranks. */
+export type UrlOf = 'worker' | 'external';
+
 /**
  * Reads `http(s)://host[:port][/prefix][@rank]` and `unix:///absolute/path[@rank]`. The rank is split off first:
  * to a URL parser `http://host:8000@1` is user `host`, password `8000`, host `1`.
  */
-export function parseWorkerUrl(given: string): ParsedWorkerUrl {
+export function parseWorkerUrl(given: string, of: UrlOf = 'worker'): ParsedWorkerUrl {
   const [tail = '', rankText] = /@(\d+)\/*$/.exec(given) ?? [];
   const url = withoutTrailingSlashes(given.slice(0, given.length - tail.length));
   const rank = rankText === undefined ? undefined : Number(rankText);
@@ -32,7 +35,8 @@ export function parseWorkerUrl(given: string): ParsedWorkerUrl {
     return bad(`a URL with its scheme: ${WORKER_URL_FORMS}${hint}`);
   }
   if (scheme !== 'http' && scheme !== 'https') return bad(WORKER_URL_FORMS);
-  return parseHttp(url, rank);
+  if (of === 'external' && rank !== undefined) return bad('no @rank: an external backend has none');
+  return parseHttp(url, rank, of);
 }
 
 function parseUnix(url: string, rank: number | undefined): ParsedWorkerUrl {
@@ -42,7 +46,7 @@ function parseUnix(url: string, rank: number | undefined): ParsedWorkerUrl {
   return { kind: 'ok', address: { baseUrl: `unix://${path}`, rank } };
 }
 
-function parseHttp(url: string, rank: number | undefined): ParsedWorkerUrl {
+function parseHttp(url: string, rank: number | undefined, of: UrlOf): ParsedWorkerUrl {
   const parsed = URL.parse(url);
   if (!parsed || !/^https?:\/\/[^/]/i.test(url)) return bad(`a URL that parses: ${WORKER_URL_FORMS}`);
   if (parsed.username !== '' || parsed.password !== '') {
@@ -51,7 +55,8 @@ function parseHttp(url: string, rank: number | undefined): ParsedWorkerUrl {
   if (url.includes('?') || url.includes('#')) return bad('a base URL without query and fragment');
   const path = withoutTrailingSlashes(parsed.pathname);
   const baseUrl = `${parsed.protocol}//${parsed.host}${path}`;
-  if (/\/v1$/i.test(path)) return bad(`the server's base URL: drop /v1 (${baseUrl.slice(0, -3)})`);
+  if (of === 'worker' && /\/v1$/i.test(path))
+    return bad(`the server's base URL: drop /v1 (${baseUrl.slice(0, -3)})`);
   return { kind: 'ok', address: { baseUrl, rank } };
 }
 

@@ -1,4 +1,4 @@
-import { noticesOfUnused, registrationOf } from '../schema/worker-entry.ts';
+import { noticesOfUnused, registrationOf, urlOf, urlProblem } from '../schema/worker-entry.ts';
 import { redisProblems } from './redis-settings.ts';
 import { kvEventProblems } from './kv-events-settings.ts';
 import { pluginHookProblems } from './hooks-settings.ts';
@@ -8,10 +8,12 @@ import { policyInForce, pluginPolicyProblems, type KnownPlugins } from '../schem
 import type { CheckProblem } from '../schema/check-problem.ts';
 import type { Config } from '../schema/schema.ts';
 import type { WorkerRole } from './pd-settings.ts';
+import { externalNotices, externalProblems, isExternalOnly, workerEntries } from './external-from-config.ts';
 import { pdNotices, pdProblems } from './pd-checks.ts';
 import { semanticNotices } from './semantic-from-config.ts';
 import { stageEntries } from './pd-from-config.ts';
 import { expandWorkers, workerDefaults } from './settings-from-config.ts';
+import { ranksOf } from './worker-specs.ts';
 import { threadNotices } from './threads.ts';
 import { covers, parseUrlPrefix } from '../schema/url-prefixes.ts';
 import { parseWorkerUrl } from '../schema/worker-url.ts';
@@ -32,6 +34,7 @@ export function crossChecks(
     ...kvEventProblems(config),
     ...redisProblems(config.shared_state?.redis, ['shared_state', 'redis']),
     ...pdProblems(config, plugins),
+    ...externalProblems(config),
   ];
   if (config.retry.max_backoff_ms < config.retry.initial_backoff_ms) {
     const least = String(config.retry.initial_backoff_ms);
@@ -66,6 +69,7 @@ export function crossChecks(
       ...threadNotices(config),
       ...pdNotices(config),
       ...semanticNotices(config),
+      ...externalNotices(config),
     ],
   };
 }
@@ -96,18 +100,24 @@ function hookProblems(config: Config, plugins: KnownPlugins): CheckProblem[] {
 function workerProblems(config: Config): CheckProblem[] {
   const problems: CheckProblem[] = [];
   const seen = new Map<string, string>();
-  const { ranksPerUrl } = workerDefaults(config);
+  const defaults = workerDefaults(config);
+  const urlsRole: WorkerRole | undefined = isExternalOnly(config) ? 'external' : undefined;
   const entries = [
     ...config.workers.map((entry, index) => ({ entry, path: ['workers', index, 'url'] })),
     ...stageEntries(config),
   ];
   const given = [
-    ...config.worker_urls.map((url, index) => ({ url, role: undefined, path: ['worker_urls', index] })),
+    ...config.worker_urls.map((url, index) => ({ url, role: urlsRole, path: ['worker_urls', index] })),
     ...entries.map(({ entry, path }) => ({ url: entry.url, role: entry.worker_type, path })),
   ];
   for (const { url, role, path } of given) {
-    const parsed = parseWorkerUrl(url);
-    const size = ranksPerUrl[role ?? 'regular'];
+    const parsed = parseWorkerUrl(url, urlOf(role));
+    const misread = path[0] === 'worker_urls' ? urlProblem(url, role) : undefined;
+    if (misread !== undefined) {
+      problems.push({ path, message: `${misread}, got "${url}"` });
+      continue;
+    }
+    const size = ranksOf(defaults, role ?? 'regular');
     if (parsed.kind === 'ok' && parsed.address.rank !== undefined && size > 1) {
       const message = `expected a URL without @rank: ${ranksKey(config, role)} ${size} makes the ranks, got "${url}"`;
       problems.push({ path, message });
@@ -158,9 +168,11 @@ function unusedFieldNotices({ workers }: Config): string[] {
 }
 
 function unusedKeyNotices(config: Config): string[] {
-  const urls = [...config.workers, ...stageEntries(config).map(({ entry }) => entry)].map(({ url }) => url);
-  const used = [...config.worker_urls, ...urls].flatMap((url) =>
-    expandWorkers(url, config).map((spec) => spec.baseUrl),
+  const used = [
+    ...config.worker_urls.map((url) => ({ url, worker_type: undefined })),
+    ...workerEntries(config),
+  ].flatMap(({ url, worker_type: role }) =>
+    expandWorkers(url, config, role ?? undefined).map((spec) => spec.baseUrl),
   );
   return (['worker_api_keys', 'worker_tls_overrides'] as const).flatMap((name) =>
     Object.keys(config[name]).flatMap((url) => {

@@ -110,6 +110,7 @@ class TenantReader {
       allowedModels: tenant.allowed_models,
       priorityClass: tenant.priority_class,
       metadata: tenant.metadata,
+      allowExternal: tenant.allow_external,
     };
   }
 

@@ -37,6 +37,7 @@ describe('api_keys', () => {
       allowedModels: ['*'],
       priorityClass: 'normal',
       metadata: {},
+      allowExternal: false,
     });
   });
 

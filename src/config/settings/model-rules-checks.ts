@@ -14,13 +14,15 @@ export function modelRuleChecks(rules: readonly ModelRuleConfig[]): {
     problems.push(...shapeProblems(one, path));
     if (one.rewrite !== undefined && one.fallback !== undefined)
       notices.push(`model_rules[${index}]: rewrite and fallback are both given; rewrite counts`);
-    const first = seen.get(one.match);
+    // Those of the one kind say nothing against those of the other.
+    const kind = one.external === undefined ? one.match : `\0${one.match}`;
+    const first = seen.get(kind);
     if (first !== undefined) {
       const message = `expected every pattern once, got ${JSON.stringify(one.match)} again (as in model_rules[${first}])`;
       problems.push({ path: [...path, 'match'], message });
       continue;
     }
-    seen.set(one.match, index);
+    seen.set(kind, index);
     const by = rules.findIndex((other, before) => before < index && hides(other, one));
     if (by >= 0)
       notices.push(
@@ -30,16 +32,34 @@ export function modelRuleChecks(rules: readonly ModelRuleConfig[]): {
   return { problems, notices };
 }
 
-function shapeProblems(
-  { rewrite, fallback, split }: ModelRuleConfig,
-  path: readonly PropertyKey[],
-): CheckProblem[] {
+function shapeProblems(rule: ModelRuleConfig, path: readonly PropertyKey[]): CheckProblem[] {
+  const { rewrite, fallback, split, external } = rule;
+  if (external !== undefined) return externalShape(rule, path);
+  for (const name of ['when', 'saturated_at'] as const)
+    if (rule[name] !== undefined)
+      return [{ path: [...path, name], message: 'expected external, which it belongs to' }];
   const given = [rewrite, fallback, split].filter((value) => value !== undefined).length;
   if (given === 1) return repeatedParts(split ?? [], path);
   if (given === 2 && split === undefined) return [];
   return [
-    { path, message: `expected one of rewrite, fallback and split, got ${given === 0 ? 'none' : given}` },
+    {
+      path,
+      message: `expected one of rewrite, fallback, split and external, got ${given === 0 ? 'none' : given}`,
+    },
   ];
+}
+
+/** It says where requests go, not under which name. */
+function externalShape(
+  { rewrite, fallback, split, when, saturated_at: at }: ModelRuleConfig,
+  path: readonly PropertyKey[],
+): CheckProblem[] {
+  if (rewrite !== undefined || fallback !== undefined || split !== undefined)
+    return [
+      { path, message: 'expected external in a rule of its own, beside the one that changes the name' },
+    ];
+  if (at === undefined || when === 'saturated') return [];
+  return [{ path: [...path, 'saturated_at'], message: 'expected when: saturated, which it belongs to' }];
 }
 
 function repeatedParts(
@@ -60,6 +80,12 @@ function repeatedParts(
 
 /** Whether no name gets past `earlier` to `later`. Only a rewrite always decides: the others may find no worker. */
 function hides(earlier: ModelRuleConfig, later: ModelRuleConfig): boolean {
-  if (earlier.rewrite === undefined || !earlier.match.endsWith('*')) return false;
-  return later.match.startsWith(earlier.match.slice(0, -1));
+  if (later.external !== undefined)
+    return earlier.external !== undefined && covers(earlier.match, later.match);
+  return earlier.rewrite !== undefined && covers(earlier.match, later.match);
+}
+
+/** Whether whatever the one pattern matches is matched by the other. */
+function covers(pattern: string, other: string): boolean {
+  return pattern.endsWith('*') && other.startsWith(pattern.slice(0, -1));
 }

@@ -51,6 +51,7 @@ test('the forms that a rule may have', () => {
     ]),
     wildcards: [{ prefix: 'openai/', index: 1 }],
     targets: new Set(['x', 'a', 'b']),
+    external: [],
   });
   assert.equal(settings.responseModel, 'resolved');
   assert.deepEqual(notices, []);
@@ -92,8 +93,8 @@ test('rules that contradict themselves or each other are refused', () => {
     ),
     [
       'r.yaml:4:13: model_rules[1].match: expected every pattern once, got "m" again (as in model_rules[0])',
-      'r.yaml:5:5: model_rules[2]: expected one of rewrite, fallback and split, got none',
-      'r.yaml:6:5: model_rules[3]: expected one of rewrite, fallback and split, got 2',
+      'r.yaml:5:5: model_rules[2]: expected one of rewrite, fallback, split and external, got none',
+      'r.yaml:6:5: model_rules[3]: expected one of rewrite, fallback, split and external, got 2',
       'r.yaml:7:55: model_rules[4].split[1].model: expected every model once, got "a" again',
     ],
   );

@@ -93,7 +93,7 @@ function mayCome({ pd, state_file: stateFile, enable_igw: gateway }: Config): bo
 
 function modeProblems(config: Config): CheckProblem[] {
   const { type } = config.mode;
-  if (type === undefined) return [];
+  if (type === undefined || type === 'openai') return [];
   const path = ['mode', 'type'];
   const missing = STAGES.filter((stage) => countOf(config, stage) === 0);
   if (type === 'regular') {

@@ -1,11 +1,17 @@
 import type { PolicySettings } from './policy-parameters.ts';
 
-/** What a worker does of a request: all of it, its prompt alone, or what comes after the prompt. A decode worker can do all of it, too. */
-export const WORKER_ROLES = ['regular', 'prefill', 'decode'] as const;
+/**
+ * What a worker does of a request: all of it, its prompt alone, or what comes after the prompt. A decode worker can do all of it, too.
+ * `external`: all of it, but it is a provider of the API and none of the fleet.
+ */
+export const WORKER_ROLES = ['regular', 'prefill', 'decode', 'external'] as const;
 export type WorkerRole = (typeof WORKER_ROLES)[number];
 
+/** Of an engine of one's own. */
+export type FleetRole = Exclude<WorkerRole, 'external'>;
+
 /** The two halves that a request may be split into. */
-export type PdStage = Exclude<WorkerRole, 'regular'>;
+export type PdStage = Exclude<FleetRole, 'regular'>;
 
 /** In the place of a policy for one half: what a pair of workers is expected to cost decides. */
 export const PAIR_COST = 'pair_cost';

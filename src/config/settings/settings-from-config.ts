@@ -28,13 +28,14 @@ import { sharedStateSettings } from './shared-state.ts';
 import { lmcacheSettings } from './lmcache-settings.ts';
 import { ms } from './ms.ts';
 import { indexParameters } from './index-parameters.ts';
-import { pdSettings, stageEntries } from './pd-from-config.ts';
+import { isExternalOnly, workerEntries, type ExternalConfig } from './external-from-config.ts';
+import { pdSettings } from './pd-from-config.ts';
 import { semanticSettings } from './semantic-from-config.ts';
 import { tokenSettings } from './tokens-settings.ts';
 import { threadsOf } from './threads.ts';
 import { NO_TLS, type TlsMaterial } from './tls-settings.ts';
 import { UrlPrefixes } from '../schema/url-prefixes.ts';
-import { registrationOf } from '../schema/worker-entry.ts';
+import { registrationOf, urlOf } from '../schema/worker-entry.ts';
 import { specsOf, workerSpecs } from './worker-specs.ts';
 import { parseWorkerUrl } from '../schema/worker-url.ts';
 
@@ -54,10 +55,8 @@ export function settingsFromConfig(
     metrics: config.metrics,
     log: logSettings(config),
     workers: [
-      ...config.worker_urls.flatMap((url) => expandWorkers(url, config)),
-      ...[...config.workers, ...stageEntries(config).map(({ entry }) => entry)].flatMap((entry) =>
-        specsOf(registrationOf(entry), defaults),
-      ),
+      ...(isExternalOnly(config) ? [] : config.worker_urls.flatMap((url) => expandWorkers(url, config))),
+      ...workerEntries(config).flatMap((entry) => specsOf(registrationOf(entry), defaults)),
     ],
     workerDefaults: defaults,
     workerAdmission: config.admission,
@@ -87,6 +86,7 @@ export function settingsFromConfig(
     shutdownDelayMs: ms(config.shutdown_delay_secs),
     shutdownTimeoutMs: ms(config.shutdown_timeout_secs),
     ...gatewaySettings(config, plugins),
+    externalOnly: isExternalOnly(config),
     modelRules: modelRuleSettings(config.model_rules),
     responseModel: config.response_model,
     anthropic: config.anthropic,
@@ -139,11 +139,12 @@ type WorkerConfig = Pick<
   | 'decode_data_parallel_size'
   | 'worker_api_keys'
   | 'api_key'
->;
+> &
+  ExternalConfig;
 
 /** The workers that one entry of `worker_urls` stands for: itself, or one per data-parallel rank. */
 export function expandWorkers(url: string, config: WorkerConfig, role?: WorkerRole): WorkerSpec[] {
-  const parsed = parseWorkerUrl(url);
+  const parsed = parseWorkerUrl(url, urlOf(role));
   return parsed.kind === 'bad' ? [] : workerSpecs(parsed.address, workerDefaults(config), role);
 }
 
@@ -157,6 +158,7 @@ export function workerDefaults(config: WorkerConfig): WorkerDefaults {
     },
     apiKeys: UrlPrefixes.of(config.worker_api_keys),
     apiKey: config.api_key,
+    isProvidersKey: isExternalOnly(config) && workerEntries(config).length === 1,
   };
 }
 

@@ -2,7 +2,8 @@ import type { KvEventSettings, WorkerEventTraits } from './kv-events.ts';
 import type { AnswerCacheSettings } from './answer-cache.ts';
 import type { CacheKnowledge } from './cache-knowledge.ts';
 import type { TokenSettings } from './exact-tokens.ts';
-import type { KvTransferTraits, PdSettings, WorkerRole } from './pd-settings.ts';
+import type { ExternalRule, ExternalTraits } from './external-settings.ts';
+import type { FleetRole, KvTransferTraits, PdSettings, WorkerRole } from './pd-settings.ts';
 import type { PolicySettings } from './policy-parameters.ts';
 import type { HookPlugin } from '../../plugins/plugin.ts';
 import type { SemanticSettings } from './semantic-settings.ts';
@@ -29,7 +30,15 @@ export type {
   SemanticClusterSettings,
   SemanticSettings,
 } from './semantic-settings.ts';
-export type { KvTransferTraits, PdSettings, PdStage, StagePolicy, WorkerRole } from './pd-settings.ts';
+export type { ExternalRule, ExternalTraits, ExternalWhen, ProxyAddress } from './external-settings.ts';
+export type {
+  FleetRole,
+  KvTransferTraits,
+  PdSettings,
+  PdStage,
+  StagePolicy,
+  WorkerRole,
+} from './pd-settings.ts';
 export {
   policyName,
   type BuiltInPolicySettings,
@@ -75,6 +84,8 @@ export interface WorkerTraits {
   readonly tokenizerPath: string | undefined;
   /** Where its events are published; undefined where nothing particular is said of it. */
   readonly kvEvents: WorkerEventTraits | undefined;
+  /** Of an external one, and of no other. */
+  readonly external: ExternalTraits | undefined;
   /** Fields of the reference API that mean nothing to an HTTP worker: kept and shown. */
   readonly unused: Readonly<Partial<Record<UnusedField, string>>>;
 }
@@ -90,10 +101,12 @@ export interface ByUrl<T> {
 /** How a worker that is registered while the router runs becomes one or several specs, as those of the file did. */
 export interface WorkerDefaults {
   /** Above 1, a URL without a rank stands for that many data-parallel ranks. */
-  readonly ranksPerUrl: Readonly<Record<WorkerRole, number>>;
+  readonly ranksPerUrl: Readonly<Record<FleetRole, number>>;
   /** The key for a base URL, where there is a particular one; it goes before `apiKey`. */
   readonly apiKeys: ByUrl<string>;
   readonly apiKey: string | undefined;
+  /** `apiKey` is that of the one provider that there is; else no provider gets it. */
+  readonly isProvidersKey?: boolean;
 }
 
 /** A model's own policy. */
@@ -126,6 +139,8 @@ export interface ModelRuleSettings {
   readonly wildcards: readonly { readonly prefix: string; readonly index: number }[];
   /** Every model that a rule may lead to. */
   readonly targets: ReadonlySet<string>;
+  /** What may leave the fleet, in the order of the file; by the names that the rules above lead to. */
+  readonly external: readonly ExternalRule[];
 }
 
 /** One hook of `pre_routing_hooks`. */
@@ -198,6 +213,8 @@ export interface TenantSettings {
   readonly allowedModels: readonly string[];
   readonly priorityClass: PriorityClass;
   readonly metadata: Readonly<Record<string, string>>;
+  /** Whether its requests may go to external backends. */
+  readonly allowExternal: boolean;
 }
 
 /** Who may call. The one way to check keys that is configured decides alone. */
@@ -297,6 +314,8 @@ export interface Settings {
   readonly modelPolicies: readonly ModelPolicy[];
   /** Whether this is the gateway of many models, whose workers come and go. */
   readonly gateway: boolean;
+  /** Whether everything goes to external backends: there is no fleet. */
+  readonly externalOnly: boolean;
   /** Request threads; 1 = the one thread does everything. */
   readonly threads: number;
   /** Whether the process runs made-up chats before it is asked for any. */
@@ -362,6 +381,7 @@ export const DEFAULT_TRAITS: WorkerTraits = {
   labels: {},
   tokenizerPath: undefined,
   kvEvents: undefined,
+  external: undefined,
   unused: {},
 };
 

@@ -10,12 +10,17 @@ export function workerSpecs(
 ): WorkerSpec[] {
   const { baseUrl, rank } = address;
   const apiKey = defaults.apiKeys.get(baseUrl) ?? defaults.apiKey;
-  const size = defaults.ranksPerUrl[role];
+  const size = ranksOf(defaults, role);
   const ranks = size > 1 && rank === undefined ? Array.from({ length: size }, (_, index) => index) : [rank];
   return ranks.map((one) => ({
     ...{ baseUrl, rank: one, id: workerId({ baseUrl, rank: one }) },
     ...{ apiKey, traits: DEFAULT_TRAITS },
   }));
+}
+
+/** How many workers a URL of this role stands for. */
+export function ranksOf({ ranksPerUrl }: Pick<WorkerDefaults, 'ranksPerUrl'>, role: WorkerRole): number {
+  return role === 'external' ? 1 : ranksPerUrl[role];
 }
 
 /** One per rank, where the configuration makes ranks of every URL. */
@@ -31,8 +36,10 @@ export function specsOf(registration: Registration, defaults: WorkerDefaults): r
 
 /** The key that counts for it. */
 export function keyOf(
-  { apiKey, address }: Registration,
-  { apiKeys, apiKey: general }: WorkerDefaults,
+  { apiKey, address, role }: Registration,
+  { apiKeys, apiKey: general, isProvidersKey }: WorkerDefaults,
 ): string | undefined {
-  return apiKey ?? apiKeys.get(address.baseUrl) ?? general;
+  const own = apiKey ?? apiKeys.get(address.baseUrl);
+  // The key of the fleet is nothing that another company should learn.
+  return own ?? ((role === 'external') === (isProvidersKey === true) ? general : undefined);
 }

@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '../../base/clock.ts';
-import type { WorkerTls } from '../../config/settings/settings.ts';
+import type { ProxyAddress, WorkerTls } from '../../config/settings/settings.ts';
 import { Connection, type Purpose } from './connection.ts';
 import type { OutboundSockets } from './outbound-sockets.ts';
 import type { WorkerAddress } from './worker-address.ts';
@@ -10,6 +10,8 @@ export interface PoolSettings {
   readonly maxHeaderSize: number;
   /** Undefined: as Node does it, with the authorities of the system. */
   readonly tls?: WorkerTls | undefined;
+  /** Of what is outside of the fleet. */
+  readonly proxy?: ProxyAddress | undefined;
 }
 
 /** uvicorn closes idle connections after 5 s; a longer idle life here would race with it. */
@@ -76,8 +78,9 @@ export class ConnectionPool {
   }
 
   open({ handedOver = false, reserved = false }: Partial<Purpose> = {}): Connection {
-    const { tls, connectMs } = this.#settings;
+    const { tls, connectMs, proxy } = this.#settings;
     const options = {
+      proxy,
       ...{ address: this.address, tls: tls && tlsOptions(tls), connectMs, clock: this.#clock },
       session: this.#session,
       onSession: this.#onSession,

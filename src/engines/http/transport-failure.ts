@@ -19,7 +19,7 @@ const CONNECT_CODES = new Set([
 ]);
 
 /** Who is asked, as messages call it. */
-export type Peer = 'worker' | 'hook' | 'controller' | 'embedder';
+export type Peer = 'worker' | 'hook' | 'controller' | 'embedder' | 'external backend';
 
 /** What went wrong, as a code of the catalogue. `sent` = the request had been written to a connection. */
 export function toFailure(error: Error, sent: boolean, peer: Peer = 'worker'): TransportFailure {

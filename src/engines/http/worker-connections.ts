@@ -1,6 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../../base/clock.ts';
-import type { ByUrl, HealthSettings, WorkerSpec, WorkerTls } from '../../config/settings/settings.ts';
+import type {
+  ByUrl,
+  HealthSettings,
+  ProxyAddress,
+  WorkerSpec,
+  WorkerTls,
+} from '../../config/settings/settings.ts';
 import type { StallProbe, StallProbeEnd } from '../../workers/stall-watch.ts';
 import type { EngineState, Worker } from '../../workers/worker.ts';
 import type { WorkerClient } from '../client.ts';
@@ -37,6 +43,7 @@ export interface ConnectionSettings {
 }
 
 interface Server {
+  readonly spec: WorkerSpec;
   readonly client: WorkerClient;
   readonly pool: PoolSettings;
 }
@@ -45,12 +52,15 @@ export interface ConnectionDeps extends ConnectionSettings {
   readonly clock: Clock;
   readonly sockets: OutboundSockets;
   readonly versions: WorkerVersions;
+  /** What a provider is reached through; absent: nothing. */
+  readonly proxyFor?: (baseUrl: string) => ProxyAddress | undefined;
 }
 
 /** The connections to every server, opened at first use. Ranks of one server share them. */
 export class WorkerConnections {
   readonly #clock: Clock;
   readonly #sockets: OutboundSockets;
+  readonly #proxyFor: NonNullable<ConnectionDeps['proxyFor']>;
   #settings: ConnectionSettings;
   readonly #servers = new Map<string, Server>();
   readonly #versions: WorkerVersions;
@@ -61,13 +71,14 @@ export class WorkerConnections {
     this.#sockets = deps.sockets;
     this.#versions = deps.versions;
     this.#settings = deps;
+    this.#proxyFor = deps.proxyFor ?? (() => undefined);
   }
 
   /** Where the connections themselves change, new ones are opened; requests on the old ones finish there. */
   reconfigure(settings: ConnectionSettings): void {
     this.#settings = settings;
-    for (const [baseUrl, { client, pool }] of this.#servers) {
-      if (isDeepStrictEqual(pool, this.#poolOf(baseUrl))) continue;
+    for (const [baseUrl, { spec, client, pool }] of this.#servers) {
+      if (isDeepStrictEqual(pool, this.#poolOf(spec))) continue;
       client.close();
       this.#servers.delete(baseUrl);
     }
@@ -76,9 +87,11 @@ export class WorkerConnections {
   clientOf(spec: WorkerSpec): WorkerClient {
     let server = this.#servers.get(spec.baseUrl);
     if (!server) {
-      const pool = this.#poolOf(spec.baseUrl);
+      const pool = this.#poolOf(spec);
+      const peer = spec.traits.external ? 'external backend' : 'worker';
       server = {
-        client: new HttpWorkerClient(spec, pool, { clock: this.#clock, sockets: this.#sockets }),
+        spec,
+        client: new HttpWorkerClient(spec, pool, { clock: this.#clock, sockets: this.#sockets, peer }),
         pool,
       };
       this.#servers.set(spec.baseUrl, server);
@@ -127,7 +140,7 @@ export class WorkerConnections {
 
   /** The same, and what it offers, for a server that may never be registered: on connections of its own. */
   async inspect(spec: WorkerSpec): Promise<Inspection> {
-    const client = new HttpWorkerClient(spec, this.#poolOf(spec.baseUrl), {
+    const client = new HttpWorkerClient(spec, this.#poolOf(spec), {
       clock: this.#clock,
       sockets: this.#sockets,
     });
@@ -157,9 +170,11 @@ export class WorkerConnections {
     for (const { client } of this.#servers.values()) client.close();
   }
 
-  #poolOf(baseUrl: string): PoolSettings {
+  #poolOf({ baseUrl, traits }: WorkerSpec): PoolSettings {
     const { pool, tls } = this.#settings;
-    return { ...pool, tls: tls.get(baseUrl) };
+    // Engines of one's own are reached as they are addressed, whatever the machine's way to the rest of the world.
+    const proxy = traits.external && this.#proxyFor(baseUrl);
+    return { ...pool, tls: tls.get(baseUrl), ...(proxy && { proxy }) };
   }
 
   /** These questions go to the engine itself, so that one that hangs does not answer: the check must not fail for it. */

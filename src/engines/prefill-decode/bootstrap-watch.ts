@@ -50,7 +50,7 @@ export class BootstrapWatch {
   }
 
   start(): void {
-    this.#unsubscribe = this.#deps.registry.on((event) => this.#onEvent(event));
+    this.#unsubscribe = this.#deps.registry.onFleet((event) => this.#onEvent(event));
     this.reconfigure();
   }
 
@@ -62,7 +62,7 @@ export class BootstrapWatch {
 
   /** Another connector may ask for other workers. */
   reconfigure(): void {
-    for (const worker of this.#deps.registry.workers) {
+    for (const worker of this.#deps.registry.fleet) {
       const { baseUrl } = worker.spec;
       if (!this.#isWanted(worker)) this.#forget(baseUrl);
       else if (worker.health.healthy && !this.#questions.has(baseUrl)) this.#askSoon(baseUrl);
@@ -177,7 +177,7 @@ export class BootstrapWatch {
   }
 
   #ranksOf(baseUrl: string): Worker[] {
-    return this.#deps.registry.workers.filter(
+    return this.#deps.registry.fleet.filter(
       (worker) => worker.spec.baseUrl === baseUrl && worker.traits.role === 'prefill',
     );
   }

@@ -21,6 +21,11 @@ export const HEADER_PREFILL_WORKER = 'x-vllm-router-prefill-worker';
 export const HEADER_HOOKS = 'x-vllm-router-hooks';
 /** Sent only where something is known of the worker's cache: how, and how many tokens of the prompt it is thought to have. */
 export const HEADER_CACHE_SOURCE = 'x-vllm-router-cache-source';
+/** Which provider outside of the fleet the request was sent to: never without a word, whether explained or not. */
+export const HEADER_EXTERNAL = 'x-vllm-router-external';
+/** Fields that it was not sent. */
+export const HEADER_REMOVED = 'x-vllm-router-external-removed';
+export const EXTERNAL_HEADERS = [HEADER_EXTERNAL, HEADER_REMOVED] as const;
 export const EXPLAIN_HEADERS = [
   HEADER_WORKER,
   HEADER_PREFILL_WORKER,
@@ -50,6 +55,13 @@ export function addExplainHeaders(headers: string[], decision: OpenDecision): vo
   if (decision.hooks_ran) headers.push(HEADER_HOOKS, decision.hooks_ran.join(','));
 }
 
+/** Appends where outside of the fleet the request went, if it did. */
+export function addExternalHeaders(headers: string[], { external }: OpenDecision): void {
+  if (!external) return;
+  headers.push(HEADER_EXTERNAL, headerValue(external.backend));
+  if (external.removed) headers.push(HEADER_REMOVED, headerValue(external.removed.join(',')));
+}
+
 /** Writes one plan into the record: the last plan of a request is the one that counts. */
 export function recordPlan(rt: Runtime, decision: OpenDecision, plan: Plan): void {
   const { worker } = plan.leg;
@@ -58,7 +70,7 @@ export function recordPlan(rt: Runtime, decision: OpenDecision, plan: Plan): voi
   decision.method = plan.method;
   decision.reason = plan.reason;
   countFallThrough(rt, decision);
-  if (plan.method !== 'owner') decision.policy = plan.policy;
+  if (plan.method !== 'owner' && plan.method !== 'external') decision.policy = plan.policy;
   const fallback = fallbackOf(plan);
   if (fallback) decision.policy_fallback = fallback;
   decision.cache_source = plan.cacheSource;
@@ -127,6 +139,7 @@ function forgetPlan(decision: OpenDecision): void {
   delete decision.prefill_candidates;
   delete decision.margin;
   delete decision.pd;
+  delete decision.external;
 }
 
 /** Whose place the policy took that decided, and why. */

@@ -2,7 +2,7 @@ import { endToEnd, headerOf, joinedHeader } from '../../http/headers.ts';
 import { corsHeaders } from '../../http/cors.ts';
 import type { Arrival } from '../arrive/arrival.ts';
 import { roundMs } from '../record/decision.ts';
-import { addExplainHeaders, EXPLAIN_HEADERS } from './explain.ts';
+import { addExplainHeaders, addExternalHeaders, EXPLAIN_HEADERS, EXTERNAL_HEADERS } from './explain.ts';
 import { addLimitHeaders } from '../arrive/limit-headers.ts';
 import type { Runtime } from '../runtime.ts';
 
@@ -12,7 +12,7 @@ interface HeadFacts {
   readonly now: number;
 }
 
-const OURS = new Set<string>(['x-request-id', ...EXPLAIN_HEADERS]);
+const OURS = new Set<string>(['x-request-id', ...EXPLAIN_HEADERS, ...EXTERNAL_HEADERS]);
 
 /** The worker's end-to-end headers and the router's own. */
 export function responseHeaders(
@@ -46,6 +46,7 @@ export function addRouterHeaders(rt: Runtime, arrival: Arrival, headers: string[
   headers.push('x-request-id', arrival.requestId);
   // Where Anthropic's clients look for it.
   if (arrival.endpoint.dialect === 'anthropic') headers.push('request-id', arrival.requestId);
+  addExternalHeaders(headers, arrival.decision);
   if (rt.settings.exposeRoutingHeaders) addExplainHeaders(headers, arrival.decision);
   if (arrival.tenant) addLimitHeaders(headers, arrival.tenant);
   headers.push('server-timing', serverTiming(arrival, now));

@@ -73,6 +73,8 @@ export interface Endpoint {
   readonly handoff?: Cap;
   /** Answers may be kept for others who ask the same; how they are told. */
   readonly cached?: CachedForm;
+  /** Providers of OpenAI's API have it as well. */
+  readonly external?: true;
   /** Knows OpenAI's `stream_options`: a stream says what it took when asked for it. */
   readonly streamOptions?: true;
   /** Not every worker has it; what others are asked instead. */
@@ -112,6 +114,7 @@ function form(path: string): EndpointRow {
     dialect: 'openai',
     retry: 'full',
     body: 'form',
+    external: true,
   };
 }
 
@@ -138,6 +141,7 @@ function stored(methods: readonly string[], path: string): EndpointRow {
     dialect: 'openai',
     body: 'opaque',
     resource: 'by_id',
+    external: true,
     retry: methods.includes('GET') ? 'full' : 'connect',
   };
 }
@@ -149,6 +153,7 @@ const KEPT = { ...READS, cached: 'whole' } as const;
 const ROWS: readonly EndpointRow[] = [
   inference('/v1/chat/completions', chatPrompt, {
     ...{ ...GENERATES, tokenRoute: 'chat', handoff: 'max_tokens', streamOptions: true, cached: 'chat' },
+    external: true,
   }),
   inference('/v1/completions', completionPrompt, {
     ...{
@@ -157,10 +162,11 @@ const ROWS: readonly EndpointRow[] = [
       handoff: 'max_tokens',
       streamOptions: true,
       cached: 'completion',
+      external: true,
     },
   }),
   inference('/v1/chat/completions/batch', batchPrompt, GENERATES),
-  inference('/v1/embeddings', inputPrompt, KEPT),
+  inference('/v1/embeddings', inputPrompt, { ...KEPT, external: true }),
   inference('/v2/embed', embedPrompt, KEPT),
   // `response.created` and `response.in_progress`.
   inference('/v1/responses', responsesPrompt, {
@@ -170,6 +176,7 @@ const ROWS: readonly EndpointRow[] = [
       handoff: 'max_output_tokens',
       resource: 'create',
       preamble: 2,
+      external: true,
     },
   }),
   stored(['GET'], '/v1/responses/{id}'),

@@ -7,7 +7,7 @@ import { joinedHeader } from '../../http/headers.ts';
 import { healthRequest, leastRequest } from '../../engines/http/one-token.ts';
 import { servesAlone } from '../../engines/prefill-decode/index.ts';
 import { RouterError } from '../../base/errors.ts';
-import type { WorkerRole } from '../../config/settings/settings.ts';
+import type { FleetRole } from '../../config/settings/settings.ts';
 import type { Worker } from '../../workers/worker.ts';
 import type { Arrival } from './arrival.ts';
 import type { Caller } from './caller.ts';
@@ -44,7 +44,7 @@ const ANSWERS: Readonly<
 
 /** Ready = at least one worker can be used, all threads turn, and the router is not about to stop. */
 function readiness(rt: Runtime): LocalAnswer {
-  const { workers } = rt.registry;
+  const workers = serving(rt);
   const healthy = workers.filter(isServing).length;
   const pools = stagePools(rt);
   const total = { total_workers: workers.length, ...pools };
@@ -57,15 +57,20 @@ function readiness(rt: Runtime): LocalAnswer {
   return json(200, { status: 'ready', healthy_workers: healthy, ...total });
 }
 
+/** Whom it is about: providers only where there is nobody else, since nothing goes there by itself. */
+function serving({ registry: { fleet, externals }, settings }: Runtime): readonly Worker[] {
+  return fleet.length === 0 && !settings.gateway ? externals : fleet;
+}
+
 interface PoolCount {
   readonly healthy: number;
   readonly total: number;
 }
 
 /** By type, where requests may be split. */
-type StagePools = Readonly<Record<WorkerRole, PoolCount>>;
+type StagePools = Readonly<Record<FleetRole, PoolCount>>;
 
-function stagePools({ registry: { workers } }: Runtime): StagePools | undefined {
+function stagePools({ registry: { fleet: workers } }: Runtime): StagePools | undefined {
   if (workers.every(({ traits }) => traits.role === 'regular')) return undefined;
   const counts = {
     prefill: { healthy: 0, total: 0 },
@@ -73,7 +78,9 @@ function stagePools({ registry: { workers } }: Runtime): StagePools | undefined 
     regular: { healthy: 0, total: 0 },
   };
   for (const worker of workers) {
-    const count = counts[worker.traits.role];
+    const { role } = worker.traits;
+    if (role === 'external') continue;
+    const count = counts[role];
     count.total += 1;
     if (isServing(worker)) count.healthy += 1;
   }
@@ -92,7 +99,7 @@ function missingWorkers(healthy: number, pools: StagePools | undefined): string 
 
 /** Healthy = there are workers and none is unhealthy or has stalled. */
 function health(rt: Runtime): LocalAnswer {
-  const { workers } = rt.registry;
+  const workers = serving(rt);
   const unhealthy = workers
     .filter(({ health: { healthy }, progress }) => !healthy || progress.state === 'stalled')
     .map((worker) => worker.id);
@@ -108,8 +115,10 @@ function health(rt: Runtime): LocalAnswer {
 
 /** Has one worker generate one token: the only proof that a model answers. Of workers that serve nothing but halves it is their health. */
 async function healthGenerate(rt: Runtime): Promise<LocalAnswer> {
-  const serving = rt.registry.workers.filter((one) => isServing(one) && one.traits.role !== 'prefill');
-  const worker = serving[Math.floor(rt.random() * serving.length)];
+  // One token of a provider's costs money.
+  if (rt.registry.fleet.length === 0 && rt.registry.externals.length > 0) return health(rt);
+  const able = rt.registry.fleet.filter((one) => isServing(one) && one.traits.role !== 'prefill');
+  const worker = able[Math.floor(rt.random() * able.length)];
   if (!worker) return text(503, 'No healthy worker');
   const [model] = worker.models;
   const request = servesAlone(rt.settings.pd.connector, worker)
@@ -165,7 +174,7 @@ function cardId(card: unknown): string {
 function version(rt: Runtime): LocalAnswer {
   const versions = [
     ...new Set(
-      rt.registry.workers.map((worker) => rt.versionOf(worker)).filter((known) => known !== undefined),
+      rt.registry.fleet.map((worker) => rt.versionOf(worker)).filter((known) => known !== undefined),
     ),
   ];
   return json(200, { version: versions.length === 1 ? versions[0] : versions, router_version: VERSION });
@@ -176,7 +185,7 @@ function serverInfo(rt: Runtime, caller: Caller): LocalAnswer {
   const now = rt.clock.now();
   return json(200, {
     router_version: VERSION,
-    router_type: stagePools(rt) ? 'prefill_decode' : 'regular',
+    router_type: rt.settings.externalOnly ? 'openai' : stagePools(rt) ? 'prefill_decode' : 'regular',
     policy: rt.policies.default.name,
     workers: rt.registry.workers.map((worker) => ({
       ...(show ? { url: worker.id } : {}),

@@ -2,6 +2,7 @@ import type { Policy, PolicyNeeds } from '../../routing/policy.ts';
 import type { Stage } from '../../workers/model-pools.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Call } from '../understand/read-call.ts';
+import { goesOut } from './external.ts';
 import { mayPair, policyOf } from './pair.ts';
 
 /** Who may choose a worker for a request, and of which. */
@@ -37,6 +38,7 @@ export function needsOfDeciders(rt: Runtime, call: Call): PolicyNeeds {
 
 /** Whether any of them looks something up by itself. */
 export function prepares(rt: Runtime, call: Call): boolean {
+  if (goesOut(call)) return false;
   if (call.policy.prepare) return true;
   return mayPair(rt, call) && decidersOf(rt, call).some(({ policy }) => policy.prepare !== undefined);
 }

@@ -7,6 +7,7 @@ import type { Endpoint } from '../arrive/endpoints.ts';
 import { roundMs } from '../record/decision.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Call } from '../understand/read-call.ts';
+import { goesOut } from './external.ts';
 import { needsOfDeciders } from './deciders.ts';
 import { orAborted } from '../understand/while-wanted.ts';
 import { lookUp } from './look-up.ts';
@@ -58,7 +59,8 @@ function isWanted(rt: Runtime, call: Call): boolean {
 
 /** Undefined where nobody wants to know its tokens. */
 function promptOf(rt: Runtime, { tokenRoute }: Endpoint, call: Call): TokenPrompt | undefined {
-  if (tokenRoute === undefined || !isWanted(rt, call)) return undefined;
+  // Nobody who goes by them is asked.
+  if (tokenRoute === undefined || goesOut(call) || !isWanted(rt, call)) return undefined;
   const { values, isWhole } = call.ask.said();
   if (!isWhole || !Buffer.isBuffer(call.body)) return { kind: 'unasked', why: 'too_long' };
   return readTokenPrompt(tokenRoute, values, rt.settings.tokens);

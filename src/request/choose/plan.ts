@@ -1,6 +1,7 @@
-import type { CacheSource, HashKey } from '../../routing/policy.ts';
+import type { CacheSource, HashKey, Policy } from '../../routing/policy.ts';
 import type { Call } from '../understand/read-call.ts';
 import type { Runtime } from '../runtime.ts';
+import { BY_RULE, pickExternal } from './external.ts';
 import { lookAtPool, ownerIndex, ownerServes, poolFor } from './call-pool.ts';
 import { legOf, take, type Leg } from './leg.ts';
 import {
@@ -52,7 +53,13 @@ export function makePlan(rt: Runtime, call: Call, tries: Tries): Plan | NoPlan {
   const now = rt.clock.now();
   for (let lost = 0; ; lost++) {
     const moment = { now, isFresh: lost > 0, isLast: lost === MOST_LOST_PLACES };
-    const plan = mayPair(rt, call) ? pairOrWhole(rt, call, tries, moment) : whole(rt, call, tries, moment);
+    const out = call.external && pickExternal(rt, call, tries, now);
+    if (out && 'kind' in out) return out;
+    const plan = out
+      ? carryOut(rt, call, { picked: out, role: 'external', decides: BY_RULE }, moment)
+      : mayPair(rt, call)
+        ? pairOrWhole(rt, call, tries, moment)
+        : whole(rt, call, tries, moment);
     if (!plan) continue;
     if (plan.pool.failedOpen) rt.metrics.cbFailOpenTotal.with().inc();
     return plan;
@@ -61,6 +68,8 @@ export function makePlan(rt: Runtime, call: Call, tries: Tries): Plan | NoPlan {
 
 /** Whether `makePlan` would find a worker now. Asks no policy and changes nothing. */
 export function canPlan(rt: Runtime, call: Call): boolean {
+  const out = pickExternal(rt, call, FIRST_TRY, rt.clock.now());
+  if (out) return !('kind' in out);
   const pool = poolFor(rt, call);
   const owner = ownerIndex(rt, call, pool);
   if (owner >= 0) return ownerServes(pool, owner);
@@ -70,6 +79,10 @@ export function canPlan(rt: Runtime, call: Call): boolean {
 
 /** What `makePlan` would come to now, for a request that is not sent: no lease is taken, and no policy remembers it. */
 export function previewPlan(rt: Runtime, call: Call): Preview | NoPlan {
+  const out = pickExternal(rt, call, FIRST_TRY, rt.clock.now());
+  if (out && 'kind' in out) return out;
+  if (out)
+    return { kind: 'preview', ...out, ...predict(rt, call, out), prefill: undefined, split: undefined };
   const pair = mayPair(rt, call)
     ? pickPair(rt, call, FIRST_TRY, { now: rt.clock.now(), peek: true })
     : undefined;
@@ -84,6 +97,13 @@ export function previewPlan(rt: Runtime, call: Call): Preview | NoPlan {
   const picked = pickWorker(rt, call, pool, true);
   if (!picked) return { kind: 'none', pool };
   return { kind: 'preview', ...picked, ...predict(rt, call, picked), prefill: undefined, split: pair?.split };
+}
+
+/** Who does all of a request, and by whom it was named. */
+interface OneWorker {
+  readonly picked: Picked;
+  readonly role: 'regular' | 'external';
+  readonly decides: Pick<Policy, 'needs' | 'observe'>;
 }
 
 interface Moment {
@@ -103,6 +123,17 @@ function whole(
   const pool = lookAtPool(rt, call, { tried, now: moment.now, isFresh: moment.isFresh });
   const picked = pickWorker(rt, call, pool, false);
   if (!picked) return { kind: 'none', pool };
+  return carryOut(rt, call, { picked, role: 'regular', decides: call.policy }, moment, split);
+}
+
+/** Takes what the request needs where one worker does all of it. Undefined where a trial place was lost. */
+function carryOut(
+  rt: Runtime,
+  call: Call,
+  { picked, role, decides }: OneWorker,
+  moment: Moment,
+  split?: Split,
+): Plan | undefined {
   const prediction = predict(rt, call, picked);
   const { promptTokens, uncachedTokens } = prediction;
   const load = {
@@ -112,7 +143,7 @@ function whole(
   };
   const taken = take(rt, picked, load, moment);
   if (!taken) return undefined;
-  const leg = legOf(rt, call, { role: 'regular', picked, prediction, taken, policy: call.policy });
+  const leg = legOf(rt, call, { role, picked, prediction, taken, policy: decides });
   return planOf(call, { picked, prediction, leg, now: moment.now, prefill: undefined, split });
 }
 

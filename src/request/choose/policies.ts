@@ -109,7 +109,7 @@ export class Policies {
     this.#capacities = new CacheCapacities(deps.registry);
     this.#stages = new StagePolicies(settings.pd, (one, scope) => this.#create(one, scope));
     this.#changed();
-    deps.registry.on((event) => {
+    deps.registry.onFleet((event) => {
       this.#onEvent(event);
     });
   }

@@ -22,7 +22,7 @@ export class PolicyHints {
   constructor(registry: Roster, named: (name: string) => PolicySettings | undefined) {
     this.#registry = registry;
     this.#named = named;
-    this.#count = registry.workers.filter((worker) => hintOf(worker) !== undefined).length;
+    this.#count = registry.fleet.filter((worker) => hintOf(worker) !== undefined).length;
   }
 
   /** Whether any worker has one. */
@@ -37,7 +37,7 @@ export class PolicyHints {
 
   changed({ type, worker }: RegistryEvent): void {
     if (type === 'traits')
-      this.#count = this.#registry.workers.filter((one) => hintOf(one) !== undefined).length;
+      this.#count = this.#registry.fleet.filter((one) => hintOf(one) !== undefined).length;
     else if (hintOf(worker) === undefined) return;
     else if (type === 'joined') this.#count += 1;
     else if (type === 'left') this.#count -= 1;

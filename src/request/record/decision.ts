@@ -3,7 +3,7 @@ import type { PriorityClass } from '../../config/settings/settings.ts';
 import type { CacheSource, Fallback, TokensSource } from '../../routing/policy.ts';
 
 /** Who chose: the words of `x-vllm-router-method`. */
-export type DecisionMethod = 'policy' | 'owner' | 'lmcache-prefix' | 'cluster' | 'cache-hit';
+export type DecisionMethod = 'policy' | 'owner' | 'lmcache-prefix' | 'cluster' | 'cache-hit' | 'external';
 
 /** What a cache of answers had to say, where one is configured for the route: the words of `x-vllm-router-cache-status`. */
 export type CacheStatus = 'exact-hit' | 'miss' | 'bypass';
@@ -91,6 +91,16 @@ export interface PairRecord {
   fetch_ms?: number;
 }
 
+/** What was done with a request that left the fleet. */
+export interface ExternalRecord {
+  /** By the name that the configuration gives it. */
+  readonly backend: string;
+  /** Pattern of the rule that led there; absent where everything goes there. */
+  readonly rule?: string;
+  /** Fields that only vLLM knows, which it was not sent. */
+  readonly removed?: readonly string[];
+}
+
 export interface AttemptRecord {
   readonly worker: string;
   /** Which part of the request it was to do; absent where all of it. */
@@ -146,6 +156,8 @@ export interface Decision {
   cluster?: string;
   /** Cosine of the request and the middle of the nearest cluster. */
   cluster_similarity?: number;
+  /** Where the request went to a provider outside of the fleet. */
+  external?: ExternalRecord;
   /** Score of the best other candidate minus the winner's. */
   margin?: number;
   /** How the cache of the worker that was chosen is known. */

@@ -8,6 +8,7 @@ import { waitForWorker } from '../choose/wait-for-worker.ts';
 import { recordPrompt } from '../record/record-prompt.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Call } from '../understand/read-call.ts';
+import { askExternal } from './ask-external.ts';
 import { askPair } from './ask-pair.ts';
 import { askWorker } from './ask-worker.ts';
 import { Handover } from './handover.ts';
@@ -44,7 +45,9 @@ export async function forward(rt: Runtime, arrival: Arrival, call: Call, deadlin
       const step = { leg, outcome, retry, tries, ...(wording && said && { put: { wording, said } }) };
       const again = handover
         ? await askPair(rt, arrival, call, deadline, { ...step, handover, prefill })
-        : await askWorker(rt, arrival, call, deadline, step);
+        : leg.role === 'external'
+          ? await askExternal(rt, arrival, call, deadline, step)
+          : await askWorker(rt, arrival, call, deadline, step);
       if (!again) return;
       tries = again;
       arrival.times.givenUpMs += rt.clock.now() - arrival.times.dispatched;

@@ -61,7 +61,7 @@ export class LegOutcome implements InFlight, Awaited {
     this.route = arrival.endpoint.route;
     this.model = call.model;
     this.#record = { worker: leg.worker.id, reason: leg.reason, duration_ms: 0 };
-    if (leg.role !== 'regular') this.#record.role = leg.role;
+    if (leg.role === 'prefill' || leg.role === 'decode') this.#record.role = leg.role;
   }
 
   get streamed(): boolean {
@@ -245,11 +245,13 @@ export class LegOutcome implements InFlight, Awaited {
       // Of several prompts vLLM tells what was cached of the last one.
       const own = this.#call.prompts === 1 ? usage?.cachedTokens : undefined;
       const cachedTokens = prefill ? prefill.answer?.cachedTokens : own;
-      learnFromUsage(this.#rt, this.#call, this.#plan, {
-        promptTokens: told,
-        cachedTokens,
-        answerTokens,
-      });
+      // A provider's tokens are others, and so are its caches.
+      if (this.#leg.role !== 'external')
+        learnFromUsage(this.#rt, this.#call, this.#plan, {
+          promptTokens: told,
+          cachedTokens,
+          answerTokens,
+        });
       if (cachedTokens !== undefined) recordCached(decision, cachedTokens);
     }
     const prompt = told ?? estimate;

@@ -49,6 +49,13 @@ export class RetryDecision {
     return this.#retry(retryAfterMs);
   }
 
+  /** Somebody else is to be asked in the place of one that wants to be left alone: that is a retry, but nothing to wait for. */
+  elsewhere(): boolean {
+    if (this.#call.retry === 'connect' || !this.#bodyIsThere() || !this.#retry(undefined)) return false;
+    this.#delayMs = 0;
+    return true;
+  }
+
   /** One more attempt, of another kind than those that failed, at once. */
   fallBack(): boolean {
     if (!this.#bodyIsThere() || this.#deadline.leftMs <= 0) return false;

@@ -5,6 +5,7 @@ import type { TenantAccess } from '../../limits/tenant.ts';
 import type { Arrival } from '../arrive/arrival.ts';
 import type { Caller } from '../arrive/caller.ts';
 import type { Deadline } from '../arrive/deadline.ts';
+import { canGoOut } from '../choose/external.ts';
 import type { Call } from '../understand/read-call.ts';
 import type { Runtime } from '../runtime.ts';
 
@@ -31,6 +32,7 @@ export function waitForTurn(
     arrival.releases.push(() => ticket.release());
     return;
   }
+  if (goesRound(rt, call)) return;
   const entry = rt.admission.enter({ flow, priority, tokens: () => expectedTokens(arrival, call) });
   switch (entry.kind) {
     case 'admitted':
@@ -43,6 +45,16 @@ export function waitForTurn(
     case 'waiting':
       return queued(rt, arrival, deadline, entry).then((outcome) => settle(rt, arrival, priority, outcome));
   }
+}
+
+/** Where a rule lets a request leave the fleet when that is full, it does so instead of waiting; the rate of all holds for it, too. */
+function goesRound(rt: Runtime, call: Call): boolean {
+  const { external } = call;
+  if (external?.when !== 'saturated' || rt.admission.inFlight < rt.settings.admission.maxConcurrent)
+    return false;
+  if (!canGoOut(rt, call)) return false;
+  external.overflows = true;
+  return true;
 }
 
 function overfull(rt: Runtime, { limit, retryAfterSecs }: Full): RouterError {

@@ -16,6 +16,7 @@ export function inspectsBodies({ modelRules, hooks, clients }: Settings): boolea
  */
 export function mustUnderstand(rt: Runtime): boolean {
   const { settings, registry } = rt;
-  if (inspectsBodies(settings) || registry.handsOver) return true;
+  // What a provider is sent is made from what was read.
+  if (inspectsBodies(settings) || registry.handsOver || settings.externalOnly) return true;
   return settings.gateway && registry.models.size !== 1;
 }

@@ -39,7 +39,7 @@ export function checkAccess(rt: Runtime, caller: Caller, model: string): void {
       { param: 'model' },
     );
   }
-  const { models, workers } = rt.registry;
+  const { models, fleet: workers } = rt.registry;
   const untold = workers.some(({ models: listed }) => listed.size === 0);
   if (models.size > 0 && !untold && [...models].every((one) => caller.mayUse(one))) return;
   throw new RouterError(

@@ -10,6 +10,7 @@ import type { Ask, Policy } from '../../routing/policy.ts';
 import type { WorkerFilters } from '../../workers/pool-view.ts';
 import type { Arrival } from '../arrive/arrival.ts';
 import { RequestAsk, type AskSource } from '../choose/ask.ts';
+import type { ExternalWish } from '../choose/outward.ts';
 import type { Halves } from '../choose/stage-policies.ts';
 import type { Decision } from '../record/decision.ts';
 import type { Endpoint } from '../arrive/endpoints.ts';
@@ -56,6 +57,8 @@ export interface Call {
   readonly target?: string;
   /** Which workers the client wants; undefined = any. */
   readonly filters: WorkerFilters | undefined;
+  /** Where it may go beside the fleet. */
+  readonly external?: ExternalWish | undefined;
   /** How a worker could compute the prompt for another one; `no`: one has to do all of it; undefined: there is nothing to split. */
   readonly handoff?: HandoffTerms | 'no' | undefined;
   /** The worker is asked for the usage of a stream although the client did not ask: the client must not see it. */
@@ -121,7 +124,8 @@ function understandInPieces(
 /** A form's model may stand behind its file: where the model matters, the form is read whole first. */
 function passesThrough(rt: Runtime, { body }: Endpoint): boolean {
   if (body !== 'form') return body === 'opaque';
-  const modelMatters = rt.settings.gateway || rt.policies.several || inspectsBodies(rt.settings);
+  const { gateway, externalOnly } = rt.settings;
+  const modelMatters = gateway || externalOnly || rt.policies.several || inspectsBodies(rt.settings);
   return rt.registry.servesAlike && !modelMatters;
 }
 
