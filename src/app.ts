@@ -277,7 +277,8 @@ export class App {
         connections.noteVersion(spec, inspection);
       },
       explain: (request) => dryRun(this.#runtime, request),
-      flushAnswers: (whose) => this.#state.openAnswers.flush(whose),
+      flushAnswers: async (whose) =>
+        (await this.#state.openAnswers.flush(whose)) + this.#state.semantic.flush(whose),
       reload: (request) => this.#reloads.run(request),
       loaded: () => this.#reloads.loaded,
       ...{ threads: () => this.#front.threads, ...this.#watches.proofs },

@@ -2,13 +2,23 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../base/clock.ts';
 import type { Random } from '../base/random.ts';
 import type { ThreadPart } from '../base/thread-part.ts';
-import type { EmbeddingSettings, SemanticSettings } from '../config/settings/settings.ts';
+import type {
+  EmbeddingSettings,
+  SemanticCacheSettings,
+  SemanticSettings,
+} from '../config/settings/settings.ts';
 import { collect } from '../engines/collect.ts';
 import type { PoolSettings } from '../engines/http/connection-pool.ts';
 import { HttpWorkerClient } from '../engines/http/http-client.ts';
 import type { OutboundSockets } from '../engines/http/outbound-sockets.ts';
 import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
+import type { AnswersByMeaning } from '../request/runtime.ts';
+import { startHelper } from '../helper-threads/helper-thread.ts';
+import { ByteBudget } from '../base/byte-budget.ts';
+import type { AnswersOf } from '../response-cache/answer-key.ts';
+import { MemoryAnswers } from '../response-cache/semantic/memory-answers.ts';
+import { answerSemantic, SemanticAnswersOfThread } from '../response-cache/semantic/threads-semantic.ts';
 import { askOwnModel } from '../request/send/ask-own-model.ts';
 import type { Runtime } from '../request/runtime.ts';
 import { RoundRobinPolicy } from '../routing/policies/round-robin.ts';
@@ -34,11 +44,18 @@ interface Parts {
 
 /** What this thread has to compare texts by their meaning. */
 export interface OpenSemantic extends Meaning {
+  /** Answers that are found by meaning, where they are configured. */
+  readonly byMeaning: AnswersByMeaning | undefined;
+  /** Forgets such answers; how many. In control. */
+  flush(whose: AnswersOf): number;
   /** To be called once workers can be asked. */
   start(): void;
   reconfigure(settings: SemanticSettings): void;
-  close(): void;
+  close(): Promise<void>;
 }
+
+/** Of each thread, where no other cache counts them. */
+const MOST_COPIED_BYTES = 64 * 1024 * 1024;
 
 /** Each thread asks for the vectors of its own requests; the examples of clusters control asks for, for all of them. */
 export function openSemantic(settings: SemanticSettings, parts: Parts): OpenSemantic {
@@ -51,11 +68,15 @@ class Semantic implements OpenSemantic {
   readonly #parts: Parts;
   readonly #events: SemanticEvents;
   readonly #askOwn: AskEmbeddings;
+  readonly #ofThread: SemanticAnswersOfThread | undefined;
   readonly #builder: CentroidBuilder | undefined;
   #settings: SemanticSettings;
   #embedder: Embedder | undefined;
   #service: HttpWorkerClient | undefined;
   #started = false;
+  readonly #copies = new ByteBudget(MOST_COPIED_BYTES);
+  /** Undefined in a request thread. */
+  #memory: MemoryAnswers | undefined;
 
   constructor(settings: SemanticSettings, parts: Parts) {
     const { part, clock, metrics, log } = parts;
@@ -71,6 +92,7 @@ class Semantic implements OpenSemantic {
     if (part.kind === 'request') {
       this.clusters = new CentroidsOfThread(part.channel);
       answerAsking(part.channel, this.#askOwn);
+      this.#ofThread = new SemanticAnswersOfThread(part.channel);
     } else {
       const { centroids } = this.#events;
       this.clusters = this.#builder = new CentroidBuilder({
@@ -87,6 +109,19 @@ class Semantic implements OpenSemantic {
       if (part.kind === 'control') tell = showCentroids(part.channels, () => this.clusters);
     }
     this.#embedder = this.#open(settings.embeddings);
+    this.#keepAnswers(settings.cache);
+    this.#showAnswers();
+    if (part.kind === 'control') answerSemantic(part.channels, () => this.#memory);
+  }
+
+  get byMeaning(): AnswersByMeaning | undefined {
+    const { part } = this.#parts;
+    const answers = part.kind === 'request' ? this.#ofThread : this.#memory;
+    return answers && this.#settings.cache && { answers, copies: this.#copies };
+  }
+
+  flush(whose: AnswersOf): number {
+    return this.#memory?.flush(whose) ?? 0;
   }
 
   get embedder(): Embedder | undefined {
@@ -105,13 +140,44 @@ class Semantic implements OpenSemantic {
     if (!isSame || (this.#embedder && !settings.embeddings)) this.#hangUp();
     if (this.#embedder && settings.embeddings) this.#embedder.reconfigure(settings.embeddings, isSame);
     else this.#embedder = this.#open(settings.embeddings);
+    if (!isSame) this.flush(EVERYBODYS);
+    this.#keepAnswers(settings.cache);
     if (this.#started && !(isSame && isDeepStrictEqual(before.clusters, settings.clusters)))
       this.#builder?.reconfigure(settings.clusters, isSame);
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.#builder?.close();
     this.#hangUp();
+    await this.#memory?.close();
+  }
+
+  /** Control keeps them, for all threads. */
+  #keepAnswers(settings: SemanticCacheSettings | undefined): void {
+    const { part, clock, log, metrics } = this.#parts;
+    if (part.kind === 'request') return;
+    if (!settings) {
+      void this.#memory?.close();
+      this.#memory = undefined;
+    } else if (this.#memory) this.#memory.reconfigure(settings);
+    else
+      this.#memory = new MemoryAnswers(settings, {
+        clock,
+        startHelper: (helper) => startHelper({ ...helper, clock, log, metrics }),
+        onLooked: (outcome) => {
+          metrics.semanticCacheLookupsTotal.with(outcome).inc();
+        },
+      });
+  }
+
+  #showAnswers(): void {
+    const { metrics } = this.#parts;
+    metrics.semanticCacheEntries.onCollect((family) => {
+      if (this.#memory) family.with().set(this.#memory.size.entries);
+    });
+    metrics.semanticCacheBytes.onCollect((family) => {
+      if (this.#memory) family.with().set(this.#memory.size.bytes);
+    });
   }
 
   #open(settings: EmbeddingSettings | undefined): Embedder | undefined {
@@ -125,6 +191,7 @@ class Semantic implements OpenSemantic {
         otherModel: (before, dimensions) => {
           otherModel(before, dimensions);
           this.clusters.otherSpace(dimensions);
+          this.flush(EVERYBODYS);
         },
       },
     });
@@ -157,6 +224,8 @@ class Semantic implements OpenSemantic {
     this.#service = undefined;
   }
 }
+
+const EVERYBODYS: AnswersOf = { model: undefined, tenant: undefined };
 
 /** Whether vectors of the two can be compared, as far as is known. */
 function isSameSpace(left: EmbeddingSettings | undefined, right: EmbeddingSettings | undefined): boolean {

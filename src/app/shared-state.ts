@@ -229,6 +229,7 @@ export function runtimeOf<Workers extends Roster>(
     ...shared,
     settings,
     answerCache: openAnswers.cache,
+    answersByMeaning: shared.semantic.byMeaning,
     tokens: tokens.source,
     lmcache: lmcache.knowledge,
     arrivals: arrivals.knowledge,
@@ -245,11 +246,12 @@ export function runtimeOf<Workers extends Roster>(
 
 /** Ends what goes out to workers and services; what is under way finishes. */
 export async function closeOutbound(state: SharedState): Promise<void> {
-  const { connections, lmcache, semantic, keyServices, hooks } = state;
-  for (const part of [semantic, connections, lmcache, keyServices, hooks]) part.close();
+  const { connections, lmcache, keyServices, hooks } = state;
+  for (const part of [connections, lmcache, keyServices, hooks]) part.close();
   await Promise.all([
     state.openAnswers.close(),
     state.replicas.close(),
+    state.semantic.close(),
     state.openTokens.close(),
     state.openEvents.close(),
     state.arrivals.close(),

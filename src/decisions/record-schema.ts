@@ -63,7 +63,7 @@ const FIELDS = {
   rule: text.describe('Pattern of the model rule that decided.').optional(),
   rule_missed: text.describe('Pattern of the last rule that matched and had no worker.').optional(),
   method: z
-    .enum(['policy', 'owner', 'lmcache-prefix', 'cluster', 'cache-hit', 'external'])
+    .enum(['policy', 'owner', 'lmcache-prefix', 'cluster', 'cache-hit', 'semantic-hit', 'external'])
     .describe('Who chose.')
     .optional(),
   policy: text.describe('The policy that chose.').optional(),
@@ -168,11 +168,15 @@ const FIELDS = {
     .describe("Waiting for what the policy looked up: a plugin's, or LMCache's controller.")
     .optional(),
   cache_status: z
-    .enum(['exact-hit', 'miss', 'bypass'])
+    .enum(['exact-hit', 'semantic-hit', 'miss', 'bypass'])
     .describe('What the cache of answers had, where one is configured for the route.')
     .optional(),
   cache_bypass: text
     .describe('With bypass: why it was not asked: client, sampled, unreadable, too_long, not_repeatable.')
+    .optional(),
+  cache_similarity: z
+    .number()
+    .describe('With semantic-hit: cosine of what was asked and what was answered before.')
     .optional(),
   cache_age_ms: ms.describe('Age of the stored answer that was sent.').optional(),
   cache_shared: z

@@ -13,7 +13,7 @@ import { BEAT, type HelperStart } from './helper-start.ts';
 export type HelperEnd = 'fault' | 'out_of_memory' | 'hung' | 'over_time';
 
 export interface HelperDeps {
-  readonly name: 'index' | 'text';
+  readonly name: 'index' | 'text' | 'vector';
   /** The module that it runs, which exports `serve` (`HelperModule`). */
   readonly module: URL;
   /** What `serve` is handed; asked for anew for each thread. Must be something that can be posted. */

@@ -19,6 +19,8 @@ export const EXPOSED_HEADERS = [
   'x-vllm-router-model',
   'x-vllm-router-hooks',
   'x-vllm-router-cache-source',
+  'x-vllm-router-cache-status',
+  'x-vllm-router-cache-similarity',
   'x-vllm-router-external',
   'x-vllm-router-external-removed',
 ] as const;

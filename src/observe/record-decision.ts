@@ -27,6 +27,7 @@ export interface FinishedRequest {
   readonly attempts: readonly FinishedAttempt[];
   /** Where a cache of answers is configured for the route. */
   readonly cache_status?: string;
+  readonly cache_similarity?: number;
   readonly cache_bypass?: string;
   readonly cache_ms?: number;
   /** Where there are prefill workers. */
@@ -116,7 +117,12 @@ export function recordDecision(metrics: Metrics, request: FinishedRequest, model
   if (request.overhead_ms !== undefined) metrics.overheadSeconds.with().observe(request.overhead_ms / 1000);
 }
 
-function recordCache(metrics: Metrics, { route, cache_ms: spentMs }: FinishedRequest, status: string): void {
+function recordCache(
+  metrics: Metrics,
+  { route, cache_ms: spentMs, cache_similarity: similarity }: FinishedRequest,
+  status: string,
+): void {
+  if (similarity !== undefined) metrics.cacheSimilarity.with().observe(similarity);
   metrics.cacheLookupsTotal.with(route, status).inc();
   if (status === 'bypass') return;
   (status === 'miss' ? metrics.cacheMissesTotal : metrics.cacheHitsTotal).with().inc();

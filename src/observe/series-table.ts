@@ -30,6 +30,8 @@ const TOKEN_TIME = [0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.1
 const OVERHEAD = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1];
 /** Fractions; the first bucket holds the exact zeros. */
 const RATIO = [0, 0.1, 0.25, 0.5, 0.75, 0.9, 1];
+/** Cosines of what means the same. */
+const SIMILARITY = [0.5, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.96, 0.97, 0.98, 0.99, 0.995, 1];
 const ERROR_RATIO = [0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1];
 
 type Spec<T extends FamilyType, L extends readonly string[]> = SeriesSpec & {
@@ -809,13 +811,35 @@ const STATE_SERIES = {
   cacheLookupsTotal: counter(
     'vllm_router_cache_lookups_total',
     ['route', 'result'],
-    'The same by route and result: exact-hit, miss, bypass (neither asked nor kept; the record says why).',
+    'The same by route and result: exact-hit, semantic-hit, miss, bypass (neither asked nor kept; the record says why).',
   ),
   cacheLookupDurationSeconds: histogram(
     'vllm_router_cache_lookup_duration_seconds',
     [],
     DURATION,
     'Looking for a stored answer, and waiting for one that another request was getting.',
+  ),
+  cacheSimilarity: histogram(
+    'vllm_router_cache_similarity',
+    [],
+    SIMILARITY,
+    'Cosine of what was asked and what was answered before, of answers given by meaning.',
+  ),
+  semanticCacheLookupsTotal: counter(
+    'vllm_router_semantic_cache_lookups_total',
+    ['outcome'],
+    'Looks for an answer by meaning. outcome: hit, miss, late (the thread that compares did not say in time).',
+  ),
+  semanticCacheUnaskedTotal: counter(
+    'vllm_router_semantic_cache_unasked_total',
+    ['reason'],
+    'Requests whose answer was not looked for by meaning: no_text (a chat that does not end with its user, several prompts, token ids), too_long (above max_chars), no_vector (the embedder did not say in time).',
+  ),
+  semanticCacheEntries: gauge('vllm_router_semantic_cache_entries', [], 'Answers that are kept by meaning.'),
+  semanticCacheBytes: gauge(
+    'vllm_router_semantic_cache_bytes',
+    [],
+    'What they take, their vectors included.',
   ),
   cacheStoresTotal: counter(
     'vllm_router_cache_stores_total',

@@ -29,6 +29,7 @@ import type { RetryBudget } from '../workers/retry-budget.ts';
 import type { OwnRoutes } from '../workers/own-routes.ts';
 import type { Worker } from '../workers/worker.ts';
 import type { WorkerWait } from '../workers/worker-wait.ts';
+import type { SemanticAnswers } from '../response-cache/semantic/semantic-answers.ts';
 import type { Meaning } from '../semantic/meaning.ts';
 import type { Clients } from './arrive/clients.ts';
 import type { DecisionRing } from './record/decision-ring.ts';
@@ -55,6 +56,13 @@ export interface AnswerCache {
   readonly copies: ByteBudget;
 }
 
+/** Answers that are given to those who ask the same in other words. */
+export interface AnswersByMeaning {
+  readonly answers: SemanticAnswers;
+  /** Bytes of answers that are being copied, where no other cache counts them. */
+  readonly copies: ByteBudget;
+}
+
 /** Everything a request needs: settings that never change while it runs, and the shared state it takes leases from. */
 export interface Runtime {
   readonly settings: Settings;
@@ -75,6 +83,8 @@ export interface Runtime {
   /** Where one is configured. */
   readonly answerCache: AnswerCache | undefined;
   readonly semantic: Meaning;
+  /** Where they are configured. */
+  readonly answersByMeaning: AnswersByMeaning | undefined;
   readonly tokenRatio: TokenRatio;
   /** Which token ids a worker will compute; asked only where somebody goes by them. */
   readonly tokens: TokenSource;

@@ -53,3 +53,23 @@ export function answerKey({ target, model, scope, body }: AnswerQuestion): strin
     .digest('hex');
   return `${KIND}${encodeURIComponent(scope)}:${encodeURIComponent(model)}:${digest}`;
 }
+
+/**
+ * `<scope>:<model>:<SHA-256>` of all but one member of the body, and of what stands in its place; undefined where the body has no one
+ * meaning.
+ */
+export function partitionOf(
+  { target, model, scope, body }: AnswerQuestion,
+  member: string,
+  inItsPlace: Buffer,
+): string | undefined {
+  const canonical = canonicalJson(body, new Set([...WITHOUT_EFFECT, member]));
+  const rest = canonicalJson(inItsPlace, new Set());
+  if (!canonical || !rest) return undefined;
+  const digest = createHash('sha256')
+    .update(JSON.stringify([VERSION, target, model, scope, member, canonical.length]))
+    .update(canonical)
+    .update(rest)
+    .digest('hex');
+  return `${encodeURIComponent(scope)}:${encodeURIComponent(model)}:${digest}`;
+}

@@ -51,6 +51,7 @@ function otherValue(key: ConfigKey): string {
     hash_key: 'header:other',
     'health_check.endpoint': '/other',
     'lmcache.controller_url': 'http://other:9000',
+    'semantic_cache.embeddings_url': 'http://other:9100',
     'kv_events.endpoint': 'tcp://{host}:6000',
     'kv_events.endpoints': 'http://w=tcp://w:6000',
     'kv_events.bind': 'tcp://*:6000',
@@ -89,6 +90,8 @@ function besides({ name, policies }: ConfigKey): Record<string, string>[] {
     'worker_tls.cert_file': { 'worker_tls.cert_file': one.cert, 'worker_tls.key_file': one.key },
     'worker_tls.key_file': { 'worker_tls.cert_file': one.cert, 'worker_tls.key_file': one.key },
   };
+  if (name.startsWith('semantic_cache.') && name !== 'semantic_cache.embeddings_url')
+    others[name] = { 'semantic_cache.embeddings_url': 'http://one' };
   const isLogDetail = name.startsWith('decision_log.') && name !== 'decision_log.export_path';
   return (policies ?? [undefined]).map((policy) => ({
     ...others[name],

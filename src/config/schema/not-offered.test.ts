@@ -71,8 +71,8 @@ describe('names of parts that are not there yet', () => {
       `--prefill_selector: ${TEXT}`,
     ]);
     // The types refuse it as well.
-    const options = { workerUrls: ['http://a:1'], semanticCache: {} } as RouterOptions;
-    assert.deepEqual(lines(configFromOptions(options)), [`semanticCache: ${TEXT}`]);
+    const options = { workerUrls: ['http://a:1'], traceConfig: {} } as RouterOptions;
+    assert.deepEqual(lines(configFromOptions(options)), [`traceConfig: ${TEXT}`]);
   });
 
   it('are told apart from slips of the pen: policies', () => {

@@ -11,15 +11,13 @@ const FLAGS = [
   ...['--wasm-middleware', '--wasm-middleware-sha256', '--wasm-middleware-route'],
   ...['--kv-tokenizer-path', '--kv-model', '--kv-hash-algo', '--kv-hash-seed'],
   '--kv-index-max-entries',
-  ...['--semantic-cache-embeddings-url', '--semantic-cache-embeddings-model', '--semantic-cache-threshold'],
-  ...['--semantic-cache-max-entries', '--semantic-cache-ttl-secs', '--semantic-cache-embedding-timeout-ms'],
 ] as const;
 
 /** Keys of their files. */
 const KEYS = [
   ...['connection_mode', 'discovery'],
   ...['history_backend', 'trace_config'],
-  ...['cache.redis', 'semantic_cache', 'prompt_cache.redis', 'shared_prefix_routing'],
+  ...['cache.redis', 'prompt_cache.redis', 'shared_prefix_routing'],
 ] as const;
 
 /** Variables that are neither. */

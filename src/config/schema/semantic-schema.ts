@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { EMBEDDINGS_URL_FORMS, parseEmbeddingsUrl } from './embeddings-url.ts';
-import { bearerKey, key, milliseconds, text, type KeyMeta } from './field.ts';
+import { bearerKey, count, key, milliseconds, secs, text, type KeyMeta } from './field.ts';
 import { parseWorkerUrl, WORKER_URL_FORMS } from './worker-url.ts';
 
 /** They stand in headers, records and labels of metrics. */
@@ -67,6 +67,47 @@ const clusters = z
   .default([]);
 
 export const semanticKeys = {
+  semantic_cache: z
+    .strictObject({
+      embeddings_url: field(
+        embeddingsUrl().optional(),
+        'Answers of chats and completions are given once more to those who ask the same in other words. Who turns texts into vectors: POST /v1/embeddings as OpenAI has it. Without it a worker of the router that serves embeddings_model.',
+        { credentials: true, value: 'URL', defaultText: 'none' },
+      ),
+      embeddings_api_key: field(bearerKey().optional(), 'Bearer key for it.', {
+        flags: [],
+        secret: true,
+        defaultText: 'none',
+      }),
+      embeddings_model: field(text().optional(), 'The model that it is asked for.', {
+        value: 'MODEL',
+        defaultText: 'default, where there is a URL',
+      }),
+      threshold: field(
+        z.number().min(0).max(1).default(0.95),
+        'Least cosine of two questions that have one answer.',
+      ),
+      max_entries: field(count(1).max(1_048_576).default(256), 'Most answers that are kept.'),
+      max_bytes: field(count(65_536).default(67_108_864), 'Most bytes that answers and vectors take.'),
+      max_entry_bytes: field(
+        count(1024).max(67_108_864).default(1_048_576),
+        'Longer answers are not kept here.',
+      ),
+      ttl_secs: field(secs().default(300), 'An answer is kept for this long.'),
+      embedding_timeout_ms: field(
+        milliseconds().default(500),
+        'Longest wait of a request for its vector; then it goes on without.',
+      ),
+      compare: field(
+        z.enum(['last_message', 'all_messages']).default('last_message'),
+        'What need only mean the same: the last message of the user, or all messages. All else has to be equal: model, route, tenant, parameters, tools, and with last_message the messages before.',
+      ),
+      max_chars: field(
+        count(1).max(8192).default(2048),
+        'Longer texts are not compared: an embedding model that cuts them would take two for one.',
+      ),
+    })
+    .prefault({}),
   semantic_cluster: z
     .strictObject({
       embeddings_url: field(

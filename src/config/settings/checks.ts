@@ -10,7 +10,7 @@ import type { Config } from '../schema/schema.ts';
 import type { WorkerRole } from './pd-settings.ts';
 import { externalNotices, externalProblems, isExternalOnly, workerEntries } from './external-from-config.ts';
 import { pdNotices, pdProblems } from './pd-checks.ts';
-import { semanticNotices } from './semantic-from-config.ts';
+import { semanticNotices, semanticProblems } from './semantic-from-config.ts';
 import { stageEntries } from './pd-from-config.ts';
 import { expandWorkers, workerDefaults } from './settings-from-config.ts';
 import { ranksOf } from './worker-specs.ts';
@@ -35,6 +35,7 @@ export function crossChecks(
     ...redisProblems(config.shared_state?.redis, ['shared_state', 'redis']),
     ...pdProblems(config, plugins),
     ...externalProblems(config),
+    ...semanticProblems(config),
   ];
   if (config.retry.max_backoff_ms < config.retry.initial_backoff_ms) {
     const least = String(config.retry.initial_backoff_ms);

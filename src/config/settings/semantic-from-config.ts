@@ -1,11 +1,14 @@
+import type { CheckProblem } from '../schema/check-problem.ts';
 import { parseEmbeddingsUrl } from '../schema/embeddings-url.ts';
 import type { Config } from '../schema/schema.ts';
 import type { ClusterEntry } from '../schema/semantic-schema.ts';
 import { parseUrlPrefix } from '../schema/url-prefixes.ts';
 import { parseWorkerUrl } from '../schema/worker-url.ts';
+import { ms } from './ms.ts';
 import type {
   ClusterSettings,
   EmbeddingSettings,
+  SemanticCacheSettings,
   SemanticClusterSettings,
   SemanticSettings,
 } from './semantic-settings.ts';
@@ -20,21 +23,48 @@ const REST_MS = 5000;
 /** Compiles what is compared by meaning; it is off where nobody is named who makes vectors. */
 export function semanticSettings(config: Config): SemanticSettings {
   const embeddings = embeddingSettings(config);
-  return { embeddings, clusters: embeddings && clusterSettings(config) };
+  return {
+    embeddings,
+    clusters: embeddings && clusterSettings(config),
+    cache: isNamed(config.semantic_cache) ? cacheSettings(config) : undefined,
+  };
 }
 
-/** A section that is there and does nothing. */
-export function semanticNotices({ semantic_cluster: cluster }: Config): string[] {
-  const { embeddings_url: url, embeddings_model: model, clusters } = cluster;
-  if (clusters.length > 0 && url === undefined && model === undefined)
+/** One vector of each request serves both, so that there is one model for both. */
+export function semanticProblems({
+  semantic_cache: cache,
+  semantic_cluster: cluster,
+}: Config): CheckProblem[] {
+  if (!isNamed(cache) || cluster.clusters.length === 0) return [];
+  const [own, other] = [cluster.embeddings_model, cache.embeddings_model ?? ANY_MODEL];
+  if (own === undefined || own === other) return [];
+  const message = `expected the model of semantic_cache (${JSON.stringify(other)}), since each request has one vector, got ${JSON.stringify(own)}`;
+  return [{ path: ['semantic_cluster', 'embeddings_model'], message }];
+}
+
+/** A section that is there and does nothing, or something else than it says. */
+export function semanticNotices({ semantic_cache: cache, semantic_cluster: cluster }: Config): string[] {
+  if (cluster.clusters.length === 0) return [];
+  const { embeddings_url: url } = cluster;
+  if (!isNamed(cluster) && !isNamed(cache))
     return ['semantic_cluster has neither embeddings_url nor embeddings_model: it is off'];
+  if (isNamed(cache) && url !== undefined && url !== cache.embeddings_url)
+    return ['semantic_cluster.embeddings_url is not used: vectors are made where semantic_cache says'];
   return [];
 }
 
+type Section = Pick<Config['semantic_cache'], 'embeddings_url' | 'embeddings_model'>;
+
+/** Whether somebody is named who makes vectors. */
+function isNamed({ embeddings_url: url, embeddings_model: model }: Section): boolean {
+  return url !== undefined || model !== undefined;
+}
+
 function embeddingSettings(config: Config): EmbeddingSettings | undefined {
-  const { semantic_cluster: cluster, disable_circuit_breaker: noBreaker } = config;
-  const { embeddings_url: url, embeddings_model: model, embeddings_api_key: apiKey } = cluster;
-  if (cluster.clusters.length === 0 || (url === undefined && model === undefined)) return undefined;
+  const { semantic_cache: cache, semantic_cluster: cluster, disable_circuit_breaker: noBreaker } = config;
+  const section = isNamed(cache) ? cache : cluster;
+  if (!isNamed(section) || (section === cluster && cluster.clusters.length === 0)) return undefined;
+  const { embeddings_url: url, embeddings_model: model, embeddings_api_key: apiKey } = section;
   const address = url === undefined ? undefined : parseEmbeddingsUrl(url);
   return {
     address: address && {
@@ -42,7 +72,7 @@ function embeddingSettings(config: Config): EmbeddingSettings | undefined {
       authorization: apiKey === undefined ? address.authorization : `Bearer ${apiKey}`,
     },
     model: model ?? ANY_MODEL,
-    timeoutMs: cluster.embedding_timeout_ms,
+    timeoutMs: section.embedding_timeout_ms,
     breaker: {
       enabled: !noBreaker,
       failureThreshold: FAILURES,
@@ -51,6 +81,18 @@ function embeddingSettings(config: Config): EmbeddingSettings | undefined {
       windowMs: BREAKER_WINDOW_MS,
       halfOpenTrials: 1,
     },
+  };
+}
+
+function cacheSettings({ semantic_cache: cache }: Config): SemanticCacheSettings {
+  return {
+    threshold: cache.threshold,
+    maxEntries: cache.max_entries,
+    maxBytes: cache.max_bytes,
+    maxEntryBytes: cache.max_entry_bytes,
+    ttlMs: ms(cache.ttl_secs),
+    compared: cache.compare,
+    maxChars: cache.max_chars,
   };
 }
 

@@ -43,8 +43,24 @@ export interface SemanticClusterSettings {
   readonly clusters: readonly ClusterSettings[];
 }
 
+/** Answers that are given to those who ask the same in other words. */
+export interface SemanticCacheSettings {
+  /** Least cosine of two questions that have one answer. */
+  readonly threshold: number;
+  readonly maxEntries: number;
+  /** Of answers and vectors together. */
+  readonly maxBytes: number;
+  /** Of one answer. */
+  readonly maxEntryBytes: number;
+  readonly ttlMs: number;
+  readonly compared: 'last_message' | 'all_messages';
+  /** Longer texts are not compared. */
+  readonly maxChars: number;
+}
+
 /** Parts that are undefined are not wanted. */
 export interface SemanticSettings {
   readonly embeddings: EmbeddingSettings | undefined;
   readonly clusters: SemanticClusterSettings | undefined;
+  readonly cache: SemanticCacheSettings | undefined;
 }

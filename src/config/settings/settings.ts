@@ -27,6 +27,7 @@ export type {
 export type {
   ClusterSettings,
   EmbeddingSettings,
+  SemanticCacheSettings,
   SemanticClusterSettings,
   SemanticSettings,
 } from './semantic-settings.ts';

@@ -15,6 +15,8 @@ export const HEADER_POLICY = 'x-vllm-router-policy';
 export const HEADER_MODEL = 'x-vllm-router-model';
 /** Sent where a cache of answers is configured for the route. */
 export const HEADER_CACHE_STATUS = 'x-vllm-router-cache-status';
+/** Sent only with an answer to a question that meant the same. */
+export const HEADER_CACHE_SIMILARITY = 'x-vllm-router-cache-similarity';
 /** Sent only where another worker computed the prompt. */
 export const HEADER_PREFILL_WORKER = 'x-vllm-router-prefill-worker';
 /** Sent only when a pre-routing hook ran. */
@@ -35,6 +37,7 @@ export const EXPLAIN_HEADERS = [
   HEADER_MODEL,
   HEADER_CACHE_SOURCE,
   HEADER_CACHE_STATUS,
+  HEADER_CACHE_SIMILARITY,
   HEADER_HOOKS,
 ] as const;
 
@@ -52,6 +55,8 @@ export function addExplainHeaders(headers: string[], decision: OpenDecision): vo
   if (source !== undefined && source !== 'none' && tokens !== undefined)
     headers.push(HEADER_CACHE_SOURCE, `${source}; tokens=${Math.round(tokens)}`);
   if (decision.cache_status !== undefined) headers.push(HEADER_CACHE_STATUS, decision.cache_status);
+  if (decision.cache_similarity !== undefined)
+    headers.push(HEADER_CACHE_SIMILARITY, decision.cache_similarity.toFixed(6));
   if (decision.hooks_ran) headers.push(HEADER_HOOKS, decision.hooks_ran.join(','));
 }
 

@@ -17,6 +17,8 @@ export type CacheTerms =
   | {
       readonly kind: 'open';
       readonly key: string;
+      /** Whose answers the caller may have. */
+      readonly scope: string;
       /** Whether a stored answer is good enough, and how old it may be, ms. */
       readonly reads: boolean;
       readonly maxAgeMs: number;
@@ -41,7 +43,7 @@ export function cacheTerms(rt: Runtime, arrival: Arrival, caller: Caller, call: 
   const { target } = arrival;
   const scope = scopeOf(rt, arrival, caller);
   const key = answerKey({ target, model: arrival.decision.model ?? '', scope, body });
-  return key === undefined ? bypass('unreadable') : { kind: 'open', key, ...asked };
+  return key === undefined ? bypass('unreadable') : { kind: 'open', key, scope, ...asked };
 }
 
 function bypass(why: Bypass): CacheTerms {

@@ -1,4 +1,3 @@
-import { lastWords } from '../../api/last-words.ts';
 import { nearestOf, type Nearest } from '../../semantic/centroids.ts';
 import type { UnitVector } from '../../semantic/unit-vector.ts';
 import type { Arrival } from '../arrive/arrival.ts';
@@ -7,10 +6,8 @@ import type { Endpoint } from '../arrive/endpoints.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Call } from '../understand/read-call.ts';
 import { staysWithOwner } from './call-pool.ts';
+import { spokenText, vectorFor } from './embed-text.ts';
 import { lookUp, notePreparing } from './look-up.ts';
-
-/** A text that is longer is known by its beginning. */
-const MOST_CHARS = 8192;
 
 /** What came of looking for the cluster of a request; `near`: the nearest one, where that is not near enough. */
 export type ClusterOutcome = 'matched' | 'below_threshold' | 'no_vector' | 'no_clusters';
@@ -27,14 +24,14 @@ export function knowCluster(
 ): Promise<void> | undefined {
   if (!mayBelong(rt, arrival.endpoint) || staysWithOwner(rt, call)) return undefined;
   const known = call.ask.vector;
-  const text = known === undefined ? textOf(call) : undefined;
+  const text = known === undefined ? spokenText(rt, call) : undefined;
   if (known === undefined && text === undefined) return undefined;
   if (known !== undefined || text === undefined) {
     settle(rt, arrival, call, known ?? undefined);
     return undefined;
   }
   return lookUp(rt, { arrival, deadline }, notePreparing(arrival), (signal) =>
-    vectorOf(rt, call, text, signal),
+    vectorFor(rt, call, text, signal),
   ).then((vector) => {
     settle(rt, arrival, call, vector);
   });
@@ -47,8 +44,8 @@ export async function withCluster(
   call: Call,
   signal: AbortSignal,
 ): Promise<Nearest | undefined> {
-  const text = mayBelong(rt, endpoint) ? textOf(call) : undefined;
-  const vector = text === undefined ? undefined : await vectorOf(rt, call, text, signal);
+  const text = mayBelong(rt, endpoint) ? spokenText(rt, call) : undefined;
+  const vector = text === undefined ? undefined : await vectorFor(rt, call, text, signal);
   const { cluster } = clusterOf(rt, vector);
   call.ask.cluster = cluster;
   return cluster;
@@ -62,25 +59,6 @@ export function roundSimilarity(cosine: number): number {
 /** Those that generate: to be embedded, ranked or tokenised is no matter of what a text is about. */
 function mayBelong({ settings }: Runtime, { tokens }: Endpoint): boolean {
   return settings.semantic.clusters !== undefined && tokens === 'prompt_and_answer';
-}
-
-function textOf({ ask }: Call): string | undefined {
-  const { values, isWhole } = ask.said();
-  return isWhole ? lastWords(values)?.text.slice(0, MOST_CHARS) : undefined;
-}
-
-/** Kept, so that a request has one vector made at most; undefined where none could be had in time. */
-async function vectorOf(
-  { semantic }: Runtime,
-  { ask }: Call,
-  text: string,
-  signal: AbortSignal,
-): Promise<UnitVector | undefined> {
-  const { embedder } = semantic;
-  if (!embedder) return undefined;
-  const embedding = await embedder.embed(text, embedder.settings.timeoutMs, signal);
-  ask.vector = embedding.kind === 'vector' ? embedding.vector : null;
-  return ask.vector ?? undefined;
 }
 
 function clusterOf(

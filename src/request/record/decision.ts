@@ -3,10 +3,11 @@ import type { PriorityClass } from '../../config/settings/settings.ts';
 import type { CacheSource, Fallback, TokensSource } from '../../routing/policy.ts';
 
 /** Who chose: the words of `x-vllm-router-method`. */
-export type DecisionMethod = 'policy' | 'owner' | 'lmcache-prefix' | 'cluster' | 'cache-hit' | 'external';
+export type DecisionMethod =
+  'policy' | 'owner' | 'lmcache-prefix' | 'cluster' | 'cache-hit' | 'semantic-hit' | 'external';
 
 /** What a cache of answers had to say, where one is configured for the route: the words of `x-vllm-router-cache-status`. */
-export type CacheStatus = 'exact-hit' | 'miss' | 'bypass';
+export type CacheStatus = 'exact-hit' | 'semantic-hit' | 'miss' | 'bypass';
 
 export type Outcome = 'ok' | 'client_abort' | 'worker_broken' | 'rejected' | 'router_error';
 
@@ -204,6 +205,8 @@ export interface Decision {
   cache_status?: CacheStatus;
   /** With `bypass`: why it was not asked. */
   cache_bypass?: string;
+  /** With `semantic-hit`: cosine of what was asked and what was answered before. */
+  cache_similarity?: number;
   /** How old the stored answer is that was sent. */
   cache_age_ms?: number;
   /** It came for another request, which this one waited for. */
