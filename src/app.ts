@@ -157,6 +157,11 @@ export class App {
     return this.#state.replicas;
   }
 
+  /** Whether the limits of tenants are those of all replicas together at the moment. */
+  get sharesLimits(): boolean {
+    return this.#state.tenantBooks.isOpen;
+  }
+
   /** Resolves to whether a worker became healthy within the start-up timeout. */
   firstWorker(): Promise<boolean> {
     return this.#watches.firstWorker();

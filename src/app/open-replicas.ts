@@ -4,6 +4,9 @@ import type { Clock } from '../base/clock.ts';
 import type { Random } from '../base/random.ts';
 import type { ThreadPart } from '../base/thread-part.ts';
 import type { CacheIndex } from '../cache-knowledge/cache-index.ts';
+import type { Settings } from '../config/settings/settings.ts';
+import type { Tenants } from '../limits/tenants.ts';
+import { openTenantBooks, type OpenTenantBooks } from './open-tenant-books.ts';
 import type { SharedStateSettings } from '../config/settings/shared-state-settings.ts';
 import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
@@ -44,14 +47,27 @@ export interface OpenReplicas {
 const CHANNEL = 'replicas';
 
 /** The links of this thread to servers of Redis, and what it has of its replicas. Nothing is asked of `parts` before the start. */
-export function openSharing(parts: Omit<Parts, 'links'> & { readonly random: Random }): {
+export function openSharing(
+  parts: Omit<Parts, 'links'> & {
+    readonly random: Random;
+    /** Those of the start. */
+    readonly all: Settings;
+    readonly tenants: () => Tenants;
+  },
+): {
   readonly redisLinks: RedisLinks;
   readonly replicas: OpenReplicas;
+  readonly tenantBooks: OpenTenantBooks;
 } {
   const { part, clock, random, log, metrics } = parts;
   const events = showRedisEvents(metrics, log, part.kind !== 'request');
   const redisLinks = new RedisLinks({ clock, random, events });
-  return { redisLinks, replicas: openReplicas({ ...parts, links: redisLinks }) };
+  const replicas = openReplicas({ ...parts, links: redisLinks });
+  const tenantBooks = openTenantBooks(parts.all, {
+    ...{ part, clock, links: redisLinks, tenants: parts.tenants },
+    others: () => replicas.others,
+  });
+  return { redisLinks, replicas, tenantBooks };
 }
 
 function openReplicas(parts: Parts): OpenReplicas {

@@ -50,6 +50,7 @@ import { openArrivals, type OpenArrivals } from './open-arrivals.ts';
 import { openEvents, type OpenEvents } from './open-events.ts';
 import { openSemantic, type OpenSemantic } from './open-semantic.ts';
 import { openTokens, type OpenTokens } from './open-tokens.ts';
+import type { OpenTenantBooks } from './open-tenant-books.ts';
 import { openSharing, type OpenReplicas } from './open-replicas.ts';
 import { openProcessView, type ProcessView } from './process-view.ts';
 import { reportShortages } from './shortages.ts';
@@ -103,6 +104,7 @@ export interface SharedState<Workers extends Roster = Roster> {
   readonly threadMissing: SharedFlag;
   readonly redisLinks: RedisLinks;
   readonly replicas: OpenReplicas;
+  readonly tenantBooks: OpenTenantBooks;
   readonly stopping: () => boolean;
   /** The settings that are in force; written by `adoptSettings` alone. */
   settings: Settings;
@@ -168,7 +170,7 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
     threadMissing: new SharedFlag(deps.part.memory, THREAD_MISSING),
     ...openSharing({
       ...{ ...deps, metrics, registry, ledger, settings: () => inForce().sharedState },
-      index: () => state.policies.index,
+      ...{ index: () => state.policies.index, all: settings, tenants: () => state.clients.tenants },
     }),
   };
   inForce = () => state.settings;
@@ -252,6 +254,7 @@ export async function closeOutbound(state: SharedState): Promise<void> {
     state.openAnswers.close(),
     state.replicas.close(),
     state.semantic.close(),
+    state.tenantBooks.close(),
     state.openTokens.close(),
     state.openEvents.close(),
     state.arrivals.close(),
@@ -271,6 +274,7 @@ export function adoptSettings(state: SharedState, settings: Settings): void {
   state.lmcache.reconfigure(settings.lmcache);
   state.semantic.reconfigure(settings.semantic);
   state.replicas.reconfigure();
+  state.tenantBooks.reconfigure(settings);
   state.hooks.reconfigure(settings.hooks);
   state.admission.reconfigure(doorSettings(settings, state));
   state.workerWait.reconfigure({ most: settings.admission.queueSize });

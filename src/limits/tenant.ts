@@ -82,6 +82,8 @@ export class Tenant {
   #settings: TenantSettings;
   #access: TenantAccess;
   #tokens: Allowance | undefined;
+  /** Of so many routers this one has an equal share of the limits. */
+  #sharedBy = 1;
   /** Of the requests of this thread; those of the others will be much the same. */
   #meanMs = 0;
 
@@ -138,11 +140,29 @@ export class Tenant {
   reconfigure(settings: TenantSettings): void {
     this.#settings = settings;
     this.#access = new TenantAccess(settings);
-    this.#places.reconfigure(settings.maxConcurrent);
-    this.#requests.reconfigure(burstOf(settings), settings.ratePerSecond);
-    const { tokensPerMinute } = settings;
+    this.#limit();
+  }
+
+  /** Its limits are those of so many routers together, each of which has an equal share, of requests at a time at least one. */
+  shareBy(routers: number): void {
+    if (routers === this.#sharedBy) return;
+    this.#sharedBy = routers;
+    this.#limit();
+  }
+
+  #limit(): void {
+    const { maxConcurrent, ratePerSecond, tokensPerMinute } = this.#settings;
+    const by = this.#sharedBy;
+    this.#places.reconfigure(Math.max(1, Math.floor(maxConcurrent / by)));
+    this.#requests.reconfigure(Math.max(1, burstOf(this.#settings) / by), ratePerSecond / by);
     if (tokensPerMinute === undefined || this.#tokens === undefined) this.#tokens = this.#openBudget();
-    else this.#tokens.reconfigure(tokensPerMinute, tokensPerMinute / SECS_PER_MINUTE);
+    else this.#tokens.reconfigure(tokensPerMinute / by, tokensPerMinute / by / SECS_PER_MINUTE);
+  }
+
+  /** All routers together have refused what this one had let in. */
+  refused(): void {
+    this.#counts.limit();
+    this.#requests.correct(-1);
   }
 
   /** One more request, unless there are too many inside or they come too fast. */

@@ -37,6 +37,11 @@ export class Tenants {
     return gone;
   }
 
+  /** For tenants whose limits are those of so many routers together: each has an equal share. */
+  shareBy(routers: number): void {
+    for (const tenant of this.#byName.values()) tenant.shareBy(routers);
+  }
+
   /** What a thread that has died had of them is free. */
   reclaim(row: number): void {
     for (const tenant of this.#byName.values()) tenant.reclaim(row);

@@ -900,6 +900,11 @@ const STATE_SERIES = {
     ['outcome'],
     'What replicas told each other: sent, unsent (the server is away), received, late (something newer had come); not used: version (another one), size, signature, malformed, crowded (too many replicas).',
   ),
+  sharedLimitsTotal: counter(
+    'vllm_router_shared_limits_total',
+    ['outcome'],
+    'Requests of tenants whose limits all replicas share: entered, over_limit, or away (the server did not answer: the share of this replica decided).',
+  ),
   replicaPlacementsDroppedTotal: counter(
     'vllm_router_replica_placements_dropped_total',
     [],

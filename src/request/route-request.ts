@@ -61,7 +61,8 @@ export async function routeRequest(
     const own = ownTransfers(rt, arrival, call);
     call = own instanceof Promise ? await own : own;
     call = settleHalves(rt, askForUsage(rt, arrival, call));
-    reserveTokens(rt, arrival, call);
+    const reserved = reserveTokens(rt, arrival, call);
+    if (reserved) await reserved;
     const cached = answerFromCache(rt, arrival, caller, call, deadline);
     const fresh = cached instanceof Promise ? await cached : cached;
     if (!fresh) return;

@@ -25,6 +25,7 @@ import type { SaidLately } from '../base/said-lately.ts';
 import type { CoolDowns } from '../workers/cool-downs.ts';
 import type { PairRests } from '../workers/pair-rests.ts';
 import type { Transfers } from '../workers/transfers.ts';
+import type { TenantBooks } from '../limits/tenant-books.ts';
 import type { RetryBudget } from '../workers/retry-budget.ts';
 import type { OwnRoutes } from '../workers/own-routes.ts';
 import type { Worker } from '../workers/worker.ts';
@@ -93,6 +94,8 @@ export interface Runtime {
   readonly clients: Clients;
   readonly admission: Door;
   readonly retryBudget: RetryBudget;
+  /** The limits of tenants that all replicas share. */
+  readonly tenantBooks: TenantBooks;
   readonly bodyBytes: BodyBytes;
   readonly seats: ClientSeats;
   /** Those to workers, hooks and other services. */
