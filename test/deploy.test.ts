@@ -6,7 +6,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { loadConfig } from '../src/config/load/load.ts';
+import { parse } from 'yaml';
+import { parseSimFlags } from '../src/sim/server/parse-flags.ts';
 import { readPage, ROOT } from './support/pages.ts';
+import { startRedis } from './support/redis-server.ts';
+
+interface Service {
+  readonly build?: { readonly context: string; readonly dockerfile: string };
+  readonly command: readonly string[];
+  readonly volumes?: readonly string[];
+  readonly depends_on?: readonly string[];
+  readonly ports?: readonly string[];
+}
 
 describe('deploy/router.yaml', () => {
   it('is a valid configuration', () => {
@@ -134,6 +145,60 @@ describe('deploy/vllm-router.service', () => {
     } finally {
       rmSync(dir, { recursive: true, force: true });
     }
+  });
+});
+
+describe('deploy/compose', () => {
+  const dir = 'deploy/compose';
+  // The project's own file.
+  const { services } = parse(readPage(`${dir}/compose.yaml`), { merge: true }) as {
+    services: Record<string, Service>;
+  };
+
+  it('names files that exist and services that it has', () => {
+    const missing = Object.values(services).flatMap(({ build, volumes = [], depends_on: needed = [] }) => [
+      ...(build ? [join(dir, build.context, build.dockerfile)] : []),
+      ...volumes.map((volume) => join(dir, volume.split(':')[0] ?? '')),
+      ...needed.filter((name) => !Object.hasOwn(services, name)),
+    ]);
+    assert.deepEqual(
+      missing.filter((path) => !existsSync(join(ROOT, path))),
+      [],
+    );
+  });
+
+  it('starts routers that listen where it says, know every worker and share their state over its Redis', () => {
+    const routers = Object.entries(services).filter(([name]) => name.startsWith('router-'));
+    assert.equal(routers.length, 2);
+    const workers = Object.keys(services).filter((name) => name.startsWith('worker-'));
+    for (const [, { command, ports = [] }] of routers) {
+      const argv = command.map((word) => word.replace('/etc/vllm-router/', `${dir}/`));
+      const loaded = loadConfig({ argv, env: {}, cwd: ROOT });
+      assert.deepEqual(loaded.kind === 'error' ? loaded.problems : [], []);
+      assert.equal(loaded.kind, 'ok');
+      assert.deepEqual(
+        loaded.config.worker_urls,
+        workers.map((name) => `http://${name}:8000`),
+      );
+      assert.match(ports[0] ?? '', new RegExp(`:${loaded.config.port}$`));
+      const server = loaded.settings.sharedState?.redis.server;
+      assert.equal(server?.kind === 'single' && Object.hasOwn(services, server.at.host), true);
+    }
+  });
+
+  it('starts simulated workers with flags that exist', () => {
+    for (const [name, { command }] of Object.entries(services)) {
+      if (!name.startsWith('worker-')) continue;
+      const [sub, ...flags] = command;
+      assert.equal(sub, 'sim');
+      assert.equal(parseSimFlags(flags).kind, 'workers', command.join(' '));
+    }
+  });
+
+  it('starts a server with arguments that a real one takes', async (t) => {
+    const [, ...args] = services['redis']?.command ?? [];
+    const redis = await startRedis(t, { args });
+    if (redis) assert.equal(await redis.ask('PING'), 'PONG');
   });
 });
 

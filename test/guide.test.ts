@@ -50,6 +50,7 @@ const GUIDES = [
     'tenants',
     'semantic',
     'threads',
+    'replicas',
     'fair-queue',
     'response-cache',
     'simulate',

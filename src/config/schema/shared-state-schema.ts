@@ -19,7 +19,7 @@ export const sharedStateKeys = {
         secret: true,
         defaultText: 'none: nothing is signed',
       }),
-      interval_ms: key(count(10).max(50).default(20), {
+      interval_ms: key(count(10).max(50).default(10), {
         group: GROUP,
         about: 'How often loads that have changed are told.',
         flags: [],
