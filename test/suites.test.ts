@@ -25,6 +25,7 @@ const VARIANTS: readonly Variant[] = [
       'admin-inspect',
       'admin-workers',
       'admission-queue',
+      'answer-cache',
       'client-disconnect',
       'client-keys',
       'decision-log',
@@ -43,6 +44,7 @@ const VARIANTS: readonly Variant[] = [
     // What a client is to see whoever serves it, and what becomes of those who fail.
     files: [
       'admission-queue',
+      'answer-cache',
       'circuit-breaker',
       'client-disconnect',
       'decision-log',

@@ -161,6 +161,7 @@ describe('nothing is taken from the cache', () => {
   const bypassed: readonly (readonly [string, object, Record<string, string>?])[] = [
     ['sampled', {}],
     ['sampled', { temperature: 0.1 }],
+    ['sampled', { seed: -1 }],
     ['client', GREEDY, { 'cache-control': 'no-store' }],
     ['client', GREEDY, { 'x-vllm-router-cache': 'off' }],
     ['not_repeatable', { ...GREEDY, stream_options: { continuous_usage_stats: true }, stream: true }],

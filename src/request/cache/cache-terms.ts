@@ -65,7 +65,9 @@ function askedOf(headers: FlatHeaders): 'off' | { readonly reads: boolean; reado
 
 /** Greedy, or from a seed: asked again it would be answered alike. What a worker does by itself is not known here. */
 function isSampled(values: JsonObject): boolean {
-  return plain(values['temperature']) !== 0 && readInteger(values['seed']) === undefined;
+  // To vLLM -1 is no seed.
+  const { seed = -1, temperature } = values;
+  return plain(temperature) !== 0 && (readInteger(seed) ?? -1) === -1;
 }
 
 /** Not what leaves something behind, belongs to one moment, or is told in a form that is not kept. */
