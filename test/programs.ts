@@ -1,7 +1,6 @@
 /** Starting other programs from tests, and waiting on what they print instead of on time. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import type { TestContext } from 'node:test';
 
 export interface Ended {
   /** Exit status, or the signal that ended it. */
@@ -31,7 +30,7 @@ export function run(file: string, args: readonly string[], options: ProgramOptio
 
 /** Starts a program that goes on; it is killed when the test ends, with everything it started. */
 export function start(
-  t: TestContext,
+  t: { readonly after: (end: () => Promise<void>) => void },
   file: string,
   args: readonly string[],
   options: ProgramOptions,

@@ -58,7 +58,7 @@ const NEVER_AGAIN = {
   enableOfflineQueue: false,
 } as const;
 
-function commonOptions({ username, password, tls, connectMs }: RedisSettings) {
+function commonOptions({ server, username, password, tls, connectMs }: RedisSettings) {
   return {
     replyMapping: 'legacy' as const,
     connectTimeout: connectMs,
@@ -68,6 +68,8 @@ function commonOptions({ username, password, tls, connectMs }: RedisSettings) {
     autoResendUnfulfilledCommands: false,
     autoResubscribe: false,
     connectionName: 'vllm-router',
+    // It asks INFO, which not every user may. PING does as well, and Sentinels need to know the role.
+    enableReadyCheck: server.kind === 'sentinel',
     ...(username !== undefined && { username }),
     ...(password !== undefined && { password }),
     ...(tls && { tls: tlsOptions(tls) }),

@@ -131,7 +131,8 @@ export class KeptConnection {
   async #answers(redis: Commands, withinMs: number): Promise<string | undefined> {
     const answered = await whenOrAfter(this.#deps.clock, withinMs, () => redis.ping());
     if (answered.kind === 'late') return `no answer within ${withinMs} ms`;
-    return answered.kind === 'failed' ? faultText(answered.error) : undefined;
+    if (answered.kind === 'failed') return faultText(answered.error);
+    return answered.value === 'PONG' ? undefined : 'it answers something else than what was asked';
   }
 
   #listen(redis: Commands): void {

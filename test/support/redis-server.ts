@@ -1,12 +1,18 @@
 /** Real servers of Redis and Valkey for tests: one, with TLS, a replica of another, a Cluster, or watched by a Sentinel. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { setTimeout as pause } from 'node:timers/promises';
 import { join } from 'node:path';
-import type { TestContext } from 'node:test';
 import { Redis } from 'ioredis';
 import { start, type Program } from '../programs.ts';
 import { freePort } from './free-port.ts';
 import { redisProgram, type RedisKind } from './redis-program.ts';
+
+/** Where servers are started for one test, or for several. */
+export interface Host {
+  readonly after: (end: () => void | Promise<void>) => void;
+  readonly skip: (reason?: string) => void;
+}
 
 export interface RedisOptions {
   readonly kind?: RedisKind;
@@ -32,10 +38,7 @@ export interface RedisServer {
 }
 
 /** Undefined: there is no such server on this machine, and the test has been skipped with the reason. */
-export async function startRedis(
-  t: TestContext,
-  options: RedisOptions = {},
-): Promise<RedisServer | undefined> {
+export async function startRedis(t: Host, options: RedisOptions = {}): Promise<RedisServer | undefined> {
   const { kind = 'redis' } = options;
   const program = await redisProgram(kind);
   if (program.kind === 'absent') {
@@ -51,7 +54,7 @@ export async function startRedis(
 }
 
 async function open(
-  t: TestContext,
+  t: Host,
   path: string,
   options: RedisOptions & { readonly dir: string; readonly port: number },
 ): Promise<RedisServer> {
@@ -129,4 +132,79 @@ function configFile(dir: string, sentinel: boolean): string[] {
   if (!sentinel) return [];
   writeFileSync(join(dir, 'sentinel.conf'), '');
   return [join(dir, 'sentinel.conf'), '--sentinel'];
+}
+
+/** Masters that share all slots. Undefined: see `startRedis`. */
+export async function startCluster(
+  t: Host,
+  options: RedisOptions & { readonly masters?: number } = {},
+): Promise<readonly RedisServer[] | undefined> {
+  const nodes: RedisServer[] = [];
+  const buses: number[] = [];
+  const { masters = 3, args = [] } = options;
+  for (let at = 0; at < masters; at++) {
+    const bus = await freePort();
+    const cluster = ['--cluster-enabled', 'yes', '--cluster-port', String(bus)];
+    const node = await startRedis(t, { ...options, args: [...cluster, ...args] });
+    if (!node) return undefined;
+    nodes.push(node);
+    buses.push(bus);
+  }
+  const share = Math.ceil(SLOTS / masters);
+  for (const [at, node] of nodes.entries()) {
+    await node.ask('cluster', 'set-config-epoch', at + 1);
+    await node.ask('cluster', 'addslotsrange', at * share, Math.min(SLOTS, (at + 1) * share) - 1);
+    await node.ask('cluster', 'meet', '127.0.0.1', nodes[0]!.port, buses[0]!);
+  }
+  for (const node of nodes)
+    await untilSaid(async () => {
+      const info = String(await node.ask('cluster', 'info'));
+      return info.includes('cluster_state:ok') && info.includes(`cluster_known_nodes:${masters}`);
+    });
+  return nodes;
+}
+
+const SLOTS = 16_384;
+
+export interface WatchedServers {
+  readonly master: RedisServer;
+  readonly replica: RedisServer;
+  readonly sentinel: RedisServer;
+}
+
+/** A master, its replica and one Sentinel that calls them `group` and acts within half a second. */
+export async function startWatched(
+  t: Host,
+  group: string,
+  options: RedisOptions = {},
+): Promise<WatchedServers | undefined> {
+  const master = await startRedis(t, options);
+  if (!master) return undefined;
+  const replica = await startRedis(t, {
+    ...options,
+    args: ['--replicaof', '127.0.0.1', String(master.port)],
+  });
+  const sentinel = await startRedis(t, { ...options, sentinel: true });
+  if (!replica || !sentinel) return undefined;
+  await untilSaid(async () =>
+    String(await replica.ask('info', 'replication')).includes('master_link_status:up'),
+  );
+  await sentinel.ask('sentinel', 'monitor', group, '127.0.0.1', master.port, 1);
+  await sentinel.ask('sentinel', 'set', group, 'down-after-milliseconds', 500);
+  await sentinel.ask('sentinel', 'set', group, 'failover-timeout', 2000);
+  // It hears of the replica from the master, every ten seconds; asked anew, at once.
+  await untilSaid(async () => {
+    const replicas = await sentinel.ask('sentinel', 'replicas', group);
+    return Array.isArray(replicas) && replicas.length === 1;
+  });
+  return { master, replica, sentinel };
+}
+
+/** Servers can only be asked. */
+async function untilSaid(isSo: () => Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + 20_000;
+  while (!(await isSo().catch(() => false))) {
+    if (performance.now() > deadline) throw new Error('servers did not come together within 20 s');
+    await pause(20);
+  }
 }
