@@ -2,25 +2,28 @@ import { ByteBudget } from '../base/byte-budget.ts';
 import type { Clock } from '../base/clock.ts';
 import type { ThreadPart } from '../base/thread-part.ts';
 import type { AnswerCacheSettings } from '../config/settings/answer-cache.ts';
+import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
+import type { RedisLinks } from '../redis/redis-links.ts';
 import type { AnswerCache } from '../request/runtime.ts';
 import { keysOf, type AnswersOf } from '../response-cache/answer-key.ts';
-import type { AnswerStore } from '../response-cache/answer-store.ts';
 import { Flights } from '../response-cache/flights.ts';
+import { longestStored } from '../response-cache/stored-answer.ts';
 import { MemoryStore } from '../response-cache/stores/memory.ts';
+import { RedisStore } from '../response-cache/stores/redis.ts';
 import { answerFromStore, AnswersOfThread } from '../response-cache/threads-answers.ts';
 
 interface Parts {
   readonly part: ThreadPart;
   readonly clock: Clock;
+  readonly log: Log;
   readonly metrics: Metrics;
+  readonly redis: RedisLinks;
 }
 
 /** The cache of answers, as long as one is configured. */
 export interface OpenAnswerCache {
   readonly cache: AnswerCache | undefined;
-  /** Where all answers are; undefined in a request thread. */
-  readonly store: AnswerStore | undefined;
   /** Forgets answers; how many. In control. */
   flush(whose: AnswersOf): Promise<number>;
   reconfigure(settings: AnswerCacheSettings | undefined): void;
@@ -37,60 +40,71 @@ export function openAnswerCache(settings: AnswerCacheSettings | undefined, parts
   const { part } = parts;
   const underWay = { flights: new Flights(), copies: new ByteBudget(MOST_COPIED_BYTES) };
   if (part.kind === 'request') {
-    const store = new AnswersOfThread(part.channel);
     return {
-      cache: { store, ...underWay },
-      store: undefined,
+      cache: { store: new AnswersOfThread(part.channel), ...underWay },
       flush: () => Promise.resolve(0),
       reconfigure: () => undefined,
       close: () => Promise.resolve(),
     };
   }
   const own = new OwnAnswers(settings, underWay, parts);
-  if (part.kind === 'control') answerFromStore(part.channels, () => own.store);
+  if (part.kind === 'control') answerFromStore(part.channels, () => own.cache?.store);
   return own;
 }
 
 class OwnAnswers implements OpenAnswerCache {
   readonly #underWay: UnderWay;
-  readonly #clock: Clock;
-  #memory: MemoryStore | undefined;
+  readonly #parts: Parts;
+  #store: MemoryStore | RedisStore | undefined;
+  /** What the store was opened for. */
+  #opened = '';
 
-  constructor(settings: AnswerCacheSettings | undefined, underWay: UnderWay, { clock, metrics }: Parts) {
-    this.#clock = clock;
+  constructor(settings: AnswerCacheSettings | undefined, underWay: UnderWay, parts: Parts) {
+    this.#parts = parts;
     this.#underWay = underWay;
     this.reconfigure(settings);
-    metrics.cacheEntries.onCollect((family) => {
-      if (this.#memory) family.with().set(this.#memory.size.entries);
+    parts.metrics.cacheEntries.onCollect((family) => {
+      const { entries } = this.#store?.size ?? {};
+      if (entries !== undefined) family.with().set(entries);
     });
-    metrics.cacheBytes.onCollect((family) => {
-      if (this.#memory) family.with().set(this.#memory.size.bytes);
+    parts.metrics.cacheBytes.onCollect((family) => {
+      const { bytes } = this.#store?.size ?? {};
+      if (bytes !== undefined) family.with().set(bytes);
     });
-  }
-
-  get store(): AnswerStore | undefined {
-    return this.#memory;
   }
 
   get cache(): AnswerCache | undefined {
-    return this.#memory && { store: this.#memory, ...this.#underWay };
+    return this.#store && { store: this.#store, ...this.#underWay };
   }
 
   reconfigure(settings: AnswerCacheSettings | undefined): void {
-    if (settings && this.#memory) this.#memory.reconfigure(settings);
-    else if (settings) this.#memory = new MemoryStore(settings, this.#clock);
-    else {
-      void this.#memory?.close();
-      this.#memory = undefined;
-    }
+    const wanted = settings
+      ? JSON.stringify(settings.redis && [settings.redis, settings.secret, settings.maxEntryBytes]) + '.'
+      : '';
+    if (wanted !== this.#opened) {
+      void this.#store?.close();
+      this.#store = settings && this.#open(settings);
+      this.#opened = wanted;
+    } else if (settings && this.#store instanceof MemoryStore) this.#store.reconfigure(settings);
   }
 
   flush(whose: AnswersOf): Promise<number> {
     const { prefix, part } = keysOf(whose);
-    return this.#memory?.flush(prefix, part) ?? Promise.resolve(0);
+    return this.#store?.flush(prefix, part) ?? Promise.resolve(0);
   }
 
   async close(): Promise<void> {
-    await this.#memory?.close();
+    await this.#store?.close();
+  }
+
+  #open({ redis: server, secret, maxEntryBytes, ...bounds }: AnswerCacheSettings): MemoryStore | RedisStore {
+    const { clock, log, metrics, redis } = this.#parts;
+    if (!server) return new MemoryStore(bounds, clock);
+    return new RedisStore(redis.open(server), {
+      ...{ clock, log, secret, mostBytes: longestStored(maxEntryBytes) },
+      onDiscarded: (_kind, reason) => {
+        metrics.cacheRejectedTotal.with(reason).inc();
+      },
+    });
   }
 }

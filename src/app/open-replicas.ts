@@ -1,25 +1,20 @@
 import { randomBytes } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../base/clock.ts';
-import type { Random } from '../base/random.ts';
 import type { ThreadPart } from '../base/thread-part.ts';
 import type { CacheIndex } from '../cache-knowledge/cache-index.ts';
-import type { Settings } from '../config/settings/settings.ts';
-import type { Tenants } from '../limits/tenants.ts';
-import { openTenantBooks, type OpenTenantBooks } from './open-tenant-books.ts';
 import type { SharedStateSettings } from '../config/settings/shared-state-settings.ts';
 import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { RedisLink } from '../redis/redis-link.ts';
-import { showRedisEvents } from '../redis/redis-events.ts';
-import { RedisLinks } from '../redis/redis-links.ts';
+import type { RedisLinks } from '../redis/redis-links.ts';
 import type { OwnPlacement } from '../shared-state/placements.ts';
 import { ReplicaExchange, type ReplicaWay } from '../shared-state/replica-exchange.ts';
 import { ORIGIN_BYTES } from '../shared-state/replica-message.ts';
 import type { LoadLedger } from '../workers/ledger.ts';
 import type { Roster } from '../workers/roster.ts';
 
-interface Parts {
+export interface ReplicaParts {
   readonly part: ThreadPart;
   readonly clock: Clock;
   readonly log: Log;
@@ -46,31 +41,7 @@ export interface OpenReplicas {
 
 const CHANNEL = 'replicas';
 
-/** The links of this thread to servers of Redis, and what it has of its replicas. Nothing is asked of `parts` before the start. */
-export function openSharing(
-  parts: Omit<Parts, 'links'> & {
-    readonly random: Random;
-    /** Those of the start. */
-    readonly all: Settings;
-    readonly tenants: () => Tenants;
-  },
-): {
-  readonly redisLinks: RedisLinks;
-  readonly replicas: OpenReplicas;
-  readonly tenantBooks: OpenTenantBooks;
-} {
-  const { part, clock, random, log, metrics } = parts;
-  const events = showRedisEvents(metrics, log, part.kind !== 'request');
-  const redisLinks = new RedisLinks({ clock, random, events });
-  const replicas = openReplicas({ ...parts, links: redisLinks });
-  const tenantBooks = openTenantBooks(parts.all, {
-    ...{ part, clock, links: redisLinks, tenants: parts.tenants },
-    others: () => replicas.others,
-  });
-  return { redisLinks, replicas, tenantBooks };
-}
-
-function openReplicas(parts: Parts): OpenReplicas {
+export function openReplicas(parts: ReplicaParts): OpenReplicas {
   if (parts.part.kind === 'request') return NOBODY;
   const { metrics, settings } = parts;
   let open: Open | undefined;
@@ -126,7 +97,10 @@ interface Open {
   close(): Promise<void>;
 }
 
-function openWith(settings: SharedStateSettings, { links, log, metrics, index, ...parts }: Parts): Open {
+function openWith(
+  settings: SharedStateSettings,
+  { links, log, metrics, index, ...parts }: ReplicaParts,
+): Open {
   const link = links.open(settings.redis);
   const exchange = new ReplicaExchange({
     ...{ clock: parts.clock, registry: parts.registry, ledger: parts.ledger },

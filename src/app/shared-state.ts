@@ -40,7 +40,7 @@ import { PairRests } from '../workers/pair-rests.ts';
 import { Transfers } from '../workers/transfers.ts';
 import { RetryBudget } from '../workers/retry-budget.ts';
 import { WorkerWait } from '../workers/worker-wait.ts';
-import { openAnswerCache, type OpenAnswerCache } from './open-answer-cache.ts';
+import type { OpenAnswerCache } from './open-answer-cache.ts';
 import { indexBounds, openPolicies } from './open-policies.ts';
 import { openHooks } from './open-hooks.ts';
 import { openLmcache, type OpenLmcache } from './open-lmcache.ts';
@@ -51,7 +51,8 @@ import { openEvents, type OpenEvents } from './open-events.ts';
 import { openSemantic, type OpenSemantic } from './open-semantic.ts';
 import { openTokens, type OpenTokens } from './open-tokens.ts';
 import type { OpenTenantBooks } from './open-tenant-books.ts';
-import { openSharing, type OpenReplicas } from './open-replicas.ts';
+import type { OpenReplicas } from './open-replicas.ts';
+import { openSharing } from './open-sharing.ts';
 import { openProcessView, type ProcessView } from './process-view.ts';
 import { reportShortages } from './shortages.ts';
 import { withinDescriptors, type DescriptorPlan } from './descriptors.ts';
@@ -142,7 +143,6 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
   const state: SharedState = {
     ...deps,
     ...{ settings, ledger, metrics, registry, connections },
-    openAnswers: openAnswerCache(settings.answerCache, { part, clock, metrics }),
     openTokens: openTokens({ part, clock, log, metrics, registry, connections, settings: () => inForce() }),
     policies: openPolicies(settings, {
       ...{ ...deps, ledger, registry, metrics, lmcache, events, shareFor, guard, plugins },
@@ -169,8 +169,8 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
     ticketKeys: new TicketKeys(part.memory),
     threadMissing: new SharedFlag(deps.part.memory, THREAD_MISSING),
     ...openSharing({
-      ...{ ...deps, metrics, registry, ledger, settings: () => inForce().sharedState },
-      ...{ index: () => state.policies.index, all: settings, tenants: () => state.clients.tenants },
+      ...{ ...deps, metrics, registry, ledger, settings: () => inForce() },
+      ...{ index: () => state.policies.index, tenants: () => state.clients.tenants },
     }),
   };
   inForce = () => state.settings;

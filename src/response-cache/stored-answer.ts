@@ -13,6 +13,11 @@ const VERSION = 1;
 const LENGTHS = 5;
 const LONGEST_HEAD = 4096;
 
+/** Of an answer whose body has so many bytes. */
+export function longestStored(bodyBytes: number): number {
+  return LENGTHS + LONGEST_HEAD + bodyBytes;
+}
+
 /** A byte with the version, the length of the head in four, the head as JSON, the body. */
 export function encodeAnswer({ body, ...about }: StoredAnswer): Buffer {
   const head = Buffer.from(JSON.stringify(about));

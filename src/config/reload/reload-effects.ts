@@ -204,6 +204,7 @@ export const RELOAD_EFFECTS: Readonly<Record<string, ReloadRow>> = {
   tokenize_timeout_ms: ['applied', ATTEMPTS],
   trust_request_chat_template: ['applied'],
   'cache.backend': ['applied', 'another store begins empty'],
+  'cache.redis': ['applied', 'another server is asked from the next request on'],
   'cache.max_entries': ['adopted', ANSWERS],
   'cache.max_bytes': ['adopted', ANSWERS],
   'cache.max_entry_bytes': ['applied', 'to answers that come from now on'],

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { redisSection } from './redis-schema.ts';
 import { count, key, secs, type KeyMeta } from './field.ts';
 
 function field<S extends z.ZodType>(schema: S, about: string, more: Partial<KeyMeta> = {}): S {
@@ -10,9 +11,10 @@ export const answerCacheKeys = {
   cache: z
     .strictObject({
       backend: field(
-        z.literal('memory').default('memory'),
-        'Where answers are kept: the memory of the router.',
+        z.enum(['memory', 'redis']).default('memory'),
+        'Where answers are kept: in the memory of the router, or on the server that redis names, for all routers that name it.',
       ),
+      redis: redisSection('Answer cache', 'A server of Redis or Valkey; only with backend: redis.'),
       max_entries: field(count(1).max(1_048_576).default(1024), 'Most answers in the memory of the router.'),
       max_bytes: field(count(65_536).default(268_435_456), 'Most bytes that they take there.'),
       max_entry_bytes: field(

@@ -38,7 +38,8 @@ function otherValue(key: ConfigKey): string {
   if (key.kind === 'number') {
     if (typeof key.default !== 'number') return '7';
     // Within 0 and 1, where some numbers have to be.
-    return String(key.default > 0 && key.default < 1 ? key.default / 2 : key.default + 7);
+    const more = Math.min(key.default + 7, key.node.maximum ?? Infinity);
+    return String(key.default > 0 && key.default < 1 ? key.default / 2 : more);
   }
   const special: Record<string, string> = {
     worker_urls: 'http://other',
@@ -96,6 +97,7 @@ function besides({ name, policies }: ConfigKey): Record<string, string>[] {
   return (policies ?? [undefined]).map((policy) => ({
     ...others[name],
     ...(isLogDetail ? { 'decision_log.export_path': '/tmp/decisions.jsonl' } : {}),
+    ...(name.startsWith('cache.') ? { 'cache.backend': 'memory' } : {}),
     ...(policy === undefined ? {} : { 'policy.type': policy }),
   }));
 }

@@ -17,7 +17,7 @@ const FLAGS = [
 const KEYS = [
   ...['connection_mode', 'discovery'],
   ...['history_backend', 'trace_config'],
-  ...['cache.redis', 'prompt_cache.redis', 'shared_prefix_routing'],
+  ...['prompt_cache.redis', 'shared_prefix_routing'],
 ] as const;
 
 /** Variables that are neither. */

@@ -28,8 +28,9 @@ export function itemOf(node: SchemaNode): SchemaNode | undefined {
   return typeof node.additionalProperties === 'object' ? node.additionalProperties : undefined;
 }
 
-/** Whether the items of a list or mapping are more than plain texts: then it can be given in a file only. */
+/** Whether it is a mapping with names that are given, or the items of a list or mapping are more than plain texts: then it can be given in a file only. */
 export function isStructured(node: SchemaNode): boolean {
+  if (node.properties) return true;
   const item = itemOf(node);
   return item !== undefined && item.type !== 'string';
 }

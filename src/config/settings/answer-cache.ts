@@ -1,6 +1,11 @@
+import type { RedisSettings } from './redis-settings.ts';
+
 /** Answers that are kept for those who ask the same. */
 export interface AnswerCacheSettings {
-  readonly backend: 'memory';
+  /** Undefined: in the memory of the router. */
+  readonly redis: RedisSettings | undefined;
+  /** What routers that share it sign with. */
+  readonly secret: string | undefined;
   /** Bounds of the router's own memory. */
   readonly maxEntries: number;
   readonly maxBytes: number;

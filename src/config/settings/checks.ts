@@ -1,5 +1,4 @@
 import { noticesOfUnused, registrationOf, urlOf, urlProblem } from '../schema/worker-entry.ts';
-import { redisProblems } from './redis-settings.ts';
 import { kvEventProblems } from './kv-events-settings.ts';
 import { pluginHookProblems } from './hooks-settings.ts';
 import { modelRuleChecks } from './model-rules-checks.ts';
@@ -9,6 +8,7 @@ import type { CheckProblem } from '../schema/check-problem.ts';
 import type { Config } from '../schema/schema.ts';
 import type { WorkerRole } from './pd-settings.ts';
 import { externalNotices, externalProblems, isExternalOnly, workerEntries } from './external-from-config.ts';
+import { redisChecks } from './redis-sections.ts';
 import { pdNotices, pdProblems } from './pd-checks.ts';
 import { semanticNotices, semanticProblems } from './semantic-from-config.ts';
 import { stageEntries } from './pd-from-config.ts';
@@ -32,10 +32,10 @@ export function crossChecks(
     ...policyProblems(config, plugins),
     ...hookProblems(config, plugins),
     ...kvEventProblems(config),
-    ...redisProblems(config.shared_state?.redis, ['shared_state', 'redis']),
     ...pdProblems(config, plugins),
     ...externalProblems(config),
     ...semanticProblems(config),
+    ...redisChecks(config),
   ];
   if (config.retry.max_backoff_ms < config.retry.initial_backoff_ms) {
     const least = String(config.retry.initial_backoff_ms);

@@ -70,9 +70,9 @@ export function settingsFromConfig(
       plugins,
     }),
     hashKey: config.hash_key,
-    ...cacheSettings(config),
+    ...cacheSettings(config, tls),
     semantic: semanticSettings(config),
-    sharedState: sharedStateSettings(config, tls.redis['shared_state.redis']),
+    sharedState: sharedStateSettings(config, tls),
     retry: retrySettings(config),
     breaker: breakerSettings(config),
     health: healthSettings(config),
@@ -106,6 +106,7 @@ export function settingsFromConfig(
 
 function cacheSettings(
   config: Config,
+  tls: TlsMaterial,
 ): Pick<Settings, 'cacheIndex' | 'tokens' | 'cacheKnowledge' | 'lmcache' | 'kvEvents' | 'answerCache'> {
   return {
     cacheIndex: indexSettings(config),
@@ -113,7 +114,7 @@ function cacheSettings(
     cacheKnowledge: config.cache_knowledge,
     lmcache: lmcacheSettings(config),
     kvEvents: kvEventSettings(config),
-    answerCache: answerCacheSettings(config),
+    answerCache: answerCacheSettings(config, tls),
   };
 }
 

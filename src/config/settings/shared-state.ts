@@ -1,16 +1,14 @@
 import type { Config } from '../schema/schema.ts';
-import { redisSettings } from './redis-settings.ts';
+import { redisFor } from './redis-sections.ts';
 import type { SharedStateSettings } from './shared-state-settings.ts';
-import type { WorkerTls } from './tls.ts';
+import type { TlsMaterial } from './tls-settings.ts';
 
-/** Undefined where this router is the only one, as far as it knows. `tls`: what the certificate files of its section held. */
-export function sharedStateSettings(
-  { shared_state: section }: Config,
-  tls: WorkerTls | undefined,
-): SharedStateSettings | undefined {
+/** Undefined where this router is the only one, as far as it knows. */
+export function sharedStateSettings(config: Config, tls: TlsMaterial): SharedStateSettings | undefined {
+  const { shared_state: section } = config;
   if (!section) return undefined;
   return {
-    redis: redisSettings([{ config: section.redis, tls }]),
+    redis: redisFor('shared_state', config, tls),
     secret: section.secret,
     intervalMs: section.interval_ms,
   };

@@ -1,8 +1,8 @@
 import type { CheckProblem } from '../schema/check-problem.ts';
 import { PemFiles } from './pem-files.ts';
+import { redisSectionsOf } from './redis-sections.ts';
 import type { Config } from '../schema/schema.ts';
 import type { ListenerTls, WorkerTls } from './settings.ts';
-import type { RedisConfig } from '../schema/redis-schema.ts';
 import type { WorkerTlsConfig } from '../schema/tls-schema.ts';
 import { UrlPrefixes } from '../schema/url-prefixes.ts';
 
@@ -10,7 +10,7 @@ import { UrlPrefixes } from '../schema/url-prefixes.ts';
 export interface TlsMaterial {
   readonly listener: ListenerTls | undefined;
   readonly workers: UrlPrefixes<WorkerTls>;
-  /** By the path of the section that names them. */
+  /** By the name of the section. */
   readonly redis: Readonly<Record<string, WorkerTls>>;
 }
 
@@ -34,14 +34,9 @@ export function readTls(config: Config, cwd: string, now = Date.now()): TlsReadi
     particular[url] = readWorker(own, ['worker_tls_overrides', url], pem, notices, now);
   const workers = UrlPrefixes.of(particular, isPlain(general) ? undefined : general);
   const redis: Record<string, WorkerTls> = {};
-  for (const [path, section] of redisSections(config))
-    if (section?.tls) redis[path.join('.')] = readWorker(section.tls, [...path, 'tls'], pem, notices, now);
+  for (const [name, { tls }] of redisSectionsOf(config))
+    if (tls) redis[name] = readWorker(tls, [name, 'redis', 'tls'], pem, notices, now);
   return { listener, workers, redis, problems: pem.problems, notices, files: pem.files };
-}
-
-/** Every section that names a server of Redis, and its path. */
-function redisSections(config: Config): readonly (readonly [readonly string[], RedisConfig | undefined])[] {
-  return [[['shared_state', 'redis'], config.shared_state?.redis]];
 }
 
 function readListener(
