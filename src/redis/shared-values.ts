@@ -18,6 +18,7 @@ export interface ValuesOptions {
 /** What may be on its way to the server: writes are not waited for, and a slow server must not fill the memory. */
 const MOST_WRITING = 1024;
 const MOST_WRITING_BYTES = 32 * 1024 * 1024;
+const HUGE = { kind: 'bad', reason: 'huge' } as const;
 
 /** Values of one kind that routers keep for each other. Nothing rejects; what is no good is a miss that is counted. */
 export class SharedValues {
@@ -51,9 +52,10 @@ export class SharedValues {
     }
     const bytes = answer.value;
     if (bytes.length === 0) return undefined;
-    if (bytes.length > mostBytes + SEAL_BYTES) return this.#discard('huge');
-    const opened = unsealed(at, bytes, secret);
-    return opened.kind === 'bad' ? this.#discard(opened.reason) : opened.value;
+    const opened = bytes.length > mostBytes + SEAL_BYTES ? HUGE : unsealed(at, bytes, secret);
+    if (opened.kind === 'value') return opened.value;
+    this.#discard(opened.reason);
+    return undefined;
   }
 
   /** Nobody waits for it. What is too long, or comes while too much is being written, is not kept. */
