@@ -54,8 +54,8 @@ describe('a file with something wrong says what and where', () => {
     ],
     [
       'a key of a part that does not exist',
-      'semantic_cache: {}\n',
-      'r.yaml:1:1: semantic_cache: not offered in this version',
+      'trace_config: {}\n',
+      'r.yaml:1:1: trace_config: not offered in this version',
     ],
     ['an unknown policy', 'policy: {type: smetric}\n', 'r.yaml:1:16: policy.type: expected one of random, '],
     ['an unknown policy by name', 'policy: cacheaware\n', 'r.yaml:1:9: policy.type: expected one of'],

@@ -2,7 +2,7 @@ import type { CheckProblem } from '../schema/check-problem.ts';
 import type { RedisConfig } from '../schema/redis-schema.ts';
 import type { Config } from '../schema/schema.ts';
 import { redisProblems, redisSettings, type RedisSettings } from './redis-settings.ts';
-import type { TlsMaterial } from './tls-settings.ts';
+import type { WorkerTls } from './tls.ts';
 
 /** Where a file may name a server. What a section leaves out, `cache` says. */
 const SECTIONS = {
@@ -23,7 +23,11 @@ export function redisSectionsOf(config: Config): readonly (readonly [RedisSectio
 }
 
 /** The server of a part that wants one. */
-export function redisFor(name: RedisSectionName, config: Config, { redis: tls }: TlsMaterial): RedisSettings {
+export function redisFor(
+  name: RedisSectionName,
+  config: Config,
+  { redis: tls }: { readonly redis: Readonly<Record<string, WorkerTls>> },
+): RedisSettings {
   const order = name === 'cache' ? [name] : ([name, 'cache'] as const);
   return redisSettings(order.map((one) => ({ config: SECTIONS[one](config), tls: tls[one] })));
 }
