@@ -11,6 +11,7 @@ import { goesOut } from './external.ts';
 import { needsOfDeciders } from './deciders.ts';
 import { orAborted } from '../understand/while-wanted.ts';
 import { lookUp } from './look-up.ts';
+import { asChat, isChatHere } from './message-tokens.ts';
 
 /** Why the tokens of a prompt are estimated. */
 type Estimated = Unasked | Exclude<TokensFound['kind'], 'found'>;
@@ -85,14 +86,18 @@ async function waitForTokens(
 
 /** Never rejects. */
 async function question(
-  { tokens }: Runtime,
-  { tokenRoute: route }: Endpoint,
-  { body, model }: Pick<Call, 'body' | 'model'>,
+  rt: Runtime,
+  endpoint: Endpoint,
+  call: Call,
   renderOnly: boolean,
 ): Promise<TokensFound> {
-  const members = Buffer.isBuffer(body) ? tokenMembers(body) : undefined;
-  if (route === undefined || members === undefined) return { kind: 'failed' };
-  return tokens.tokensFor({ model, route, members, renderOnly });
+  const { body, model } = call;
+  const { tokenRoute: route } = endpoint;
+  if (route === undefined || !Buffer.isBuffer(body)) return { kind: 'failed' };
+  const worded = isChatHere(rt, endpoint, call) ? await asChat(rt, body) : { route, body, renderOnly };
+  const members = worded && tokenMembers(worded.body);
+  if (!worded || members === undefined) return { kind: 'failed' };
+  return rt.tokens.tokensFor({ model, route: worded.route, members, renderOnly: worded.renderOnly });
 }
 
 function note({ metrics }: Runtime, { decision }: Arrival, { ask }: Call, why?: Estimated): void {
