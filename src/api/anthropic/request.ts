@@ -28,23 +28,26 @@ export function chatPromptOf(body: JsonObject, refuse: Refuse): JsonObject {
   };
 }
 
-/** The chat that a request of the Messages API comes to. Throws `Untranslatable`. */
-export function chatRequest(body: JsonObject): JsonObject {
+/**
+ * The chat that a request of the Messages API comes to, as vLLM takes it or, `for: 'anybody'`, without what only vLLM knows and the client has
+ * not said itself. Throws `Untranslatable`.
+ */
+export function chatRequest(body: JsonObject, { for: whom }: Pick<Wanted, 'for'> = FOR_VLLM): JsonObject {
   const maxTokens = readInteger(plain(body['max_tokens']));
   if (!isGiven(body['max_tokens'])) strictly('max_tokens', 'the field is required');
   if (maxTokens === undefined || !Number.isInteger(maxTokens) || maxTokens < 1)
     strictly('max_tokens', 'expected a whole number of at least 1');
   if ((readInteger(plain(body['n'])) ?? 1) > 1) strictly('n', 'a message is one answer');
-  const prompt = translatedPrompt(body);
+  const prompt = whom === 'vllm' ? translatedPrompt(body) : plainPrompt(body);
   return {
     ...passedOn(body),
     ...prompt,
     max_tokens: maxTokens,
-    ...streamed(body['stream']),
+    ...streamed(body['stream'], whom),
     ...stops(body['stop_sequences']),
     ...user(body['metadata']),
     ...toolChoice(body['tool_choice'], 'tools' in prompt, strictly),
-    ...budget(body['thinking']),
+    ...(whom === 'vllm' && budget(body['thinking'])),
     ...output(body),
   };
 }
@@ -54,15 +57,44 @@ export function tokenizeRequest(body: JsonObject): JsonObject {
   return { model: body['model'], ...translatedPrompt(body) };
 }
 
+/** Who is to take it. */
+interface Wanted {
+  readonly for: 'vllm' | 'anybody';
+}
+
+const FOR_VLLM: Wanted = { for: 'vllm' };
+
 /** The members of a chat that its template is given. */
 function translatedPrompt(body: JsonObject): JsonObject {
+  const prompt = strictPrompt(body);
+  return { ...prompt, ...templateArguments(body), ...continued(prompt['messages']) };
+}
+
+/** Thoughts have no place in OpenAI's own chats, nor is there a template. */
+function plainPrompt(body: JsonObject): JsonObject {
+  const { messages, ...rest } = strictPrompt(body);
+  thinkingOf(body['thinking']);
+  const { chat_template_kwargs: own } = body;
+  return {
+    messages: Array.isArray(messages) ? messages.map(withoutThoughts) : messages,
+    ...rest,
+    ...(isGiven(own) && { chat_template_kwargs: own }),
+  };
+}
+
+function withoutThoughts(message: unknown): unknown {
+  if (!isObject(message)) return message;
+  const { reasoning: _, ...rest } = message;
+  return 'content' in rest || 'tool_calls' in rest ? rest : { ...rest, content: '' };
+}
+
+function strictPrompt(body: JsonObject): JsonObject {
   for (const name of OF_THE_SERVICE) {
     const value = body[name];
     if (isGiven(value) && !(Array.isArray(value) && value.length === 0))
       strictly(name, "only Anthropic's own service has this");
   }
-  const prompt = chatPromptOf(body, strictly);
-  return { ...prompt, ...templateArguments(body), ...continued(prompt['messages']) };
+  return chatPromptOf(body, strictly);
 }
 
 function passedOn(body: JsonObject): JsonObject {
@@ -78,10 +110,11 @@ function passedOn(body: JsonObject): JsonObject {
 }
 
 /** What a stream took is told in every event, as vLLM's own Messages API asks for: the first one has to say how long the prompt is. */
-function streamed(stream: unknown): JsonObject {
+function streamed(stream: unknown, whom: Wanted['for']): JsonObject {
   if (!isGiven(stream)) return {};
   if (readBoolean(plain(stream)) !== true) return { stream };
-  return { stream: true, stream_options: { include_usage: true, continuous_usage_stats: true } };
+  const each = whom === 'vllm' && { continuous_usage_stats: true };
+  return { stream: true, stream_options: { include_usage: true, ...each } };
 }
 
 function stops(sequences: unknown): JsonObject {

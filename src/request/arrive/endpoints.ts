@@ -147,23 +147,16 @@ function stored(methods: readonly string[], path: string): EndpointRow {
 }
 
 const GENERATES = { tokens: 'prompt_and_answer' } as const;
+const COMPLETES = { ...GENERATES, handoff: 'max_tokens', external: true } as const;
 const READS = { tokens: 'prompt' } as const;
 const KEPT = { ...READS, cached: 'whole' } as const;
 
 const ROWS: readonly EndpointRow[] = [
   inference('/v1/chat/completions', chatPrompt, {
-    ...{ ...GENERATES, tokenRoute: 'chat', handoff: 'max_tokens', streamOptions: true, cached: 'chat' },
-    external: true,
+    ...{ ...COMPLETES, tokenRoute: 'chat', streamOptions: true, cached: 'chat' },
   }),
   inference('/v1/completions', completionPrompt, {
-    ...{
-      ...GENERATES,
-      tokenRoute: 'completion',
-      handoff: 'max_tokens',
-      streamOptions: true,
-      cached: 'completion',
-      external: true,
-    },
+    ...{ ...COMPLETES, tokenRoute: 'completion', streamOptions: true, cached: 'completion' },
   }),
   inference('/v1/chat/completions/batch', batchPrompt, GENERATES),
   inference('/v1/embeddings', inputPrompt, { ...KEPT, external: true }),
@@ -185,8 +178,7 @@ const ROWS: readonly EndpointRow[] = [
   stored(['GET'], '/v1/responses/{id}/input_items'),
   stored(['GET'], '/v1/responses/{id}/input'),
   inference('/v1/messages', messagesPrompt, {
-    ...{ ...GENERATES, tokenRoute: 'messages', handoff: 'max_tokens', dialect: 'anthropic' },
-    translated: AS_CHAT,
+    ...{ ...COMPLETES, tokenRoute: 'messages', dialect: 'anthropic', translated: AS_CHAT },
   }),
   inference('/v1/messages/count_tokens', messagesPrompt, { dialect: 'anthropic', translated: AS_COUNT }),
   inference('/v1/rerank', pairPrompt, { ...KEPT, paths: ['/v1/rerank', '/rerank', '/v2/rerank'] }),

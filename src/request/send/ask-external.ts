@@ -28,8 +28,9 @@ export async function askExternal(
   deadline: Deadline,
   step: Step,
 ): Promise<Again> {
+  const { put } = step;
   const { worker, reason } = step.leg;
-  const made = await externalRequest(rt, arrival, call, worker);
+  const made = await externalRequest(rt, arrival, put?.said.call ?? call, worker);
   try {
     if (arrival.client.gone) throw clientLeft();
     arrival.times.dispatched = rt.clock.now();
@@ -41,7 +42,7 @@ export async function askExternal(
       made.request,
       (status) => isRefusal(status) || isRedirect(status),
     );
-    step.outcome.started(attempt);
+    step.outcome.started(attempt, put?.said.answer !== undefined);
     deadline.covers(attempt);
     const first = await firstOf(attempt, arrival);
     noteRest(rt, worker, first);

@@ -11,13 +11,19 @@ import type { Translated } from '../../api/anthropic/translated.ts';
 /** From here on long texts stay where they are. */
 const OUTLINE_BYTES = 32 * 1024;
 
-const MAKERS = { message: chatRequest, count: tokenizeRequest } as const;
-
-/** The body of a request of Anthropic's API in OpenAI's words. It yields after every piece of a long one. Throws `Untranslatable`. */
-export function* translating(body: Buffer, as: Translated['as']): Pieces<Buffer> {
+/**
+ * The body of a request of Anthropic's API in OpenAI's words: in those of vLLM, or in those that every provider knows. It yields after every
+ * piece of a long one. Throws `Untranslatable`.
+ */
+export function* translating(
+  body: Buffer,
+  as: Translated['as'],
+  whom: 'vllm' | 'anybody' = 'vllm',
+): Pieces<Buffer> {
   const bytes = body.subarray(bomLength(body));
   const outlined = bytes.length < OUTLINE_BYTES ? undefined : yield* outlining(bytes);
-  return asJson(MAKERS[as](isObject(outlined) ? outlined : parsed(bytes)));
+  const value = isObject(outlined) ? outlined : parsed(bytes);
+  return asJson(as === 'count' ? tokenizeRequest(value) : chatRequest(value, { for: whom }));
 }
 
 function parsed(bytes: Buffer): JsonObject {

@@ -16,6 +16,9 @@ const NO_ROUTE: ReadonlySet<number> = new Set([404, 405, 501]);
 /** Said by who has read the request. */
 const HAS_READ: ReadonlySet<number> = new Set([400, 413, 422]);
 
+/** Who takes a chat: vLLM knows more than others do. */
+type Reader = 'vllm' | 'anybody';
+
 /** What goes to the workers of one attempt, and what their answer is turned into. */
 export interface Said {
   readonly call: Call;
@@ -32,7 +35,7 @@ interface Answered {
 /** Undefined where there is but one way to put a request: nearly always. */
 export function wordingOf(rt: Runtime, arrival: Arrival, call: Call): Wording | undefined {
   const { translated } = arrival.endpoint;
-  if (translated === undefined || rt.settings.anthropic === 'pass') return undefined;
+  if (translated === undefined || (rt.settings.anthropic === 'pass' && !call.external)) return undefined;
   return Buffer.isBuffer(call.body) ? new Wording(rt, arrival, call, translated) : undefined;
 }
 
@@ -49,7 +52,8 @@ export class Wording {
   /** One worker has said that there is no such route: the others that are not known are not asked. */
   #isDoubted = false;
   readonly #doubted = new Set<Worker>();
-  #chat: Call | undefined;
+  /** As they were made, by who was to take them. */
+  readonly #chats = new Map<Reader, Call>();
 
   constructor(rt: Runtime, arrival: Arrival, call: Call, translated: Translated) {
     this.#rt = rt;
@@ -60,35 +64,39 @@ export class Wording {
 
   /** Two workers of a pair are told the same: one computes the prompt of the other. */
   said(plan: Pick<Plan, 'leg' | 'prefill'>): Said | Promise<Said> {
+    // Providers know OpenAI's API alone.
+    if (plan.leg.role === 'external') return this.inChat('anybody');
     const workers = [plan.leg.worker, ...(plan.prefill ? [plan.prefill.leg.worker] : [])];
     return this.#isChat(workers) ? this.inChat() : { call: this.#call, answer: undefined };
   }
 
   #isChat(workers: readonly Worker[]): boolean {
-    if (this.#rt.settings.anthropic === 'translate') return true;
+    const { anthropic } = this.#rt.settings;
+    if (anthropic !== 'auto') return anthropic === 'translate';
     const has = workers.map((worker) => this.#has(worker));
     return has.includes(false) || (this.#isDoubted && has.includes(undefined));
   }
 
   /** Throws `untranslatable` and `inflight_bytes_exceeded`. */
-  inChat(): Said | Promise<Said> {
-    if (this.#chat) return this.#saidIn(this.#chat);
+  inChat(whom: Reader = 'vllm'): Said | Promise<Said> {
+    const chat = this.#chats.get(whom);
+    if (chat) return this.#saidIn(chat);
     const { body } = this.#call;
     if (!Buffer.isBuffer(body)) throw new Error('a body that is gone cannot be translated');
     try {
-      const made = inPieces(translating(body, this.#translated.as));
-      if (!(made instanceof Promise)) return this.#hold(made);
-      return made.then((bytes) => this.#hold(bytes), refused);
+      const made = inPieces(translating(body, this.#translated.as, whom));
+      if (!(made instanceof Promise)) return this.#hold(made, whom);
+      return made.then((bytes) => this.#hold(bytes, whom), refused);
     } catch (error) {
       return refused(error);
     }
   }
 
-  #hold(bytes: Buffer): Said {
+  #hold(bytes: Buffer, whom: Reader): Said {
     const held = this.#rt.bodyBytes.hold(bytes);
     if (!held) throw noRoom();
     this.#arrival.releases.push(held.release);
-    this.#chat = {
+    const chat: Call = {
       ...this.#call,
       body: held.bytes,
       encoded: undefined,
@@ -96,7 +104,8 @@ export class Wording {
       isTranslated: true,
       releaseBody: held.release,
     };
-    return this.#saidIn(this.#chat);
+    this.#chats.set(whom, chat);
+    return this.#saidIn(chat);
   }
 
   #saidIn(chat: Call): Said {
@@ -114,6 +123,7 @@ export class Wording {
 
   /** Whether the status may say so. */
   refuses(worker: Worker, said: Said, status: number): boolean {
+    if (this.#rt.settings.anthropic !== 'auto') return false;
     return !said.answer && NO_ROUTE.has(status) && this.#has(worker) === undefined;
   }
 
@@ -126,10 +136,10 @@ export class Wording {
 
   /** The answer has begun: nothing will be sent again. */
   readonly letGo = (): void => {
-    const chat = this.#chat;
-    if (!chat) return;
-    chat.body = undefined;
-    chat.releaseBody();
+    for (const chat of this.#chats.values()) {
+      chat.body = undefined;
+      chat.releaseBody();
+    }
   };
 
   #has(worker: Worker): boolean | undefined {
