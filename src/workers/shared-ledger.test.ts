@@ -113,6 +113,21 @@ describe('a ledger of several threads', () => {
     assert.deepEqual(counters(threads, slot).slice(0, 2), [0, 0]);
   });
 
+  it('shows everybody what other routers have there, as control hears it', (t) => {
+    const threads = new Threads(t, 2);
+    const slot = threads.join();
+    const lease = threads.ledgers[0]?.acquire(slot, ask(10));
+    threads.control.setForeign(slot, { running: 3, prefillTokens: 100, kvTokens: 500 });
+    for (const ledger of [threads.control, ...threads.ledgers]) {
+      const { running, prefillTokens } = ledger.columns();
+      assert.deepEqual([running[slot], prefillTokens[slot]], [4, 110]);
+      assert.deepEqual([ledger.running(slot), ledger.own(slot), ledger.kvTokens(slot)], [4, 1, 520]);
+    }
+    lease?.release();
+    threads.control.setForeign(slot, { running: 0, prefillTokens: 0, kvTokens: 0 });
+    for (const ledger of threads.ledgers) assert.equal(ledger.columns().running[slot], 0);
+  });
+
   it('has the rates that control learns from what all of them see', async (t) => {
     const threads = new Threads(t, 2);
     const [one, two] = threads.ledgers;

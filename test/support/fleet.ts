@@ -278,11 +278,15 @@ function left({ runtime }: App): Left {
     'requests waiting for a worker': workerWait.size,
     'bytes of requests': bodyBytes.held,
     ...Object.fromEntries(
-      registry.workers.flatMap(({ id, slot }) => [
-        [`requests on ${id}`, ledger.own(slot)],
-        [`prefill tokens on ${id}`, ledger.prefillTokens(slot)],
-        [`KV tokens on ${id}`, ledger.kvTokens(slot)],
-      ]),
+      registry.workers.flatMap(({ id, slot }) => {
+        // Other routers may have requests there.
+        const { running, prefillTokens, kvTokens } = ledger.ownLoad(slot, runtime.clock.now());
+        return [
+          [`requests on ${id}`, running],
+          [`prefill tokens on ${id}`, prefillTokens],
+          [`KV tokens on ${id}`, kvTokens],
+        ];
+      }),
     ),
   };
   return Object.fromEntries(Object.entries(held).filter(([, count]) => count !== 0));

@@ -128,6 +128,7 @@ describe('limits of a tenant over replicas', () => {
       ...a.workers.map(({ url }) => url),
     ]);
     await eventually(() => a.app.replicas.heard === 1);
+    while ((await fetch(`${doomed.url}/readiness`)).status !== 200);
     const end = new AbortController();
     const open = await Promise.all(
       [1, 2, 3].map(() => streamChat(doomed, LONG, { ...AS_TENANT, signal: end.signal })),

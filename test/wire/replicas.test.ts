@@ -172,6 +172,7 @@ describe('replicas', () => {
     writeFileSync(file, `shared_state: {redis: {url: "${redis.url}"}}\n`);
     const doomed = await serve(t, ['--config-file', file, '--worker-urls', ...urls]);
     await eventually(() => othersOf(a) === 1);
+    while ((await fetch(`${doomed.url}/readiness`)).status !== 200);
     const end = new AbortController();
     const open = await streams(doomed, 4, end.signal);
     await eventually(() => total(a, urls) === 4);
