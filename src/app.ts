@@ -283,7 +283,7 @@ export class App {
       },
       explain: (request) => dryRun(this.#runtime, request),
       flushAnswers: async (whose) =>
-        (await this.#state.openAnswers.flush(whose)) + this.#state.semantic.flush(whose),
+        (await this.#state.openAnswers.flush(whose)) + (await this.#state.semantic.flush(whose)),
       reload: (request) => this.#reloads.run(request),
       loaded: () => this.#reloads.loaded,
       ...{ threads: () => this.#front.threads, ...this.#watches.proofs },

@@ -18,6 +18,8 @@ import { startHelper } from '../helper-threads/helper-thread.ts';
 import { ByteBudget } from '../base/byte-budget.ts';
 import type { AnswersOf } from '../response-cache/answer-key.ts';
 import { MemoryAnswers } from '../response-cache/semantic/memory-answers.ts';
+import { SharedAnswers } from '../response-cache/semantic/shared-answers.ts';
+import type { RedisLinks } from '../redis/redis-links.ts';
 import { answerSemantic, SemanticAnswersOfThread } from '../response-cache/semantic/threads-semantic.ts';
 import { askOwnModel } from '../request/send/ask-own-model.ts';
 import type { Runtime } from '../request/runtime.ts';
@@ -38,6 +40,8 @@ interface Parts {
   readonly metrics: Metrics;
   readonly sockets: OutboundSockets;
   readonly pool: PoolSettings;
+  /** Of this thread; not asked for before the start. */
+  readonly links: () => RedisLinks;
   /** That of now: for who asks workers of the router's own. */
   readonly runtime: () => Runtime;
 }
@@ -47,7 +51,7 @@ export interface OpenSemantic extends Meaning {
   /** Answers that are found by meaning, where they are configured. */
   readonly byMeaning: AnswersByMeaning | undefined;
   /** Forgets such answers; how many. In control. */
-  flush(whose: AnswersOf): number;
+  flush(whose: AnswersOf): Promise<number>;
   /** To be called once workers can be asked. */
   start(): void;
   reconfigure(settings: SemanticSettings): void;
@@ -77,6 +81,7 @@ class Semantic implements OpenSemantic {
   readonly #copies = new ByteBudget(MOST_COPIED_BYTES);
   /** Undefined in a request thread. */
   #memory: MemoryAnswers | undefined;
+  #shared: SharedAnswers | undefined;
 
   constructor(settings: SemanticSettings, parts: Parts) {
     const { part, clock, metrics, log } = parts;
@@ -111,17 +116,17 @@ class Semantic implements OpenSemantic {
     this.#embedder = this.#open(settings.embeddings);
     this.#keepAnswers(settings.cache);
     this.#showAnswers();
-    if (part.kind === 'control') answerSemantic(part.channels, () => this.#memory);
+    if (part.kind === 'control') answerSemantic(part.channels, () => this.#shared ?? this.#memory);
   }
 
   get byMeaning(): AnswersByMeaning | undefined {
     const { part } = this.#parts;
-    const answers = part.kind === 'request' ? this.#ofThread : this.#memory;
+    const answers = part.kind === 'request' ? this.#ofThread : (this.#shared ?? this.#memory);
     return answers && this.#settings.cache && { answers, copies: this.#copies };
   }
 
-  flush(whose: AnswersOf): number {
-    return this.#memory?.flush(whose) ?? 0;
+  async flush(whose: AnswersOf): Promise<number> {
+    return (await this.#shared?.flush(whose)) ?? this.#memory?.flush(whose) ?? 0;
   }
 
   get embedder(): Embedder | undefined {
@@ -131,6 +136,7 @@ class Semantic implements OpenSemantic {
   start(): void {
     this.#started = true;
     this.#builder?.reconfigure(this.#settings.clusters, true);
+    void this.#share();
   }
 
   reconfigure(settings: SemanticSettings): void {
@@ -140,8 +146,9 @@ class Semantic implements OpenSemantic {
     if (!isSame || (this.#embedder && !settings.embeddings)) this.#hangUp();
     if (this.#embedder && settings.embeddings) this.#embedder.reconfigure(settings.embeddings, isSame);
     else this.#embedder = this.#open(settings.embeddings);
-    if (!isSame) this.flush(EVERYBODYS);
+    if (!isSame) this.#memory?.flush(EVERYBODYS);
     this.#keepAnswers(settings.cache);
+    if (!(isSame && isDeepStrictEqual(before.cache, settings.cache))) void this.#share();
     if (this.#started && !(isSame && isDeepStrictEqual(before.clusters, settings.clusters)))
       this.#builder?.reconfigure(settings.clusters, isSame);
   }
@@ -149,7 +156,25 @@ class Semantic implements OpenSemantic {
   async close(): Promise<void> {
     this.#builder?.close();
     this.#hangUp();
-    await this.#memory?.close();
+    this.#started = false;
+    await Promise.all([this.#memory?.close(), this.#shared?.close()]);
+  }
+
+  /** With replicas, where that is configured. */
+  async #share(): Promise<void> {
+    const { clock, metrics, links } = this.#parts;
+    const before = this.#shared;
+    this.#shared = undefined;
+    const { cache, embeddings } = this.#settings;
+    if (this.#started && cache?.redis && embeddings && this.#memory)
+      this.#shared = new SharedAnswers(cache, {
+        ...{ clock, memory: this.#memory, secret: cache.secret, model: embeddings.model },
+        link: links().open(cache.redis),
+        onHeard: (outcome) => {
+          metrics.semanticCacheHeardTotal.with(outcome).inc();
+        },
+      });
+    await before?.close();
   }
 
   /** Control keeps them, for all threads. */
@@ -191,7 +216,8 @@ class Semantic implements OpenSemantic {
         otherModel: (before, dimensions) => {
           otherModel(before, dimensions);
           this.clusters.otherSpace(dimensions);
-          this.flush(EVERYBODYS);
+          // Those of others are of their own model's, and not read any more.
+          this.#memory?.flush(EVERYBODYS);
         },
       },
     });

@@ -159,6 +159,7 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
     ...{ lmcache, keyServices, openEvents: events },
     semantic: openSemantic(settings.semantic, {
       ...{ ...deps, metrics, sockets, pool, runtime: () => runtimeOf(state, state.settings) },
+      links: () => state.redisLinks,
     }),
     arrivals: openArrivals({ part, clock, metrics, settings: () => inForce() }),
     ...{ answered: new AnsweredPrompts(part.memory), tallies: new CacheTallies(part.memory) },
@@ -231,7 +232,9 @@ export function runtimeOf<Workers extends Roster>(
     ...shared,
     settings,
     answerCache: openAnswers.cache,
-    answersByMeaning: shared.semantic.byMeaning,
+    get answersByMeaning() {
+      return state.semantic.byMeaning;
+    },
     tokens: tokens.source,
     lmcache: lmcache.knowledge,
     arrivals: arrivals.knowledge,

@@ -835,6 +835,11 @@ const STATE_SERIES = {
     ['reason'],
     'Requests whose answer was not looked for by meaning: no_text (a chat that does not end with its user, several prompts, token ids), too_long (above max_chars), no_vector (the embedder did not say in time).',
   ),
+  semanticCacheHeardTotal: counter(
+    'vllm_router_semantic_cache_heard_total',
+    ['outcome'],
+    'Answers that other replicas have kept. outcome: taken, unreadable (none of this version, not signed, or of another model), unavailable (Redis did not answer in time).',
+  ),
   semanticCacheEntries: gauge('vllm_router_semantic_cache_entries', [], 'Answers that are kept by meaning.'),
   semanticCacheBytes: gauge(
     'vllm_router_semantic_cache_bytes',

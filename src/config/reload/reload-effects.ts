@@ -143,6 +143,7 @@ export const RELOAD_EFFECTS: Readonly<Record<string, ReloadRow>> = {
   'semantic_cache.max_entry_bytes': ['applied'],
   'semantic_cache.ttl_secs': ['adopted', 'for answers that are kept already, too'],
   'semantic_cache.embedding_timeout_ms': ['applied'],
+  'semantic_cache.redis': ['adopted', 'answers that this router has are kept'],
   'semantic_cache.compare': ['applied'],
   'semantic_cache.max_chars': ['applied'],
   'semantic_cluster.embeddings_url': ['adopted', 'with another one all examples are asked for anew'],

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { EMBEDDINGS_URL_FORMS, parseEmbeddingsUrl } from './embeddings-url.ts';
 import { bearerKey, count, key, milliseconds, secs, text, type KeyMeta } from './field.ts';
+import { redisSection } from './redis-schema.ts';
 import { parseWorkerUrl, WORKER_URL_FORMS } from './worker-url.ts';
 
 /** They stand in headers, records and labels of metrics. */
@@ -101,6 +102,10 @@ export const semanticKeys = {
       compare: field(
         z.enum(['last_message', 'all_messages']).default('last_message'),
         'What need only mean the same: the last message of the user, or all messages. All else has to be equal: model, route, tenant, parameters, tools, and with last_message the messages before.',
+      ),
+      redis: redisSection(
+        'Semantic',
+        'Redis or Valkey, over which replicas of this router share their answers; without it each has its own.',
       ),
       max_chars: field(
         count(1).max(8192).default(2048),

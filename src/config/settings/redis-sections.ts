@@ -7,6 +7,7 @@ import type { WorkerTls } from './tls.ts';
 /** Where a file may name a server. What a section leaves out, `cache` says. */
 const SECTIONS = {
   cache: ({ cache }) => cache?.redis,
+  semantic_cache: ({ semantic_cache: cache }) => cache.redis,
   shared_state: ({ shared_state: shared }) => shared?.redis,
 } as const satisfies Readonly<Record<string, (config: Config) => RedisConfig | undefined>>;
 

@@ -4,6 +4,7 @@ import type { Config } from '../schema/schema.ts';
 import type { ClusterEntry } from '../schema/semantic-schema.ts';
 import { parseUrlPrefix } from '../schema/url-prefixes.ts';
 import { parseWorkerUrl } from '../schema/worker-url.ts';
+import { redisFor } from './redis-sections.ts';
 import { ms } from './ms.ts';
 import type {
   ClusterSettings,
@@ -20,13 +21,13 @@ const BREAKER_WINDOW_MS = 60_000;
 const FAILURES = 5;
 const REST_MS = 5000;
 
-/** Compiles what is compared by meaning; it is off where nobody is named who makes vectors. */
-export function semanticSettings(config: Config): SemanticSettings {
+/** Compiles what is compared by meaning; it is off where nobody is named who makes vectors. `tls`: of its section of Redis. */
+export function semanticSettings(config: Config, tls: RedisTls): SemanticSettings {
   const embeddings = embeddingSettings(config);
   return {
     embeddings,
     clusters: embeddings && clusterSettings(config),
-    cache: isNamed(config.semantic_cache) ? cacheSettings(config) : undefined,
+    cache: isNamed(config.semantic_cache) ? cacheSettings(config, tls) : undefined,
   };
 }
 
@@ -84,8 +85,13 @@ function embeddingSettings(config: Config): EmbeddingSettings | undefined {
   };
 }
 
-function cacheSettings({ semantic_cache: cache }: Config): SemanticCacheSettings {
+type RedisTls = Parameters<typeof redisFor>[2];
+
+function cacheSettings(config: Config, tls: RedisTls): SemanticCacheSettings {
+  const { semantic_cache: cache, shared_state: shared } = config;
   return {
+    redis: cache.redis && redisFor('semantic_cache', config, tls),
+    secret: shared?.secret,
     threshold: cache.threshold,
     maxEntries: cache.max_entries,
     maxBytes: cache.max_bytes,

@@ -1,5 +1,6 @@
 /** What is compared by meaning: who turns texts into vectors, and what these are compared with. */
 import type { UrlPrefix } from '../schema/url-prefixes.ts';
+import type { RedisSettings } from './redis-settings.ts';
 import type { BreakerSettings } from './reliability-settings.ts';
 
 export interface EmbeddingAddress {
@@ -54,6 +55,10 @@ export interface SemanticCacheSettings {
   readonly maxEntryBytes: number;
   readonly ttlMs: number;
   readonly compared: 'last_message' | 'all_messages';
+  /** Where replicas share them; undefined: this router has its own. */
+  readonly redis: RedisSettings | undefined;
+  /** What is kept there is signed with it. */
+  readonly secret: string | undefined;
   /** Longer texts are not compared. */
   readonly maxChars: number;
 }

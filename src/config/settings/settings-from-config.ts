@@ -71,7 +71,7 @@ export function settingsFromConfig(
     }),
     hashKey: config.hash_key,
     ...cacheSettings(config, tls),
-    semantic: semanticSettings(config),
+    semantic: semanticSettings(config, tls),
     sharedState: sharedStateSettings(config, tls),
     retry: retrySettings(config),
     breaker: breakerSettings(config),

@@ -81,20 +81,21 @@ export class MemoryAnswers implements SemanticAnswers {
       ...{ partition, vector, threshold: this.#bounds.threshold },
     });
     const nearest = await this.#inTime(asked);
-    const entry = nearest === 'late' || nearest === undefined ? undefined : this.#entries.get(nearest.id);
+    const entry = nearest === 'late' || nearest === undefined ? undefined : this.#fresh(nearest.id);
     this.#deps.onLooked(nearest === 'late' ? 'late' : entry ? 'hit' : 'miss');
     if (!entry || nearest === 'late' || nearest === undefined) return undefined;
     return { value: entry.value, similarity: nearest.similarity };
   }
 
-  keep(partition: string, vector: Float32Array, value: Buffer): void {
+  /** @param ageMs How long ago it was answered. */
+  keep(partition: string, vector: Float32Array, value: Buffer, ageMs = 0): void {
     const bytes = value.length + vector.byteLength + partition.length + ENTRY_BYTES;
     if (this.#closed || bytes > this.#bounds.maxBytes) return;
     const { channel } = this.#helper;
     if (!channel) return;
     const id = ++this.#ids;
     channel.post(ADD, { id, partition, vector });
-    this.#entries.set(id, { partition, value, bytes, keptAt: this.#deps.clock.now() });
+    this.#entries.set(id, { partition, value, bytes, keptAt: this.#deps.clock.now() - ageMs });
     this.#bytes += bytes;
     this.#dropOld();
   }
@@ -119,6 +120,14 @@ export class MemoryAnswers implements SemanticAnswers {
     this.#closed = true;
     this.#forget();
     await this.#helper.stop();
+  }
+
+  /** What replicas have told of is not in the order of its age. */
+  #fresh(id: number): Entry | undefined {
+    const entry = this.#entries.get(id);
+    if (!entry || entry.keptAt > this.#deps.clock.now() - this.#bounds.ttlMs) return entry;
+    this.#drop([id]);
+    return undefined;
   }
 
   /** Those whose time is up, and the oldest ones beyond the bounds. */
