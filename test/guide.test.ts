@@ -53,6 +53,7 @@ const GUIDES = [
     'replicas',
     'fair-queue',
     'response-cache',
+    'external-backends',
     'simulate',
     'replay',
   ],

@@ -25,6 +25,7 @@ import type { Decision, DecisionQuery } from '../request/record/decision.ts';
 import type { AnswersOf } from '../response-cache/answer-key.ts';
 import type { Policy } from '../routing/policy.ts';
 import type { LocalVerdict } from '../tokenize/local/proven-tokenizers.ts';
+import type { CoolDowns } from '../workers/cool-downs.ts';
 import type { LoadLedger } from '../workers/ledger.ts';
 import type { WorkerRegistry } from '../workers/registry.ts';
 import type { Worker } from '../workers/worker.ts';
@@ -90,6 +91,7 @@ export interface AdminDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly registry: WorkerRegistry;
+  readonly coolDowns: CoolDowns;
   readonly ledger: LoadLedger;
   readonly admission: Pick<Admission, 'inFlight' | 'queued' | 'queuedOf' | 'flowCount' | 'flows'>;
   readonly tenants: Pick<Tenants, 'all' | 'named'>;

@@ -215,6 +215,12 @@ export class Registrar {
         kind: 'conflict',
         message: `${different.id} is registered ${differenceIn(different, registration)}; remove it first`,
       };
+    const namesake = registration.external && registry.externalNamed(registration.external.name);
+    if (namesake && known.length === 0)
+      return {
+        kind: 'conflict',
+        message: `${namesake.id} has the name ${registration.external?.name ?? ''}`,
+      };
     if (known.length < specs.length) return this.#submit({ registration, by }, specs, admission);
     if (this.#removals.cancel(known).length === 0) return { kind: 'present', workers: known };
     for (const worker of known) registry.reportUndrained(worker);
@@ -299,6 +305,11 @@ export class Registrar {
   ): Promise<StepResult> {
     const [first] = specs;
     if (!first) return { kind: 'failed', reason: 'the URL stands for no worker' };
+    // A provider is not asked how it is: what its answers say has to do.
+    if (registration.external) {
+      for (const spec of specs) if (!this.#deps.registry.get(spec.id)) this.#join(spec, undefined);
+      return { kind: 'done', notices: [] };
+    }
     const found = await this.#deps.inspect(first);
     if (signal.aborted) return { kind: 'failed', reason: 'given up' };
     if (!found.ok) return { kind: 'again', afterMs: 0, reason: found.reason };

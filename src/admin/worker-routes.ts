@@ -59,6 +59,12 @@ const addWorker = route({
   },
   async handle(context, { body, note }) {
     const registration = registrationOf(body);
+    // Prompts go there: whoever happens to be on this machine is not to say so.
+    if (registration.external && context.settings.adminApiKey === undefined)
+      throw new AdminError(
+        'FORBIDDEN',
+        'an external backend is registered with the admin key: set admin_api_key',
+      );
     const outcome = context.registrar.add(registration, { admission: body.admission });
     note({ target: workerId(registration.address), outcome: outcome.kind });
     await context.stateFile?.settled();

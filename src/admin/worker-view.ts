@@ -61,6 +61,16 @@ const selfRegistration = z.strictObject({
   silent_secs: z.number().meta({ description: 'Since its latest one; it is gone after 5' }),
 });
 
+const externalView = z.strictObject({
+  name: z.string(),
+  any_model: z.boolean().meta({ description: 'It is asked for whatever model a rule leads there with' }),
+  model_prefix: z.string(),
+  max_concurrent: z.int(),
+  unsupported_fields: z.enum(['drop', 'reject']),
+  cooling_down_secs: z.number().meta({ description: 'For how long it is left alone; 0 = it is asked' }),
+  cooling_down_status: z.int().nullable().meta({ description: 'What it said' }),
+});
+
 /** A worker, as it is shown: the reference routers' fields first, then ours. */
 export const workerView = z.strictObject({
   id: z.string().meta({ description: 'The URL, with @rank for a data-parallel rank' }),
@@ -70,6 +80,9 @@ export const workerView = z.strictObject({
   cost: z.number(),
   worker_type: z.enum(WORKER_ROLES),
   ...pdFields,
+  external: externalView
+    .optional()
+    .meta({ description: 'Of an external backend; never its key or its headers' }),
   is_healthy: z.boolean(),
   load: z.number().meta({ description: 'Requests running there, those of others included as far as known' }),
   connection_mode: z.literal('Http'),
@@ -193,6 +206,7 @@ export function showWorker(context: AdminContext, worker: Worker): z.output<type
     priority: registration.priority,
     cost: registration.cost,
     ...showRole(worker.traits),
+    ...showExternal(context, worker, now),
     is_healthy: health.healthy,
     load: ledger.running(slot),
     connection_mode: 'Http',
@@ -231,6 +245,26 @@ export function showWorker(context: AdminContext, worker: Worker): z.output<type
       .tokenizersOf(worker)
       .map(({ model, state, reason = null }) => ({ model, local: state, reason })),
     job: job && registry.get(worker.id) === worker && isOpen(job) ? showJob(job) : null,
+  };
+}
+
+function showExternal(
+  { coolDowns }: AdminContext,
+  worker: Worker,
+  now: number,
+): { external?: z.output<typeof externalView> } {
+  const { external } = worker.traits;
+  if (!external) return {};
+  return {
+    external: {
+      name: external.name,
+      any_model: external.models === undefined && !external.fetchesModels,
+      model_prefix: external.modelPrefix,
+      max_concurrent: external.maxConcurrent,
+      unsupported_fields: external.unsupportedFields,
+      cooling_down_secs: roundSecs(coolDowns.leftMs(worker, now)),
+      cooling_down_status: coolDowns.statusOf(worker, now) ?? null,
+    },
   };
 }
 

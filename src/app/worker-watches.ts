@@ -12,6 +12,7 @@ import type { WorkerRegistry } from '../workers/registry.ts';
 import type { Worker } from '../workers/worker.ts';
 import { openBootstrapWatch } from './open-bootstrap-watch.ts';
 import { openProof } from './open-proof.ts';
+import { ProviderModels } from './provider-models.ts';
 import type { SharedState } from './shared-state.ts';
 
 /** All that looks at workers while nobody asks: whether they are well, how busy they are, whether they move, what they tell of themselves. */
@@ -22,11 +23,13 @@ export class WorkerWatches {
   readonly #eventSources: EventSourceWatch;
   readonly #bootstrap: BootstrapWatch;
   readonly #proof: CacheProof;
+  readonly #providers: ProviderModels;
   readonly #metrics: Metrics;
 
   constructor(state: SharedState<WorkerRegistry>, settings: Settings) {
     const { registry, ledger, clock, random, connections, metrics } = state;
     this.#proof = openProof(state);
+    this.#providers = new ProviderModels(state);
     this.#metrics = metrics;
     this.#health = new HealthChecker({
       ...{ registry, clock, random, probe: ({ spec }, _, anew) => connections.probe(spec, anew) },
@@ -59,6 +62,7 @@ export class WorkerWatches {
     this.#eventSources.start();
     this.#bootstrap.start();
     this.#proof.start();
+    this.#providers.start();
     this.#stalls.start();
   }
 
@@ -68,6 +72,7 @@ export class WorkerWatches {
     this.#eventSources.stop();
     this.#bootstrap.stop();
     this.#proof.stop();
+    this.#providers.stop();
     this.#stalls.stop();
   }
 

@@ -75,7 +75,10 @@ async function examineAll(
     return 1;
   }
   const settings = await settingsFor(router, own, io);
-  const workers = router ? specsIn(router, settings) : settings.workers;
+  // What a provider is asked costs money, and says nothing of an engine.
+  const workers = (router ? specsIn(router, settings) : settings.workers).filter(
+    ({ traits }) => traits.role !== 'external',
+  );
   const deps = {
     settings,
     clock: systemClock,

@@ -1,5 +1,6 @@
 import { isObject } from '../../api/prompt-sink.ts';
 import { VERSION } from '../../config/version.ts';
+import { externalCards } from '../understand/external-models.ts';
 import { aliasesFor } from '../understand/aliases.ts';
 import { modelNotFound } from '../understand/model-not-found.ts';
 import { collect } from '../../engines/collect.ts';
@@ -151,10 +152,13 @@ function model(rt: Runtime, caller: Caller, { match }: Arrival): LocalAnswer {
 function cardsFor(rt: Runtime, caller: Caller): readonly unknown[] {
   const known = rt.registry.modelCards();
   // A gateway may have no models at some time, and regularly begins so.
-  if (known.length === 0 && !rt.settings.gateway)
+  const outside = externalCards(rt, caller);
+  if (known.length === 0 && outside.length === 0 && !rt.settings.gateway && !rt.settings.externalOnly)
     throw new RouterError('no_worker_available', 'no worker has told its models yet');
   const listed = known.filter((card) => caller.mayUse(cardId(card)));
-  return [...listed, ...aliasesFor(rt, caller).values()];
+  const own = [...listed, ...aliasesFor(rt, caller).values()];
+  const names = new Set(own.map(cardId));
+  return [...own, ...outside.filter((card) => !names.has(cardId(card)))];
 }
 
 /** What a normalised path still has escaped. */

@@ -5,6 +5,7 @@ import type { Deadline } from '../arrive/deadline.ts';
 import type { Endpoint } from '../arrive/endpoints.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Call } from '../understand/read-call.ts';
+import { goesOut } from './external.ts';
 import { staysWithOwner } from './call-pool.ts';
 import { spokenText, vectorFor } from './embed-text.ts';
 import { lookUp, notePreparing } from './look-up.ts';
@@ -22,7 +23,7 @@ export function knowCluster(
   call: Call,
   deadline: Deadline,
 ): Promise<void> | undefined {
-  if (!mayBelong(rt, arrival.endpoint) || staysWithOwner(rt, call)) return undefined;
+  if (goesOut(call) || !mayBelong(rt, arrival.endpoint) || staysWithOwner(rt, call)) return undefined;
   const known = call.ask.vector;
   const text = known === undefined ? spokenText(rt, call) : undefined;
   if (known === undefined && text === undefined) return undefined;

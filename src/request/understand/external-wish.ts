@@ -43,7 +43,7 @@ function wishFor(rt: Runtime, source: CallSource, call: Call): ExternalWish | un
   }
   if (!modelRules || modelRules.external.length === 0 || endpoint.external !== true || call.model === '')
     return undefined;
-  const rule = modelRules.external.find(({ match: pattern }) => matches(pattern, call.model));
+  const rule = modelRules.external.find(({ match: pattern }) => matchesRule(pattern, call.model));
   return rule && { ...pick(rule), overflows: false };
 }
 
@@ -59,7 +59,7 @@ function ownerOutside({ owners, registry }: Runtime, { resourceId }: Call): stri
   return id === undefined ? undefined : registry.get(id)?.traits.external?.name;
 }
 
-function matches(pattern: string, model: string): boolean {
+export function matchesRule(pattern: string, model: string): boolean {
   return pattern.endsWith('*') ? model.startsWith(pattern.slice(0, -1)) : pattern === model;
 }
 
