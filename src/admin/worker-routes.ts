@@ -1,3 +1,4 @@
+import type { FleetRole, WorkerRole } from '../config/settings/settings.ts';
 import * as z from 'zod';
 import {
   noticesOfUnused,
@@ -182,8 +183,11 @@ function statsOf({ registry, ledger }: AdminContext): Readonly<Record<string, un
   const { workers } = registry;
   const total = workers.length;
   const healthy = workers.filter(({ health }) => health.healthy).length;
-  const byType = { regular: 0, prefill: 0, decode: 0, external: 0 };
-  for (const { traits } of workers) byType[traits.role] += 1;
+  const byType: Partial<Record<WorkerRole, number>> & Record<FleetRole, number> = {
+    ...{ regular: 0, prefill: 0, decode: 0 },
+    ...(registry.externals.length > 0 && { external: 0 }),
+  };
+  for (const { traits } of workers) byType[traits.role] = (byType[traits.role] ?? 0) + 1;
   return {
     prefill_count: byType.prefill,
     decode_count: byType.decode,

@@ -7,6 +7,7 @@ import { isOpen } from '../workers/jobs.ts';
 import type { Worker } from '../workers/worker.ts';
 import { cacheProofView, showProof } from './cache-proof-view.ts';
 import type { AdminContext } from './context.ts';
+import { externalView, showExternal } from './external-view.ts';
 import { kvEventsView, showKvEvents } from './kv-events-view.ts';
 import { pdFields, showRole } from './kv-transfer-view.ts';
 import type { WorkerJob } from './registrar.ts';
@@ -59,16 +60,6 @@ const selfRegistration = z.strictObject({
   from: z.string().nullable().meta({ description: 'The address that its messages come from' }),
   age_secs: z.number().meta({ description: 'Since its first message' }),
   silent_secs: z.number().meta({ description: 'Since its latest one; it is gone after 5' }),
-});
-
-const externalView = z.strictObject({
-  name: z.string(),
-  any_model: z.boolean().meta({ description: 'It is asked for whatever model a rule leads there with' }),
-  model_prefix: z.string(),
-  max_concurrent: z.int(),
-  unsupported_fields: z.enum(['drop', 'reject']),
-  cooling_down_secs: z.number().meta({ description: 'For how long it is left alone; 0 = it is asked' }),
-  cooling_down_status: z.int().nullable().meta({ description: 'What it said' }),
 });
 
 /** A worker, as it is shown: the reference routers' fields first, then ours. */
@@ -245,26 +236,6 @@ export function showWorker(context: AdminContext, worker: Worker): z.output<type
       .tokenizersOf(worker)
       .map(({ model, state, reason = null }) => ({ model, local: state, reason })),
     job: job && registry.get(worker.id) === worker && isOpen(job) ? showJob(job) : null,
-  };
-}
-
-function showExternal(
-  { coolDowns }: AdminContext,
-  worker: Worker,
-  now: number,
-): { external?: z.output<typeof externalView> } {
-  const { external } = worker.traits;
-  if (!external) return {};
-  return {
-    external: {
-      name: external.name,
-      any_model: external.models === undefined && !external.fetchesModels,
-      model_prefix: external.modelPrefix,
-      max_concurrent: external.maxConcurrent,
-      unsupported_fields: external.unsupportedFields,
-      cooling_down_secs: roundSecs(coolDowns.leftMs(worker, now)),
-      cooling_down_status: coolDowns.statusOf(worker, now) ?? null,
-    },
   };
 }
 
