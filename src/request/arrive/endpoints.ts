@@ -1,5 +1,4 @@
-import { AS_CHAT, AS_COUNT, type Translated } from '../../api/anthropic/translated.ts';
-import type { Dialect } from '../../api/error-body.ts';
+import { AS_CHAT, AS_COUNT } from '../../api/anthropic/translated.ts';
 import {
   batchPrompt,
   chatPrompt,
@@ -14,73 +13,15 @@ import {
   tokenizePrompt,
   type PromptReader,
 } from '../../api/prompts.ts';
-
-import type { Cap } from '../../engines/prefill-decode/bodies.ts';
-import type { TokenRoute } from '../../tokenize/token-prompt.ts';
 import { pathOf } from '../../http/normalise-path.ts';
 import { isOwnPath } from '../../http/own-paths.ts';
 
+import type { Endpoint, LocalName } from './endpoint.ts';
+
+export type { CachedForm, Endpoint, EndpointClass, LocalName } from './endpoint.ts';
 export { normalisePath } from '../../http/normalise-path.ts';
 
-/**
- * Every endpoint, as data. `inference` is admitted, placed by the policy and explained; `info` is cheap and skips
- * admission; `operator` changes or reveals a worker and is hidden from clients; `local` is answered by the router.
- */
-export type EndpointClass = 'inference' | 'info' | 'operator' | 'local';
-
-export type LocalName =
-  | 'home'
-  | 'health'
-  | 'liveness'
-  | 'readiness'
-  | 'health_generate'
-  | 'models'
-  | 'model'
-  | 'version'
-  | 'server_info'
-  | 'model_info';
-
-/** In one piece only, or as a stream of this kind too. */
-export type CachedForm = 'chat' | 'completion' | 'whole';
-
-export interface Endpoint {
-  /** The path template: the `route` of metrics, logs and records. */
-  readonly route: string;
-  readonly class: EndpointClass;
-  readonly dialect: Dialect;
-  /** `full`: on failures and retryable statuses; `connect`: only while the request cannot have reached a worker. */
-  readonly retry: 'full' | 'connect';
-  /**
-   * `json`: held and read for model, stream and prompt. `form`: likewise for the model, unless it is large and the model
-   * makes no difference. `opaque`: passed on as it arrives.
-   */
-  readonly body: 'json' | 'form' | 'opaque';
-  readonly prompt?: PromptReader;
-  /** The tokens of its prompts can be known beforehand. */
-  readonly tokenRoute?: TokenRoute;
-  /** Pieces that vLLM sends at the beginning of a stream before its engine has done anything. */
-  readonly preamble?: number;
-  /** Creates or names a stored resource that only the worker which made it knows. */
-  readonly resource?: 'create' | 'by_id';
-  readonly local?: LocalName;
-  /** Answered without a key, also where keys are checked: for load balancers and the like. */
-  readonly open?: true;
-  /** Which tokens a request takes as far as can be told beforehand; absent: what the answer says, if it does. */
-  readonly tokens?: 'prompt' | 'prompt_and_answer';
-  /** Answers may bring the tokens themselves and no `usage`. */
-  readonly tokenIds?: true;
-  /** Blocks of its prompts can be handed from one worker to another; the field that says how long its answers may be. */
-  readonly handoff?: Cap;
-  /** Answers may be kept for others who ask the same; how they are told. */
-  readonly cached?: CachedForm;
-  /** Providers of OpenAI's API have it as well. */
-  readonly external?: true;
-  /** Knows OpenAI's `stream_options`: a stream says what it took when asked for it. */
-  readonly streamOptions?: true;
-  /** Not every worker has it; what others are asked instead. */
-  readonly translated?: Translated;
-}
-
+/** Every endpoint, as data. */
 export interface EndpointRow extends Endpoint {
   readonly methods: readonly string[];
   /** Exact path, or a template with one `{id}` segment. */
