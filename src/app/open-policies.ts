@@ -30,6 +30,7 @@ export function openPolicies(
     readonly events: OpenEvents;
     readonly plugins: KnownPlugins;
     readonly shareFor: PoliciesDeps['shareFor'];
+    readonly prefixesFor: NonNullable<PoliciesDeps['prefixesFor']>;
     readonly guard: Pick<PoliciesDeps, 'onPluginTrouble' | 'overruns'>;
     readonly inForce: () => Settings;
     readonly onRouted: Parameters<typeof openIndexFor>[1]['onRouted'];
@@ -41,7 +42,7 @@ export function openPolicies(
     ...openIndexFor(deps, {
       ...{ registry, metrics, onRouted: deps.onRouted, bounds: () => indexBounds(inForce()) },
     }),
-    ...(shareFor && { shareFor }),
+    ...{ ...(shareFor && { shareFor }), prefixesFor: deps.prefixesFor },
     named: (name) => policyNamed(name, inForce(), deps.plugins),
     ...deps.guard,
     onNotice: (worker, notice) => log.warn({ worker: worker.id }, notice),

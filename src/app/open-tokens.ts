@@ -2,6 +2,7 @@ import { extname } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import type { ThreadPart } from '../base/thread-part.ts';
 import type { TokenSettings } from '../config/settings/exact-tokens.ts';
+import type { StoreSettings } from '../config/settings/redis-settings.ts';
 import type { Settings } from '../config/settings/settings.ts';
 import { collect } from '../engines/collect.ts';
 import { probeHeaders } from '../engines/http/probe.ts';
@@ -13,10 +14,13 @@ import { ProvenTokenizers, type LocalVerdict } from '../tokenize/local/proven-to
 import { TextJobs } from '../tokenize/local/text-jobs.ts';
 import { tokenizerPathFor } from '../tokenize/local/tokenizer-path.ts';
 import { answerThreads, TokensOfThread } from '../tokenize/threads-tokens.ts';
+import { MOST_TOKEN_BYTES, SharedTokens } from '../tokenize/shared-tokens.ts';
 import type { TokenSource } from '../tokenize/tokens.ts';
 import { WorkerTokenizers, type WorkerTokenizersDeps } from '../tokenize/worker-tokenizers.ts';
 import type { Roster } from '../workers/roster.ts';
 import type { Worker } from '../workers/worker.ts';
+import { MadeFrom } from './made-from.ts';
+import type { Stores } from './open-stores.ts';
 
 interface Parts {
   readonly part: ThreadPart;
@@ -25,6 +29,7 @@ interface Parts {
   readonly metrics: Metrics;
   readonly registry: Roster;
   readonly connections: WorkerConnections;
+  readonly stores: Stores;
   /** Those in force. */
   readonly settings: () => Settings;
 }
@@ -59,6 +64,7 @@ class OwnTokens implements OpenTokens {
   readonly #parts: Parts;
   readonly #tokenizers: WorkerTokenizers<Worker>;
   readonly #locals: ProvenTokenizers<Worker>;
+  readonly #shared: MadeFrom<SharedFrom, SharedTokens>;
   /** Begun when a tokenizer is configured for the first time. */
   #jobs: TextJobs | undefined;
 
@@ -73,8 +79,11 @@ class OwnTokens implements OpenTokens {
       pathOf: (worker, model) => this.#pathOf(worker, model),
       tokensBy: (worker, question) => tokenizers.tokensBy(worker, question),
     });
+    this.#shared = openShared(parts);
+    this.#shared.follow(sharedFrom(settings().tokens));
     this.source = new ExactTokens(settings().tokens, {
       ...{ clock, metrics, tokenizers, locals: this.#locals },
+      shared: () => this.#shared.current,
       workersFor: (model) => registry.membersFor(model).members.filter(isWell),
       versionOf: ({ spec }) => connections.versionOf(spec),
       onDoubt: (doubted) => {
@@ -101,10 +110,11 @@ class OwnTokens implements OpenTokens {
   reconfigure(settings: TokenSettings): void {
     this.source.reconfigure(settings);
     void this.#locals.reload(this.#parts.registry.fleet.filter(isWell));
+    this.#shared.follow(sharedFrom(settings));
   }
 
   async close(): Promise<void> {
-    await this.#jobs?.stop();
+    await Promise.all([this.#jobs?.stop(), this.#shared.close()]);
   }
 
   #changed(worker: Worker): void {
@@ -123,6 +133,23 @@ class OwnTokens implements OpenTokens {
     if (exact === 'off') return undefined;
     return tokenizerPathFor(traits.tokenizerPath, paths, model);
   }
+}
+
+interface SharedFrom {
+  readonly store: StoreSettings;
+  readonly ttlMs: number;
+}
+
+function sharedFrom({ shared, cache }: TokenSettings): SharedFrom | undefined {
+  return shared && { store: shared, ttlMs: cache.ttlMs };
+}
+
+function openShared({ clock, stores }: Parts): MadeFrom<SharedFrom, SharedTokens> {
+  const make = ({ store, ttlMs }: SharedFrom): SharedTokens => {
+    const values = stores.valuesOf(store, { kind: 'tokens', mostBytes: MOST_TOKEN_BYTES });
+    return new SharedTokens(values, ttlMs, () => clock.now());
+  };
+  return new MadeFrom(make, (tokens) => tokens.close());
 }
 
 function isWell({ health, draining, engine }: Worker): boolean {

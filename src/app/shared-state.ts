@@ -32,7 +32,6 @@ import { openRegistry } from '../workers/open-registry.ts';
 import type { RegistryReplica } from '../workers/registry-replica.ts';
 import type { WorkerRegistry } from '../workers/registry.ts';
 import type { Roster } from '../workers/roster.ts';
-import type { RedisLinks } from '../redis/redis-links.ts';
 import { SaidLately } from '../base/said-lately.ts';
 import { OwnRoutes } from '../workers/own-routes.ts';
 import { CoolDowns } from '../workers/cool-downs.ts';
@@ -52,6 +51,7 @@ import { openSemantic, type OpenSemantic } from './open-semantic.ts';
 import { openTokens, type OpenTokens } from './open-tokens.ts';
 import type { OpenTenantBooks } from './open-tenant-books.ts';
 import type { OpenReplicas } from './open-replicas.ts';
+import { openCommonKnowledge, type Sharing } from './common-knowledge.ts';
 import { openSharing } from './open-sharing.ts';
 import { openProcessView, type ProcessView } from './process-view.ts';
 import { reportShortages } from './shortages.ts';
@@ -103,7 +103,7 @@ export interface SharedState<Workers extends Roster = Roster> {
   readonly view: ProcessView;
   /** Up while one of the threads is not heard of. */
   readonly threadMissing: SharedFlag;
-  readonly redisLinks: RedisLinks;
+  readonly sharing: Sharing;
   readonly replicas: OpenReplicas;
   readonly tenantBooks: OpenTenantBooks;
   readonly stopping: () => boolean;
@@ -133,7 +133,9 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
   const { sockets } = bounded;
   const { pool } = connectionSettings(settings);
   const keyServices = new KeyServices(clock, pool, sockets);
-  const { shareFor, ...knowledge } = openKnowledge(part, clock);
+  const sharing = openCommonKnowledge(settings, { part, clock, random, log, metrics });
+  const { stores } = sharing;
+  const { shareFor, ...knowledge } = openKnowledge(part, clock, sharing);
   const onPluginTrouble = reportTrouble({ clock, log, metrics });
   const guard = { onPluginTrouble, overruns: new OverrunCells(part.memory) };
   let inForce = (): Settings => settings;
@@ -142,10 +144,11 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
   const events = openEvents({ part, clock, random, log, metrics, registry, settings: () => inForce() });
   const state: SharedState = {
     ...deps,
-    ...{ settings, ledger, metrics, registry, connections },
-    openTokens: openTokens({ part, clock, log, metrics, registry, connections, settings: () => inForce() }),
+    ...{ settings, ledger, metrics, registry, connections, sharing },
+    openTokens: openTokens({ ...deps, metrics, registry, connections, stores, settings: () => inForce() }),
     policies: openPolicies(settings, {
       ...{ ...deps, ledger, registry, metrics, lmcache, events, shareFor, guard, plugins },
+      prefixesFor: sharing.prefixes.hintsFor,
       inForce: () => inForce(),
       onRouted: (record) => {
         state.replicas.placed(record);
@@ -170,7 +173,7 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
     ticketKeys: new TicketKeys(part.memory),
     threadMissing: new SharedFlag(deps.part.memory, THREAD_MISSING),
     ...openSharing({
-      ...{ ...deps, metrics, registry, ledger, settings: () => inForce() },
+      ...{ ...deps, metrics, registry, ledger, links: stores.links, settings: () => inForce() },
       ...{ index: () => state.policies.index, tenants: () => state.clients.tenants },
     }),
   };
@@ -255,6 +258,7 @@ export async function closeOutbound(state: SharedState): Promise<void> {
   for (const part of [connections, lmcache, keyServices, hooks]) part.close();
   await Promise.all([
     state.openAnswers.close(),
+    state.sharing.close(),
     state.replicas.close(),
     state.semantic.close(),
     state.tenantBooks.close(),
@@ -276,6 +280,7 @@ export function adoptSettings(state: SharedState, settings: Settings): void {
   state.openAnswers.reconfigure(settings.answerCache);
   state.lmcache.reconfigure(settings.lmcache);
   state.semantic.reconfigure(settings.semantic);
+  state.sharing.reconfigure(settings);
   state.replicas.reconfigure();
   state.tenantBooks.reconfigure(settings);
   state.hooks.reconfigure(settings.hooks);

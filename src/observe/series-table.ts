@@ -874,6 +874,31 @@ const STATE_SERIES = {
   ),
   tokenCacheEntries: gauge('vllm_router_token_cache_entries', [], 'Prompts in the token cache.'),
   tokenCacheBytes: gauge('vllm_router_token_cache_bytes', [], 'Bytes that the token cache takes.'),
+  sharedPrefixHitsTotal: counter(
+    'vllm_router_shared_prefix_hits_total',
+    [],
+    'Prompts that nobody is known to hold, for whose beginning the shared table has a worker.',
+  ),
+  sharedPrefixMissesTotal: counter(
+    'vllm_router_shared_prefix_misses_total',
+    [],
+    'Those for whose beginning it has none, or none in time.',
+  ),
+  sharedPrefixWritesTotal: counter(
+    'vllm_router_shared_prefix_writes_total',
+    [],
+    'Choices that were written there.',
+  ),
+  sharedPrefixStaleTotal: counter(
+    'vllm_router_shared_prefix_stale_total',
+    [],
+    'Workers found there that could not be chosen, or are not known.',
+  ),
+  sharedValuesDiscardedTotal: counter(
+    'vllm_router_shared_values_discarded_total',
+    ['kind', 'reason'],
+    'What routers keep for each other in Redis and was not taken (foreign, version, signature, huge, unreadable) or not written (huge, busy), by what it was to be: answer, tokens, prefix, owner, pins.',
+  ),
   redisUp: gauge(
     'vllm_router_redis_up',
     ['server'],

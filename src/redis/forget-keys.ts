@@ -13,19 +13,23 @@ export interface Forgotten {
 }
 
 /**
- * Forgets all keys that begin so, on every master of a Cluster. Goes through them in steps (SCAN, never KEYS), each within the command
- * timeout; the server frees what was in them in the background (UNLINK).
+ * Forgets all keys that begin so and are wanted, on every master of a Cluster. Goes through them in steps (SCAN, never KEYS), each within
+ * the command timeout; the server frees what was in them in the background (UNLINK).
  */
-export async function forgetKeys(link: RedisLink, beginning: string, clock: Clock): Promise<Forgotten> {
+export async function forgetKeys(
+  link: RedisLink,
+  { beginning, isWanted }: { readonly beginning: string; readonly isWanted: (key: string) => boolean },
+  clock: Clock,
+): Promise<Forgotten> {
   const until = clock.now() + LONGEST_MS;
-  const pattern = `${beginning.replaceAll(/[\\*?[\]]/g, '\\$&')}*`;
   const servers = await link.ask((redis) => Promise.resolve(mastersOf(redis).map(placeOf)));
   if (servers.kind === 'unavailable') return { keys: 0, cutShort: servers.reason };
+  const wanted = { pattern: `${literal(beginning)}*`, isWanted };
   let keys = 0;
   for (const place of servers.value) {
     let cursor = '0';
     do {
-      const step = await link.ask((redis) => forgetSome(redis, place, cursor, pattern), 'write');
+      const step = await link.ask((redis) => forgetSome(redis, place, cursor, wanted), 'write');
       if (step.kind === 'unavailable') return { keys, cutShort: step.reason };
       if (clock.now() > until) return { keys, cutShort: 'timeout' };
       cursor = step.value.cursor;
@@ -39,12 +43,13 @@ async function forgetSome(
   redis: Commands,
   place: string,
   from: string,
-  pattern: string,
+  { pattern, isWanted }: { readonly pattern: string; readonly isWanted: (key: string) => boolean },
 ): Promise<{ readonly cursor: string; readonly forgotten: number }> {
   const master = mastersOf(redis).find((one) => placeOf(one) === place);
   // It is no master any more; the one in its place has been counted, or is on the list.
   if (!master) return { cursor: '0', forgotten: 0 };
-  const [cursor, found] = await master.scan(from, 'MATCH', pattern, 'COUNT', LOOKED_AT);
+  const [cursor, matching] = await master.scan(from, 'MATCH', pattern, 'COUNT', LOOKED_AT);
+  const found = matching.filter(isWanted);
   if (found.length === 0) return { cursor, forgotten: 0 };
   // One by one: on a Cluster the keys of one command have to lie in one slot.
   const pipeline = master.pipeline();
@@ -53,6 +58,11 @@ async function forgetSome(
   const error = gone.find(([fault]) => fault)?.[0];
   if (error) throw error;
   return { cursor, forgotten: gone.filter(([, count]) => count === 1).length };
+}
+
+/** What means something else in a pattern means itself. */
+function literal(text: string): string {
+  return text.replaceAll(/[\\*?[\]]/g, '\\$&');
 }
 
 function mastersOf(redis: Commands): readonly Redis[] {

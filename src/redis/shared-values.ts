@@ -15,10 +15,11 @@ export interface ValuesOptions {
   readonly onDiscarded: (kind: string, reason: Discarded) => void;
 }
 
+const HUGE = { kind: 'bad', reason: 'huge' } as const;
+
 /** What may be on its way to the server: writes are not waited for, and a slow server must not fill the memory. */
 const MOST_WRITING = 1024;
 const MOST_WRITING_BYTES = 32 * 1024 * 1024;
-const HUGE = { kind: 'bad', reason: 'huge' } as const;
 
 /** Values of one kind that routers keep for each other. Nothing rejects; what is no good is a miss that is counted. */
 export class SharedValues {
@@ -58,8 +59,11 @@ export class SharedValues {
     return undefined;
   }
 
-  /** Nobody waits for it. What is too long, or comes while too much is being written, is not kept. */
-  set(key: string, value: Buffer, ttlMs: number): void {
+  /**
+   * Nobody waits for it. What is too long, or comes while too much is being written, is not kept.
+   * @param onlyNew What is there already stays.
+   */
+  set(key: string, value: Buffer, ttlMs: number, onlyNew = false): void {
     const { mostBytes, secret } = this.#options;
     if (value.length > mostBytes) {
       this.#discard('huge');
@@ -72,8 +76,12 @@ export class SharedValues {
     }
     const at = this.beginning + key;
     const bytes = sealed(at, value, secret);
+    const ttl = Math.max(1, Math.round(ttlMs));
     void this.#write(bytes.length, () =>
-      this.link.ask((redis) => redis.set(at, bytes, 'PX', Math.max(1, Math.round(ttlMs))), 'write'),
+      this.link.ask(
+        (redis) => (onlyNew ? redis.set(at, bytes, 'PX', ttl, 'NX') : redis.set(at, bytes, 'PX', ttl)),
+        'write',
+      ),
     );
   }
 
@@ -95,7 +103,7 @@ export class SharedValues {
     this.#writingBytes -= bytes;
   }
 
-  #discard(reason: Discarded): undefined {
+  #discard(reason: Discarded): void {
     this.#options.onDiscarded(this.#options.kind, reason);
   }
 

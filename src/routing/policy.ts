@@ -268,7 +268,7 @@ export interface Policy {
    * Async knowledge about one request, where the policy needs any: awaited before `choose`, which is handed what it
    * resolves to. Never rejects, and resolves soon after `signal` is aborted.
    */
-  prepare?(ask: Ask, pool: Pool, signal: AbortSignal): Promise<unknown>;
+  prepare?: ((ask: Ask, pool: Pool, signal: AbortSignal) => Promise<unknown>) | undefined;
   choose(ask: Ask, pool: Pool, prepared?: unknown): Choice;
   /** What `choose` would answer, for a request that will not be sent. Absent where `choose` itself remembers nothing. */
   peek?(ask: Ask, pool: Pool, prepared?: unknown): Choice;
@@ -290,6 +290,18 @@ export interface PinLink {
   hear(listener: (key: number, worker: string) => void): void;
 }
 
+/** Where other routers have sent prompts that begin alike. */
+export interface PrefixHints {
+  /** Whether there is such a table now. */
+  readonly isOpen: boolean;
+  /** The id of the worker, if any. Never rejects, and keeps to a deadline of its own. */
+  find(ask: Ask): string | undefined | Promise<string | undefined>;
+  /** It was sent there. */
+  sent(ask: Ask, worker: string): void;
+  /** The worker that was found may not be chosen, or is none of these. */
+  stale(): void;
+}
+
 /** What every policy is made from. */
 export interface PolicyDeps {
   readonly loads: LoadView;
@@ -300,4 +312,6 @@ export interface PolicyDeps {
   readonly random: Random;
   /** Where the router has several threads. */
   readonly share?: PolicyShare;
+  /** Where other routers have sent prompts that begin alike, where that is shared. */
+  readonly prefixes?: PrefixHints | undefined;
 }

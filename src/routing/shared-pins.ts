@@ -72,9 +72,16 @@ export class PinsOfThread implements SharedPins {
 export class PinsOfThreads implements SharedPins {
   readonly #pins = new LRUCache<string, ToldPin>({ max: MOST_PINS });
 
-  constructor(channels: Channels) {
+  readonly #channels: Channels;
+
+  /** @param onTold Hears what is pinned in this router. */
+  constructor(channels: Channels, onTold: (pin: ToldPin) => void = () => undefined) {
+    this.#channels = channels;
     channels.on(PINS, (_row, pins) => {
-      for (const pin of pins) this.#pins.set(`${pin[1]}\n${pin[0]}`, pin);
+      for (const pin of pins) {
+        this.#pins.set(`${pin[1]}\n${pin[0]}`, pin);
+        onTold(pin);
+      }
       channels.broadcast(PINS, pins);
     });
     channels.on(PINS_WANTED, (row, scope) => {
@@ -83,6 +90,12 @@ export class PinsOfThreads implements SharedPins {
       for (let from = 0; from < wanted.length; from += MOST_IN_MESSAGE)
         channel?.post(PINS, wanted.slice(from, from + MOST_IN_MESSAGE));
     });
+  }
+
+  /** Another router has pinned it. */
+  hear(pin: ToldPin): void {
+    this.#pins.set(`${pin[1]}\n${pin[0]}`, pin);
+    this.#channels.broadcast(PINS, [pin]);
   }
 
   /** Control routes nothing. Where it makes a policy anew, those in the threads begin anew as well. */

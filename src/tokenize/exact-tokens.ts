@@ -2,6 +2,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import { tokenKey, TokenCache, type TokenCacheBounds } from './token-cache.ts';
 import type { DoubtedTokens, TokenQuestion, TokensFound, TokenSource } from './tokens.ts';
+import type { SharedTokens } from './shared-tokens.ts';
 import { withinTime } from './within-time.ts';
 import type { TokenizingWorker, WorkerTokenizers, WorkerTokens } from './worker-tokenizers.ts';
 
@@ -38,6 +39,8 @@ export interface ExactTokensDeps<W extends TokenizingWorker> {
   readonly versionOf: (worker: W) => string | undefined;
   readonly tokenizers: Pick<WorkerTokenizers<W>, 'tokensOf'>;
   readonly locals?: LocalTokenizers<W> | undefined;
+  /** What other routers have found, as long as that is shared. */
+  readonly shared?: (() => SharedTokens | undefined) | undefined;
   /** A worker counts otherwise than it was found to: told once in a while. */
   readonly onDoubt?: (doubted: DoubtedTokens) => void;
 }
@@ -46,6 +49,12 @@ export interface ExactTokensDeps<W extends TokenizingWorker> {
 interface UnderWay {
   readonly model: string;
   readonly found: Promise<TokensFound>;
+}
+
+interface Sources<W> {
+  readonly key: string;
+  readonly workers: readonly W[];
+  readonly local: LocalTokenizer | undefined;
 }
 
 /** A worker that always counts otherwise is not compared, and the cache not emptied, with every request. */
@@ -97,6 +106,7 @@ export class ExactTokens<W extends TokenizingWorker> implements TokenSource {
     if (this.#doubted.size >= MOST_DOUBTED && oldest !== undefined) this.#doubted.delete(oldest);
     this.#doubted.set(doubted.worker, now);
     this.forget(doubted.model);
+    this.#deps.shared?.()?.doubt(doubted.model);
     onDoubt?.(doubted);
   }
 
@@ -114,7 +124,7 @@ export class ExactTokens<W extends TokenizingWorker> implements TokenSource {
     metrics.tokenCacheMissesTotal.with().inc();
     let asked = this.#underWay.get(key);
     if (!asked) {
-      asked = { model: question.model, found: this.#workOut(question, { workers, local }) };
+      asked = { model: question.model, found: this.#workOut(question, { key, workers, local }) };
       this.#underWay.set(key, asked);
       this.#keepWhatComes(key, asked);
     }
@@ -128,15 +138,17 @@ export class ExactTokens<W extends TokenizingWorker> implements TokenSource {
       if (this.#underWay.get(key) !== asked) return;
       this.#underWay.delete(key);
       // What a worker said in the place of the local tokenizer is as good: they were proved to be equal.
-      if (found.kind === 'found') this.#cache.set(key, { ids: found.ids, model: asked.model });
+      if (found.kind !== 'found') return;
+      this.#cache.set(key, { ids: found.ids, model: asked.model });
+      if (found.source !== 'cache') this.#deps.shared?.()?.set(key, found.ids);
     });
   }
 
-  async #workOut(
-    question: TokenQuestion,
-    { workers, local }: { readonly workers: readonly W[]; readonly local: LocalTokenizer | undefined },
-  ): Promise<TokensFound> {
-    const { tokenizers } = this.#deps;
+  async #workOut(question: TokenQuestion, { key, workers, local }: Sources<W>): Promise<TokensFound> {
+    const { tokenizers, shared } = this.#deps;
+    const elsewhere = shared?.();
+    const theirs = elsewhere && (await elsewhere.get(key, question.model));
+    if (theirs) return { kind: 'found', ids: theirs, source: 'cache' };
     const ours = local && (await this.#timed('local', local.tokensOf(question)));
     const tokens =
       ours?.kind === 'ids' ? ours : await this.#timed('worker', tokenizers.tokensOf(question, workers));

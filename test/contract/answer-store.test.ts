@@ -178,6 +178,15 @@ for (const { name, open } of ROWS) {
       assert.deepEqual(await held(), []);
     });
 
+    test('flushes the keys of one model, whosever they are', async ({ store, settled }) => {
+      const keys = ['exact::m:1', 'exact:t:m:2', 'exact:t:mm:3', 'exact:m:n:4'];
+      for (const key of keys) store.set(key, Buffer.from(key), MINUTE);
+      await settled();
+      assert.equal(await store.flush('exact:t:', ':m:'), 1);
+      assert.equal(await store.flush('exact:', ':m:'), 2);
+      assert.equal(String(await store.get('exact:t:mm:3')), 'exact:t:mm:3');
+    });
+
     test('flushes more than one step of a search', async ({ store, settled }) => {
       for (let at = 0; at < 900; at++) store.set(`exact:t:m:${at}`, Buffer.from('x'), MINUTE);
       await settled();

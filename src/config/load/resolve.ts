@@ -212,7 +212,7 @@ function problemOfIssue(given: z.core.$ZodIssue, entries: ReadonlyMap<string, En
   const { key, inside } = splitPath(inner.path, entries);
   if (!key) return { at: inner.path.join('.'), message: issue.message };
   const value = valueInside(entries.get(key.name)?.value, inside);
-  if (key.structured && inside.length > 0) {
+  if (key.structured && (inside.length > 0 || issue.code === 'unrecognized_keys')) {
     const got = inner.quotes ? `, got ${shown(value, mayBeSecret(key.node, inside, value))}` : '';
     return problemFor(inner.path, inner.message + got + insideHint(issue, key, inside, value), entries);
   }

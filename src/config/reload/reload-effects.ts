@@ -22,6 +22,7 @@ const HEALTH = 'every worker keeps its health and its counts; pauses follow at o
 const INDEX = 'the predicted index is kept as far as it fits, newest first';
 const TOKENIZERS = 'files are read again at every reload, and compared with the workers';
 const ANSWERS = 'answers that fit are kept, the most recently used first';
+const PREFIXES = 'a table in memory begins empty';
 const TOKENS = 'token ids that fit are kept, the most recently used first';
 const CONTROLLER = 'what another controller said is forgotten';
 const EXAMPLES =
@@ -186,6 +187,13 @@ export const RELOAD_EFFECTS: Readonly<Record<string, ReloadRow>> = {
   profile_timeout_secs: ['applied'],
   'mode.kv_events.topic_filter': ['adopted', EVENTS],
   'mode.kv_events.default_port': ['adopted', EVENTS],
+  'shared_prefix_routing.backend': ['applied', PREFIXES],
+  'shared_prefix_routing.redis': ['applied', PREFIXES],
+  'shared_prefix_routing.prefix_chars': ['applied', PREFIXES],
+  'shared_prefix_routing.ttl_secs': ['applied', PREFIXES],
+  'shared_prefix_routing.write_probability': ['applied', PREFIXES],
+  'shared_prefix_routing.read_on_local_miss': ['applied', PREFIXES],
+  'shared_prefix_routing.lookup_timeout_ms': ['applied', PREFIXES],
   'shared_state.redis': ['adopted', 'replicas are heard of anew, within a second'],
   'shared_state.secret': ['adopted', 'replicas with another one are not heard of'],
   'shared_state.interval_ms': ['adopted'],
@@ -214,7 +222,8 @@ export const RELOAD_EFFECTS: Readonly<Record<string, ReloadRow>> = {
   'cache.shared_between_tenants': ['applied', 'answers that are kept are for those they were for'],
   'cache.charge': ['applied'],
   'cache.coalesce': ['applied', 'requests that wait go on waiting'],
-  'prompt_cache.backend': ['restart_needed'],
+  'prompt_cache.backend': ['applied', 'what the router holds itself stays'],
+  'prompt_cache.redis': ['applied', 'what the router holds itself stays'],
   'prompt_cache.ttl_secs': ['adopted', TOKENS],
   'prompt_cache.max_entries': ['adopted', TOKENS],
   'prompt_cache.max_bytes': ['adopted', TOKENS],

@@ -186,7 +186,7 @@ function makeKey(
   const name = path.join('.');
   if (node.group === undefined || node.about === undefined) throw new Error(`${name} has no metadata`);
   const kind = kindOf(node);
-  const structured = isStructured(node) || kind === 'policy';
+  const structured = isStructured(node) || kind === 'policy' || node.properties !== undefined;
   if (!takesText(node) && (node.flags?.length !== 0 || node.env !== false))
     throw new Error(`${name} has no spelling as a flag or variable: give it flags: [] and env: false`);
   const choices = choicesOf(node);

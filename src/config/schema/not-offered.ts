@@ -14,11 +14,7 @@ const FLAGS = [
 ] as const;
 
 /** Keys of their files. */
-const KEYS = [
-  ...['connection_mode', 'discovery'],
-  ...['history_backend', 'trace_config'],
-  ...['prompt_cache.redis', 'shared_prefix_routing'],
-] as const;
+const KEYS = [...['connection_mode', 'discovery'], ...['history_backend', 'trace_config']] as const;
 
 /** Variables that are neither. */
 const VARIABLES = [

@@ -13,6 +13,7 @@ import { backendKeys } from './external-schema.ts';
 import { gatewayKeys } from './gateway-schema.ts';
 import { hookKeys } from './hooks-schema.ts';
 import { lmcacheKeys } from './lmcache-schema.ts';
+import { sharedPrefixKeys } from './shared-prefix-schema.ts';
 import { sharedStateKeys } from './shared-state-schema.ts';
 import { kvEventKeys, oldKvEventKeys } from './kv-events-schema.ts';
 import { modelRuleKeys } from './model-rules-schema.ts';
@@ -224,6 +225,7 @@ export const configSchema = z.strictObject({
   ...semanticKeys,
   ...timeoutKeys,
   ...kvEventKeys,
+  ...sharedPrefixKeys,
   ...sharedStateKeys,
   max_concurrent_requests: key(count(1).default(DEFAULT_MAX_CONCURRENT), {
     group: 'Admission',

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { count, key, milliseconds, secs } from './field.ts';
+import { redisSection } from './redis-schema.ts';
 import { isPath } from '../../base/path.ts';
 
 const tokenizerPath = () =>
@@ -54,12 +55,15 @@ export const tokenKeys = {
   }),
   prompt_cache: z
     .strictObject({
-      backend: key(z.literal('memory').default('memory'), {
+      backend: key(z.enum(['memory', 'redis']).optional(), {
         group: 'Tokens',
         flags: [],
         env: false,
-        about: 'Where token ids of prompts are kept. May be left out.',
+        about:
+          'Where token ids of prompts are kept: in the router, or also in Redis or Valkey, where other routers find them.',
+        defaultText: 'memory; redis with shared_state',
       }),
+      redis: redisSection('Tokens', 'The server for it; else that of cache, else that of shared_state.'),
       ttl_secs: key(secs().default(3600), {
         group: 'Tokens',
         about: 'Token ids of a prompt are kept for this long.',

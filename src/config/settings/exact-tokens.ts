@@ -1,3 +1,5 @@
+import type { StoreSettings } from './redis-settings.ts';
+
 /** Folders of models, or the `tokenizer.json` in them. */
 export interface TokenizerPaths {
   /** By a part of the model's name, the longest first. */
@@ -16,5 +18,7 @@ export interface TokenSettings {
   readonly trustChatTemplates: boolean;
   /** Tokenizers of the router's own, where the worker names none. */
   readonly paths: TokenizerPaths;
+  /** Where they are kept beside that; undefined: nowhere. */
+  readonly shared: StoreSettings | undefined;
   readonly cache: { readonly maxBytes: number; readonly maxEntries: number; readonly ttlMs: number };
 }

@@ -32,6 +32,13 @@ export interface RedisSettings {
   readonly commandMs: number;
 }
 
+/** What several routers keep for each other, and where. */
+export interface StoreSettings {
+  readonly redis: RedisSettings;
+  /** What they write is signed with it, and nothing else is read. */
+  readonly secret: string | undefined;
+}
+
 /** As the reference routers have them. */
 const DEFAULTS = {
   url: 'redis://127.0.0.1:6379/0',

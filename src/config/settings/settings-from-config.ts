@@ -24,6 +24,7 @@ import type {
   WorkerRole,
   WorkerSpec,
 } from './settings.ts';
+import { sharedPrefixesSettings } from './shared-prefixes.ts';
 import { sharedStateSettings } from './shared-state.ts';
 import { lmcacheSettings } from './lmcache-settings.ts';
 import { ms } from './ms.ts';
@@ -107,14 +108,18 @@ export function settingsFromConfig(
 function cacheSettings(
   config: Config,
   tls: TlsMaterial,
-): Pick<Settings, 'cacheIndex' | 'tokens' | 'cacheKnowledge' | 'lmcache' | 'kvEvents' | 'answerCache'> {
+): Pick<
+  Settings,
+  'cacheIndex' | 'tokens' | 'cacheKnowledge' | 'lmcache' | 'kvEvents' | 'answerCache' | 'sharedPrefixes'
+> {
   return {
     cacheIndex: indexSettings(config),
-    tokens: tokenSettings(config),
+    tokens: tokenSettings(config, tls),
     cacheKnowledge: config.cache_knowledge,
     lmcache: lmcacheSettings(config),
     kvEvents: kvEventSettings(config),
     answerCache: answerCacheSettings(config, tls),
+    sharedPrefixes: sharedPrefixesSettings(config, tls),
   };
 }
 

@@ -5,6 +5,7 @@ import type { TokenSettings } from './exact-tokens.ts';
 import type { ExternalRule, ExternalTraits } from './external-settings.ts';
 import type { FleetRole, KvTransferTraits, PdSettings, WorkerRole } from './pd-settings.ts';
 import type { PolicySettings } from './policy-parameters.ts';
+import type { SharedPrefixesSettings } from './shared-prefix-settings.ts';
 import type { HookPlugin } from '../../plugins/plugin.ts';
 import type { SemanticSettings } from './semantic-settings.ts';
 import type { SharedStateSettings } from './shared-state-settings.ts';
@@ -343,6 +344,8 @@ export interface Settings {
   readonly semantic: SemanticSettings;
   /** Undefined where this router is the only one, as far as it knows. */
   readonly sharedState: SharedStateSettings | undefined;
+  /** Undefined: there is no such table. */
+  readonly sharedPrefixes: SharedPrefixesSettings | undefined;
   readonly retry: RetrySettings;
   readonly breaker: BreakerSettings;
   readonly health: HealthSettings;

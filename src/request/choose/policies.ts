@@ -12,7 +12,7 @@ import {
 import { CacheCapacities } from '../../cache-knowledge/cache-capacities.ts';
 import { PairChooser } from '../../routing/pair-chooser.ts';
 import { createPolicy, type OnPluginTrouble } from '../../routing/policies/index.ts';
-import type { CacheView, OccupancyView, Policy, PolicyShare } from '../../routing/policy.ts';
+import type { CacheView, OccupancyView, Policy, PolicyShare, PrefixHints } from '../../routing/policy.ts';
 import type { RegistryEvent } from '../../workers/roster.ts';
 import type { Worker } from '../../workers/worker.ts';
 import { ModelPolicyTable } from './model-policy-table.ts';
@@ -40,6 +40,8 @@ export interface PoliciesDeps extends PolicyCachesDeps {
   readonly lmcache?: OccupancyView & { wantedByPolicy: boolean };
   /** What the instance of this scope has in common with those in other threads, where there are any. */
   readonly shareFor?: (scope: string) => PolicyShare;
+  /** Of the table of beginnings that routers share, as long as there is one. */
+  readonly prefixesFor?: (scope: string) => PrefixHints | undefined;
   /** The policy of that name with its defaults, for a worker's `labels.policy`; undefined where there is none. */
   readonly named: (name: string) => PolicySettings | undefined;
   /** Told what is wrong with a worker's hint. */
@@ -368,11 +370,10 @@ export class Policies {
     const { loads, clock, random } = this.#deps;
     const viewOf = (): CacheView => this.#caches.viewFor(settings);
     const deps = {
-      loads,
-      clock,
-      random,
+      ...{ loads, clock, random },
       ...(this.#deps.shareFor && { share: this.#deps.shareFor(`${policyName(settings)} ${scope}`) }),
       lmcache: this.#deps.lmcache,
+      prefixes: this.#deps.prefixesFor?.(scope),
       // Made for the policy that takes it; the others do without its memory.
       get cache() {
         return viewOf();

@@ -1,6 +1,6 @@
 import type { Channel, Channels, MessageKind, QuestionKind } from '../../base/channel.ts';
 import type { Clock } from '../../base/clock.ts';
-import { ResourceOwners, type Owner } from './resource-owners.ts';
+import { ResourceOwners, type Owner, type OwnersElsewhere } from './resource-owners.ts';
 
 type OwnedResource = readonly [resourceId: string, owner: Owner];
 
@@ -66,8 +66,8 @@ export class OwnersOfThread extends ResourceOwners {
 export class OwnersOfThreads extends ResourceOwners {
   readonly #channels: Channels;
 
-  constructor(channels: Channels) {
-    super();
+  constructor(channels: Channels, elsewhere?: () => OwnersElsewhere | undefined) {
+    super(elsewhere);
     this.#channels = channels;
     channels.on(CREATED, (_row, [resourceId, { worker, tenant }]) => {
       this.created(resourceId, worker, tenant);
@@ -88,6 +88,7 @@ export class OwnersOfThreads extends ResourceOwners {
   /** The client may be faster than the word of the thread that has answered it: whoever answers here has finished its turn. */
   async #askThreads(resourceId: string): Promise<Owner | undefined> {
     const answers = await this.#channels.askAll(OWNER_OF, resourceId, THREADS_MS);
-    return this.known(resourceId) ?? answers.find(({ answer }) => answer)?.answer;
+    const known = this.known(resourceId) ?? answers.find(({ answer }) => answer)?.answer;
+    return known ?? this.askElsewhere(resourceId);
   }
 }

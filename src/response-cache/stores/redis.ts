@@ -33,9 +33,12 @@ export class RedisStore implements AnswerStore {
     else this.#values.forget(key);
   }
 
-  async flush(prefix: string): Promise<number> {
+  async flush(prefix: string, part = ''): Promise<number> {
     const { clock, log } = this.#options;
-    const { keys, cutShort } = await forgetKeys(this.#link, this.#values.beginning + prefix, clock);
+    const { beginning } = this.#values;
+    const isWanted = (key: string): boolean => key.slice(beginning.length).includes(part);
+    const search = { beginning: beginning + prefix, isWanted };
+    const { keys, cutShort } = await forgetKeys(this.#link, search, clock);
     if (cutShort !== undefined)
       log.warn(
         { server: this.#link.name, keys, reason: cutShort },

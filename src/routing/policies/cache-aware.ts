@@ -4,7 +4,7 @@ import { ColdOrder } from '../cold-order.ts';
 import { NOBODY } from '../eligible.ts';
 import { FleetLoads, MemberRow, slotsOf } from '../fleet-rows.ts';
 import { chosenByMatches as chosen, MemberMatches, needsOf } from '../member-matches.ts';
-import type { Ask, Choice, Policy, PolicyDeps, PolicyEvent, Pool } from '../policy.ts';
+import type { Ask, Choice, Policy, PolicyDeps, PolicyEvent, Pool, PrefixHints } from '../policy.ts';
 
 export interface CacheAwareSettings {
   /** Fraction of the prompt's tokens that must match for affinity, 0 to 1. */
@@ -26,10 +26,16 @@ export interface CacheAwareSettings {
  *
  * `scores` are what the deciding rule compared: running requests (ramped) for `rebalanced` and `least_loaded_cold`,
  * else seconds to the first token.
+ *
+ * Where routers share a table of beginnings (`prefixes`), a prompt that is cold here goes where another router has sent one that begins
+ * alike, as long as that worker may be chosen. The index of this router is not asked for leave otherwise.
  */
 export class CacheAwarePolicy implements Policy {
   readonly name = 'cache_aware';
   readonly needs: Policy['needs'];
+  readonly #prefixes: PrefixHints | undefined;
+  /** Of the choice before, whose request is sent now. */
+  #chosenFrom: Pool['members'] = [];
   readonly #settings: CacheAwareSettings;
   readonly #loads: FleetLoads;
   readonly #matches: MemberMatches;
@@ -39,8 +45,9 @@ export class CacheAwarePolicy implements Policy {
 
   constructor(
     settings: CacheAwareSettings,
-    { loads, cache, share }: Pick<PolicyDeps, 'loads' | 'cache' | 'share'>,
+    { loads, cache, share, prefixes }: Pick<PolicyDeps, 'loads' | 'cache' | 'share' | 'prefixes'>,
   ) {
+    this.#prefixes = prefixes;
     this.needs = needsOf(cache);
     this.#cold = new ColdOrder(share);
     this.#settings = settings;
@@ -48,7 +55,15 @@ export class CacheAwarePolicy implements Policy {
     this.#matches = new MemberMatches(cache);
   }
 
-  choose(ask: Ask, pool: Pool): Choice {
+  /** Only while there is a table to ask. */
+  get prepare(): Policy['prepare'] {
+    const prefixes = this.#prefixes;
+    if (!prefixes?.isOpen) return undefined;
+    return async (ask, pool) => (this.#isCold(ask, pool) ? prefixes.find(ask) : undefined);
+  }
+
+  choose(ask: Ask, pool: Pool, prepared?: unknown): Choice {
+    this.#chosenFrom = pool.members;
     if (pool.eligible === 0) return NOBODY;
     const blocks = ask.blocks();
     const running = this.#running.of(pool);
@@ -70,6 +85,8 @@ export class CacheAwarePolicy implements Policy {
       return chosen(lightest, 'rebalanced', running, matches);
     }
     if (saved[warmest]! <= cacheThreshold * matchableTokens(blocks)) {
+      const shared = this.#sharedWith(pool, prepared);
+      if (shared !== undefined) return chosen(shared, 'shared_prefix', running, matches);
       return chosen(lightest, 'least_loaded_cold', running, matches);
     }
     const { costs } = rows;
@@ -84,6 +101,25 @@ export class CacheAwarePolicy implements Policy {
 
   observe(event: PolicyEvent): void {
     this.#cold.observe(event);
+    if (!this.#prefixes || event.type !== 'dispatched') return;
+    const worker = this.#chosenFrom.find(({ slot }) => slot === event.slot);
+    if (worker) this.#prefixes.sent(event.ask, worker.id);
+  }
+
+  /** Whether nobody is known to hold enough of the prompt. */
+  #isCold(ask: Ask, pool: Pool): boolean {
+    const { saved } = this.#matches.look(ask, pool);
+    const enough = this.#settings.cacheThreshold * matchableTokens(ask.blocks());
+    return !saved.some((tokens) => tokens > enough);
+  }
+
+  /** A name from elsewhere counts only where it is that of a member that may be chosen. */
+  #sharedWith({ members, mask }: Pool, prepared: unknown): number | undefined {
+    if (typeof prepared !== 'string') return undefined;
+    const index = members.findIndex(({ id }) => id === prepared);
+    if (index >= 0 && mask[index] === 0) return index;
+    this.#prefixes?.stale();
+    return undefined;
   }
 }
 
