@@ -897,7 +897,7 @@ const STATE_SERIES = {
   sharedValuesDiscardedTotal: counter(
     'vllm_router_shared_values_discarded_total',
     ['kind', 'reason'],
-    'What routers keep for each other in Redis and was not taken (foreign, version, signature, huge, unreadable) or not written (huge, busy), by what it was to be: answer, tokens, prefix, owner, pins.',
+    'What routers keep for each other in Redis and was not taken (foreign, version, signature, huge, unreadable) or not written (huge, busy), by what it was to be: tokens, prefix, owner, pins. Of answers see cache_rejected_total.',
   ),
   redisUp: gauge(
     'vllm_router_redis_up',
