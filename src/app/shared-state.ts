@@ -162,7 +162,7 @@ export function openState(settings: Settings, { plugins, ...deps }: StateDeps<Th
     ...{ lmcache, keyServices, openEvents: events },
     semantic: openSemantic(settings.semantic, {
       ...{ ...deps, metrics, sockets, pool, runtime: () => runtimeOf(state, state.settings) },
-      links: () => state.redisLinks,
+      links: () => stores.links,
     }),
     arrivals: openArrivals({ part, clock, metrics, settings: () => inForce() }),
     ...{ answered: new AnsweredPrompts(part.memory), tallies: new CacheTallies(part.memory) },
