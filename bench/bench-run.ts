@@ -1,7 +1,7 @@
 import type { LoadProcess } from './load-process.ts';
 import type { Options } from './options.ts';
 import { progress, type Rounds } from './rounds.ts';
-import { BESIDE_PEERS, startTarget, type Target, type TargetPlace } from './targets.ts';
+import { BESIDE_PEERS, startRouter, startTarget, type Target, type TargetPlace } from './targets.ts';
 
 /** One run: the load process, the targets started so far, and what was measured. */
 export class BenchRun {
@@ -46,6 +46,19 @@ export class BenchRun {
   /** A process of its own, for memory measurements or for other workers; the caller stops it. */
   async fresh(name: string, workerPorts = this.load.workerPorts): Promise<Target | undefined> {
     return this.options.targets?.includes(name) === false ? undefined : this.#start(name, workerPorts);
+  }
+
+  /** A router of this checkout with these flags, which no other part measures. */
+  async routerWith(name: string, flags: readonly string[]): Promise<Target> {
+    progress(`starting ${name}`);
+    const target = await startRouter(name, flags, this.#place);
+    this.#started.push(target);
+    return target;
+  }
+
+  /** A folder for logs and generated configuration. */
+  get dir(): string {
+    return this.#place.dir;
   }
 
   /** Milliseconds, scaled for a quick run. */

@@ -8,6 +8,7 @@ import type { Options, Part } from './options.ts';
 import { cacheIndexPart } from './parts/cache-index.ts';
 import { firstPart } from './parts/first.ts';
 import { fleetPart } from './parts/fleet.ts';
+import { sharedPart } from './parts/shared.ts';
 import { idlePart } from './parts/idle.ts';
 import { largePart } from './parts/large.ts';
 import { latencyPart } from './parts/latency.ts';
@@ -29,6 +30,7 @@ const RUNNERS: Readonly<Record<Part, (run: BenchRun) => Promise<PartReport>>> = 
   fleet: fleetPart,
   first: firstPart,
   idle: idlePart,
+  shared: sharedPart,
   threads: threadsPart,
   'cache-index': cacheIndexPart,
 };

@@ -14,6 +14,7 @@ export const PARTS = [
   'idle',
   'threads',
   'cache-index',
+  'shared',
 ] as const;
 export type Part = (typeof PARTS)[number];
 /** What other routers are compared in, and what of it only where it is asked for. */

@@ -107,7 +107,7 @@ function startBare(place: TargetPlace): Promise<Target> {
 }
 
 /** All defaults, but for ports: metrics and the access log on, the log written to a file as a service's would be. */
-async function startRouter(
+export async function startRouter(
   name: string,
   flags: readonly string[],
   place: TargetPlace,

@@ -35,6 +35,7 @@ export class AnswerCopy {
   #events: EventsCopy | undefined;
   #contentType = 'application/json';
   #over = false;
+  #told = false;
   #taken = 0;
 
   constructor(deps: CopyDeps) {
@@ -118,9 +119,10 @@ export class AnswerCopy {
 
   #giveUp(why: NotKept): void {
     this.#letGo();
-    if (this.#over) return;
+    if (this.#over || this.#told) return;
     // A worker that is asked next may do better.
     if (why !== 'status') this.#over = true;
+    this.#told = true;
     this.#deps.onNotKept(why);
   }
 }

@@ -21,7 +21,7 @@ export function reserveTokens(rt: Runtime, arrival: Arrival, call: Call): Promis
   const book = { leave: (_used: number): void => undefined };
   arrival.releases.push(() => {
     const used =
-      arrival.decision.method === 'cache-hit'
+      arrival.decision.cache_status?.endsWith('-hit') === true
         ? tokensOfHit(rt, arrival)
         : tokensUsed(arrival, promptTokens, tokens);
     arrival.decision.charged_tokens = used;
