@@ -914,8 +914,8 @@ const STATE_SERIES = {
     ['server', 'outcome'],
     'What was asked of it: done, timeout, broken (the connection), full, read_only, denied (to the user), refused, or down (not tried: there is no connection).',
   ),
-  redisCommandDurationSeconds: histogram(
-    'vllm_router_redis_command_duration_seconds',
+  redisCommandSeconds: histogram(
+    'vllm_router_redis_command_seconds',
     ['server'],
     OVERHEAD,
     'Time to its answers, or until one was given up.',

@@ -33,7 +33,7 @@ export function showRedisEvents(metrics: Metrics, log: Log, speaks: boolean): Re
     asked(server, outcome, durationMs) {
       metrics.redisCommandsTotal.with(server, outcome).inc();
       if (durationMs !== undefined)
-        metrics.redisCommandDurationSeconds.with(server).observe(durationMs / 1000);
+        metrics.redisCommandSeconds.with(server).observe(durationMs / 1000);
     },
     link(server, why) {
       metrics.redisUp.with(server).set(why === undefined ? 1 : 0);

@@ -122,7 +122,8 @@ function answer(
   if (!pathname.startsWith(`${base}/`)) return refuse(response, 404, `Unknown path ${pathname}`);
   const route = pathname.slice(base.length + 1).replace(/^deployments\/[^/]+\//, '');
   if (route === 'models') return send(response, { object: 'list', data: models.map(card) });
-  if (/^responses\/[\w-]+$/.test(route)) return send(response, { id: route.slice(10), object: 'response', output: [] });
+  if (/^responses\/[\w-]+$/.test(route))
+    return send(response, { id: route.slice(10), object: 'response', output: [] });
   if (route.startsWith('audio/')) return send(response, { text: 'said' });
   const known = KNOWN[route];
   if (!known) return refuse(response, 404, `Unknown path ${pathname}`);

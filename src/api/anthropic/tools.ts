@@ -3,7 +3,8 @@ import { isGiven, nameOf, typeOf } from './content.ts';
 import type { Refuse } from './untranslatable.ts';
 
 /** Undefined where there are none. */
-export function chatTools(tools: unknown, refuse: Refuse): readonly object[] | undefined {
+export function chatTools(given: unknown, refuse: Refuse): readonly object[] | undefined {
+  const tools = plain(given);
   if (!isGiven(tools)) return undefined;
   if (!Array.isArray(tools)) {
     refuse('tools', 'expected a list of tools');
