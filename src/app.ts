@@ -282,6 +282,8 @@ export class App {
         connections.noteVersion(spec, inspection);
       },
       explain: (request) => dryRun(this.#runtime, request),
+      keptAnswers: () => ({ ...this.#state.openAnswers.kept, semantic: this.#state.semantic.kept }),
+      redisLinks: () => this.#state.sharing.stores.links.all,
       flushAnswers: async (whose) =>
         (await this.#state.openAnswers.flush(whose)) + (await this.#state.semantic.flush(whose)),
       reload: (request) => this.#reloads.run(request),

@@ -22,6 +22,7 @@ import type { Admission } from '../limits/admission.ts';
 import type { Tenants } from '../limits/tenants.ts';
 import type { Log } from '../observe/log.ts';
 import type { Decision, DecisionQuery } from '../request/record/decision.ts';
+import type { RedisLink } from '../redis/redis-link.ts';
 import type { AnswersOf } from '../response-cache/answer-key.ts';
 import type { Policy } from '../routing/policy.ts';
 import type { LocalVerdict } from '../tokenize/local/proven-tokenizers.ts';
@@ -29,6 +30,7 @@ import type { CoolDowns } from '../workers/cool-downs.ts';
 import type { LoadLedger } from '../workers/ledger.ts';
 import type { WorkerRegistry } from '../workers/registry.ts';
 import type { Worker } from '../workers/worker.ts';
+import type { KeptAnswers } from './stores-view.ts';
 import type { LoadedConfig, ReloadOutcome, ReloadRequest } from './reload-report.ts';
 
 /** The latest decision records, those of all threads. */
@@ -115,6 +117,8 @@ export interface AdminDeps {
   readonly explain: (request: ExplainRequest) => object | Promise<object>;
   /** Forgets stored answers, those of a model or tenant where one is named; how many. */
   readonly flushAnswers: (whose: AnswersOf) => Promise<number>;
+  readonly keptAnswers: () => KeptAnswers;
+  readonly redisLinks: () => readonly RedisLink[];
   /** Reads the configuration again and puts it in force. */
   readonly reload: (request: ReloadRequest) => Promise<ReloadOutcome>;
   readonly loaded: () => LoadedConfig;

@@ -6,6 +6,7 @@ import { cacheProofView, modelProofView, showModelProof, showProof } from './cac
 import { queueSchema, queueView } from './queue-view.ts';
 import type { LoadedConfig } from './reload-report.ts';
 import { stageShown } from './policy-routes.ts';
+import { answersSchema, answersView, redisSchema, redisView } from './stores-view.ts';
 import { route, type AdminRoute } from './route.ts';
 import { tenantSchema, tenantView } from './tenant-routes.ts';
 import { roundSecs } from './worker-view.ts';
@@ -40,18 +41,15 @@ const stats = route({
   answers: {
     200: {
       about:
-        '`cache` is about a response cache, which this version does not have. `queue.longest` has the tenants with the most requests waiting (null: requests without a tenant).',
+        '`queue.longest` has the tenants with the most requests waiting (null: requests without a tenant).',
       schema: z.strictObject({
         version: z.string(),
         uptime_secs: z.number(),
         threads: z
           .strictObject({ configured: z.int(), serving: z.int() })
           .meta({ description: 'Threads that serve requests' }),
-        cache: z.strictObject({
-          backend: z.literal('none'),
-          exact_entries: z.literal(0),
-          semantic_entries: z.literal(0),
-        }),
+        cache: answersSchema,
+        redis: redisSchema,
         workers: z.strictObject({
           total: z.int(),
           healthy: z.int(),
@@ -105,7 +103,8 @@ const stats = route({
         version: VERSION,
         uptime_secs: roundSecs(now - context.startedAt),
         threads: context.threads(),
-        cache: { backend: 'none', exact_entries: 0, semantic_entries: 0 },
+        cache: answersView(context.keptAnswers()),
+        redis: redisView(context.redisLinks()),
         workers: {
           total: workers.length,
           healthy: count(({ health }) => health.healthy),

@@ -1,5 +1,6 @@
 import { ByteBudget } from '../base/byte-budget.ts';
 import type { Clock } from '../base/clock.ts';
+import type { KeptAnswers } from '../admin/stores-view.ts';
 import type { ThreadPart } from '../base/thread-part.ts';
 import type { AnswerCacheSettings } from '../config/settings/answer-cache.ts';
 import type { Log } from '../observe/log.ts';
@@ -24,6 +25,8 @@ interface Parts {
 /** The cache of answers, as long as one is configured. */
 export interface OpenAnswerCache {
   readonly cache: AnswerCache | undefined;
+  /** In control. */
+  readonly kept: Pick<KeptAnswers, 'backend' | 'exact'>;
   /** Forgets answers; how many. In control. */
   flush(whose: AnswersOf): Promise<number>;
   reconfigure(settings: AnswerCacheSettings | undefined): void;
@@ -42,6 +45,7 @@ export function openAnswerCache(settings: AnswerCacheSettings | undefined, parts
   if (part.kind === 'request') {
     return {
       cache: { store: new AnswersOfThread(part.channel), ...underWay },
+      kept: { backend: 'none', exact: undefined },
       flush: () => Promise.resolve(0),
       reconfigure: () => undefined,
       close: () => Promise.resolve(),
@@ -86,6 +90,14 @@ class OwnAnswers implements OpenAnswerCache {
       this.#store = settings && this.#open(settings);
       this.#opened = wanted;
     } else if (settings && this.#store instanceof MemoryStore) this.#store.reconfigure(settings);
+  }
+
+  get kept(): Pick<KeptAnswers, 'backend' | 'exact'> {
+    if (!this.#store) return { backend: 'none', exact: 0 };
+    return {
+      backend: this.#store instanceof MemoryStore ? 'memory' : 'redis',
+      exact: this.#store.size.entries,
+    };
   }
 
   flush(whose: AnswersOf): Promise<number> {

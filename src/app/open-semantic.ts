@@ -50,6 +50,8 @@ interface Parts {
 export interface OpenSemantic extends Meaning {
   /** Answers that are found by meaning, where they are configured. */
   readonly byMeaning: AnswersByMeaning | undefined;
+  /** How many there are. In control. */
+  readonly kept: number;
   /** Forgets such answers; how many. In control. */
   flush(whose: AnswersOf): Promise<number>;
   /** To be called once workers can be asked. */
@@ -123,6 +125,10 @@ class Semantic implements OpenSemantic {
     const { part } = this.#parts;
     const answers = part.kind === 'request' ? this.#ofThread : (this.#shared ?? this.#memory);
     return answers && this.#settings.cache && { answers, copies: this.#copies };
+  }
+
+  get kept(): number {
+    return this.#memory?.size.entries ?? 0;
   }
 
   async flush(whose: AnswersOf): Promise<number> {

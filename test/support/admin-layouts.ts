@@ -140,6 +140,8 @@ function adminOver({ app }: Fleet, part: ThreadPart): Admin {
     eventsOf: () => undefined,
     peerOf: () => undefined,
     tokenizersOf: () => [],
+    keptAnswers: () => ({ backend: 'none', exact: 0, semantic: 0 }),
+    redisLinks: () => [],
     flushAnswers: () => Promise.resolve(0),
     settings,
     config: resolved.config,

@@ -337,6 +337,8 @@ it('an operator has answers forgotten: of a tenant, of a model, or all', async (
   };
   const fill = async (): Promise<void> => {
     for (const key of ['key-one', 'key-two']) await (await chat(fleet, GREEDY, as(key))).text();
+    const { body } = await adminOf(fleet, 'root')('GET', '/admin/stats');
+    assert.deepEqual(body.cache, { backend: 'memory', exact_entries: 2, semantic_entries: 0 });
   };
   await fill();
   assert.equal(await flush({ tenant: 'one' }), 1);

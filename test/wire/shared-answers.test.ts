@@ -1,6 +1,7 @@
 /** Answers on a server of Redis: routers share them, and a server that is away costs no request. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { adminOf } from '../support/admin.ts';
 import { chat, CHAT } from '../support/chat.ts';
 import { eventually, startFleet, type Fleet, type FleetOptions } from '../support/fleet.ts';
 import { startRedis, type RedisServer } from '../support/redis-server.ts';
@@ -100,8 +101,12 @@ test('a router starts while its server is away', async (t) => {
   const server = await startRedis(t);
   if (!server) return;
   await server.kill();
-  await using fleet = await withRedis(server);
+  await using fleet = await withRedis(server, { router: { adminApiKey: 'root' } });
+  const seen = async (): Promise<unknown> => (await adminOf(fleet, 'root')('GET', '/admin/stats')).body.redis;
+  const name = `127.0.0.1:${server.port}/0`;
+  assert.deepEqual(await seen(), [{ server: name, up: false, takes_writes: false }]);
   assert.equal(await answerOf(fleet), 'miss');
   await server.restart();
   await untilAnswered(fleet, 'exact-hit');
+  assert.deepEqual(await seen(), [{ server: name, up: true, takes_writes: true }]);
 });
