@@ -28,6 +28,11 @@ export function sealed(key: string, value: Buffer, secret: string | undefined): 
   return Buffer.concat([head, signature(key, value, secret), value]);
 }
 
+/** What a server answers need not be what it was asked for. */
+export function isBytes(answer: unknown): answer is Buffer {
+  return Buffer.isBuffer(answer);
+}
+
 /** With a secret only what is signed with it is taken; without one also what others have signed. */
 export function unsealed(key: string, bytes: Buffer, secret: string | undefined): Unsealed {
   if (bytes.length < HEAD_BYTES || !bytes.subarray(0, MAGIC.length).equals(MAGIC)) return bad('foreign');

@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 import type { RedisLink } from './redis-link.ts';
-import { SEAL_BYTES, sealed, unsealed, type Unsealable } from './sealed-value.ts';
+import { isBytes, SEAL_BYTES, sealed, unsealed, type Unsealable } from './sealed-value.ts';
 import { whenOrAfter } from './when-or-after.ts';
 
 /** Why a value was not taken: `huge` is longer than any that a router writes there. `busy`: too much is being written already. */
@@ -52,6 +52,10 @@ export class SharedValues {
       return undefined;
     }
     const bytes = answer.value;
+    if (!isBytes(bytes)) {
+      this.#discard('foreign');
+      return undefined;
+    }
     if (bytes.length === 0) return undefined;
     const opened = bytes.length > mostBytes + SEAL_BYTES ? HUGE : unsealed(at, bytes, secret);
     if (opened.kind === 'value') return opened.value;

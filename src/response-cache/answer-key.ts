@@ -17,10 +17,15 @@ export function tenantScope(name: string): string {
   return `tenant:${name}`;
 }
 
+/** As it stands in a key. What is no well-formed text, which JSON can say, is told apart by the digest alone. */
+export function keyPart(text: string): string {
+  return encodeURIComponent(text.toWellFormed());
+}
+
 /** What their keys begin with, and what else is in each of them. */
 export function keysOf({ model, tenant }: AnswersOf): { readonly prefix: string; readonly part: string } {
-  const prefix = tenant === undefined ? KIND : `${KIND}${encodeURIComponent(tenantScope(tenant))}:`;
-  return { prefix, part: model === undefined ? '' : `:${encodeURIComponent(model)}:` };
+  const prefix = tenant === undefined ? KIND : `${KIND}${keyPart(tenantScope(tenant))}:`;
+  return { prefix, part: model === undefined ? '' : `:${keyPart(model)}:` };
 }
 
 /** Whatever the answer, or who may have it, depends on. */
@@ -51,7 +56,7 @@ export function answerKey({ target, model, scope, body }: AnswerQuestion): strin
     .update(JSON.stringify([VERSION, target, model, scope]))
     .update(canonical)
     .digest('hex');
-  return `${KIND}${encodeURIComponent(scope)}:${encodeURIComponent(model)}:${digest}`;
+  return `${KIND}${keyPart(scope)}:${keyPart(model)}:${digest}`;
 }
 
 /**
@@ -71,5 +76,5 @@ export function partitionOf(
     .update(canonical)
     .update(rest)
     .digest('hex');
-  return `${encodeURIComponent(scope)}:${encodeURIComponent(model)}:${digest}`;
+  return `${keyPart(scope)}:${keyPart(model)}:${digest}`;
 }

@@ -2,7 +2,7 @@ import { extname } from 'node:path';
 import type { Clock } from '../../base/clock.ts';
 import type { HelperDeps, HelperThread } from '../../helper-threads/helper-thread.ts';
 import type { AnswersOf } from '../answer-key.ts';
-import { tenantScope } from '../answer-key.ts';
+import { keyPart, tenantScope } from '../answer-key.ts';
 import type { SemanticAnswers, SemanticHit } from './semantic-answers.ts';
 import { ADD, DROP, NEAREST } from './vector-messages.ts';
 
@@ -102,8 +102,8 @@ export class MemoryAnswers implements SemanticAnswers {
 
   /** Forgets answers; how many. */
   flush({ model, tenant }: AnswersOf): number {
-    const begin = tenant === undefined ? '' : `${encodeURIComponent(tenantScope(tenant))}:`;
-    const part = model === undefined ? '' : `:${encodeURIComponent(model)}:`;
+    const begin = tenant === undefined ? '' : `${keyPart(tenantScope(tenant))}:`;
+    const part = model === undefined ? '' : `:${keyPart(model)}:`;
     const gone = [...this.#entries].flatMap(([id, { partition }]) =>
       partition.startsWith(begin) && partition.includes(part) ? [id] : [],
     );

@@ -1,8 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { Commands, RedisLink } from '../../redis/redis-link.ts';
-import { SEAL_BYTES, sealed, unsealed } from '../../redis/sealed-value.ts';
-import type { AnswersOf } from '../answer-key.ts';
+import { isBytes, SEAL_BYTES, sealed, unsealed } from '../../redis/sealed-value.ts';
+import { keyPart, tenantScope, type AnswersOf } from '../answer-key.ts';
 import { decodeEntry, encodeEntry } from './entry-bytes.ts';
 import type { MemoryAnswers } from './memory-answers.ts';
 import type { SemanticAnswers, SemanticHit } from './semantic-answers.ts';
@@ -138,12 +138,15 @@ export class SharedAnswers implements SemanticAnswers {
     for (let node = 0, cursor = '0'; scans < MOST_SCANS && !this.#closed; scans += 1) {
       const step = await link.ask(async (redis) => {
         const server = mastersOf(redis)[node];
-        return server && (await server.scan(cursor, 'MATCH', pattern, 'COUNT', SCAN_COUNT));
+        if (!server) return undefined;
+        // Taken apart here: what is no such answer is the server's fault, as any other.
+        const [next, keys] = await server.scan(cursor, 'MATCH', pattern, 'COUNT', SCAN_COUNT);
+        return { next, keys: [...keys].filter((key) => typeof key === 'string') };
       });
       if (step.kind === 'unavailable') return false;
       if (step.value === undefined) return true;
-      for (const key of step.value[1]) await work(key);
-      cursor = step.value[0];
+      for (const key of step.value.keys) await work(key);
+      cursor = step.value.next;
       if (cursor === '0') node += 1;
     }
     return true;
@@ -159,9 +162,9 @@ export class SharedAnswers implements SemanticAnswers {
       return;
     }
     this.#know(key);
-    const opened = unsealed(key, answer.value, secret);
+    const opened = isBytes(answer.value) ? unsealed(key, answer.value, secret) : undefined;
     const entry =
-      opened.kind === 'value' && answer.value.length <= most ? decodeEntry(opened.value) : undefined;
+      opened?.kind === 'value' && answer.value.length <= most ? decodeEntry(opened.value) : undefined;
     const partition = key.slice(this.#beginning.length, key.lastIndexOf(':'));
     this.#dimensions ??= entry?.vector.length;
     if (!entry || entry.vector.length !== this.#dimensions) {
@@ -180,8 +183,8 @@ export class SharedAnswers implements SemanticAnswers {
 
   #isOf(key: string, { model, tenant }: AnswersOf): boolean {
     const partition = key.slice(this.#beginning.length);
-    const begins = tenant === undefined || partition.startsWith(`${encodeURIComponent(`tenant:${tenant}`)}:`);
-    return begins && (model === undefined || partition.includes(`:${encodeURIComponent(model)}:`));
+    const begins = tenant === undefined || partition.startsWith(`${keyPart(tenantScope(tenant))}:`);
+    return begins && (model === undefined || partition.includes(`:${keyPart(model)}:`));
   }
 }
 
