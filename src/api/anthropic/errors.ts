@@ -40,10 +40,21 @@ function messageOf(body: string): string {
 }
 
 function textIn(value: unknown): string {
-  if (typeof value === 'string') return value;
-  if (!isObject(value)) return '';
-  const { error, message, detail } = value;
-  if (error !== undefined && error !== null) return textIn(error);
+  let said = value;
+  // One in another, as deep as JSON may be.
+  while (isObject(said) && said['error'] !== undefined && said['error'] !== null) said = said['error'];
+  if (typeof said === 'string') return said;
+  if (!isObject(said)) return '';
+  const { message, detail } = said;
   if (message !== undefined) return stringOf(message);
-  return typeof detail === 'string' ? detail : detail === undefined ? '' : JSON.stringify(detail);
+  return typeof detail === 'string' ? detail : detail === undefined ? '' : asJson(detail);
+}
+
+/** '' where it is too deep to be written. */
+function asJson(detail: unknown): string {
+  try {
+    return JSON.stringify(detail);
+  } catch {
+    return '';
+  }
 }

@@ -42,6 +42,22 @@ function call(index: number, fields: object): object {
 const USAGE = { id: 'chatcmpl-1', choices: [], usage: { prompt_tokens: 3, completion_tokens: 7 } };
 const END = chunk({}, { finish_reason: 'stop' });
 
+test('a tool that never has a name is not used', () => {
+  const { lines } = told([call(0, {}), chunk({ content: 'a' }), END, '[DONE]']);
+  assert.deepEqual(lines.slice(-2), ['end_turn null 0', 'message_stop']);
+});
+
+test('an error is told however deep it is', () => {
+  const deep = 20_000;
+  for (const error of [
+    `${'{"error":'.repeat(deep)}"no"${'}'.repeat(deep)}`,
+    `{"error":{"detail":${'['.repeat(deep)}${']'.repeat(deep)}}}`,
+  ]) {
+    const stream = new MessageStream({ requestId: 'r', model: 'm' });
+    assert.match(stream.event(error), /^event: error\n/);
+  }
+});
+
 test('thoughts, text and two tools are blocks one after the other', () => {
   const { lines, problem } = told([
     chunk({ role: 'assistant', content: '' }),

@@ -225,7 +225,8 @@ export class MessageStream {
       this.#begin('text', { text: '' });
       this.#close();
     }
-    const usesTool = this.#tools.size > 0;
+    // One that never had a name has no block.
+    const usesTool = [...this.#tools.values()].some(({ state }) => state !== 'unnamed');
     const delta = stopOf({
       finishReason: this.#finishReason,
       stopReason: this.#stopReason,
