@@ -356,7 +356,8 @@ it('an operator has answers forgotten: of a tenant, of a model, or all', async (
 
 it('an answer whose worker forbids to keep it is not kept', async () => {
   await using worker = await startScriptedWorker((response) => {
-    response.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-store' });
+    response.setHeader('cache-control', ['private', 'no-store']);
+    response.writeHead(200, { 'content-type': 'application/json' });
     response.end('{"id":"a","choices":[]}');
   });
   await using fleet = await withCache({}, { workers: [], extraWorkerUrls: [worker.url] });
@@ -366,6 +367,36 @@ it('an answer whose worker forbids to keep it is not kept', async () => {
     await response.text();
   }
   assert.match(await fleet.metrics(), /^vllm_router_cache_stores_total\{result="no_store"\} 2$/m);
+});
+
+it('what a worker says is not changed: neither its name of the model, nor a list of parts into no text', async () => {
+  let content: unknown = 'Hi';
+  await using worker = await startScriptedWorker((response) => {
+    response.writeHead(200, { 'content-type': 'application/json' });
+    const choices = [{ index: 0, message: { role: 'assistant', content }, finish_reason: 'stop' }];
+    response.end(JSON.stringify({ id: 'a', model: 'as-the-worker-has-it', choices }));
+  });
+  await using fleet = await withCache({}, { workers: [], extraWorkerUrls: [worker.url] });
+  const first = await (await chat(fleet, GREEDY)).text();
+  const again = await chat(fleet, GREEDY);
+  assert.equal(statusOf(again), 'exact-hit');
+  assert.equal(await again.text(), first);
+  content = [{ type: 'text', text: 'Hi' }];
+  await (await chat(fleet, { ...GREEDY, seed: 1 })).text();
+  assert.equal(statusOf(await streamChat(fleet, { ...GREEDY, seed: 1 })), 'miss');
+});
+
+it('a name of a model that is no well-formed text is a name as any other', async () => {
+  await using worker = await startScriptedWorker();
+  await using fleet = await withCache({}, { workers: [], extraWorkerUrls: [worker.url] });
+  const asked = async (model: string): Promise<string | null> =>
+    statusOf(await chat(fleet, { ...GREEDY, model }));
+  assert.deepEqual(
+    [await asked('\ud800'), await asked('\ud801'), await asked('\ufffd'), await asked('\ud800')],
+    ['miss', 'miss', 'miss', 'exact-hit'],
+  );
+  const flushed = await adminOf(fleet)('POST', '/admin/cache/flush', { model: '\ud800' });
+  assert.equal(flushed.status, 200);
 });
 
 it('a reload turns it off and on, empty', async () => {

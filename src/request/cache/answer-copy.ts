@@ -2,7 +2,7 @@ import type { ByteBudget } from '../../base/byte-budget.ts';
 import { ByteCollector } from '../../base/byte-collector.ts';
 import { findMembers } from '../../api/json-scan.ts';
 import type { Clock } from '../../base/clock.ts';
-import { headerOf, isEventStream } from '../../http/headers.ts';
+import { headerOf, isEventStream, joinedHeader } from '../../http/headers.ts';
 import type { AnswerShape } from '../../response-cache/replay/answer-shape.ts';
 import type { StoredAnswer } from '../../response-cache/stored-answer.ts';
 import type { Head } from '../send/attempt.ts';
@@ -49,7 +49,7 @@ export class AnswerCopy {
     const { maxBytes, shape } = this.#deps;
     const type = headerOf(headers, 'content-type') ?? '';
     if (status !== 200) this.#giveUp('status');
-    else if (/\bno-store\b/i.test(headerOf(headers, 'cache-control') ?? '')) this.#giveUp('no_store');
+    else if (/\bno-store\b/i.test(joinedHeader(headers, 'cache-control') ?? '')) this.#giveUp('no_store');
     else if (!isReadable) this.#giveUp('encoded');
     else if (isEventStream(headers) && shape) this.#events = new EventsCopy(shape.assembler(), maxBytes);
     else if (/^application\/json\b/i.test(type)) {

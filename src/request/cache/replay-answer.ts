@@ -27,7 +27,7 @@ export function replayOf(
   answer: StoredAnswer,
   shape: AnswerShape | undefined,
 ): Replay | undefined {
-  const model = rt.settings.responseModel === 'requested' ? decision.requested_model : decision.model;
+  const model = rt.settings.responseModel === 'requested' ? decision.requested_model : undefined;
   if (!call.stream) {
     const body = model === undefined ? undefined : replaceMember(answer.body, 'model', model);
     return { contentType: answer.contentType, body: body ?? answer.body, isStream: false };

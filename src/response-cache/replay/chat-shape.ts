@@ -1,6 +1,6 @@
 import type { JsonObject } from '../../api/prompt-sink.ts';
 import { HEAD, type AnswerShape, type Assembler } from './answer-shape.ts';
-import { listOf, only, said, textOf } from './members.ts';
+import { areTexts, listOf, only, said, textOf } from './members.ts';
 
 const CHOICE = ['index', 'message', 'logprobs', 'finish_reason', 'stop_reason'];
 const DELTA_CHOICE = ['index', 'delta', 'logprobs', 'finish_reason', 'stop_reason'];
@@ -33,7 +33,7 @@ export const chatShape: AnswerShape = {
 function deltasOf(value: unknown): JsonObject[] | undefined {
   const choice = only(value, CHOICE);
   const message = only(choice?.['message'], MESSAGE);
-  if (!choice || !message) return undefined;
+  if (!choice || !message || !areTexts(message, TEXTS)) return undefined;
   const { index, finish_reason: reason, stop_reason: stop = null } = choice;
   let logprobs = choice['logprobs'] ?? null;
   const deltas: JsonObject[] = [];
@@ -46,7 +46,8 @@ function deltasOf(value: unknown): JsonObject[] | undefined {
   for (const name of TEXTS) if (textOf(message[name]) !== '') add({ [name]: message[name] });
   for (const [at, call] of (listOf(message['tool_calls']) ?? []).entries()) {
     const { id, type, function: called } = only(call, CALL) ?? {};
-    if (!only(called, CALLED)) return undefined;
+    const known = only(called, CALLED);
+    if (!known || !areTexts(known, CALLED)) return undefined;
     add({ tool_calls: [{ index: at, id, type, function: called }] });
   }
   add({}, { finish_reason: reason, stop_reason: stop });
@@ -87,7 +88,7 @@ class ChatAssembler implements Assembler {
     const known = only(value, DELTA_CHOICE);
     const index = known?.['index'];
     const delta = only(known?.['delta'], MESSAGE);
-    if (!known || !delta || typeof index !== 'number') return false;
+    if (!known || !delta || !areTexts(delta, TEXTS) || typeof index !== 'number') return false;
     const choice = this.#choice(index);
     choice.role ??= delta['role'];
     choice.finishReason ??= known['finish_reason'];
@@ -167,7 +168,7 @@ function addCalls({ calls }: Choice, value: unknown): boolean {
   for (const one of listOf(value) ?? []) {
     const { index, id, type, function: part } = only(one, CALL) ?? {};
     const called = part === undefined || part === null ? {} : only(part, CALLED);
-    if (typeof index !== 'number' || !called) return false;
+    if (typeof index !== 'number' || !called || !areTexts(called, CALLED)) return false;
     let call = calls.get(index);
     if (!call) {
       call = { id: undefined, type: undefined, name: '', arguments: [] };

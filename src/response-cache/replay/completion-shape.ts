@@ -1,6 +1,6 @@
 import type { JsonObject } from '../../api/prompt-sink.ts';
 import { HEAD, type AnswerShape, type Assembler } from './answer-shape.ts';
-import { listOf, only, said, textOf } from './members.ts';
+import { areTexts, listOf, only, said, textOf } from './members.ts';
 
 const CHOICE = ['index', 'text', 'logprobs', 'finish_reason', 'stop_reason'];
 const LOGPROBS = ['tokens', 'token_logprobs', 'top_logprobs', 'text_offset'] as const;
@@ -15,7 +15,7 @@ export const completionShape: AnswerShape = {
     const head = { id, object: 'text_completion', created, model };
     const events: JsonObject[] = [];
     for (const choice of choices) {
-      if (!choice) return undefined;
+      if (!choice || !areTexts(choice, ['text'])) return undefined;
       const { index, text, logprobs = null, finish_reason: reason, stop_reason: stop = null } = choice;
       events.push({
         ...head,
@@ -53,7 +53,7 @@ class CompletionAssembler implements Assembler {
   #addTo(value: unknown): boolean {
     const known = only(value, CHOICE);
     const index = known?.['index'];
-    if (!known || typeof index !== 'number') return false;
+    if (!known || !areTexts(known, ['text']) || typeof index !== 'number') return false;
     let choice = this.#choices.get(index);
     if (!choice) {
       choice = { texts: [], logprobs: new Map(), finishReason: undefined, stopReason: undefined };

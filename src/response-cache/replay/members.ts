@@ -20,6 +20,11 @@ export function listOf(value: unknown): readonly unknown[] | undefined {
   return Array.isArray(value) ? value : undefined;
 }
 
+/** Whether each of them is a text or says nothing: a list of parts, for instance, has no place in the other form. */
+export function areTexts(members: JsonObject, names: readonly string[]): boolean {
+  return names.every((name) => typeof members[name] === 'string' || saysNothing(members[name]));
+}
+
 export function textOf(value: unknown): string {
   return typeof value === 'string' ? value : '';
 }
