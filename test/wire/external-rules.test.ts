@@ -135,6 +135,32 @@ test('where the router itself is full, a request that may go out does not wait f
   assert.equal((await chat(fleet)).headers.get('x-vllm-router-external'), null);
 });
 
+test('what a provider has answered is kept for those who may be answered by it, and who would send it the same', async () => {
+  await using provider = await startProvider({ models: ['sim-model'] });
+  await using fleet = await startFleet({
+    workers: [{}],
+    router: {
+      cache: { backend: 'memory' },
+      workers: [outside(provider, { models: ['sim-model'], forwardHeaders: ['x-style'] })],
+      modelRules: [{ match: 'sim-model', external: 'outside', when: 'always' }],
+    },
+  });
+  const asked = async (headers: Record<string, string> = {}): Promise<(string | null)[]> => {
+    const response = await chat(fleet, { temperature: 0 }, { headers });
+    await response.text();
+    return [
+      response.headers.get('x-vllm-router-cache-status'),
+      response.headers.get('x-vllm-router-external'),
+    ];
+  };
+  assert.deepEqual(await asked(), ['miss', 'outside']);
+  assert.equal((await asked())[0], 'exact-hit');
+  assert.deepEqual(await asked({ 'x-style': 'other' }), ['miss', 'outside']);
+  assert.deepEqual(await asked({ 'openai-beta': 'other' }), ['miss', 'outside']);
+  assert.deepEqual(await asked({ 'x-vllm-router-external': 'never' }), ['miss', null]);
+  assert.equal((await asked({ 'x-vllm-router-external': 'never' }))[0], 'exact-hit');
+});
+
 test('x-vllm-router-external: never keeps a request in the fleet; a word that nobody knows is refused', async () => {
   await using provider = await startProvider();
   await using fleet = await startFleet({

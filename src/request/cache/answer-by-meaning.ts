@@ -17,6 +17,8 @@ interface Asking {
   readonly deadline: Deadline;
   /** Whose answers the caller may have. */
   readonly scope: string;
+  /** What is asked, beside the body. */
+  readonly target: string;
   readonly maxAgeMs: number;
   readonly note: (spentMs: number) => void;
 }
@@ -32,7 +34,7 @@ const NOTHING: ByMeaning = { found: undefined, keep: undefined };
 
 /** Looks for an answer to what means the same; undefined where none may be looked for. */
 export function answerByMeaning(asking: Asking): Promise<ByMeaning> | undefined {
-  const { rt, arrival, call, scope } = asking;
+  const { rt, arrival, call, scope, target } = asking;
   const { cache: settings } = rt.settings.semantic;
   const { answersByMeaning: byMeaning } = rt;
   const { body } = call;
@@ -40,7 +42,7 @@ export function answerByMeaning(asking: Asking): Promise<ByMeaning> | undefined 
   // A list of numbers or of documents has no meaning that could be as good as another one's.
   if (arrival.endpoint.tokens !== 'prompt_and_answer') return undefined;
   const question = semanticQuestion(
-    { target: arrival.target, model: arrival.decision.model ?? '', scope, body },
+    { target, model: arrival.decision.model ?? '', scope, body },
     call.ask.said().values,
     comparedBy(rt.settings),
   );

@@ -6,6 +6,7 @@ import { headerOf, joinedHeader, type FlatHeaders } from '../../http/headers.ts'
 import { answerKey, tenantScope } from '../../response-cache/answer-key.ts';
 import type { Arrival } from '../arrive/arrival.ts';
 import type { Caller } from '../arrive/caller.ts';
+import { goesOut } from '../choose/external.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Call } from '../understand/read-call.ts';
 
@@ -17,6 +18,8 @@ export type CacheTerms =
   | {
       readonly kind: 'open';
       readonly key: string;
+      /** What is asked: the path, and what of the headers counts. */
+      readonly target: string;
       /** Whose answers the caller may have. */
       readonly scope: string;
       /** Whether a stored answer is good enough, and how old it may be, ms. */
@@ -40,14 +43,22 @@ export function cacheTerms(rt: Runtime, arrival: Arrival, caller: Caller, call: 
   if (!isRepeatable(values)) return bypass('not_repeatable');
   const generates = arrival.endpoint.tokens === 'prompt_and_answer';
   if (generates && rt.settings.answerCache?.sampled !== true && isSampled(values)) return bypass('sampled');
-  const { target } = arrival;
+  const target = targetOf(rt, arrival, call);
   const scope = scopeOf(rt, arrival, caller);
   const key = answerKey({ target, model: arrival.decision.model ?? '', scope, body });
-  return key === undefined ? bypass('unreadable') : { kind: 'open', key, scope, ...asked };
+  return key === undefined ? bypass('unreadable') : { kind: 'open', key, target, scope, ...asked };
 }
 
 function bypass(why: Bypass): CacheTerms {
   return { kind: 'bypass', why };
+}
+
+/** What a provider says is not what the fleet says, and providers are sent headers by which they may answer otherwise. */
+function targetOf({ registry }: Runtime, { req, target }: Arrival, call: Call): string {
+  if (!goesOut(call)) return target;
+  const names = new Set(registry.externals.flatMap(({ traits }) => traits.external?.forwardHeaders ?? []));
+  const sent = ['openai-beta', ...names].toSorted().map((name) => [name, joinedHeader(req.rawHeaders, name)]);
+  return JSON.stringify([target, 'external', sent]);
 }
 
 /** RFC 9111 5.2.1, as far as it asks for less than there may be. */
