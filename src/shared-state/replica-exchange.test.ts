@@ -235,6 +235,19 @@ describe('messages that are not what they should be', () => {
     assert.equal(b.running(), 0);
   });
 
+  it('keep nobody who is gone among the living, said once more', () => {
+    const { clock, wire, b } = start(2);
+    const hello = encodeMessage({ kind: 'hello' }, { origin, number: 1, secret: undefined });
+    for (let times = 0; times < 4; times += 1) {
+      wire.say(load(5, 3));
+      wire.say(hello);
+      assert.deepEqual([b.running(), b.exchange.others], times * 1000 < GONE_MS ? [3, 2] : [0, 1]);
+      clock.advance(1000);
+    }
+    wire.say(hello);
+    assert.equal(b.exchange.others, 1);
+  });
+
   it('come from at most 256 others', () => {
     const { wire, b } = start(2);
     for (let at = 0; at < 400; at += 1) {

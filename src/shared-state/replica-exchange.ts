@@ -205,27 +205,30 @@ export class ReplicaExchange {
     }
     if (message.kind === 'bye') {
       if (this.#loads.drop(message.origin)) this.#lastOthers -= 1;
-    } else if (!this.#loads.heard(message.origin, clock.now())) {
-      onCounted?.('crowded');
-      return;
+    } else {
+      const heard = this.#loads.heard(message, clock.now());
+      if (heard !== 'new') {
+        onCounted?.(heard);
+        return;
+      }
     }
-    const isNew = this.#enter(message);
-    onCounted?.(isNew ? 'received' : 'late');
+    this.#enter(message);
+    onCounted?.('received');
   }
 
-  /** False: it came too late. */
-  #enter(message: ReplicaMessage): boolean {
+  #enter(message: ReplicaMessage): void {
     switch (message.kind) {
       case 'hello':
         this.#wholeAt = -Infinity;
-        return true;
+        return;
       case 'load':
-        return this.#loads.take(message.origin, message.number, message);
+        this.#loads.take(message.origin, message);
+        return;
       case 'blocks':
         this.#enterBlocks(message.placed);
-        return true;
+        return;
       case 'bye':
-        return true;
+        return;
     }
   }
 

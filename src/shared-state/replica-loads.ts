@@ -1,14 +1,17 @@
 import { NO_LOAD, type WorkerLoad } from '../workers/foreign-loads.ts';
 import type { LoadLedger } from '../workers/ledger.ts';
 import type { Roster } from '../workers/roster.ts';
-import type { LoadEntry } from './replica-message.ts';
+import type { LoadEntry, ReplicaMessage } from './replica-message.ts';
 
 /** Replicas beyond this many are not listened to. */
 export const MOST_REPLICAS = 256;
 
+/** The last number of each kind of message. */
+type Numbers = Partial<Record<ReplicaMessage['kind'], number>>;
+
 interface Replica {
   heardAt: number;
-  number: number;
+  readonly numbers: Numbers;
   readonly loads: Map<string, LoadEntry>;
 }
 
@@ -22,7 +25,7 @@ export class ReplicaLoads {
   readonly #ledger: LoadLedger;
   readonly #byOrigin = new Map<string, Replica>();
   /** The last numbers of those that are gone, so that what they said cannot be said for them once more. */
-  readonly #gone = new Map<string, number>();
+  readonly #gone = new Map<string, Numbers>();
 
   constructor(registry: Roster, ledger: LoadLedger) {
     this.#registry = registry;
@@ -37,24 +40,27 @@ export class ReplicaLoads {
     return this.#byOrigin.size;
   }
 
-  /** Whether that replica is known, new ones included. */
-  heard(origin: string, now: number): boolean {
+  /**
+   * Its sender is there. `late`: as much or more has been said by it before, so that anybody may be saying it once more; `crowded`: it is
+   * one too many.
+   */
+  heard({ origin, kind, number }: ReplicaMessage, now: number): 'new' | 'late' | 'crowded' {
     const known = this.#byOrigin.get(origin);
+    const numbers = known?.numbers ?? this.#gone.get(origin) ?? {};
+    if (number <= (numbers[kind] ?? 0)) return 'late';
     if (known) known.heardAt = now;
-    else if (this.#byOrigin.size >= MOST_REPLICAS) return false;
-    else this.#byOrigin.set(origin, { heardAt: now, number: this.#gone.get(origin) ?? 0, loads: new Map() });
-    return true;
+    else if (this.#byOrigin.size >= MOST_REPLICAS) return 'crowded';
+    else this.#byOrigin.set(origin, { heardAt: now, numbers, loads: new Map() });
+    numbers[kind] = number;
+    return 'new';
   }
 
-  /** False for what came too late: something newer has been said. */
   take(
     origin: string,
-    number: number,
     { whole, loads }: { readonly whole: boolean; readonly loads: readonly LoadEntry[] },
-  ): boolean {
+  ): void {
     const replica = this.#byOrigin.get(origin);
-    if (!replica || number <= replica.number) return false;
-    replica.number = number;
+    if (!replica) return;
     const before = whole ? new Set(replica.loads.keys()) : undefined;
     for (const load of loads) {
       before?.delete(load.id);
@@ -64,7 +70,6 @@ export class ReplicaLoads {
       replica.loads.delete(id);
       this.#addUp(id);
     }
-    return true;
   }
 
   /** It is gone, and what it had is free. False: it was not known. */
@@ -73,7 +78,7 @@ export class ReplicaLoads {
     if (!replica) return false;
     this.#byOrigin.delete(origin);
     this.#gone.delete(origin);
-    this.#gone.set(origin, replica.number);
+    this.#gone.set(origin, replica.numbers);
     if (this.#gone.size > MOST_REPLICAS)
       for (const first of this.#gone.keys()) {
         this.#gone.delete(first);
