@@ -69,12 +69,21 @@ export function partitionOf(
   inItsPlace: Buffer,
 ): string | undefined {
   const canonical = canonicalJson(body, new Set([...WITHOUT_EFFECT, member]));
+  const whole = canonicalJson(body, WITHOUT_EFFECT);
   const rest = canonicalJson(inItsPlace, new Set());
-  if (!canonical || !rest) return undefined;
+  if (!canonical || !whole || !rest) return undefined;
   const digest = createHash('sha256')
     .update(JSON.stringify([VERSION, target, model, scope, member, canonical.length]))
     .update(canonical)
     .update(rest)
+    // What stands in its place has been read, and numbers that are spelt otherwise may have become the same.
+    .update(numbersIn(whole))
     .digest('hex');
   return `${keyPart(scope)}:${keyPart(model)}:${digest}`;
+}
+
+/** All numbers of canonical JSON, as they are spelt there. */
+function numbersIn(canonical: Buffer): string {
+  const unquoted = canonical.toString('latin1').replaceAll(/"[^"\\]*(?:\\.[^"\\]*)*"/g, '');
+  return (unquoted.match(/[^[\]{}:,]*\d[^[\]{}:,]*|-?Infinity|NaN/g) ?? []).join(',');
 }

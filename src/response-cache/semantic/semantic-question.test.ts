@@ -52,6 +52,24 @@ describe('what is compared by meaning', () => {
     assert.notEqual(partition(parts('a', 'x')), partition(parts('a', 'y')));
   });
 
+  it('takes numbers as they are spelt', () => {
+    const made = (order: string): string | undefined => {
+      const json = `{"messages":[{"role":"assistant","order":${order}},{"role":"user","content":"1"}],"temperature":0}`;
+      const question = { target: '/', model: 'm', scope: '', body: Buffer.from(json) };
+      return semanticQuestion(question, JSON.parse(json) as Record<string, unknown>, 'last_message')
+        ?.partition;
+    };
+    assert.equal(made('9007199254740993'), made('9007199254740993'));
+    const spelt = [
+      '9007199254740993',
+      '9007199254740992',
+      '9007199254740992.0',
+      '"9007199254740992"',
+      'null',
+    ];
+    assert.equal(new Set(spelt.map(made)).size, spelt.length);
+  });
+
   it('is all messages where that is wished, and only their roles are in the partition', () => {
     const compared = 'all_messages';
     const said = (first: string, last: string): object => ({
