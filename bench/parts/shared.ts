@@ -24,7 +24,7 @@ function variants(redis: string): Readonly<Record<string, string>> {
     'router, tenant with shared limits': shared + TENANT,
     'router, answers in memory, found': `${CACHE}}\n`,
     'router, answers in redis, found': `${CACHE}, backend: redis, redis: {url: '${redis}'}}\n`,
-    'router, answers in redis, not found': `${MISSES}, backend: redis, redis: {url: '${redis}'}}\n`,
+    'router, answers in redis, not found': `${MISSES}, backend: redis, redis: {url: '${redis}', key_prefix: 'missed:'}}\n`,
   };
 }
 
@@ -81,6 +81,7 @@ async function measureAll(run: BenchRun, redis: RedisTarget): Promise<PartReport
         String(errorsOf(rounds)),
       ]),
       notes: [
+        'commands that a script runs on the server count as well: limits take one round trip a request',
         'all seven routers are connected at the same time: replicas go on telling each other while another is measured, some 50 to 100 commands a second each',
       ],
     },
