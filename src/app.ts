@@ -26,6 +26,7 @@ import { NO_PLUGINS, type KnownPlugins } from './config/schema/plugin-policy-sch
 import type { Config } from './config/schema/schema.ts';
 import type { LogSettings, Settings } from './config/settings/settings.ts';
 import type { Log } from './observe/log.ts';
+import { together } from './response-cache/answer-store.ts';
 import type { Decision } from './request/record/decision.ts';
 import { dryRun } from './request/choose/dry-run.ts';
 import { LOCAL_PATHS } from './request/arrive/endpoints.ts';
@@ -285,7 +286,7 @@ export class App {
       keptAnswers: () => ({ ...this.#state.openAnswers.kept, semantic: this.#state.semantic.kept }),
       redisLinks: () => this.#state.sharing.stores.links.all,
       flushAnswers: async (whose) =>
-        (await this.#state.openAnswers.flush(whose)) + (await this.#state.semantic.flush(whose)),
+        together(await this.#state.openAnswers.flush(whose), await this.#state.semantic.flush(whose)),
       reload: (request) => this.#reloads.run(request),
       loaded: () => this.#reloads.loaded,
       ...{ threads: () => this.#front.threads, ...this.#watches.proofs },

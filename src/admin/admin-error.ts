@@ -38,6 +38,11 @@ export const ADMIN_ERRORS = {
   INTERNAL: { status: 500, meaning: 'A fault in the router; the log has the stack.' },
   RELOAD_FAILED: { status: 500, meaning: 'The configuration could not be read; nothing has changed.' },
   WORKER_UNREACHABLE: { status: 502, meaning: 'The worker did not answer.' },
+  FLUSH_INCOMPLETE: {
+    status: 503,
+    meaning:
+      'Redis or Valkey is away, or broke off: answers may be left there. `flushed` are gone; ask again once it answers.',
+  },
   QUEUE_FULL: { status: 503, meaning: 'Too many jobs are open, or the router is stopping.' },
 } as const;
 

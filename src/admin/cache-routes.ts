@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { AdminError } from './admin-error.ts';
 import { route, type AdminRoute } from './route.ts';
 
 const flushCache = route({
@@ -22,11 +23,18 @@ const flushCache = route({
       about: 'How many answers are forgotten; 0 also where none are kept.',
       schema: z.strictObject({ flushed: z.int() }),
     },
+    503: { about: 'Redis or Valkey is away, or broke off: answers may be left there. `flushed` are gone.' },
   },
   async handle({ flushAnswers }, { body, note }) {
     const { model, tenant } = body;
-    const flushed = await flushAnswers({ model, tenant });
+    const { count: flushed, cutShort } = await flushAnswers({ model, tenant });
     note({ ...(model !== undefined && { model }), ...(tenant !== undefined && { tenant }), flushed });
+    if (cutShort !== undefined)
+      throw new AdminError(
+        'FLUSH_INCOMPLETE',
+        `answers may be left in redis (${cutShort}): ask again once it answers`,
+        { flushed },
+      );
     return { status: 200, json: { flushed } };
   },
 });

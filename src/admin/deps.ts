@@ -24,6 +24,7 @@ import type { Log } from '../observe/log.ts';
 import type { Decision, DecisionQuery } from '../request/record/decision.ts';
 import type { RedisLink } from '../redis/redis-link.ts';
 import type { AnswersOf } from '../response-cache/answer-key.ts';
+import type { Flushed } from '../response-cache/answer-store.ts';
 import type { Policy } from '../routing/policy.ts';
 import type { LocalVerdict } from '../tokenize/local/proven-tokenizers.ts';
 import type { CoolDowns } from '../workers/cool-downs.ts';
@@ -115,8 +116,8 @@ export interface AdminDeps {
   readonly onInspected: (spec: WorkerSpec, inspection: Inspection) => void;
   /** What would be done with a request, as a JSON object. */
   readonly explain: (request: ExplainRequest) => object | Promise<object>;
-  /** Forgets stored answers, those of a model or tenant where one is named; how many. */
-  readonly flushAnswers: (whose: AnswersOf) => Promise<number>;
+  /** Forgets stored answers, those of a model or tenant where one is named. */
+  readonly flushAnswers: (whose: AnswersOf) => Promise<Flushed>;
   readonly keptAnswers: () => KeptAnswers;
   readonly redisLinks: () => readonly RedisLink[];
   /** Reads the configuration again and puts it in force. */

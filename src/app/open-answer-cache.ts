@@ -8,6 +8,7 @@ import type { Metrics } from '../observe/metrics.ts';
 import type { RedisLinks } from '../redis/redis-links.ts';
 import type { AnswerCache } from '../request/runtime.ts';
 import { keysOf, type AnswersOf } from '../response-cache/answer-key.ts';
+import type { Flushed } from '../response-cache/answer-store.ts';
 import { Flights } from '../response-cache/flights.ts';
 import { longestStored } from '../response-cache/stored-answer.ts';
 import { MemoryStore } from '../response-cache/stores/memory.ts';
@@ -27,8 +28,8 @@ export interface OpenAnswerCache {
   readonly cache: AnswerCache | undefined;
   /** In control. */
   readonly kept: Pick<KeptAnswers, 'backend' | 'exact'>;
-  /** Forgets answers; how many. In control. */
-  flush(whose: AnswersOf): Promise<number>;
+  /** Forgets answers. In control. */
+  flush(whose: AnswersOf): Promise<Flushed>;
   reconfigure(settings: AnswerCacheSettings | undefined): void;
   close(): Promise<void>;
 }
@@ -46,7 +47,7 @@ export function openAnswerCache(settings: AnswerCacheSettings | undefined, parts
     return {
       cache: { store: new AnswersOfThread(part.channel), ...underWay },
       kept: { backend: 'none', exact: undefined },
-      flush: () => Promise.resolve(0),
+      flush: () => Promise.resolve({ count: 0 }),
       reconfigure: () => undefined,
       close: () => Promise.resolve(),
     };
@@ -100,9 +101,9 @@ class OwnAnswers implements OpenAnswerCache {
     };
   }
 
-  flush(whose: AnswersOf): Promise<number> {
+  flush(whose: AnswersOf): Promise<Flushed> {
     const { prefix, part } = keysOf(whose);
-    return this.#store?.flush(prefix, part) ?? Promise.resolve(0);
+    return this.#store?.flush(prefix, part) ?? Promise.resolve({ count: 0 });
   }
 
   async close(): Promise<void> {

@@ -102,6 +102,7 @@ function openWith(
   { links, log, metrics, index, ...parts }: ReplicaParts,
 ): Open {
   const link = links.open(settings.redis);
+  let saidSecret = false;
   const exchange = new ReplicaExchange({
     ...{ clock: parts.clock, registry: parts.registry, ledger: parts.ledger },
     ...{ intervalMs: settings.intervalMs, secret: settings.secret },
@@ -110,6 +111,9 @@ function openWith(
     record: (record) => index()?.hear(record),
     onCounted: (outcome) => {
       metrics.replicaMessagesTotal.with(outcome).inc();
+      if (outcome !== 'signature' || saidSecret) return;
+      saidSecret = true;
+      log.warn({}, 'a replica signs with another shared_state.secret: what it says is dropped');
     },
     onOthers: (others) => {
       log.info({ replicas: 1 + others }, 'replicas of this router that are heard of');

@@ -17,6 +17,7 @@ import type { AnswersByMeaning } from '../request/runtime.ts';
 import { startHelper } from '../helper-threads/helper-thread.ts';
 import { ByteBudget } from '../base/byte-budget.ts';
 import type { AnswersOf } from '../response-cache/answer-key.ts';
+import type { Flushed } from '../response-cache/answer-store.ts';
 import { MemoryAnswers } from '../response-cache/semantic/memory-answers.ts';
 import { SharedAnswers } from '../response-cache/semantic/shared-answers.ts';
 import type { RedisLinks } from '../redis/redis-links.ts';
@@ -52,8 +53,8 @@ export interface OpenSemantic extends Meaning {
   readonly byMeaning: AnswersByMeaning | undefined;
   /** How many there are. In control. */
   readonly kept: number;
-  /** Forgets such answers; how many. In control. */
-  flush(whose: AnswersOf): Promise<number>;
+  /** Forgets such answers. In control. */
+  flush(whose: AnswersOf): Promise<Flushed>;
   /** To be called once workers can be asked. */
   start(): void;
   reconfigure(settings: SemanticSettings): void;
@@ -131,8 +132,8 @@ class Semantic implements OpenSemantic {
     return this.#memory?.size.entries ?? 0;
   }
 
-  async flush(whose: AnswersOf): Promise<number> {
-    return (await this.#shared?.flush(whose)) ?? this.#memory?.flush(whose) ?? 0;
+  async flush(whose: AnswersOf): Promise<Flushed> {
+    return (await this.#shared?.flush(whose)) ?? { count: this.#memory?.flush(whose) ?? 0 };
   }
 
   get embedder(): Embedder | undefined {

@@ -9,7 +9,9 @@ interface PdFacts {
 
 /** What holds for requests that are split, for the first line of the log; undefined where no worker is for one half alone. */
 export function pdFacts({ pd, policy, workers }: Settings): PdFacts | undefined {
-  const isSplit = workers.some(({ traits }) => traits.role !== 'regular') || pd.discovery !== undefined;
+  const isSplit =
+    workers.some(({ traits }) => traits.role === 'prefill' || traits.role === 'decode') ||
+    pd.discovery !== undefined;
   if (!isSplit) return undefined;
   const others = pd.policyNamed ? policyName(policy) : 'pair_cost';
   return {

@@ -1,5 +1,5 @@
 import type { Channel, Channels, MessageKind, QuestionKind } from '../base/channel.ts';
-import type { AnswerStore } from './answer-store.ts';
+import type { AnswerStore, Flushed } from './answer-store.ts';
 
 interface Kept {
   readonly key: string;
@@ -33,8 +33,8 @@ export class AnswersOfThread implements AnswerStore {
   }
 
   /** Asked of control alone. */
-  flush(): Promise<number> {
-    return Promise.resolve(0);
+  flush(): Promise<Flushed> {
+    return Promise.resolve({ count: 0 });
   }
 
   close(): Promise<void> {

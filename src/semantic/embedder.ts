@@ -51,6 +51,13 @@ export interface EmbedderDeps {
   readonly events: EmbedderEvents;
 }
 
+/** What the status is about more often than not. */
+const HINTS: Readonly<Record<number, string>> = {
+  401: ': look at embeddings_api_key',
+  403: ': look at embeddings_api_key',
+  404: ': look at embeddings_url and embeddings_model',
+};
+
 /** Turns texts into vectors of length 1. A service that fails is left alone for a while, and never asked by too many at once. */
 export class Embedder {
   readonly #deps: EmbedderDeps;
@@ -113,7 +120,10 @@ export class Embedder {
       const isAboutText = status >= 400 && status < 500 && !ABOUT_SERVICE.has(status);
       if (isAboutText) permit.success();
       else permit.failure();
-      return failed(isAboutText ? 'refused' : 'error', `it answered with status ${status}`);
+      return failed(
+        isAboutText ? 'refused' : 'error',
+        `it answered with status ${status}${HINTS[status] ?? ''}`,
+      );
     }
     const read = readEmbedding(body);
     if (read.kind === 'unusable') {

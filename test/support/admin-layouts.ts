@@ -142,7 +142,7 @@ function adminOver({ app }: Fleet, part: ThreadPart): Admin {
     tokenizersOf: () => [],
     keptAnswers: () => ({ backend: 'none', exact: 0, semantic: 0 }),
     redisLinks: () => [],
-    flushAnswers: () => Promise.resolve(0),
+    flushAnswers: () => Promise.resolve({ count: 0 }),
     settings,
     config: resolved.config,
     policies,

@@ -156,6 +156,7 @@ test('429 of the only one there is goes to the client, with the time that it nam
   assert.equal(limited.headers.get('x-vllm-router-external'), 'outside');
   const resting = await chat(fleet, GPT);
   assert.equal(resting.status, 503);
+  assert.match(resting.headers.get('retry-after') ?? '', /^(29|30)$/);
   assert.match(await resting.text(), /cooling down/);
   assert.equal(provider.asked.length, 1);
 });

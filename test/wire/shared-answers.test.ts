@@ -45,6 +45,22 @@ test('what one router was answered another one has', async (t) => {
   assert.equal(await answerOf(one), 'miss');
 });
 
+test('a flush says when answers may be left on a server that is away', async (t) => {
+  const server = await startRedis(t);
+  if (!server) return;
+  await using fleet = await withRedis(server, { router: { adminApiKey: 'root' } });
+  await untilAnswered(fleet, 'exact-hit');
+  await server.kill();
+  const response = await fetch(`${fleet.url}/admin/cache/flush`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'x-admin-key': 'root' },
+    body: JSON.stringify({ all: true }),
+  });
+  assert.equal(response.status, 503);
+  const { code, flushed } = (await response.json()) as Readonly<Record<string, unknown>>;
+  assert.deepEqual({ code, flushed }, { code: 'FLUSH_INCOMPLETE', flushed: 0 });
+});
+
 test('what is no answer of a router is a miss', async (t) => {
   const server = await startRedis(t);
   if (!server) return;

@@ -8,7 +8,7 @@ import type { CheckProblem } from '../schema/check-problem.ts';
 import type { Config } from '../schema/schema.ts';
 import type { WorkerRole } from './pd-settings.ts';
 import { externalNotices, externalProblems, isExternalOnly, workerEntries } from './external-from-config.ts';
-import { redisChecks } from './redis-sections.ts';
+import { redisChecks, redisNotices } from './redis-sections.ts';
 import { pdNotices, pdProblems } from './pd-checks.ts';
 import { semanticNotices, semanticProblems } from './semantic-from-config.ts';
 import { stageEntries } from './pd-from-config.ts';
@@ -71,6 +71,7 @@ export function crossChecks(
       ...pdNotices(config),
       ...semanticNotices(config),
       ...externalNotices(config),
+      ...redisNotices(config),
     ],
   };
 }

@@ -3,6 +3,7 @@ import { externalTraits } from '../schema/external-schema.ts';
 import type { Config } from '../schema/schema.ts';
 import { urlOf, type WorkerEntry } from '../schema/worker-entry.ts';
 import { parseWorkerUrl } from '../schema/worker-url.ts';
+import type { ExternalTraits } from './external-settings.ts';
 import { proxyFor } from './proxy-for.ts';
 import { stageEntries } from './pd-from-config.ts';
 
@@ -94,6 +95,28 @@ function ruleProblems(config: Config, names: ReadonlyMap<string, PropertyKey>): 
   );
 }
 
+/** A rule for a model that none of its backends has is a typing error more often than not. */
+function idleRuleNotices(config: Config): string[] {
+  const externals = placedEntries(config).flatMap(({ entry }) => traitsOf(entry) ?? []);
+  return config.model_rules.flatMap(({ match, external }, index) => {
+    if (external === undefined || match.endsWith('*')) return [];
+    const named = typeof external === 'string' ? [external] : external;
+    const backends = externals.filter(({ name }) => named.includes(name));
+    const isKnown = backends.length === named.length;
+    if (
+      !isKnown ||
+      backends.some(
+        ({ models, fetchesModels: fetches }) =>
+          fetches || models === undefined || Object.hasOwn(models, match),
+      )
+    )
+      return [];
+    return [
+      `model_rules[${index}]: ${named.join(', ')} has no model ${JSON.stringify(match)} in external.models`,
+    ];
+  });
+}
+
 /** What is worth knowing at the start. */
 export function externalNotices(config: Config): string[] {
   const notices: string[] = [];
@@ -107,12 +130,23 @@ export function externalNotices(config: Config): string[] {
   for (const { entry, path } of placedEntries(config)) {
     const url = entry.worker_type === 'external' ? URL.parse(entry.url) : null;
     if (url?.protocol === 'http:' && !/^(localhost|127\.|\[::1\])/.test(url.hostname))
-      notices.push(`${path.join('.')}: prompts and the key go to ${url.host} in the clear (http://)`);
+      notices.push(`${shown(path)}: prompts and the key go to ${url.host} in the clear (http://)`);
   }
-  return notices;
+  return [...notices, ...idleRuleNotices(config)];
+}
+
+/** `workers[0]`, as problems name it. */
+function shown([key, ...inner]: readonly PropertyKey[]): string {
+  return (
+    String(key) + inner.map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`)).join('')
+  );
 }
 
 function nameOf(entry: WorkerEntry): string | undefined {
-  const parsed = parseWorkerUrl(entry.url, urlOf('external'));
-  return parsed.kind === 'ok' ? externalTraits(entry.external, parsed.address.baseUrl).name : undefined;
+  return traitsOf(entry)?.name;
+}
+
+function traitsOf({ url, worker_type: role, external }: WorkerEntry): ExternalTraits | undefined {
+  const parsed = role === 'external' ? parseWorkerUrl(url, urlOf(role)) : undefined;
+  return parsed?.kind === 'ok' ? externalTraits(external, parsed.address.baseUrl) : undefined;
 }

@@ -126,10 +126,20 @@ for (const [what, yaml, message] of [
   });
 }
 
+test('a rule for a model that its backend does not have is worth a notice', () => {
+  const rules = '[{match: m, external: a}, {match: other, external: a}, {match: o*, external: a}]';
+  const { notices } = good(
+    load(
+      `worker_urls: [http://w:1]\nworkers: [{url: "https://p/v1", worker_type: external, external: {name: a, models: [m]}}]\nmodel_rules: ${rules}\n`,
+    ),
+  );
+  assert.deepEqual(notices, ['model_rules[1]: a has no model "other" in external.models']);
+});
+
 test('prompts in the clear, and tenants whom nobody serves, are worth a notice', () => {
   const { notices } = good(
     load('backend: openai\nworker_urls: [http://far.example.com/v1]\napi_keys: [{name: t, key: k}]\n'),
   );
   assert.match(notices.join('\n'), /serves nobody without allow_external: t/);
-  assert.match(notices.join('\n'), /in the clear/);
+  assert.match(notices.join('\n'), /worker_urls\[0\]: .* in the clear/);
 });

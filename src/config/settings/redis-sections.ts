@@ -63,6 +63,16 @@ export function storeSettings(
   };
 }
 
+/** A server that answers were to be kept on, or so somebody thought. */
+export function redisNotices(config: Config): readonly string[] {
+  const { cache, shared_state: shared } = config;
+  if (cache?.redis === undefined || cache.backend === 'redis') return [];
+  const stores = [config.prompt_cache.backend, config.shared_prefix_routing?.backend];
+  // Others take from it what they leave out.
+  if (shared || config.semantic_cache.redis || stores.includes('redis')) return [];
+  return ['cache.redis is not used: cache.backend is memory'];
+}
+
 export function redisChecks(config: Config): readonly CheckProblem[] {
   return redisSectionsOf(config).flatMap(([name, section]) => redisProblems(section, [name, 'redis']));
 }

@@ -1,8 +1,9 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { CheckProblem } from '../schema/check-problem.ts';
 import { parseEmbeddingsUrl } from '../schema/embeddings-url.ts';
 import type { Config } from '../schema/schema.ts';
-import type { ClusterEntry } from '../schema/semantic-schema.ts';
-import { parseUrlPrefix } from '../schema/url-prefixes.ts';
+import { semanticKeys, type ClusterEntry } from '../schema/semantic-schema.ts';
+import { covers, parseUrlPrefix } from '../schema/url-prefixes.ts';
 import { parseWorkerUrl } from '../schema/worker-url.ts';
 import { redisFor } from './redis-sections.ts';
 import { ms } from './ms.ts';
@@ -44,15 +45,44 @@ export function semanticProblems({
 }
 
 /** A section that is there and does nothing, or something else than it says. */
-export function semanticNotices({ semantic_cache: cache, semantic_cluster: cluster }: Config): string[] {
-  if (cluster.clusters.length === 0) return [];
+export function semanticNotices(config: Config): string[] {
+  const { semantic_cache: cache, semantic_cluster: cluster } = config;
+  const notices: string[] = [];
+  if (!isNamed(cache) && !isDeepStrictEqual(cache, CACHE_DEFAULTS))
+    notices.push('semantic_cache has neither embeddings_url nor embeddings_model: it is off');
+  if (cluster.clusters.length === 0) return notices;
   const { embeddings_url: url } = cluster;
   if (!isNamed(cluster) && !isNamed(cache))
-    return ['semantic_cluster has neither embeddings_url nor embeddings_model: it is off'];
+    return [...notices, 'semantic_cluster has neither embeddings_url nor embeddings_model: it is off'];
   if (isNamed(cache) && url !== undefined && url !== cache.embeddings_url)
-    return ['semantic_cluster.embeddings_url is not used: vectors are made where semantic_cache says'];
-  return [];
+    notices.push('semantic_cluster.embeddings_url is not used: vectors are made where semantic_cache says');
+  return [...notices, ...emptyClusterNotices(config)];
 }
+
+/** Workers may still come through the API, but a cluster without any is a typing error more often than not. */
+function emptyClusterNotices(config: Config): string[] {
+  const known = [...config.worker_urls.map((url) => ({ url, labels: undefined })), ...config.workers].flatMap(
+    ({ url, labels }) => {
+      const parsed = parseWorkerUrl(url);
+      return parsed.kind === 'ok' ? [{ baseUrl: parsed.address.baseUrl, labels: labels ?? {} }] : [];
+    },
+  );
+  return config.semantic_cluster.clusters.flatMap(({ name, workers, labels: wanted }, index) => {
+    const pairs = Object.entries(wanted);
+    const isMember = ({ baseUrl, labels }: (typeof known)[number]): boolean =>
+      workers.some((url) => {
+        const prefix = parseUrlPrefix(url.replace(/@\d+$/, ''));
+        return prefix !== undefined && covers(prefix, baseUrl);
+      }) ||
+      (pairs.length > 0 && pairs.every(([label, value]) => labels[label] === value));
+    if (known.length === 0 || known.some(isMember)) return [];
+    return [
+      `semantic_cluster.clusters[${index}]: no worker of this configuration belongs to ${JSON.stringify(name)}`,
+    ];
+  });
+}
+
+const CACHE_DEFAULTS = semanticKeys.semantic_cache.parse({});
 
 type Section = Pick<Config['semantic_cache'], 'embeddings_url' | 'embeddings_model'>;
 

@@ -29,6 +29,22 @@ describe('semantic clusters', () => {
     );
   });
 
+  it('without a worker, and a cache by meaning that is off, are worth a notice', () => {
+    const elsewhere = [{ name: 'code', examples: ['x'], workers: ['http://other'], labels: { k: 'y' } }];
+    const loaded = configFromOptions({
+      ...{ workerUrls: ['http://w:8000'], semanticCache: { threshold: 0.9 } },
+      semanticCluster: {
+        embeddingsUrl: 'http://e:1',
+        clusters: [...CLUSTERS, { ...elsewhere[0]!, name: 'b' }],
+      },
+    });
+    assert.ok(loaded.kind === 'ok');
+    assert.deepEqual(loaded.notices, [
+      'semantic_cache has neither embeddings_url nor embeddings_model: it is off',
+      'semantic_cluster.clusters[1]: no worker of this configuration belongs to "b"',
+    ]);
+  });
+
   it('are asked for at a URL with its key, or at workers of the router', () => {
     const loaded = load({ embeddingsUrl: 'http://u:p@e:1', embeddingsApiKey: 'k', clusters: CLUSTERS });
     assert.ok(loaded.kind === 'ok');

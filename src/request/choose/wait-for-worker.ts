@@ -1,4 +1,5 @@
 import { RouterError } from '../../base/errors.ts';
+import { EXCLUDED } from '../../routing/policy.ts';
 import type { WorkerWaitOutcome } from '../../workers/worker-wait.ts';
 import type { Arrival } from '../arrive/arrival.ts';
 import { describeCandidates } from './candidates.ts';
@@ -81,7 +82,18 @@ function refusal(rt: Runtime, arrival: Arrival, call: Call, { pool }: NoPlan): R
   const { code, message } = noWorker(pool, call, stageCounts(rt, call));
   const { waitMs } = arrival.times;
   const waited = waitMs > 0 ? `; waited ${Math.round(waitMs / 100) / 10} s for one` : '';
-  return new RouterError(code, message + waited);
+  return new RouterError(code, message + waited, restOf(rt, pool));
+}
+
+/** Where all that there are have to be left alone: until the first of them may be asked. */
+function restOf(
+  { coolDowns, clock }: Runtime,
+  { members, mask }: NoPlan['pool'],
+): { retryAfterSecs?: number } {
+  if (members.length === 0 || members.some((_, index) => mask[index] !== EXCLUDED.coolingDown)) return {};
+  const now = clock.now();
+  const leftMs = Math.min(...members.map((worker) => coolDowns.leftMs(worker, now)));
+  return { retryAfterSecs: Math.max(1, Math.ceil(leftMs / 1000)) };
 }
 
 function shuttingDown(): RouterError {

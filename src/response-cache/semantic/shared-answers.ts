@@ -3,6 +3,7 @@ import type { Clock, Timer } from '../../base/clock.ts';
 import type { Commands, RedisLink } from '../../redis/redis-link.ts';
 import { isBytes, SEAL_BYTES, sealed, unsealed } from '../../redis/sealed-value.ts';
 import { keyPart, tenantScope, type AnswersOf } from '../answer-key.ts';
+import type { Flushed } from '../answer-store.ts';
 import { decodeEntry, encodeEntry } from './entry-bytes.ts';
 import type { MemoryAnswers } from './memory-answers.ts';
 import type { SemanticAnswers, SemanticHit } from './semantic-answers.ts';
@@ -85,13 +86,17 @@ export class SharedAnswers implements SemanticAnswers {
   }
 
   /** Here and at the others; how many here. */
-  async flush(whose: AnswersOf): Promise<number> {
-    const flushed = this.#deps.memory.flush(whose);
+  async flush(whose: AnswersOf): Promise<Flushed> {
+    const { memory, link } = this.#deps;
+    const count = memory.flush(whose);
     this.#tell({ flush: whose });
-    await this.#eachKey(async (key) => {
-      if (this.#isOf(key, whose)) await this.#deps.link.ask((redis) => redis.unlink(key), 'write');
+    let isGone = true;
+    const isThrough = await this.#eachKey(async (key) => {
+      if (!this.#isOf(key, whose)) return;
+      const { kind } = await link.ask((redis) => redis.unlink(key), 'write');
+      isGone &&= kind === 'done';
     });
-    return flushed;
+    return { count, cutShort: isThrough && isGone ? undefined : 'unavailable' };
   }
 
   async close(): Promise<void> {

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../../base/clock.ts';
-import type { AnswerStore } from '../answer-store.ts';
+import type { AnswerStore, Flushed } from '../answer-store.ts';
 
 export interface MemoryBounds {
   readonly maxEntries: number;
@@ -38,10 +38,10 @@ export class MemoryStore implements AnswerStore {
     else this.#entries.delete(key);
   }
 
-  flush(prefix: string, part = ''): Promise<number> {
+  flush(prefix: string, part = ''): Promise<Flushed> {
     const gone = [...this.#entries.keys()].filter((key) => key.startsWith(prefix) && key.includes(part));
     for (const key of gone) this.#entries.delete(key);
-    return Promise.resolve(gone.length);
+    return Promise.resolve({ count: gone.length });
   }
 
   /** Entries that fit are kept, the most recently used first. */

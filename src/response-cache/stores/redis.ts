@@ -3,7 +3,7 @@ import type { Log } from '../../observe/log.ts';
 import { forgetKeys } from '../../redis/forget-keys.ts';
 import type { RedisLink } from '../../redis/redis-link.ts';
 import { SharedValues, type ValuesOptions } from '../../redis/shared-values.ts';
-import type { AnswerStore } from '../answer-store.ts';
+import type { AnswerStore, Flushed } from '../answer-store.ts';
 
 export interface RedisStoreOptions extends Pick<ValuesOptions, 'secret' | 'onDiscarded' | 'mostBytes'> {
   readonly clock: Clock;
@@ -33,7 +33,7 @@ export class RedisStore implements AnswerStore {
     else this.#values.forget(key);
   }
 
-  async flush(prefix: string, part = ''): Promise<number> {
+  async flush(prefix: string, part = ''): Promise<Flushed> {
     const { clock, log } = this.#options;
     const { beginning } = this.#values;
     const isWanted = (key: string): boolean => key.slice(beginning.length).includes(part);
@@ -44,7 +44,7 @@ export class RedisStore implements AnswerStore {
         { server: this.#link.name, keys, reason: cutShort },
         'answers in redis were flushed in part only',
       );
-    return keys;
+    return { count: keys, cutShort };
   }
 
   close(): Promise<void> {
