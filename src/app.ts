@@ -18,6 +18,7 @@ import { Listeners, type Address } from './app/listeners.ts';
 import { logReload, Reloads, type Commit, type ConfigSource } from './app/reloads.ts';
 import { Retirements } from './app/retirements.ts';
 import { adoptSettings, closeOutbound, openState, runtimeOf, type SharedState } from './app/shared-state.ts';
+import { showStores } from './app/show-stores.ts';
 import { StartError } from './app/start-error.ts';
 import { dropClientsOfLeft } from './app/worker-clients.ts';
 import { WorkerWatches } from './app/worker-watches.ts';
@@ -26,7 +27,6 @@ import { NO_PLUGINS, type KnownPlugins } from './config/schema/plugin-policy-sch
 import type { Config } from './config/schema/schema.ts';
 import type { LogSettings, Settings } from './config/settings/settings.ts';
 import type { Log } from './observe/log.ts';
-import { together } from './response-cache/answer-store.ts';
 import type { Decision } from './request/record/decision.ts';
 import { dryRun } from './request/choose/dry-run.ts';
 import { LOCAL_PATHS } from './request/arrive/endpoints.ts';
@@ -283,10 +283,7 @@ export class App {
         connections.noteVersion(spec, inspection);
       },
       explain: (request) => dryRun(this.#runtime, request),
-      keptAnswers: () => ({ ...this.#state.openAnswers.kept, semantic: this.#state.semantic.kept }),
-      redisLinks: () => this.#state.sharing.stores.links.all,
-      flushAnswers: async (whose) =>
-        together(await this.#state.openAnswers.flush(whose), await this.#state.semantic.flush(whose)),
+      ...showStores(this.#state),
       reload: (request) => this.#reloads.run(request),
       loaded: () => this.#reloads.loaded,
       ...{ threads: () => this.#front.threads, ...this.#watches.proofs },
