@@ -369,6 +369,19 @@ it('an answer whose worker forbids to keep it is not kept', async () => {
   assert.match(await fleet.metrics(), /^vllm_router_cache_stores_total\{result="no_store"\} 2$/m);
 });
 
+it('an answer that its engine broke off is not kept', async () => {
+  await using worker = await startScriptedWorker((response) => {
+    response.writeHead(200, { 'content-type': 'application/json' });
+    response.end('{"id":"a","choices":[{"index":0,"message":{"content":"H"},"finish_reason":"abort"}]}');
+  });
+  await using fleet = await withCache({}, { workers: [], extraWorkerUrls: [worker.url] });
+  for (let turn = 0; turn < 2; turn += 1) {
+    const response = await chat(fleet, GREEDY);
+    assert.equal(statusOf(response), 'miss');
+    await response.text();
+  }
+});
+
 it('what a worker says is not changed: neither its name of the model, nor a list of parts into no text', async () => {
   let content: unknown = 'Hi';
   await using worker = await startScriptedWorker((response) => {

@@ -1,6 +1,7 @@
 import type { ByteBudget } from '../../base/byte-budget.ts';
 import { ByteCollector } from '../../base/byte-collector.ts';
 import { findMembers } from '../../api/json-scan.ts';
+import { isObject } from '../../api/prompt-sink.ts';
 import type { Clock } from '../../base/clock.ts';
 import { headerOf, isEventStream, joinedHeader } from '../../http/headers.ts';
 import type { AnswerShape } from '../../response-cache/replay/answer-shape.ts';
@@ -138,13 +139,20 @@ function isAnswer(body: Buffer): boolean {
     return member ? body.toString('latin1', member.start, member.end) : 'null';
   };
   if (!members || text('error') !== 'null' || text('object') === '"error"') return false;
-  return body.length > LONGEST_PARSED_BYTES || isJson(body);
+  return body.length > LONGEST_PARSED_BYTES || isWhole(body);
 }
 
-function isJson(body: Buffer): boolean {
+/** Ends of an answer that has been broken off. */
+const BROKEN_OFF: readonly unknown[] = ['abort', 'error'];
+
+function isWhole(body: Buffer): boolean {
   try {
-    JSON.parse(body.toString());
-    return true;
+    const answer: unknown = JSON.parse(body.toString());
+    const choices: unknown = isObject(answer) ? answer['choices'] : undefined;
+    return !(
+      Array.isArray(choices) &&
+      choices.some((choice) => isObject(choice) && BROKEN_OFF.includes(choice['finish_reason']))
+    );
   } catch {
     return false;
   }

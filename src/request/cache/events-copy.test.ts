@@ -50,6 +50,21 @@ describe('the copy of a stream', () => {
     );
   });
 
+  it('ends where the stream says so, and keeps calls apart or is given up', () => {
+    const copy = new EventsCopy(chatShape.assembler(), 1024 * 1024);
+    copy.push(streamOf(['a'], '\n'));
+    copy.push(streamOf(['b'], '\n'));
+    const answer = JSON.parse(copy.take()?.toString() ?? '') as { choices: { message: object }[] };
+    assert.equal((answer.choices[0]?.message as { content: string }).content, 'a');
+    const call = (id: string): string => {
+      const tool_calls = [{ index: 0, id, function: { name: 'f', arguments: '{}' } }];
+      return `data: ${JSON.stringify({ ...HEAD, choices: [{ index: 0, delta: { tool_calls } }] })}\n\n`;
+    };
+    const calls = new EventsCopy(chatShape.assembler(), 1024 * 1024);
+    assert.equal(calls.push(Buffer.from(call('one') + call('one'))), undefined);
+    assert.equal(calls.push(Buffer.from(call('other'))), 'not_replayable');
+  });
+
   it('is given up where it grows too large, in one line or in all, or cannot be read', () => {
     const push = (text: string): string | undefined =>
       new EventsCopy(chatShape.assembler(), 1024 * 1024).push(Buffer.from(text));

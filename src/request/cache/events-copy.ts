@@ -17,6 +17,8 @@ export class EventsCopy {
   /** The line under way. */
   readonly #line = new ByteCollector();
   #bytes = 0;
+  /** Nobody reads on behind the end. */
+  #isDone = false;
 
   constructor(assembler: Assembler, maxBytes: number) {
     this.#assembler = assembler;
@@ -47,7 +49,8 @@ export class EventsCopy {
   #read(line: string): boolean {
     if (!line.startsWith(DATA)) return true;
     const data = line.slice(DATA.length).trim();
-    if (data === DONE || data === '') return true;
+    if (data === DONE) this.#isDone = true;
+    if (this.#isDone || data === '') return true;
     try {
       const event: unknown = JSON.parse(data);
       return isObject(event) && this.#assembler.add(event);

@@ -174,7 +174,9 @@ function addCalls({ calls }: Choice, value: unknown): boolean {
       call = { id: undefined, type: undefined, name: '', arguments: [] };
       calls.set(index, call);
     }
-    call.id ??= id;
+    // Some workers count all calls as the first one, and give each an id of its own.
+    if (typeof id === 'string' && id !== '' && call.id !== undefined && call.id !== id) return false;
+    call.id ??= id ?? undefined;
     call.type ??= type;
     call.name += textOf(called['name']);
     const args = textOf(called['arguments']);
