@@ -32,8 +32,7 @@ export function showRedisEvents(metrics: Metrics, log: Log, speaks: boolean): Re
   return {
     asked(server, outcome, durationMs) {
       metrics.redisCommandsTotal.with(server, outcome).inc();
-      if (durationMs !== undefined)
-        metrics.redisCommandSeconds.with(server).observe(durationMs / 1000);
+      if (durationMs !== undefined) metrics.redisCommandSeconds.with(server).observe(durationMs / 1000);
     },
     link(server, why) {
       metrics.redisUp.with(server).set(why === undefined ? 1 : 0);

@@ -6,6 +6,8 @@ export interface StoredAnswer {
   readonly body: Buffer;
   readonly promptTokens: number | undefined;
   readonly completionTokens: number | undefined;
+  /** The provider that gave it, where it was not the fleet. */
+  readonly external?: string | undefined;
 }
 
 /** Rises with what is stored and how: an older entry is one that is not there. */
@@ -46,7 +48,10 @@ function readHead(text: string): Omit<StoredAnswer, 'body'> | undefined {
   }
   if (typeof head !== 'object' || head === null) return undefined;
   // What it is has yet to be seen.
-  const { createdAt, contentType, promptTokens, completionTokens } = head as Record<string, unknown>;
+  const { createdAt, contentType, promptTokens, completionTokens, external } = head as Record<
+    string,
+    unknown
+  >;
   if (typeof createdAt !== 'number' || typeof contentType !== 'string') return undefined;
   if (!/^application\/json\b[\x20-\x7e]*$/.test(contentType)) return undefined;
   return {
@@ -54,6 +59,7 @@ function readHead(text: string): Omit<StoredAnswer, 'body'> | undefined {
     contentType,
     promptTokens: countOf(promptTokens),
     completionTokens: countOf(completionTokens),
+    ...(typeof external === 'string' && { external }),
   };
 }
 

@@ -114,6 +114,7 @@ async function answered(
   decision.cache_status = status;
   decision.method = status === 'exact-hit' ? 'cache-hit' : 'semantic-hit';
   if (isShared) decision.cache_shared = true;
+  if (answer.external !== undefined) decision.external = { backend: answer.external };
   decision.cache_age_ms = Math.max(0, Math.round(rt.clock.wall() - answer.createdAt));
   if (answer.promptTokens !== undefined) decision.prompt_tokens = answer.promptTokens;
   if (answer.completionTokens !== undefined) decision.completion_tokens = answer.completionTokens;
@@ -165,7 +166,9 @@ function keepWhatComes(
     maxBytes: Math.max(settings?.maxEntryBytes ?? 0, most),
     budget: copies,
     shape: SHAPES[arrival.endpoint.cached ?? 'whole'],
-    onWhole: (answer) => {
+    onWhole: (whole) => {
+      const backend = arrival.decision.external?.backend;
+      const answer = { ...whole, ...(backend !== undefined && { external: backend }) };
       rt.metrics.cacheStoresTotal.with('stored').inc();
       const value = encodeAnswer(answer);
       if (settings && value.length <= settings.maxEntryBytes)
