@@ -25,7 +25,6 @@ const VARIANTS: readonly Variant[] = [
       'admin-inspect',
       'admin-workers',
       'admission-queue',
-      'answer-cache',
       'client-disconnect',
       'client-keys',
       'decision-log',

@@ -354,6 +354,20 @@ it('an operator has answers forgotten: of a tenant, of a model, or all', async (
     assert.equal(await flush(wrong), 400);
 });
 
+it('threads have one store, which hears of an answer a moment after its client', async () => {
+  await using fleet = await withCache({}, { router: { threads: 2 } });
+  const until = Date.now() + 10_000;
+  let hits = 0;
+  // Connections come to either thread.
+  for (let turn = 0; hits < 20; turn += 1) {
+    assert.ok(Date.now() < until, `${hits} hits in ${turn} turns`);
+    const response = await chat(fleet, GREEDY, { headers: { connection: 'close' } });
+    await response.text();
+    hits = statusOf(response) === 'exact-hit' ? hits + 1 : 0;
+  }
+  assert.ok(asked(fleet) < 6, String(asked(fleet)));
+});
+
 it('an answer whose worker forbids to keep it is not kept', async () => {
   await using worker = await startScriptedWorker((response) => {
     response.setHeader('cache-control', ['private', 'no-store']);
