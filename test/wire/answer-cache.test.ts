@@ -268,6 +268,8 @@ describe('tenants', () => {
     await (await chat(fleet, GREEDY, as('key-one'))).text();
     assert.equal(statusOf(await chat(fleet, GREEDY, as('wrong'))), 'miss');
     assert.equal(statusOf(await chat(fleet, GREEDY)), 'miss');
+    for (const name of ['x-api-key', 'api-key', 'cookie'])
+      assert.equal(statusOf(await chat(fleet, GREEDY, { headers: { [name]: 'a=b' } })), 'miss', name);
     assert.equal(statusOf(await chat(fleet, GREEDY, as('key-one'))), 'exact-hit');
   });
 });

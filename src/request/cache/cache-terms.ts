@@ -27,6 +27,8 @@ export type CacheTerms =
       readonly maxAgeMs: number;
     };
 
+/** By which workers may tell one client from another. */
+const CREDENTIALS = ['authorization', 'x-api-key', 'api-key', 'cookie'] as const;
 /** Longer ones are rare, and would hold up everybody while their key is made. */
 const LONGEST_BODY_BYTES = 1024 * 1024;
 /** The client's own word: `off`. */
@@ -96,10 +98,7 @@ function isRepeatable(values: JsonObject): boolean {
 function scopeOf(rt: Runtime, { req, tenant }: Arrival, { keyChecked }: Caller): string {
   if (rt.settings.answerCache?.sharedBetweenTenants === true && keyChecked) return '';
   if (tenant) return tenantScope(tenant.access.name);
-  const credentials = [
-    joinedHeader(req.rawHeaders, 'authorization'),
-    joinedHeader(req.rawHeaders, 'x-api-key'),
-  ];
+  const credentials = CREDENTIALS.map((name) => joinedHeader(req.rawHeaders, name));
   if (credentials.every((one) => one === undefined)) return '';
   return `key:${createHash('sha256').update(JSON.stringify(credentials)).digest('hex').slice(0, 32)}`;
 }

@@ -7,7 +7,7 @@ import { EventsCopy } from './events-copy.ts';
 const HEAD = { id: 'c', object: 'chat.completion.chunk', created: 1, model: 'm' };
 const USAGE = { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 };
 
-function streamOf(texts: readonly string[], lineEnd: string): Buffer {
+function streamOf(texts: readonly string[], lineEnd: string, begins = `: hello${lineEnd}${lineEnd}`): Buffer {
   const choice = (delta: object, reason: string | null = null): object => ({
     ...HEAD,
     choices: [{ index: 0, delta, finish_reason: reason }],
@@ -19,9 +19,7 @@ function streamOf(texts: readonly string[], lineEnd: string): Buffer {
     { ...HEAD, choices: [], usage: USAGE },
   ];
   const data = [...events.map((event) => JSON.stringify(event)), '[DONE]'];
-  return Buffer.from(
-    `: hello${lineEnd}${lineEnd}${data.map((one) => `data: ${one}${lineEnd}${lineEnd}`).join('')}`,
-  );
+  return Buffer.from(`${begins}${data.map((one) => `data: ${one}${lineEnd}${lineEnd}`).join('')}`);
 }
 
 describe('the copy of a stream', () => {
@@ -63,6 +61,15 @@ describe('the copy of a stream', () => {
     const calls = new EventsCopy(chatShape.assembler(), 1024 * 1024);
     assert.equal(calls.push(Buffer.from(call('one') + call('one'))), undefined);
     assert.equal(calls.push(Buffer.from(call('other'))), 'not_replayable');
+  });
+
+  it('is whole where the stream begins with a byte order mark', () => {
+    const copy = new EventsCopy(chatShape.assembler(), 1024 * 1024);
+    assert.equal(copy.push(streamOf(['a'], '\n', '\ufeff')), undefined);
+    const answer = JSON.parse(copy.take()?.toString() ?? '') as { choices: { message: { role: string } }[] };
+    assert.equal(answer.choices[0]?.message.role, 'assistant');
+    const only = new EventsCopy(chatShape.assembler(), 1024 * 1024);
+    assert.equal(only.push(Buffer.from('\ufeffdata: {"error":{}}\n\n')), 'not_replayable');
   });
 
   it('is given up where it grows too large, in one line or in all, or cannot be read', () => {

@@ -46,7 +46,9 @@ export class EventsCopy {
     return body && body.length <= this.#maxBytes ? body : undefined;
   }
 
-  #read(line: string): boolean {
+  #read(given: string): boolean {
+    // A stream may begin with a byte order mark.
+    const line = given.replace(/^\ufeff/, '');
     if (!line.startsWith(DATA)) return true;
     const data = line.slice(DATA.length).trim();
     if (data === DONE) this.#isDone = true;

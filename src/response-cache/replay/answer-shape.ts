@@ -17,15 +17,3 @@ export interface Assembler {
   /** undefined where something is missing: an end of one of the choices, or the usage. */
   answer(): JsonObject | undefined;
 }
-
-/** What an answer and each of its events begin with. */
-export const HEAD = [
-  'id',
-  'object',
-  'created',
-  'model',
-  'choices',
-  'usage',
-  'system_fingerprint',
-  'service_tier',
-];

@@ -1,34 +1,39 @@
 import type { JsonObject } from '../../api/prompt-sink.ts';
-import { HEAD, type AnswerShape, type Assembler } from './answer-shape.ts';
+import type { AnswerShape } from './answer-shape.ts';
+import { shapeOf } from './choices.ts';
 import { areTexts, listOf, only, said, textOf } from './members.ts';
 
 const CHOICE = ['index', 'message', 'logprobs', 'finish_reason', 'stop_reason'];
-const DELTA_CHOICE = ['index', 'delta', 'logprobs', 'finish_reason', 'stop_reason'];
 const TEXTS = ['reasoning', 'reasoning_content', 'content', 'refusal'] as const;
 const MESSAGE = ['role', ...TEXTS, 'tool_calls'];
 const CALL = ['index', 'id', 'type', 'function'];
 const CALLED = ['name', 'arguments'];
 
 /** `/v1/chat/completions`, as vLLM 0.32 answers it. */
-export const chatShape: AnswerShape = {
-  events(answer, includeUsage) {
-    const whole = only(answer, HEAD);
-    const choices = listOf(whole?.['choices']);
-    if (!whole || !choices) return undefined;
-    const { id, created, model, usage, system_fingerprint: fingerprint } = whole;
-    const head = { id, object: 'chat.completion.chunk', created, model };
-    const events: JsonObject[] = [];
-    for (const choice of choices) {
-      const deltas = deltasOf(choice);
-      if (!deltas) return undefined;
-      for (const delta of deltas) events.push({ ...head, choices: [delta] });
+export const chatShape: AnswerShape = shapeOf<Choice>({
+  whole: 'chat.completion',
+  event: 'chat.completion.chunk',
+  members: ['delta', 'logprobs'],
+  parts: deltasOf,
+  begin: () => ({ role: undefined, texts: new Map(), calls: new Map(), logprobs: undefined }),
+  add(choice, part) {
+    const delta = only(part['delta'], MESSAGE);
+    if (!delta || !areTexts(delta, TEXTS)) return false;
+    choice.role ??= delta['role'];
+    for (const name of TEXTS) {
+      const text = textOf(delta[name]);
+      if (text === '') continue;
+      const texts = choice.texts.get(name);
+      if (texts) texts.push(text);
+      else choice.texts.set(name, [text]);
     }
-    if (includeUsage)
-      events.push({ ...head, choices: [], usage, ...said({ system_fingerprint: fingerprint }) });
-    return events;
+    return addLogprobs(choice, part['logprobs']) && addCalls(choice, delta['tool_calls']);
   },
-  assembler: () => new ChatAssembler(),
-};
+  tell: (choice) => ({
+    message: messageOf(choice),
+    logprobs: choice.logprobs ? { content: choice.logprobs } : null,
+  }),
+});
 
 function deltasOf(value: unknown): JsonObject[] | undefined {
   const choice = only(value, CHOICE);
@@ -66,72 +71,6 @@ interface Choice {
   readonly texts: Map<string, string[]>;
   readonly calls: Map<number, Call>;
   logprobs: unknown[] | undefined;
-  finishReason: unknown;
-  stopReason: unknown;
-}
-
-class ChatAssembler implements Assembler {
-  #head: JsonObject | undefined;
-  #usage: unknown;
-  readonly #choices = new Map<number, Choice>();
-
-  add(event: JsonObject): boolean {
-    const known = only(event, HEAD);
-    const choices = listOf(known?.['choices']);
-    if (!known || !choices) return false;
-    this.#head = { ...this.#head, ...said(known) };
-    this.#usage = known['usage'] ?? this.#usage;
-    return choices.every((choice) => this.#addTo(choice));
-  }
-
-  #addTo(value: unknown): boolean {
-    const known = only(value, DELTA_CHOICE);
-    const index = known?.['index'];
-    const delta = only(known?.['delta'], MESSAGE);
-    if (!known || !delta || !areTexts(delta, TEXTS) || typeof index !== 'number') return false;
-    const choice = this.#choice(index);
-    choice.role ??= delta['role'];
-    choice.finishReason ??= known['finish_reason'];
-    choice.stopReason ??= known['stop_reason'];
-    for (const name of TEXTS) {
-      const text = textOf(delta[name]);
-      if (text === '') continue;
-      const texts = choice.texts.get(name);
-      if (texts) texts.push(text);
-      else choice.texts.set(name, [text]);
-    }
-    return addLogprobs(choice, known['logprobs']) && addCalls(choice, delta['tool_calls']);
-  }
-
-  #choice(index: number): Choice {
-    let choice = this.#choices.get(index);
-    if (!choice) {
-      const empty = { role: undefined, logprobs: undefined, finishReason: undefined, stopReason: undefined };
-      choice = { ...empty, texts: new Map(), calls: new Map() };
-      this.#choices.set(index, choice);
-    }
-    return choice;
-  }
-
-  answer(): JsonObject | undefined {
-    const choices = [...this.#choices].toSorted(([left], [right]) => left - right);
-    const isWhole = choices.every(([, { finishReason }]) => typeof finishReason === 'string');
-    if (!this.#head || !isWhole || choices.length === 0 || this.#usage === undefined) return undefined;
-    const { id, created, model, ...more } = this.#head;
-    return {
-      ...{ id, object: 'chat.completion', created, model },
-      choices: choices.map(([index, choice]) => ({
-        index,
-        message: messageOf(choice),
-        logprobs: choice.logprobs ? { content: choice.logprobs } : null,
-        finish_reason: choice.finishReason,
-        stop_reason: choice.stopReason ?? null,
-      })),
-      service_tier: more['service_tier'] ?? null,
-      system_fingerprint: more['system_fingerprint'] ?? null,
-      usage: this.#usage,
-    };
-  }
 }
 
 function messageOf({ role, texts, calls }: Choice): JsonObject {
@@ -160,7 +99,8 @@ function addLogprobs(choice: Choice, value: unknown): boolean {
   if (value === null || value === undefined) return true;
   const content = listOf(only(value, ['content'])?.['content']);
   if (!content) return false;
-  choice.logprobs = [...(choice.logprobs ?? []), ...content];
+  if (choice.logprobs) choice.logprobs.push(...content);
+  else choice.logprobs = [...content];
   return true;
 }
 
