@@ -71,6 +71,14 @@ export function reasoningOf(said: JsonObject): string {
   return stringOf(said['reasoning']) || stringOf(said['reasoning_content']);
 }
 
+/** The text of an answer, also where it is told in parts, as some models of providers do. */
+export function contentText(content: unknown): string {
+  if (!Array.isArray(content)) return stringOf(content);
+  return (content as readonly unknown[])
+    .map((part) => (isObject(part) ? stringOf(part['text']) : ''))
+    .join('');
+}
+
 export function stringOf(value: unknown): string {
   return typeof value === 'string' ? value : '';
 }

@@ -22,6 +22,12 @@ function message(choice: object, usage?: object): Message {
   return JSON.parse(messageJson(answer(choice, usage), FACTS) ?? 'null');
 }
 
+test('a text that is told in parts is one text', () => {
+  const parts = [{ type: 'text', text: 'a' }, { type: 'text', text: 'b' }, 7];
+  const { content } = message({ finish_reason: 'stop', message: { content: parts } });
+  assert.deepEqual(content, [{ type: 'text', text: 'ab' }]);
+});
+
 test('thoughts, text and tools are blocks, in this order', () => {
   const { id, model, content, stop_reason } = message({
     finish_reason: 'tool_calls',

@@ -1,6 +1,15 @@
 import { parseExactly } from '../exact-numbers.ts';
 import { isObject, type JsonObject } from '../prompt-sink.ts';
-import { messageId, modelName, reasoningOf, stopOf, stringOf, usageOf, type MessageFacts } from './ending.ts';
+import {
+  contentText,
+  messageId,
+  modelName,
+  reasoningOf,
+  stopOf,
+  stringOf,
+  usageOf,
+  type MessageFacts,
+} from './ending.ts';
 
 /** The message that a chat's answer comes to; undefined where it is no chat's answer. */
 export function messageJson(body: string, facts: MessageFacts): string | undefined {
@@ -45,7 +54,7 @@ function parsed(body: string): unknown {
 
 function said(message: JsonObject, id: string): object[] {
   const thinking = reasoningOf(message);
-  const text = stringOf(message['content']);
+  const text = contentText(message['content']);
   return [
     // Clients that send thoughts back want them signed; by whom nobody here asks.
     ...(thinking === '' ? [] : [{ type: 'thinking', thinking, signature: id }]),

@@ -42,6 +42,11 @@ function call(index: number, fields: object): object {
 const USAGE = { id: 'chatcmpl-1', choices: [], usage: { prompt_tokens: 3, completion_tokens: 7 } };
 const END = chunk({}, { finish_reason: 'stop' });
 
+test('a text that is told in parts is text', () => {
+  const { lines } = told([chunk({ content: [{ type: 'text', text: 'a' }] }), END, USAGE, '[DONE]']);
+  assert.ok(lines.includes('0 text_delta a'), lines.join('\n'));
+});
+
 test('a tool that never has a name is not used', () => {
   const { lines } = told([call(0, {}), chunk({ content: 'a' }), END, '[DONE]']);
   assert.deepEqual(lines.slice(-2), ['end_turn null 0', 'message_stop']);

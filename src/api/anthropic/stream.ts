@@ -1,5 +1,14 @@
 import { isObject, type JsonObject } from '../prompt-sink.ts';
-import { messageId, modelName, reasoningOf, stopOf, stringOf, usageOf, type MessageFacts } from './ending.ts';
+import {
+  contentText,
+  messageId,
+  modelName,
+  reasoningOf,
+  stopOf,
+  stringOf,
+  usageOf,
+  type MessageFacts,
+} from './ending.ts';
 import { errorEventOf } from './errors.ts';
 import { inputOf, toolId } from './response.ts';
 
@@ -111,7 +120,7 @@ export class MessageStream {
     if (isObject(delta)) {
       const thought = reasoningOf(delta);
       if (thought !== '') this.#think(thought);
-      const text = stringOf(delta['content']);
+      const text = contentText(delta['content']);
       if (text !== '') this.#write(text);
       const { tool_calls: calls } = delta;
       if (Array.isArray(calls))
